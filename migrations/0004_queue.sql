@@ -12,13 +12,11 @@ create table queue.jobs (
     max_attempts smallint not null,
     kind text not null,
     locked_by text,
-    unique_key text,
     args json not null,
     last_error text
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
 create index jobs_due on queue.jobs (kind, run_at, id);
-create unique index jobs_unique_key on queue.jobs (unique_key) where unique_key is not null;
 
 comment on column queue.jobs.run_at is 'Due time of a waiting job, end of the lease of a running one.';
 comment on column queue.jobs.claim is 'The fence: every claim adds 1, every write of an outcome must name it.';
@@ -32,7 +30,6 @@ create table queue.dead_jobs (
     created_at timestamptz not null,
     attempts smallint not null,
     max_attempts smallint not null,
-    unique_key text,
     args json not null,
     last_error text
 );

@@ -1,1 +1,33 @@
-//! queue
+//! Durable jobs in Postgres, run by apalis workers.
+//!
+//! A job is a row in `queue.jobs`. It is enqueued on the caller's connection, so it commits with the row it is about;
+//! claimed with a **lease** (a time by which the worker must have finished or renewed) and a **fence** (the claim's
+//! number, which every later write must name); and it ends by being deleted together with its effect, retried later,
+//! snoozed, or buried as a dead letter.
+//!
+//! What this crate promises, whatever is killed and whenever:
+//!
+//! - a committed job runs until it completes or is a dead letter, at least once;
+//! - a job that completes through [`Attempt::complete`] has its database effect exactly once;
+//! - a worker that lost its lease can change nothing, and its work is cancelled;
+//! - a job that kills its process is a dead letter after `max_attempts` claims;
+//! - waiting (a snooze, a shutdown, a deploy) costs no attempt;
+//! - the database's clock alone decides what is due.
+//!
+//! It knows nothing of what the jobs do. The reading order is the life of a job: [`enqueue`], `claim`, `backend`,
+//! `execute`, `lease`, `ack`; [`Runner`] wires them together.
+
+mod ack;
+mod backend;
+mod backoff;
+mod claim;
+mod enqueue;
+mod execute;
+mod job;
+mod lease;
+mod runner;
+
+pub use backoff::Backoff;
+pub use enqueue::{EnqueueError, enqueue};
+pub use job::{Attempt, CompleteError, Job, JobError, JobId};
+pub use runner::{Runner, Settings};

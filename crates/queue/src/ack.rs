@@ -1,0 +1,288 @@
+//! Writing down how attempts ended, in batches, each write under its fence.
+//!
+//! No acknowledgement is dropped while the process lives: the database being away makes this wait. If the process dies
+//! first, the lease runs out and the job runs again, which is what "at least once" means.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+
+use crate::{
+    JobId,
+    claim::{Claimed, DATABASE_BACKOFF, STATEMENT_TIMEOUT},
+    lease::Leases,
+};
+
+/// The most acknowledgements in one transaction.
+const BATCH: usize = 1000;
+
+/// The longest error text that is kept, in bytes.
+const ERROR_LENGTH: usize = 2000;
+
+/// What is to become of a claimed job.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// Done: the row goes.
+    Complete,
+    /// Due again after `delay`; the attempt counts.
+    Retry { delay: Duration, error: String },
+    /// Due again after `delay`; the attempt does not count.
+    Snooze { delay: Duration },
+    /// A dead letter.
+    Bury { reason: Death, error: String },
+}
+
+/// Why a job became a dead letter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Death {
+    Discarded,
+    AttemptsExhausted,
+    Undecodable,
+}
+
+impl Death {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Discarded => "discarded",
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::Undecodable => "undecodable",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ack {
+    id: JobId,
+    claim: i32,
+    outcome: Outcome,
+}
+
+/// Where outcomes are handed in. Cheap to clone; the writer ends when the last clone is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Acks(mpsc::UnboundedSender<Ack>);
+
+impl Acks {
+    /// Starts the writer.
+    pub(crate) fn start(pool: PgPool, leases: Leases) -> (Self, JoinHandle<()>) {
+        // Unbounded, but never longer than the number of jobs held.
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (
+            Self(sender),
+            tokio::spawn(write_all(pool, leases, receiver)),
+        )
+    }
+
+    /// Hands in an outcome.
+    pub(crate) fn record(&self, job: &Claimed, outcome: Outcome) {
+        let ack = Ack {
+            id: job.id,
+            claim: job.claim,
+            outcome,
+        };
+        if let Err(mpsc::error::SendError(ack)) = self.0.send(ack) {
+            tracing::error!(
+                job.id = ack.id,
+                "outcome lost: the writer has ended; the job will run again"
+            );
+        }
+    }
+
+    /// Gives back a job that did not run to its end because we are stopping.
+    pub(crate) fn release(&self, job: &Claimed) {
+        self.record(
+            job,
+            Outcome::Snooze {
+                delay: Duration::ZERO,
+            },
+        );
+    }
+}
+
+async fn write_all(pool: PgPool, leases: Leases, mut acks: mpsc::UnboundedReceiver<Ack>) {
+    let (first, longest) = DATABASE_BACKOFF;
+    let mut batch = Vec::with_capacity(BATCH);
+    while acks.recv_many(&mut batch, BATCH).await > 0 {
+        let mut backoff = first;
+        while let Err(error) = write(&pool, &batch).await {
+            if is_about_the_data(&error) && batch.len() > 1 {
+                write_singly(&pool, &batch).await;
+                break;
+            }
+            if is_about_the_data(&error) {
+                tracing::error!(%error, job.id = batch[0].id, "outcome refused; the job will run again");
+                break;
+            }
+            tracing::warn!(%error, waiting = batch.len(), "cannot acknowledge jobs");
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(longest);
+        }
+        for ack in batch.drain(..) {
+            leases.forget(ack.id, ack.claim);
+        }
+    }
+}
+
+/// Finds the one that the database refuses, so that it does not hold up its neighbours.
+async fn write_singly(pool: &PgPool, batch: &[Ack]) {
+    for ack in batch {
+        if let Err(error) = write(pool, std::slice::from_ref(ack)).await {
+            tracing::error!(%error, job.id = ack.id, "outcome refused; the job will run again");
+        }
+    }
+}
+
+/// Would the same statement fail again, whatever the state of the database? (SQLSTATE classes 22 and 23: data
+/// exceptions and constraint violations.)
+fn is_about_the_data(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// Error text as it may be stored: Postgres takes no NUL, and a page of text helps nobody.
+pub(crate) fn storable(error: &str) -> String {
+    let mut text = error.replace('\0', "\u{fffd}");
+    if text.len() > ERROR_LENGTH {
+        text.truncate(text.floor_char_boundary(ERROR_LENGTH));
+        text.push('…');
+    }
+    text
+}
+
+async fn write(pool: &PgPool, batch: &[Ack]) -> Result<(), sqlx::Error> {
+    timeout(STATEMENT_TIMEOUT, write_batch(pool, batch))
+        .await
+        .map_err(|_| sqlx::Error::PoolTimedOut)?
+}
+
+async fn write_batch(pool: &PgPool, batch: &[Ack]) -> Result<(), sqlx::Error> {
+    let mut done = Done::default();
+    let mut again = Again::default();
+    let mut dead = Dead::default();
+    for ack in batch {
+        match &ack.outcome {
+            Outcome::Complete => done.push(ack),
+            Outcome::Retry { delay, error } => again.push(ack, *delay, 0, Some(error)),
+            Outcome::Snooze { delay } => again.push(ack, *delay, 1, None),
+            Outcome::Bury { reason, error } => dead.push(ack, *reason, error),
+        }
+    }
+    let mut tx = pool.begin().await?;
+    done.write(&mut tx).await?;
+    again.write(&mut tx).await?;
+    dead.write(&mut tx).await?;
+    tx.commit().await
+}
+
+#[derive(Default)]
+struct Done {
+    ids: Vec<i64>,
+    claims: Vec<i32>,
+}
+
+impl Done {
+    fn push(&mut self, ack: &Ack) {
+        self.ids.push(ack.id);
+        self.claims.push(ack.claim);
+    }
+
+    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            "delete from queue.jobs as j using unnest($1::bigint[], $2::int[]) as ack(id, claim)
+             where j.id = ack.id and j.claim = ack.claim",
+            &self.ids,
+            &self.claims,
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Again {
+    ids: Vec<i64>,
+    claims: Vec<i32>,
+    delays: Vec<f64>,
+    refunds: Vec<i16>,
+    errors: Vec<Option<String>>,
+}
+
+impl Again {
+    fn push(&mut self, ack: &Ack, delay: Duration, refund: i16, error: Option<&String>) {
+        self.ids.push(ack.id);
+        self.claims.push(ack.claim);
+        self.delays.push(delay.as_secs_f64());
+        self.refunds.push(refund);
+        self.errors.push(error.cloned());
+    }
+
+    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            "update queue.jobs as j
+             set run_at = now() + make_interval(secs => ack.delay), locked_by = null,
+                 attempts = j.attempts - ack.refund, last_error = coalesce(ack.error, j.last_error)
+             from unnest($1::bigint[], $2::int[], $3::float8[], $4::smallint[], $5::text[])
+                  as ack(id, claim, delay, refund, error)
+             where j.id = ack.id and j.claim = ack.claim",
+            &self.ids,
+            &self.claims,
+            &self.delays,
+            &self.refunds,
+            &self.errors as &[Option<String>],
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Dead {
+    ids: Vec<i64>,
+    claims: Vec<i32>,
+    reasons: Vec<String>,
+    errors: Vec<String>,
+}
+
+impl Dead {
+    fn push(&mut self, ack: &Ack, reason: Death, error: &str) {
+        self.ids.push(ack.id);
+        self.claims.push(ack.claim);
+        self.reasons.push(reason.as_str().to_owned());
+        self.errors.push(error.to_owned());
+    }
+
+    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            "with buried as (
+                 delete from queue.jobs as j
+                 using unnest($1::bigint[], $2::int[], $3::text[], $4::text[])
+                       as ack(id, claim, reason, error)
+                 where j.id = ack.id and j.claim = ack.claim
+                 returning j.*, ack.reason, ack.error
+             )
+             insert into queue.dead_jobs
+                 (id, kind, reason, created_at, attempts, max_attempts, args, last_error)
+             select id, kind, reason, created_at, attempts, max_attempts, args, error from buried",
+            &self.ids,
+            &self.claims,
+            &self.reasons,
+            &self.errors,
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! Running one claimed job: decode, run under a timeout and the lease, and turn what came of it into an outcome.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::{sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    Attempt, Backoff, Job, JobError,
+    ack::{Acks, Death, Outcome, storable},
+    claim::Claimed,
+    lease::Leases,
+};
+
+type Running = BoxFuture<'static, Result<(), JobError>>;
+type Start = dyn Fn(&str, Arc<Attempt>) -> Result<Running, serde_json::Error> + Send + Sync;
+
+/// A kind of job that this process runs, its Rust type forgotten.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) concurrency: usize,
+    timeout: Duration,
+    backoff: Backoff,
+    start: Box<Start>,
+    taken: AtomicUsize,
+    room: Arc<Notify>,
+}
+
+impl Kind {
+    pub(crate) fn new<J: Job>(deps: J::Deps, concurrency: usize, room: Arc<Notify>) -> Self {
+        let start = move |args: &str, attempt: Arc<Attempt>| {
+            let job: J = serde_json::from_str(args)?;
+            let deps = deps.clone();
+            Ok::<Running, _>(Box::pin(async move { job.run(&deps, &attempt).await }))
+        };
+        Self {
+            name: J::NAME,
+            concurrency,
+            timeout: J::TIMEOUT,
+            backoff: J::BACKOFF,
+            start: Box::new(start),
+            taken: AtomicUsize::new(0),
+            room,
+        }
+    }
+
+    /// How many more jobs of this kind this process may hold.
+    pub(crate) fn free_slots(&self) -> usize {
+        self.concurrency
+            .saturating_sub(self.taken.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn take_slot(&self) {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn free_slot(&self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+        self.room.notify_one();
+    }
+
+    /// What a failed attempt leads to.
+    fn after_failure(&self, job: &Claimed, error: &str, after: Option<Duration>) -> Outcome {
+        let error = storable(error);
+        if job.attempt >= job.max_attempts {
+            return Outcome::Bury {
+                reason: Death::AttemptsExhausted,
+                error,
+            };
+        }
+        let delay = after.unwrap_or_else(|| self.backoff.delay(job.attempt));
+        Outcome::Retry { delay, error }
+    }
+}
+
+/// How an attempt went, before it is written down.
+enum Ended {
+    /// The job deleted its own row together with its effect.
+    Completed,
+    /// To be acknowledged.
+    With(Outcome),
+    /// The lease is gone: nothing may be written.
+    LeaseLost,
+}
+
+/// Runs claimed jobs of one kind.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) leases: Leases,
+    pub(crate) acks: Acks,
+    /// Cancelled when the grace period of a shutdown is over.
+    pub(crate) cut_off: CancellationToken,
+}
+
+impl Executor {
+    /// Makes one attempt and hands in its outcome.
+    pub(crate) async fn execute(self, job: Claimed) {
+        let span = tracing::info_span!(
+            "job.run",
+            job.id = job.id,
+            job.kind = self.kind.name,
+            job.attempt = job.attempt
+        );
+        async {
+            let started = tokio::time::Instant::now();
+            let ended = self.attempt(&job).await;
+            self.kind.free_slot();
+            let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            report(self.kind.name, &ended, duration_ms);
+            match ended {
+                Ended::With(outcome) => self.acks.record(&job, outcome),
+                Ended::Completed | Ended::LeaseLost => self.leases.forget(job.id, job.claim),
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn attempt(&self, job: &Claimed) -> Ended {
+        let Some(lease) = self.leases.get(job.id, job.claim) else {
+            return Ended::LeaseLost;
+        };
+        if self.cut_off.is_cancelled() {
+            return Ended::With(Outcome::Snooze {
+                delay: Duration::ZERO,
+            });
+        }
+        if job.attempt > job.max_attempts {
+            // Every attempt died with its process, so none could be acknowledged; this claim does not run it again.
+            let error = format!(
+                "{} attempts ended with the death of their worker",
+                job.max_attempts
+            );
+            return Ended::With(Outcome::Bury {
+                reason: Death::AttemptsExhausted,
+                error,
+            });
+        }
+        let attempt = Arc::new(Attempt {
+            id: job.id,
+            claim: job.claim,
+            number: job.attempt,
+            completed: lease.completed.clone(),
+        });
+        let running = match (self.kind.start)(&job.args, attempt) {
+            Ok(running) => running,
+            Err(error) => {
+                let error = storable(&format!("the arguments cannot be read: {error}"));
+                return Ended::With(Outcome::Bury {
+                    reason: Death::Undecodable,
+                    error,
+                });
+            }
+        };
+        // A task of its own: a panic ends that task only, and all cores share the work.
+        let mut task = tokio::spawn(running.in_current_span());
+        let result = tokio::select! {
+            result = &mut task => result,
+            () = lease.lost.cancelled() => {
+                cancel(task).await;
+                return Ended::LeaseLost;
+            }
+            () = self.cut_off.cancelled() => {
+                cancel(task).await;
+                return Ended::With(Outcome::Snooze { delay: Duration::ZERO });
+            }
+            () = tokio::time::sleep(self.kind.timeout) => {
+                cancel(task).await;
+                let error = format!("timed out after {:?}", self.kind.timeout);
+                return Ended::With(self.kind.after_failure(job, &error, None));
+            }
+        };
+        let completed = lease.completed.load(Ordering::Acquire);
+        match result {
+            Ok(Ok(())) if completed => Ended::Completed,
+            Ok(Ok(())) => Ended::With(Outcome::Complete),
+            Ok(Err(JobError::Retry { source, after })) => {
+                Ended::With(self.kind.after_failure(job, &format!("{source:#}"), after))
+            }
+            Ok(Err(JobError::Snooze(delay))) => Ended::With(Outcome::Snooze { delay }),
+            Ok(Err(JobError::Discard(error))) => Ended::With(Outcome::Bury {
+                reason: Death::Discarded,
+                error: storable(&format!("{error:#}")),
+            }),
+            Ok(Err(JobError::LeaseLost)) => Ended::LeaseLost,
+            // The panic's text may quote the data it choked on, so it is not kept.
+            Err(_) => Ended::With(self.kind.after_failure(job, "panicked", None)),
+        }
+    }
+}
+
+/// Ends a job's task and waits until it has ended: only then may its outcome be written.
+async fn cancel(task: JoinHandle<Result<(), JobError>>) {
+    task.abort();
+    if task.await.is_ok_and(|result| result.is_ok()) {
+        tracing::debug!("the job ended by itself while it was being cancelled");
+    }
+}
+
+/// One line and one count an attempt.
+fn report(kind: &'static str, ended: &Ended, duration_ms: u64) {
+    let outcome = match ended {
+        Ended::Completed | Ended::With(Outcome::Complete) => {
+            tracing::info!(duration_ms, "job completed");
+            "completed"
+        }
+        Ended::With(Outcome::Retry { delay, error }) => {
+            tracing::warn!(
+                duration_ms,
+                error,
+                delay_ms = delay.as_millis(),
+                "job failed, will retry"
+            );
+            "retried"
+        }
+        Ended::With(Outcome::Snooze { delay }) => {
+            tracing::info!(duration_ms, delay_ms = delay.as_millis(), "job snoozed");
+            "snoozed"
+        }
+        Ended::With(Outcome::Bury { reason, error }) => {
+            tracing::error!(
+                duration_ms,
+                error,
+                reason = reason.as_str(),
+                "job is a dead letter"
+            );
+            "buried"
+        }
+        Ended::LeaseLost => {
+            tracing::warn!(duration_ms, "job cancelled: its lease was lost");
+            "lease_lost"
+        }
+    };
+    metrics::counter!("pigeonhole_queue_attempts_total", "job" => kind, "outcome" => outcome)
+        .increment(1);
+}

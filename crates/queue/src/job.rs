@@ -1,0 +1,137 @@
+//! What a job is, and what an attempt at one can say.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::PgConnection;
+
+use crate::Backoff;
+
+/// A job's number, unique for ever.
+pub type JobId = i64;
+
+/// One kind of job: its arguments, its policy and what it does.
+///
+/// The arguments are stored as JSON and read back by whatever version of the program claims the job, so a new field
+/// needs a default. They should be ids only: rows of the queue are shown to operators.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The kind, as stored in the rows. Never rename it.
+    const NAME: &'static str;
+    /// How many attempts may fail (or die with their process) before the job is a dead letter.
+    const MAX_ATTEMPTS: u16 = 12;
+    /// How long one attempt may take before it is cancelled and counts as failed.
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    /// The delay before the next attempt when the error does not name one.
+    const BACKOFF: Backoff = Backoff::DEFAULT;
+    /// What the job works with: pools, clients, settings.
+    type Deps: Clone + Send + Sync + 'static;
+
+    /// Makes one attempt. It may be cancelled at any `.await`, and may run again after it has succeeded unless it
+    /// completes through [`Attempt::complete`].
+    fn run(
+        &self,
+        deps: &Self::Deps,
+        attempt: &Attempt,
+    ) -> impl Future<Output = Result<(), JobError>> + Send;
+}
+
+/// How an attempt ends when it does not succeed.
+///
+/// The text of the errors is stored with the job and shown to operators, so it must hold no personal data.
+#[derive(Debug)]
+pub enum JobError {
+    /// Run again after the job's backoff, or `after` the delay that the error carries. Costs an attempt.
+    Retry {
+        /// What went wrong.
+        source: anyhow::Error,
+        /// The delay asked for by whoever refused us (a `Retry-After`), if any.
+        after: Option<Duration>,
+    },
+    /// Run again after this delay. Costs no attempt: nothing failed, it is just not time yet.
+    Snooze(Duration),
+    /// It will never succeed: a dead letter now.
+    Discard(anyhow::Error),
+    /// Another worker holds the job; whatever this attempt did must be rolled back.
+    LeaseLost,
+}
+
+impl JobError {
+    /// A failure that is worth another attempt after the job's backoff.
+    pub fn retry(source: impl Into<anyhow::Error>) -> Self {
+        Self::Retry {
+            source: source.into(),
+            after: None,
+        }
+    }
+
+    /// A failure that no further attempt can mend.
+    pub fn discard(source: impl Into<anyhow::Error>) -> Self {
+        Self::Discard(source.into())
+    }
+}
+
+impl From<CompleteError> for JobError {
+    fn from(error: CompleteError) -> Self {
+        match error {
+            CompleteError::LeaseLost => Self::LeaseLost,
+            CompleteError::Database(_) => Self::retry(error),
+        }
+    }
+}
+
+/// Why a job could not be completed in the caller's transaction, which must then be rolled back.
+#[derive(Debug, thiserror::Error)]
+pub enum CompleteError {
+    /// The lease ran out and the job was claimed again, or it has completed elsewhere.
+    #[error("the lease was lost: another worker has the job")]
+    LeaseLost,
+    /// The database did not answer as it should.
+    #[error("could not complete the job")]
+    Database(#[from] sqlx::Error),
+}
+
+/// One run of a job, holding its lease.
+#[derive(Debug)]
+pub struct Attempt {
+    pub(crate) id: JobId,
+    pub(crate) claim: i32,
+    pub(crate) number: u16,
+    pub(crate) completed: Arc<AtomicBool>,
+}
+
+impl Attempt {
+    /// The job's number.
+    pub fn job_id(&self) -> JobId {
+        self.id
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Deletes the job in the caller's transaction, so that the job ends exactly when its effect commits.
+    ///
+    /// Call it last, then commit, then return `Ok`. On an error the transaction must be rolled back: with a lost
+    /// lease another worker is about to produce, or has produced, the same effect.
+    pub async fn complete(&self, conn: &mut PgConnection) -> Result<(), CompleteError> {
+        let done = sqlx::query!(
+            "delete from queue.jobs where id = $1 and claim = $2",
+            self.id,
+            self.claim
+        )
+        .execute(conn)
+        .await?;
+        if done.rows_affected() != 1 {
+            return Err(CompleteError::LeaseLost);
+        }
+        self.completed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
