@@ -1,1 +1,26 @@
-//! store
+//! The tables of Pigeonhole, one file a table.
+//!
+//! Every function takes the caller's `&mut PgConnection`, so that the caller decides what commits together. What must
+//! not stand in clear is sealed here, on the way in, and opened here, on the way out: see [`Keyring`]. No phone
+//! number, message body or key ever reaches an error text or a `Debug` output of this crate.
+
+mod blind_index;
+mod clock;
+mod e164;
+pub mod enrichment_items;
+mod error;
+pub mod inbound_messages;
+mod keyring;
+mod legacy;
+mod migrate;
+mod sealed;
+pub mod user_phone_numbers;
+pub mod users;
+
+pub use crate::blind_index::BlindIndex;
+pub use crate::clock::now;
+pub use crate::e164::{E164, NotE164};
+pub use crate::error::{DatabaseError, StoreError, expect_one};
+pub use crate::keyring::{KeyError, Keyring};
+pub use crate::migrate::{is_current, migrate, migrator};
+pub use crate::sealed::Context;

@@ -1,0 +1,213 @@
+//! What can go wrong here, in the kinds that callers tell apart.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgQueryResult;
+
+/// Anything this crate's functions can fail with. No text of it holds a phone number, a message body or a key.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, starting, stopping or out of a resource: the same call may succeed later.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] DatabaseError),
+    /// The database refused, for a reason that time alone does not cure.
+    #[error("the database refused")]
+    Database(#[source] DatabaseError),
+    /// A migration failed and was rolled back.
+    #[error("migration {version}")]
+    Migration {
+        /// The number its file starts with.
+        version: i64,
+        /// What the database said.
+        source: DatabaseError,
+    },
+    /// The migrations could not begin: the database's are not this program's.
+    #[error("migrations")]
+    Migrate(#[source] MigrateError),
+    /// The user was deleted, or never was: the row that refers to them cannot be written. The transaction is aborted.
+    #[error("{table}: the user does not exist")]
+    UserGone {
+        /// The table whose row refers to the user.
+        table: &'static str,
+    },
+    /// The number is verified for another user.
+    #[error(
+        "this number is already linked to another user, whose messages would become this user's; \
+         unlink it first if that is what you want"
+    )]
+    AlreadyLinked,
+    /// A statement that must change exactly one row changed another number of rows.
+    #[error("{table}: {found} rows changed where one was expected, for {id}")]
+    NotOneRow {
+        /// The table that was to change.
+        table: &'static str,
+        /// The row that was to change.
+        id: String,
+        /// How many rows did change.
+        found: u64,
+    },
+    /// A column holds a text that this version does not know.
+    #[error("{table}.{column} holds a value that this version does not know")]
+    UnknownValue {
+        /// The table it stands in.
+        table: &'static str,
+        /// The column it stands in.
+        column: &'static str,
+    },
+    /// A value could not be sealed: the system gave no randomness.
+    #[error("{table}.{column}: sealing failed")]
+    Seal {
+        /// The table it was for.
+        table: &'static str,
+        /// The column it was for.
+        column: &'static str,
+    },
+    /// A sealed value does not open: its key is not in the keyring, or it was changed, or it was moved here.
+    #[error(
+        "{table}.{column} of {row} does not open: its key is missing, or it was changed or moved"
+    )]
+    Open {
+        /// The table it stands in.
+        table: &'static str,
+        /// The column it stands in.
+        column: &'static str,
+        /// The primary key of its row.
+        row: String,
+    },
+}
+
+impl StoreError {
+    /// True when the database is away or overloaded, so that waiting is the cure and the caller did nothing wrong.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// A short name for metrics, from a closed set.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "database_unavailable",
+            Self::Database(_) => "database",
+            Self::Migration { .. } | Self::Migrate(_) => "migrate",
+            Self::UserGone { .. } => "user_gone",
+            Self::AlreadyLinked => "already_linked",
+            Self::NotOneRow { .. } => "not_one_row",
+            Self::UnknownValue { .. } => "unknown_value",
+            Self::Seal { .. } => "seal",
+            Self::Open { .. } => "open",
+        }
+    }
+
+    /// For a statement whose only foreign key is the user's.
+    pub(crate) fn writing_for_user(table: &'static str) -> impl Fn(sqlx::Error) -> Self {
+        move |error| match error.as_database_error() {
+            Some(e) if e.is_foreign_key_violation() => Self::UserGone { table },
+            _ => error.into(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let error = DatabaseError(error);
+        if error.is_unavailable() {
+            Self::Unavailable(error)
+        } else {
+            Self::Database(error)
+        }
+    }
+}
+
+impl From<MigrateError> for StoreError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) => error.into(),
+            MigrateError::ExecuteMigration(error, version) => match error.into() {
+                Self::Database(source) => Self::Migration { version, source },
+                error => error,
+            },
+            error => Self::Migrate(error),
+        }
+    }
+}
+
+/// An error of sqlx, without the "detail" that Postgres adds to some errors: it quotes the row that was refused, in
+/// clear, and sqlx prints it with `Debug`.
+pub struct DatabaseError(sqlx::Error);
+
+impl DatabaseError {
+    /// The SQLSTATE, when Postgres itself answered.
+    pub fn code(&self) -> Option<String> {
+        self.0.as_database_error()?.code().map(Cow::into_owned)
+    }
+
+    fn is_unavailable(&self) -> bool {
+        match &self.0 {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            // Connection lost; out of resources; stopped, starting; a standby that was the primary a moment ago.
+            sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+                ["08", "53", "57P0", "25006"]
+                    .iter()
+                    .any(|prefix| code.starts_with(prefix))
+            }),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        self.code()
+            .map_or(Ok(()), |code| write!(f, " (SQLSTATE {code})"))
+    }
+}
+
+impl fmt::Debug for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseError({self})")
+    }
+}
+
+impl std::error::Error for DatabaseError {}
+
+/// For a statement that must change exactly one row: an error if it did not.
+pub fn expect_one(
+    done: &PgQueryResult,
+    table: &'static str,
+    id: impl fmt::Display,
+) -> Result<(), StoreError> {
+    match done.rows_affected() {
+        1 => Ok(()),
+        found => Err(StoreError::NotOneRow {
+            table,
+            id: id.to_string(),
+            found,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_away_is_told_from_one_that_refuses() {
+        let away = [
+            sqlx::Error::Io(std::io::ErrorKind::ConnectionRefused.into()),
+            sqlx::Error::PoolTimedOut,
+            sqlx::Error::PoolClosed,
+            sqlx::Error::WorkerCrashed,
+            sqlx::Error::Tls("handshake".into()),
+        ];
+        for error in away {
+            assert!(StoreError::from(error).is_unavailable());
+        }
+        assert!(!StoreError::from(sqlx::Error::RowNotFound).is_unavailable());
+    }
+}

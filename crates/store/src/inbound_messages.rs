@@ -1,0 +1,244 @@
+//! `pigeonhole.inbound_messages`: the durable inbox. A row makes a repeat of its webhook harmless.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{Context, Keyring, StoreError, expect_one};
+
+const TABLE: &str = "pigeonhole.inbound_messages";
+
+/// A message as its webhook brought it. `Debug` hides who sent it and what it says.
+pub struct NewMessage {
+    /// Twilio's id of the message: what makes a repeat a repeat.
+    pub message_sid: String,
+    /// The Twilio account it came to.
+    pub account_sid: String,
+    /// The address it came from, usually an E.164 number. Kept as its blind index.
+    pub sender: String,
+    /// Every field of the webhook, in its order. Kept sealed.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A message as it was kept. `Debug` hides its fields.
+pub struct StoredMessage {
+    /// Twilio's id of the message.
+    pub message_sid: String,
+    /// The Twilio account it came to.
+    pub account_sid: String,
+    /// When the receiver stored it, by the database's clock.
+    pub received_at: DateTime<Utc>,
+    /// How far it has come.
+    pub state: MessageState,
+    /// Every field of the webhook, in its order; `None` once retention has erased them.
+    pub fields: Option<Vec<(String, String)>>,
+}
+
+/// A message that has ended, without what it says.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Twilio's id of the message.
+    pub message_sid: String,
+    /// How it ended.
+    pub state: MessageState,
+    /// When the receiver stored it, by the database's clock.
+    pub received_at: DateTime<Utc>,
+    /// When it ended, by the database's clock.
+    pub finished_at: DateTime<Utc>,
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageState {
+    /// Stored; its job has not finished.
+    Received,
+    /// Its items are written.
+    Processed,
+    /// Its sender's number is verified for nobody, so it made no items.
+    IgnoredUnlinked,
+}
+
+/// The states in which a message ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinalState {
+    /// Its items are written.
+    Processed,
+    /// Its sender's number is verified for nobody, so it made no items.
+    IgnoredUnlinked,
+}
+
+/// Stores a message. True when it is new; false, and nothing changes, when one with its SID is there already.
+pub async fn insert_new(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    message: &NewMessage,
+) -> Result<bool, StoreError> {
+    let context = sealed_column(&message.message_sid);
+    let fields = serde_json::to_vec(&message.fields).map_err(|_| StoreError::Seal {
+        table: TABLE,
+        column: "sealed",
+    })?;
+    let sender_index = keyring.blind_index(&message.sender);
+    let done = sqlx::query!(
+        "insert into pigeonhole.inbound_messages (message_sid, account_sid, sender_index, sealed)
+         values ($1, $2, $3, $4)
+         on conflict (message_sid) do nothing",
+        message.message_sid,
+        message.account_sid,
+        sender_index.as_str(),
+        keyring.seal(&context, &fields)?,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The message with this SID, opened; `None` when there is none. An error when its fields do not open.
+pub async fn load(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    message_sid: &str,
+) -> Result<Option<StoredMessage>, StoreError> {
+    let row = sqlx::query!(
+        "select message_sid, account_sid, received_at, state, sealed
+         from pigeonhole.inbound_messages where message_sid = $1",
+        message_sid,
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let open = |sealed: Vec<u8>| open_fields(keyring, message_sid, &sealed);
+    Ok(Some(StoredMessage {
+        state: MessageState::parse(&row.state)?,
+        fields: row.sealed.map(open).transpose()?,
+        message_sid: row.message_sid,
+        account_sid: row.account_sid,
+        received_at: row.received_at,
+    }))
+}
+
+/// Ends a message, with the user it turned out to belong to. An error if it is not there or has ended already, and
+/// [`StoreError::UserGone`] if the user was deleted meanwhile.
+pub async fn finish(
+    conn: &mut PgConnection,
+    message_sid: &str,
+    state: FinalState,
+    user_id: Option<Uuid>,
+) -> Result<(), StoreError> {
+    let done = sqlx::query!(
+        "update pigeonhole.inbound_messages set state = $2, user_id = $3, finished_at = now()
+         where message_sid = $1 and state = 'received'",
+        message_sid,
+        MessageState::from(state).as_str(),
+        user_id,
+    )
+    .execute(conn)
+    .await
+    .map_err(StoreError::writing_for_user(TABLE))?;
+    expect_one(&done, TABLE, message_sid)
+}
+
+/// How far the message with this SID has come; `None` when there is none.
+pub async fn state_of(
+    conn: &mut PgConnection,
+    message_sid: &str,
+) -> Result<Option<MessageState>, StoreError> {
+    let state = sqlx::query_scalar!(
+        "select state from pigeonhole.inbound_messages where message_sid = $1",
+        message_sid,
+    )
+    .fetch_optional(conn)
+    .await?;
+    state.map(|text| MessageState::parse(&text)).transpose()
+}
+
+/// The messages that ended after `since`, at most 10,000, the oldest end first. The time is that of the transaction's start,
+/// so one may still appear that ended a moment before another.
+pub async fn ended_since(
+    conn: &mut PgConnection,
+    since: DateTime<Utc>,
+) -> Result<Vec<Ended>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select message_sid, state, received_at, finished_at as "finished_at!"
+           from pigeonhole.inbound_messages where finished_at > $1
+           order by finished_at, message_sid limit 10000"#,
+        since,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Ended {
+                state: MessageState::parse(&row.state)?,
+                message_sid: row.message_sid,
+                received_at: row.received_at,
+                finished_at: row.finished_at,
+            })
+        })
+        .collect()
+}
+
+fn sealed_column(message_sid: &str) -> Context {
+    Context::new(TABLE, "sealed", message_sid)
+}
+
+fn open_fields(
+    keyring: &Keyring,
+    message_sid: &str,
+    sealed: &[u8],
+) -> Result<Vec<(String, String)>, StoreError> {
+    let fields = keyring.open(&sealed_column(message_sid), sealed)?;
+    // Only we can have sealed it, so another shape means another version; its error would quote the message.
+    serde_json::from_slice(&fields).map_err(|_| StoreError::UnknownValue {
+        table: TABLE,
+        column: "sealed",
+    })
+}
+
+impl MessageState {
+    /// The text that stands in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Processed => "processed",
+            Self::IgnoredUnlinked => "ignored_unlinked",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, StoreError> {
+        [Self::Received, Self::Processed, Self::IgnoredUnlinked]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(StoreError::UnknownValue {
+                table: TABLE,
+                column: "state",
+            })
+    }
+}
+
+impl From<FinalState> for MessageState {
+    fn from(state: FinalState) -> Self {
+        match state {
+            FinalState::Processed => Self::Processed,
+            FinalState::IgnoredUnlinked => Self::IgnoredUnlinked,
+        }
+    }
+}
+
+impl fmt::Debug for NewMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewMessage({}, [sealed])", self.message_sid)
+    }
+}
+
+impl fmt::Debug for StoredMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "StoredMessage({}, {:?}, [sealed])",
+            self.message_sid, self.state
+        )
+    }
+}

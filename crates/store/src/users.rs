@@ -1,0 +1,21 @@
+//! `users`: the app's table, of which only the id matters here.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// Makes sure that the user exists; an existing one is left as it is.
+///
+/// A user can only be made here where no app has given the table columns that it alone can fill; where it has, an
+/// unknown user is an error of the database that names the column.
+pub async fn ensure(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreError> {
+    // Not just `on conflict`: the app's `not null` columns would be refused before the conflict is seen.
+    sqlx::query!(
+        "insert into users (id) select $1 where not exists (select from users where id = $1) on conflict do nothing",
+        user_id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,197 @@
+use store::inbound_messages::{self, FinalState, MessageState, NewMessage};
+use store::{Keyring, StoreError};
+
+use crate::support::{Db, NEW_KEY, keyring, rotated};
+
+const SID: &str = "SM00000000000000000000000000000001";
+
+fn message(sid: &str) -> NewMessage {
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    NewMessage {
+        message_sid: sid.to_owned(),
+        account_sid: "AC00000000000000000000000000000001".to_owned(),
+        sender: "+15555550123".to_owned(),
+        fields: vec![
+            field("From", "+15555550123"),
+            field("Body", "met Ada, “likes chess” 🎲"),
+            field("Body", ""),
+        ],
+    }
+}
+
+#[tokio::test]
+async fn a_message_comes_back_as_it_came_and_its_repeat_changes_nothing() {
+    let mut db = Db::migrated().await;
+    assert!(
+        inbound_messages::insert_new(&mut db, &keyring(), &message(SID))
+            .await
+            .unwrap()
+    );
+    let before = db.dump("pigeonhole.inbound_messages").await;
+    let mut repeat = message(SID);
+    repeat.fields.clear();
+    assert!(
+        !inbound_messages::insert_new(&mut db, &keyring(), &repeat)
+            .await
+            .unwrap()
+    );
+    assert_eq!(db.dump("pigeonhole.inbound_messages").await, before);
+
+    let stored = inbound_messages::load(&mut db, &keyring(), SID)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored.message_sid, SID);
+    assert_eq!(stored.account_sid, message(SID).account_sid);
+    assert_eq!(stored.state, MessageState::Received);
+    assert_eq!(stored.fields, Some(message(SID).fields));
+}
+
+#[tokio::test]
+async fn neither_the_table_nor_debug_shows_the_sender_or_the_text() {
+    let mut db = Db::migrated().await;
+    inbound_messages::insert_new(&mut db, &keyring(), &message(SID))
+        .await
+        .unwrap();
+    let stored = inbound_messages::load(&mut db, &keyring(), SID)
+        .await
+        .unwrap()
+        .unwrap();
+    let table = db
+        .text("select encode(sealed, 'escape') || t::text from pigeonhole.inbound_messages t")
+        .await;
+    for shown in [table, format!("{stored:?} {:?}", message(SID))] {
+        assert!(shown.contains(SID));
+        assert!(
+            !shown.contains("5555550123") && !shown.contains("chess"),
+            "{shown}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_message_moved_to_another_row_does_not_open() {
+    let mut db = Db::migrated().await;
+    for sid in [SID, "SM2"] {
+        inbound_messages::insert_new(&mut db, &keyring(), &message(sid))
+            .await
+            .unwrap();
+    }
+    db.run(&format!(
+        "update pigeonhole.inbound_messages set sealed =
+             (select sealed from pigeonhole.inbound_messages where message_sid = '{SID}')
+         where message_sid = 'SM2'"
+    ))
+    .await;
+    let error = inbound_messages::load(&mut db, &keyring(), "SM2")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StoreError::Open {
+                column: "sealed",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_outlives_a_rotation_but_not_its_key() {
+    let mut db = Db::migrated().await;
+    inbound_messages::insert_new(&mut db, &keyring(), &message(SID))
+        .await
+        .unwrap();
+    let stored = inbound_messages::load(&mut db, &rotated(), SID)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored.fields, Some(message(SID).fields));
+
+    let key_gone = Keyring::parse(NEW_KEY, "").unwrap();
+    let error = inbound_messages::load(&mut db, &key_gone, SID)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_erased_message_has_no_fields_and_a_missing_one_is_none() {
+    let mut db = Db::migrated().await;
+    inbound_messages::insert_new(&mut db, &keyring(), &message(SID))
+        .await
+        .unwrap();
+    db.run("update pigeonhole.inbound_messages set sealed = null")
+        .await;
+    let stored = inbound_messages::load(&mut db, &keyring(), SID)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored.fields, None);
+
+    assert!(
+        inbound_messages::load(&mut db, &keyring(), "SM2")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(
+        inbound_messages::state_of(&mut db, "SM2").await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_message_ends_once() {
+    let mut db = Db::migrated().await;
+    let user = db.user().await;
+    for (sid, end, user_id) in [
+        (SID, FinalState::Processed, Some(user)),
+        ("SM2", FinalState::IgnoredUnlinked, None),
+    ] {
+        inbound_messages::insert_new(&mut db, &keyring(), &message(sid))
+            .await
+            .unwrap();
+        inbound_messages::finish(&mut db, sid, end, user_id)
+            .await
+            .unwrap();
+        assert_eq!(
+            inbound_messages::state_of(&mut db, sid).await.unwrap(),
+            Some(end.into())
+        );
+        let error = inbound_messages::finish(&mut db, sid, end, user_id)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, StoreError::NotOneRow { found: 0, .. }),
+            "{error:?}"
+        );
+    }
+    let finished =
+        "select count(*)::text from pigeonhole.inbound_messages where finished_at is not null";
+    assert_eq!(db.text(finished).await, "2");
+}
+
+#[tokio::test]
+async fn deleting_a_user_deletes_their_messages_and_stops_the_one_in_flight() {
+    let mut db = Db::migrated().await;
+    let user = db.user().await;
+    for sid in [SID, "SM2"] {
+        inbound_messages::insert_new(&mut db, &keyring(), &message(sid))
+            .await
+            .unwrap();
+    }
+    inbound_messages::finish(&mut db, SID, FinalState::Processed, Some(user))
+        .await
+        .unwrap();
+    db.run("delete from users").await;
+    assert_eq!(
+        inbound_messages::state_of(&mut db, SID).await.unwrap(),
+        None
+    );
+
+    let late = inbound_messages::finish(&mut db, "SM2", FinalState::Processed, Some(user)).await;
+    assert!(matches!(late, Err(StoreError::UserGone { .. })), "{late:?}");
+}

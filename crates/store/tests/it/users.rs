@@ -1,0 +1,65 @@
+use store::{StoreError, inbound_messages, migrate, user_phone_numbers, users};
+use uuid::Uuid;
+
+use crate::support::{APP, Db, app_user, keyring, number};
+
+#[tokio::test]
+async fn ensuring_a_user_makes_them_once() {
+    let mut db = Db::migrated().await;
+    let id = Uuid::new_v4();
+    users::ensure(&mut db, id).await.unwrap();
+    users::ensure(&mut db, id).await.unwrap();
+    assert_eq!(db.text("select count(*)::text from users").await, "1");
+}
+
+#[tokio::test]
+async fn ensuring_a_user_of_the_app_leaves_them_as_they_are_although_we_cannot_make_one() {
+    let mut db = Db::app(&[APP]).await;
+    migrate(&db.pool).await.unwrap();
+    let before = db.dump("users").await;
+    users::ensure(&mut db, app_user(1)).await.unwrap();
+    assert_eq!(db.dump("users").await, before);
+
+    let error = users::ensure(&mut db, Uuid::new_v4()).await.unwrap_err();
+    let StoreError::Database(error) = error else {
+        panic!("{error:?}")
+    };
+    assert!(error.to_string().contains("\"email\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_ended_is_told_from_a_refusal() {
+    let mut db = Db::migrated().await;
+    let ours = db.text("select pg_backend_pid()::text").await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "select pg_terminate_backend({ours})"
+    )))
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    let error = users::ensure(&mut db, Uuid::new_v4()).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_functions_of_this_crate_can_be_spawned() {
+    let mut db = Db::migrated().await;
+    let spawned = tokio::spawn(async move {
+        let (user, number) = (db.user().await, number("+15555550123"));
+        let keyring = keyring();
+        user_phone_numbers::link(&mut db, &keyring, user, &number)
+            .await
+            .unwrap();
+        user_phone_numbers::seal_legacy(&mut db, &keyring)
+            .await
+            .unwrap();
+        user_phone_numbers::find_verified_owner(&mut db, &keyring, &number)
+            .await
+            .unwrap();
+        inbound_messages::load(&mut db, &keyring, "SM1")
+            .await
+            .unwrap();
+        migrate(&db.pool).await.unwrap();
+    });
+    spawned.await.unwrap();
+}
