@@ -1,0 +1,243 @@
+//! Nothing is left behind, whichever process is killed.
+//!
+//! Each test kills a process of its own, which is this program again, holding a server.
+#![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+
+use std::{
+    env, fs,
+    io::{self, BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use embedded_postgres::{Server, Settings, testing};
+
+/// Not a test: what the tests start and kill. Ends when they do, as its standard input does.
+#[test]
+#[ignore = "a process for the other tests to kill"]
+fn hold_a_server() {
+    let hold = |server: &Server| {
+        println!(
+            "\nholding {} {}",
+            server.process_id().unwrap(),
+            server.dir().display()
+        );
+        io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    };
+    match env::var_os("HOLD_KEPT") {
+        Some(dir) => hold(&Server::start_kept(Path::new(&dir), Settings::default()).unwrap()),
+        None => hold(testing::server()),
+    }
+}
+
+struct Holder {
+    process: Child,
+    postmaster: String,
+    dir: PathBuf,
+    /// Open as long as it writes there.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Holder {
+    fn command() -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["hold_a_server", "--exact", "--ignored", "--nocapture"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+
+    fn start(command: &mut Command) -> Self {
+        let mut process = command.spawn().unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut holding = String::new();
+        while !holding.starts_with("holding ") {
+            holding.clear();
+            assert_ne!(stdout.read_line(&mut holding).unwrap(), 0, "it ended");
+        }
+        let mut words = holding.trim_end().splitn(3, ' ').skip(1);
+        let postmaster = words.next().unwrap().to_owned();
+        let dir = PathBuf::from(words.next().unwrap());
+        assert!(!processes(&dir).is_empty());
+        Self {
+            process,
+            postmaster,
+            dir,
+            _stdout: stdout,
+        }
+    }
+
+    fn temporary() -> Self {
+        Self::start(&mut Self::command())
+    }
+
+    fn kept(dir: &Path) -> Self {
+        Self::start(Self::command().env("HOLD_KEPT", dir))
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn supervisor(&self) -> String {
+        ps("ppid=", &self.postmaster)
+    }
+}
+
+fn ps(what: &str, pid: &str) -> String {
+    let output = Command::new("ps")
+        .args(["-o", what, "-p", pid])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn kill_9(pid: &str) {
+    assert!(
+        Command::new("kill")
+            .args(["-9", "--", pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+/// Every process that runs on this directory: supervisors, and Postgres' main process.
+fn processes(dir: &Path) -> Vec<String> {
+    let output = Command::new("ps")
+        .args(["-A", "-ww", "-o", "pid=,args="])
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    output
+        .lines()
+        .filter(|line| line.contains(dir.to_str().unwrap()))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn eventually(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "not in time: {what}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn eventually_gone(dir: &Path) {
+    eventually("no process left", || processes(dir).is_empty());
+    eventually("no directory left", || !dir.exists());
+}
+
+/// A directory for kept data that the account root drops to can reach.
+fn kept_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+#[test]
+fn a_program_that_ends_leaves_nothing_although_nobody_dropped_the_server() {
+    let mut holder = Holder::temporary();
+    drop(holder.process.stdin.take());
+    assert!(holder.process.wait().unwrap().success());
+    eventually_gone(&holder.dir);
+}
+
+#[test]
+fn a_killed_program_leaves_nothing() {
+    let mut holder = Holder::temporary();
+    holder.kill();
+    eventually_gone(&holder.dir);
+}
+
+#[test]
+fn a_program_killed_at_any_moment_of_its_start_leaves_nothing() {
+    let kill_after = |moment| {
+        let mut process = Holder::command().spawn().unwrap();
+        thread::sleep(moment);
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let owner = format!("{}\n", process.id());
+        eventually("no directory left", || {
+            let entries = fs::read_dir("/var/tmp").unwrap().flatten();
+            let mut locks = entries.map(|entry| fs::read_to_string(entry.path().join("lock")));
+            !locks.any(|lock| lock.is_ok_and(|lock| lock == owner))
+        });
+    };
+    thread::scope(|scope| {
+        for moment in (0..600).step_by(60).map(Duration::from_millis) {
+            scope.spawn(move || kill_after(moment));
+        }
+    });
+}
+
+#[test]
+fn a_killed_program_with_kept_data_leaves_a_clean_shutdown_which_the_next_one_awaits() {
+    let dir = kept_dir();
+    let mut holder = Holder::kept(&dir.path().join("data"));
+    holder.kill();
+    let server = Server::start_kept(&holder.dir, Settings::default()).unwrap();
+    let log = fs::read_to_string(server.log_path()).unwrap();
+    assert!(log.contains("database system is shut down"), "{log}");
+    assert!(!log.contains("automatic recovery"), "{log}");
+}
+
+#[test]
+fn a_killed_supervisor_is_made_up_for_by_its_program() {
+    let server = Server::start_temporary(Settings::default()).unwrap();
+    let dir = server.dir().to_path_buf();
+    kill_9(&ps("ppid=", &server.process_id().unwrap().to_string()));
+    drop(server);
+    assert_eq!(processes(&dir), [""; 0]);
+    assert!(!dir.exists());
+}
+
+#[test]
+fn a_supervisor_killed_with_its_program_is_made_up_for_by_the_next_start() {
+    let mut holder = Holder::temporary();
+    kill_9(&holder.supervisor());
+    holder.kill();
+    drop(Server::start_temporary(Settings::default()).unwrap());
+    eventually_gone(&holder.dir);
+}
+
+#[test]
+fn so_is_a_killed_process_group() {
+    let mut holder = Holder::temporary();
+    kill_9(&format!("-{}", holder.supervisor()));
+    holder.kill();
+    drop(Server::start_temporary(Settings::default()).unwrap());
+    eventually_gone(&holder.dir);
+}
+
+#[test]
+fn kept_data_outlives_the_kill_of_everything_but_postgres() {
+    let dir = kept_dir();
+    let mut holder = Holder::kept(&dir.path().join("data"));
+    kill_9(&holder.supervisor());
+    holder.kill();
+    let server = Server::start_kept(&holder.dir, Settings::default()).unwrap();
+    let first = format!("{} ", holder.postmaster);
+    let left = processes(&holder.dir)
+        .into_iter()
+        .find(|line| line.trim_start().starts_with(&first));
+    assert_eq!(left, None);
+    assert!(server.process_id().is_some());
+}
+
+#[test]
+fn a_terminals_interrupt_does_not_reach_the_server() {
+    let server = Server::start_temporary(Settings::default()).unwrap();
+    let postmaster = server.process_id().unwrap().to_string();
+    assert_ne!(
+        ps("pgid=", &postmaster),
+        ps("pgid=", &std::process::id().to_string())
+    );
+}

@@ -1,0 +1,199 @@
+//! What a server does for its caller while all is well, and what it says when it cannot start.
+#![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+    time::Instant,
+};
+
+use embedded_postgres::{Server, Settings, StartError};
+use sqlx::{Connection, PgConnection};
+
+async fn ask(url: &str, sql: &'static str) -> String {
+    let mut conn = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(sql).fetch_one(&mut conn).await.unwrap()
+}
+
+async fn tell(url: &str, sql: &'static str) {
+    let mut conn = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+}
+
+/// A directory for kept data that the account root drops to can reach.
+fn kept_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let mode = Permissions::from_mode(0o755);
+    fs::set_permissions(dir.path(), mode).unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn a_temporary_server_is_fast_private_and_gone_when_dropped() {
+    let start = Instant::now();
+    let server = Server::start_temporary(Settings::default().set("work_mem", "7MB")).unwrap();
+    println!(
+        "started in {:?}: {}",
+        start.elapsed(),
+        server.url("postgres")
+    );
+    let url = server.url("postgres");
+    assert_eq!(ask(&url, "show fsync").await, "off");
+    assert_eq!(ask(&url, "show listen_addresses").await, "");
+    assert_eq!(ask(&url, "show server_encoding").await, "UTF8");
+    assert_eq!(ask(&url, "show timezone").await, "UTC");
+    assert_eq!(ask(&url, "show work_mem").await, "7MB");
+
+    let dir = server.dir().to_path_buf();
+    let mode = fs::metadata(&dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700); // whoever reaches the socket is let in
+    let start = Instant::now();
+    drop(server);
+    println!("stopped in {:?}", start.elapsed());
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn libpq_takes_the_same_address_whatever_the_environment_says() {
+    let server = Server::start_temporary(Settings::default()).unwrap();
+    let url = server.ensure_database("Größe \"1\"").await.unwrap();
+    assert_eq!(
+        ask(&url, "select current_database()::text").await,
+        "Größe \"1\""
+    );
+    let psql = Command::new(server.bin_dir().join("psql"))
+        .args(["-XAtc", "select current_database()", &url])
+        .env("PGPORT", "1")
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(psql.stdout).unwrap().trim(),
+        "Größe \"1\""
+    );
+}
+
+#[tokio::test]
+async fn a_server_comes_back_after_a_clean_stop_a_crash_and_a_kill() {
+    let mut server = Server::start_temporary(Settings::default()).unwrap();
+    let url = server.url("postgres");
+    tell(&url, "create table t as select 42::text as n").await;
+
+    server.stop().unwrap();
+    assert!(PgConnection::connect(&url).await.is_err());
+    server.start_again().unwrap();
+    assert_eq!(ask(&url, "select n from t").await, "42");
+
+    server.stop_immediate().unwrap();
+    assert_eq!(server.process_id(), None);
+    server.start_again().unwrap();
+    assert_eq!(ask(&url, "select n from t").await, "42");
+
+    let pid = server.process_id().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    server.start_again().unwrap();
+    assert_eq!(ask(&url, "select n from t").await, "42");
+    let log = fs::read_to_string(server.log_path()).unwrap();
+    assert_eq!(
+        log.matches("automatic recovery in progress").count(),
+        2,
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn kept_data_is_durable_and_survives_its_server() {
+    let dir = kept_dir();
+    let data = dir.path().join("made/with/parents");
+    let server = Server::start_kept(&data, Settings::default()).unwrap();
+    let url = server.ensure_database("pigeonhole").await.unwrap();
+    assert_eq!(ask(&url, "show fsync").await, "on");
+    tell(&url, "create table t as select 42::text as n").await;
+    drop(server);
+
+    let server = Server::start_kept(&data, Settings::default()).unwrap();
+    let url = server.ensure_database("pigeonhole").await.unwrap();
+    assert_eq!(ask(&url, "select n from t").await, "42");
+    let log = fs::read_to_string(server.log_path()).unwrap();
+    assert!(!log.contains("automatic recovery"), "{log}");
+}
+
+#[tokio::test]
+async fn a_directory_whose_name_is_too_long_for_a_socket_works() {
+    let dir = kept_dir();
+    let server =
+        Server::start_kept(&dir.path().join("x".repeat(100)), Settings::default()).unwrap();
+    assert_eq!(ask(&server.url("postgres"), "show fsync").await, "on");
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_told_who_has_it() {
+    let dir = kept_dir();
+    let data = dir.path().join("data");
+    let _first = Server::start_kept(&data, Settings::default()).unwrap();
+    let Err(error) = Server::start_kept(&data, Settings::default()) else {
+        panic!("two servers")
+    };
+    assert!(matches!(error, StartError::InUse { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("process {}", std::process::id())),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_directory_with_other_things_in_it_is_left_alone() {
+    let dir = kept_dir();
+    fs::write(dir.path().join("diary"), "dear diary").unwrap();
+    let Err(error) = Server::start_kept(dir.path(), Settings::default()) else {
+        panic!("started")
+    };
+    assert!(matches!(error, StartError::NotOurs { .. }), "{error}");
+}
+
+#[test]
+fn a_server_that_cannot_start_shows_its_log() {
+    let settings = Settings::default().set("shared_buffers", "lots");
+    let Err(error) = Server::start_temporary(settings) else {
+        panic!("started")
+    };
+    assert!(error.to_string().contains("shared_buffers"), "{error}");
+}
+
+#[test]
+fn missing_binaries_are_explained() {
+    let settings = Settings::default().bin_dir("/nowhere");
+    let Err(error) = Server::start_temporary(settings) else {
+        panic!("started")
+    };
+    let said = error.to_string();
+    assert!(
+        said.contains("script/bootstrap") && said.contains("/nowhere"),
+        "{said}"
+    );
+}
+
+#[test]
+fn root_is_told_which_directory_is_in_the_way() {
+    if fs::metadata("/root").is_err() || fs::read_dir("/root").is_err() {
+        return; // we are not root: nothing is in the way
+    }
+    let dir = tempfile::tempdir_in("/root").unwrap();
+    let data = dir.path().join("data");
+    let Err(error) = Server::start_kept(&data, Settings::default()) else {
+        panic!("started")
+    };
+    let StartError::OutOfReach { barrier, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(barrier, Path::new("/root"));
+}
