@@ -1,1 +1,13 @@
-//! jobs
+//! What the workers do: one file a job, and the steps that jobs are made of.
+//!
+//! A job's arguments are ids; it loads what it needs, does its work outside any transaction, and ends with one
+//! transaction that writes its effect and completes it.
+
+mod deps;
+mod error;
+mod process_message;
+mod steps;
+
+pub use deps::Deps;
+pub use error::StepError;
+pub use process_message::ProcessMessage;

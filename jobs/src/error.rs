@@ -1,0 +1,64 @@
+//! What steps can fail with, and the one place that decides what a failure means for the job.
+
+use std::time::Duration;
+
+use queue::{CompleteError, JobError};
+use store::StoreError;
+use twilio::{MessageSid, PayloadError};
+
+/// How long a job waits for a database that is away. Longer than a restart, shorter than anyone's patience.
+const DATABASE_AWAY: Duration = Duration::from_secs(2);
+
+/// Why a step failed. No text holds personal data: it is stored with the job.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The job names a message that is not stored.
+    #[error("there is no message {0}")]
+    NoSuchMessage(MessageSid),
+    /// The message's fields were erased before it was processed.
+    #[error("the fields of message {0} have been erased")]
+    Erased(MessageSid),
+    /// The stored fields are no message. The receiver stores none such, so another version wrote them.
+    #[error("the stored message cannot be read: {0}")]
+    Unreadable(#[from] PayloadError),
+    /// The tables could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The job could not be completed with its effect.
+    #[error(transparent)]
+    Complete(#[from] CompleteError),
+}
+
+impl From<sqlx::Error> for StepError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<StepError> for JobError {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::NoSuchMessage(_) | StepError::Erased(_) | StepError::Unreadable(_) => {
+                Self::discard(error)
+            }
+            StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
+            StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
+            StepError::Store(store) => match store {
+                // Nobody's failure, so it costs no attempt.
+                StoreError::Unavailable(_) => Self::Snooze(DATABASE_AWAY),
+                // The next attempt finds that nobody has the number any more.
+                StoreError::UserGone { .. }
+                | StoreError::Database(_)
+                | StoreError::NotOneRow { .. }
+                | StoreError::Seal { .. }
+                // A key may have been left out of the configuration by mistake: the attempts give time to mend it,
+                // and the dead letter can be requeued.
+                | StoreError::Open { .. }
+                | StoreError::UnknownValue { .. }
+                | StoreError::AlreadyLinked
+                | StoreError::Migrate(_)
+                | StoreError::Migration { .. } => Self::retry(store),
+            },
+        }
+    }
+}
