@@ -1,2 +1,5 @@
-//! The program.
-fn main() {}
+//! The program. See `pigeonhole --help`.
+
+fn main() -> std::process::ExitCode {
+    pigeonhole::cli::main()
+}

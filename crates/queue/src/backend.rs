@@ -24,7 +24,7 @@ use tower::{layer::util::Identity, limit::ConcurrencyLimitLayer};
 use crate::{ack::Acks, claim::Claimed, execute::Executor};
 
 /// apalis's heartbeat has nothing to do here: leases are renewed by [`crate::lease`].
-const HEARTBEAT: Duration = Duration::from_secs(60);
+const HEARTBEAT: Duration = Duration::from_mins(1);
 
 /// The most jobs handed to apalis at once.
 const BATCH: usize = 100;

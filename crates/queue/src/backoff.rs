@@ -18,7 +18,7 @@ impl Backoff {
     /// One second, doubling, up to ten minutes: twelve attempts span about half an hour.
     pub const DEFAULT: Self = Self {
         first: Duration::from_secs(1),
-        cap: Duration::from_secs(600),
+        cap: Duration::from_mins(10),
     };
 
     /// A delay for the failure of attempt `attempt` (from 1).

@@ -26,7 +26,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// How many attempts may fail (or die with their process) before the job is a dead letter.
     const MAX_ATTEMPTS: u16 = 12;
     /// How long one attempt may take before it is cancelled and counts as failed.
-    const TIMEOUT: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_mins(1);
     /// The delay before the next attempt when the error does not name one.
     const BACKOFF: Backoff = Backoff::DEFAULT;
     /// What the job works with: pools, clients, settings.

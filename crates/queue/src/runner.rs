@@ -59,7 +59,7 @@ impl std::fmt::Debug for Runner {
         f.debug_struct("Runner")
             .field("settings", &self.settings)
             .field("kinds", &kinds)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,17 +142,18 @@ impl Runner {
             cut_off.cancel();
             join_all(&mut workers).await;
         }
-        note_panic("claimer", claimer.await);
+        note_panic("claimer", &claimer.await);
         for feed in feeds {
             feed.release_rest().await;
         }
         drop(acks);
-        match timeout(grace, writer).await {
-            Ok(ended) => note_panic("acknowledger", ended),
-            Err(_) => tracing::error!("the database is away: some outcomes could not be written"),
+        if let Ok(ended) = timeout(grace, writer).await {
+            note_panic("acknowledger", &ended);
+        } else {
+            tracing::error!("the database is away: some outcomes could not be written");
         }
         drained.cancel();
-        note_panic("lease renewer", renewer.await);
+        note_panic("lease renewer", &renewer.await);
     }
 }
 
@@ -161,12 +162,12 @@ async fn join_all<E: std::fmt::Display + 'static>(workers: &mut JoinSet<Result<(
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "a worker ended with an error"),
-            Err(error) => note_panic("worker", Err(error)),
+            Err(error) => note_panic("worker", &Err(error)),
         }
     }
 }
 
-fn note_panic(what: &str, ended: Result<(), tokio::task::JoinError>) {
+fn note_panic(what: &str, ended: &Result<(), tokio::task::JoinError>) {
     if ended.is_err() {
         tracing::error!(
             task = what,

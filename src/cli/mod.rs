@@ -1,0 +1,93 @@
+//! The command line: one file a subcommand.
+
+mod flags;
+mod migrate;
+mod phone_numbers;
+mod processes;
+mod simulate;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::Env, dev, services::Role};
+use flags::Flags;
+
+/// Takes text messages in through Twilio webhooks and never loses one.
+///
+/// Settings come from flags, the environment and a `.env` file, in this order. Secrets have no flag: command lines are
+/// seen by everyone on the machine. See .env.example for all of them.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    /// Read settings from this file instead of `.env`.
+    #[arg(long, global = true, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the receiver: checks webhooks and commits each with its job before answering.
+    Receiver,
+    /// Run a worker: claims jobs and runs them. Start as many as you like, on as many machines.
+    Worker,
+    /// Run receiver and worker in one process.
+    Serve,
+    /// Apply the migrations that the database does not have yet. Safe to run at any time, and again.
+    Migrate,
+    /// See it work: an embedded Postgres, receiver, worker and a simulated Twilio. No account, no configuration.
+    Dev(dev::Args),
+    /// Play Twilio against a running receiver: send signed text messages.
+    Simulate(simulate::Args),
+    /// Link phone numbers to users, as an operator.
+    #[command(subcommand)]
+    PhoneNumbers(phone_numbers::Command),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word of a program that could not do its work"
+)]
+fn report(error: &anyhow::Error) {
+    eprintln!("pigeonhole: {error:#}");
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let env = || Env::load(cli.env_file.as_deref(), cli.flags.values.clone());
+    match cli.command {
+        Command::Dev(args) => dev::run(args, cli.flags.values).await,
+        Command::Receiver => processes::run(&env()?, Role::Receiver).await,
+        Command::Worker => processes::run(&env()?, Role::Worker).await,
+        Command::Serve => processes::run(&env()?, Role::Both).await,
+        Command::Migrate => migrate::run(&env()?).await,
+        Command::Simulate(args) => simulate::run(&env()?, args).await,
+        Command::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

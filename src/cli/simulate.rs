@@ -1,0 +1,150 @@
+//! `simulate`: plays Twilio against a running receiver.
+
+#![expect(clippy::print_stdout, reason = "what an operator asked to see")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context;
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+
+use crate::{
+    config::{Env, LogConfig, Reader, ReceiverConfig},
+    dev::twilio::{Delivery, SimulatedTwilio, Text},
+    telemetry,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What the message says.
+    #[arg(long, default_value = "Hello from #pigeonhole")]
+    body: String,
+    /// Who sends it.
+    #[arg(long, default_value = crate::dev::DEMO_NUMBER)]
+    from: String,
+    /// An attachment of this MIME type, which makes it an MMS; may be repeated.
+    #[arg(long, value_name = "TYPE")]
+    media: Vec<String>,
+    /// Any webhook parameter, added or replaced; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
+    field: Vec<(String, String)>,
+    /// How many messages, each under its own SID.
+    #[arg(long, default_value_t = 1)]
+    count: u32,
+    /// How many a second; without it, one after the other.
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
+    /// The receiver, if not at LISTEN_ADDR. The signature is for PUBLIC_BASE_URL all the same.
+    #[arg(long, value_name = "URL")]
+    receiver: Option<String>,
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("must be NAME=VALUE, such as Latitude=48.1")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=100_000.0).contains(&rate) => Ok(rate),
+        _ => Err("must be a number of messages a second, from 0.001 to 100000".to_owned()),
+    }
+}
+
+pub(super) async fn run(env: &Env, args: Args) -> anyhow::Result<()> {
+    let (log, config) = Reader::read(env, |r| {
+        let (log, config) = (LogConfig::read(r), ReceiverConfig::read(r));
+        Some((log?, config?))
+    })?;
+    telemetry::init_logs(&log)?;
+    let target = args
+        .receiver
+        .unwrap_or_else(|| format!("http://{}", config.listen));
+    let twilio = SimulatedTwilio::new(&config, &target)?;
+    let text = Text {
+        from: args.from,
+        body: args.body,
+        media: args.media,
+        fields: args.field,
+    };
+    let deliveries = match args.rate {
+        None => one_by_one(&twilio, &text, args.count).await,
+        Some(rate) => paced(&twilio, &text, args.count, rate).await,
+    }?;
+    summarise(&deliveries)
+}
+
+async fn one_by_one(
+    twilio: &SimulatedTwilio,
+    text: &Text,
+    count: u32,
+) -> anyhow::Result<Vec<Delivery>> {
+    let mut deliveries = Vec::new();
+    for _ in 0..count {
+        let delivery = twilio.deliver(text).await?;
+        if count <= 10 {
+            let Delivery {
+                message_sid,
+                status,
+                took,
+            } = &delivery;
+            println!(
+                "{message_sid}  HTTP {status}  {:.1} ms",
+                took.as_secs_f64() * 1000.0
+            );
+        }
+        deliveries.push(delivery);
+    }
+    Ok(deliveries)
+}
+
+async fn paced(
+    twilio: &SimulatedTwilio,
+    text: &Text,
+    count: u32,
+    rate: f64,
+) -> anyhow::Result<Vec<Delivery>> {
+    let mut clock = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Burst); // the rate holds on average
+    let mut running = JoinSet::new();
+    for _ in 0..count {
+        clock.tick().await;
+        let (twilio, text) = (twilio.clone(), text.clone());
+        running.spawn(async move { twilio.deliver(&text).await });
+    }
+    running.join_all().await.into_iter().collect()
+}
+
+fn summarise(deliveries: &[Delivery]) -> anyhow::Result<()> {
+    let mut by_status: BTreeMap<u16, usize> = BTreeMap::new();
+    for delivery in deliveries {
+        *by_status.entry(delivery.status).or_default() += 1;
+    }
+    let mut took: Vec<_> = deliveries.iter().map(|delivery| delivery.took).collect();
+    took.sort_unstable();
+    let at = |percent: usize| {
+        let index = (took.len() * percent / 100).min(took.len().saturating_sub(1));
+        took.get(index).copied().unwrap_or_default().as_secs_f64() * 1000.0
+    };
+    let counts: Vec<_> = by_status
+        .iter()
+        .map(|(status, count)| format!("{count} × HTTP {status}"))
+        .collect();
+    println!(
+        "{}; p50 {:.1} ms, p99 {:.1} ms",
+        counts.join(", "),
+        at(50),
+        at(99)
+    );
+    let refused = deliveries.iter().find(|delivery| delivery.status != 200);
+    let refused = refused.map(|delivery| delivery.status);
+    match refused {
+        None => Ok(()),
+        Some(status) => Err(anyhow::anyhow!("not all were accepted")).with_context(|| match status {
+            403 => "refused as forged: does the receiver have the same TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL?",
+            503 => "the receiver has no database, or it is not migrated",
+            _ => "see the receiver's log for the reason",
+        }),
+    }
+}

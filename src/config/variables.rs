@@ -1,0 +1,226 @@
+//! Every variable that the program reads: name, default, meaning. The flags, `--help`, `.env.example` and the table in
+//! the README come from here.
+
+/// One setting. Read from a flag, else from the environment, else from `.env`, else its default.
+#[derive(Debug)]
+pub struct Variable {
+    /// The environment variable. Its flag is the same in lower case with dashes.
+    pub name: &'static str,
+    /// What the value looks like, for help.
+    pub value: &'static str,
+    /// The value when it is not set.
+    pub default: Option<&'static str>,
+    /// A secret has no flag: command lines are seen by everyone on the machine.
+    pub secret: bool,
+    /// One line of why.
+    pub help: &'static str,
+}
+
+impl Variable {
+    /// The flag, without its dashes.
+    pub fn flag(&self) -> String {
+        self.name.to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+const fn variable(
+    name: &'static str,
+    value: &'static str,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Variable {
+    Variable {
+        name,
+        value,
+        default,
+        secret: false,
+        help,
+    }
+}
+
+const fn secret(name: &'static str, value: &'static str, help: &'static str) -> Variable {
+    Variable {
+        name,
+        value,
+        default: None,
+        secret: true,
+        help,
+    }
+}
+
+/// All of them, in the order of `.env.example`.
+pub const VARIABLES: &[Variable] = &[
+    secret(
+        "DATABASE_URL",
+        "postgres://user:password@host:5432/name",
+        "The database. Direct or session pooling: transaction pooling mixes up answers",
+    ),
+    variable(
+        "DATABASE_HOST",
+        "HOST",
+        None,
+        "The database's host, where DATABASE_URL is not set",
+    ),
+    variable(
+        "DATABASE_PORT",
+        "PORT",
+        Some("5432"),
+        "The database's port, with DATABASE_HOST",
+    ),
+    variable(
+        "DATABASE_NAME",
+        "NAME",
+        None,
+        "The database's name, with DATABASE_HOST",
+    ),
+    variable(
+        "DATABASE_USER",
+        "USER",
+        None,
+        "The database's user, with DATABASE_HOST",
+    ),
+    secret(
+        "DATABASE_PASSWORD",
+        "PASSWORD",
+        "The database user's password, with DATABASE_HOST",
+    ),
+    variable(
+        "DATABASE_SSL",
+        "BOOL",
+        Some("false"),
+        "Insist on TLS, with DATABASE_HOST",
+    ),
+    variable(
+        "DATABASE_POOL_MAX",
+        "N",
+        Some("10"),
+        "Most database connections of one process",
+    ),
+    variable(
+        "LISTEN_ADDR",
+        "IP:PORT",
+        Some("127.0.0.1:3000"),
+        "Where the receiver listens",
+    ),
+    variable(
+        "ADMIN_ADDR",
+        "IP:PORT",
+        Some("127.0.0.1:9464"),
+        "Where metrics and health are served. Never make it public",
+    ),
+    variable(
+        "PUBLIC_BASE_URL",
+        "https://sms.example.com",
+        None,
+        "The URL under which Twilio reaches the receiver: signatures cover it, letter for letter",
+    ),
+    variable(
+        "TWILIO_ACCOUNT_SID",
+        "AC…",
+        None,
+        "Your account's SID: webhooks of others are refused",
+    ),
+    secret(
+        "TWILIO_AUTH_TOKEN",
+        "TOKEN[,TOKEN]",
+        "The account's auth token, which signs webhooks; two, comma-separated, while rotating",
+    ),
+    secret(
+        "TWILIO_AUTH_TOKENS_RETIRED",
+        "TOKEN[,TOKEN]",
+        "Tokens no longer accepted, so that the log can name them when they are still in use",
+    ),
+    variable(
+        "TWILIO_PHONE_NUMBER",
+        "+1…",
+        None,
+        "Your number at Twilio, in E.164",
+    ),
+    variable(
+        "TWILIO_API_BASE_URL",
+        "URL",
+        Some("https://api.twilio.com"),
+        "Twilio's REST API; another only for tests",
+    ),
+    secret(
+        "ENCRYPTION_KEY",
+        "64 HEX DIGITS",
+        "Seals and opens personal data in the database; make one with `openssl rand -hex 32`",
+    ),
+    secret(
+        "ENCRYPTION_KEYS_OLD",
+        "64 HEX DIGITS[,…]",
+        "Earlier keys, which still open what they sealed",
+    ),
+    variable(
+        "WORKER_CONCURRENCY",
+        "N",
+        Some("20"),
+        "Jobs of a kind that one worker runs at once",
+    ),
+    variable(
+        "JOB_LEASE_SECONDS",
+        "SECONDS",
+        Some("30"),
+        "How long the jobs of a worker that died wait before another takes them",
+    ),
+    variable(
+        "SHUTDOWN_GRACE_SECONDS",
+        "SECONDS",
+        Some("20"),
+        "How long running jobs may go on after SIGTERM or SIGINT",
+    ),
+    variable(
+        "SMS_ENRICHMENT_ENABLED",
+        "BOOL",
+        Some("true"),
+        "false: messages are accepted and kept, and processed once it is true again",
+    ),
+    variable(
+        "RATE_LIMIT_MESSAGES_PER_HOUR",
+        "N",
+        Some("20"),
+        "Messages of one user that are processed within an hour",
+    ),
+    variable(
+        "MAX_MEDIA_SIZE_MB",
+        "MB",
+        Some("5"),
+        "Largest media file that is accepted",
+    ),
+    variable(
+        "VERIFICATION_CODE_EXPIRY_MINUTES",
+        "MINUTES",
+        Some("10"),
+        "How long a verification code is good for",
+    ),
+    variable(
+        "LOG_FORMAT",
+        "pretty|json",
+        Some("pretty"),
+        "How log lines look",
+    ),
+    variable(
+        "RUST_LOG",
+        "FILTER",
+        Some("info"),
+        "Which log lines: a level, or `target=level,…`",
+    ),
+];
+
+/// The text of `.env.example`.
+#[cfg(test)]
+pub(crate) fn example() -> String {
+    let mut text = String::from(
+        "# Every setting of Pigeonhole, with its default where it has one. Copy to `.env` and fill in what you need;\n\
+         # what is set in the environment wins over `.env`, and a flag wins over both.\n",
+    );
+    for variable in VARIABLES {
+        text += &format!("\n# {}.\n", variable.help);
+        text += &match variable.default {
+            Some(default) => format!("# {}={default}\n", variable.name),
+            None => format!("# {}=  # {}\n", variable.name, variable.value),
+        };
+    }
+    text
+}

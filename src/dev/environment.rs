@@ -1,0 +1,140 @@
+//! The settings of `dev`: made up once, kept with its database, and written where other commands can read them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{ErrorKind, Write},
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+
+use super::twilio::hex;
+use crate::config::{Env, VARIABLES};
+
+/// Where the secrets are kept: as long as the database, which they seal.
+const SECRETS: &str = "secrets.env";
+
+/// What other commands are to be pointed at.
+const SETTINGS: &str = "dev.env";
+
+/// The folder and secrets of a `dev`.
+pub(super) struct Environment {
+    pub(super) dir: PathBuf,
+    secrets: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Opens the folder, or makes it with new secrets.
+    pub(super) fn open(dir: Option<PathBuf>) -> anyhow::Result<Self> {
+        let dir = match dir {
+            Some(dir) => dir,
+            None => default_dir()?,
+        };
+        fs::create_dir_all(&dir).with_context(|| {
+            format!(
+                "cannot make {}: --data-dir names another folder",
+                dir.display()
+            )
+        })?;
+        let path = dir.join(SECRETS);
+        let secrets = match read(&path) {
+            Ok(secrets) => secrets,
+            Err(error) if error.not_found() => {
+                let secrets = new_secrets();
+                write(&path, &secrets)?;
+                secrets
+            }
+            Err(_) => anyhow::bail!("{} cannot be read", path.display()),
+        };
+        Ok(Self { dir, secrets })
+    }
+
+    /// The file for other commands.
+    pub(super) fn env_file(&self) -> PathBuf {
+        self.dir.join(SETTINGS)
+    }
+
+    /// All settings, which are also written to [`Self::env_file`]. An address that is in use is replaced by a free one,
+    /// unless a flag names it.
+    pub(super) fn complete(
+        &self,
+        database_url: &str,
+        flags: BTreeMap<String, String>,
+    ) -> anyhow::Result<Env> {
+        let mut settings = self.secrets.clone();
+        settings.insert("DATABASE_URL".to_owned(), database_url.to_owned());
+        settings.insert("RUST_LOG".to_owned(), "warn".to_owned());
+        for name in ["LISTEN_ADDR", "ADMIN_ADDR"] {
+            settings.insert(name.to_owned(), free_addr(name)?.to_string());
+        }
+        settings.extend(flags);
+        let base_url = format!("http://{}", settings["LISTEN_ADDR"]);
+        settings
+            .entry("PUBLIC_BASE_URL".to_owned())
+            .or_insert(base_url);
+        write(&self.env_file(), &settings)?;
+        Ok(Env::of(settings))
+    }
+}
+
+fn default_dir() -> anyhow::Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        // Postgres refuses to run as root, and whoever it runs as cannot enter root's home.
+        return Ok("/var/lib/pigeonhole-dev".into());
+    }
+    let home = std::env::home_dir().context("there is no home folder: name one with --data-dir")?;
+    Ok(home.join(".local/state/pigeonhole-dev"))
+}
+
+fn new_secrets() -> BTreeMap<String, String> {
+    let secrets = [
+        ("TWILIO_ACCOUNT_SID", format!("AC{}", hex::<16>())),
+        ("TWILIO_AUTH_TOKEN", hex::<16>()),
+        ("TWILIO_PHONE_NUMBER", "+15005550006".to_owned()),
+        ("ENCRYPTION_KEY", hex::<32>()),
+    ];
+    secrets.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+fn read(path: &Path) -> Result<BTreeMap<String, String>, dotenvy::Error> {
+    dotenvy::from_path_iter(path)?.collect()
+}
+
+/// Writes the file for our eyes only, whole or not at all.
+fn write(path: &Path, values: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    let text: String = values
+        .iter()
+        .map(|(name, value)| format!("{name}='{value}'\n"))
+        .collect();
+    let draft = path.with_extension("draft");
+    let written = (|| {
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    })();
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The setting's default address, or one with a free port if that is in use.
+fn free_addr(name: &str) -> anyhow::Result<SocketAddr> {
+    let default = VARIABLES
+        .iter()
+        .find(|variable| variable.name == name)
+        .and_then(|v| v.default);
+    let default: SocketAddr = default.context("the setting has no default")?.parse()?;
+    let listener = TcpListener::bind(default).or_else(|_| TcpListener::bind((default.ip(), 0)))?;
+    Ok(listener.local_addr()?)
+}

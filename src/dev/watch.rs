@@ -1,0 +1,82 @@
+//! Shows on the terminal what came of each message, as it ends.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "`dev` talks to the person who started it"
+)]
+
+use std::{collections::HashSet, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{Postgres, pool::PoolConnection};
+use store::{
+    enrichment_items,
+    inbound_messages::{self, Ended},
+};
+
+/// How often to look.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How far to look back for messages whose transaction took longer than their neighbours'.
+const OVERLAP: TimeDelta = TimeDelta::seconds(1);
+
+/// Looks for messages that have ended since it was started.
+pub(super) struct Watch {
+    conn: PoolConnection<Postgres>,
+    since: DateTime<Utc>,
+    shown: HashSet<String>,
+}
+
+impl Watch {
+    pub(super) async fn start(pool: &sqlx::PgPool) -> anyhow::Result<Self> {
+        let mut conn = pool.acquire().await?;
+        let since = store::now(&mut conn).await?;
+        Ok(Self {
+            conn,
+            since,
+            shown: HashSet::new(),
+        })
+    }
+
+    /// Shows the next `count` messages.
+    pub(super) async fn show(&mut self, count: usize) -> anyhow::Result<()> {
+        let mut shown = 0;
+        while shown < count {
+            let ended = inbound_messages::ended_since(&mut self.conn, self.since).await?;
+            for message in &ended {
+                if self.shown.insert(message.message_sid.clone()) {
+                    self.show_one(message).await?;
+                    shown += 1;
+                }
+            }
+            match ended.last() {
+                Some(last) if last.finished_at - OVERLAP > self.since => {
+                    self.since = last.finished_at - OVERLAP;
+                    self.shown
+                        .retain(|sid| ended.iter().any(|message| message.message_sid == *sid));
+                }
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn show_one(&mut self, message: &Ended) -> anyhow::Result<()> {
+        let items = enrichment_items::of_message(&mut self.conn, &message.message_sid).await?;
+        let took = message.finished_at - message.received_at;
+        let state = message.state.as_str();
+        println!(
+            "{}  {state} in {} ms",
+            message.message_sid,
+            took.num_milliseconds()
+        );
+        for item in items {
+            let field = item
+                .field_name
+                .map(|name| format!(" / {name}"))
+                .unwrap_or_default();
+            println!("    {}{field}: {}", item.item_type, item.value);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! The receiver: the HTTP edge that checks a webhook, stores it and enqueues its job, and only then answers.
+//!
+//! The data path is `payload` (is it a form?), `signature` (is it Twilio?), `payload` again (is it a message?) and
+//! `accept` (one commit). Nothing that is refused is stored.
+
+mod accept;
+mod error;
+pub(crate) mod health;
+mod payload;
+mod signature;
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use sqlx::PgPool;
+use store::Keyring;
+use tracing::Instrument;
+use twilio::{AccountSid, signature::AuthTokensError, twiml};
+
+use crate::config::ReceiverConfig;
+use accept::Accepted;
+use error::ReceiverError;
+use signature::SignatureCheck;
+
+/// Everything a request needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Receiver(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    keyring: Arc<Keyring>,
+    account_sid: AccountSid,
+    signatures: SignatureCheck,
+}
+
+impl Receiver {
+    /// A receiver that stores through this pool.
+    pub fn new(
+        config: &ReceiverConfig,
+        pool: PgPool,
+        keyring: Arc<Keyring>,
+    ) -> Result<Self, AuthTokensError> {
+        Ok(Self(Arc::new(Inner {
+            pool,
+            keyring,
+            account_sid: config.twilio.account_sid.clone(),
+            signatures: SignatureCheck::new(config)?,
+        })))
+    }
+
+    /// The public routes.
+    pub fn router(self) -> Router {
+        let health = health::router(self.0.pool.clone());
+        Router::new()
+            .route("/api/sms/webhook", post(webhook))
+            .with_state(self)
+            .merge(health)
+    }
+}
+
+async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
+    let span = tracing::info_span!("receiver.accept", message.sid = tracing::field::Empty);
+    async {
+        let started = Instant::now();
+        let result = receiver.0.take_in(request).await;
+        let (outcome, response) = match result {
+            Ok(Accepted::New) => {
+                tracing::info!("webhook accepted");
+                ("accepted", empty_twiml())
+            }
+            Ok(Accepted::Duplicate) => {
+                tracing::info!("webhook is a duplicate: answered, no second effect");
+                ("duplicate", empty_twiml())
+            }
+            Err(error) => {
+                error.log();
+                (error.label(), error.into_response())
+            }
+        };
+        metrics::counter!("pigeonhole_receiver_webhooks_total", "outcome" => outcome).increment(1);
+        metrics::histogram!("pigeonhole_receiver_webhook_duration_seconds")
+            .record(started.elapsed().as_secs_f64());
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+impl Inner {
+    async fn take_in(&self, request: Request<Body>) -> Result<Accepted, ReceiverError> {
+        let (head, body) = request.into_parts();
+        payload::require_form(&head.headers)?;
+        let parameters = payload::read_form(&head.headers, body).await?;
+        self.signatures.check(&head, &parameters)?;
+        let webhook = payload::parse_message(parameters, &self.account_sid)?;
+        tracing::Span::current().record("message.sid", webhook.message_sid().as_str());
+        accept::accept(&self.pool, &self.keyring, &webhook).await
+    }
+}
+
+/// The answer that sends nobody a reply.
+fn empty_twiml() -> Response {
+    (
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, twiml::CONTENT_TYPE)],
+        twiml::empty(),
+    )
+        .into_response()
+}

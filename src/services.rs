@@ -1,0 +1,159 @@
+//! One process's services: receiver, worker, or both, with the admin listener; their start, drain and stop.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use store::Keyring;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin,
+    config::{DatabaseConfig, ProcessConfig, Reader, ReceiverConfig, WorkerConfig, keyring},
+    database, http,
+    receiver::Receiver,
+    worker,
+};
+
+/// What a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The receiver alone.
+    Receiver,
+    /// A worker alone.
+    Worker,
+    /// Both.
+    Both,
+}
+
+/// Everything the services of a process need to know.
+#[derive(Debug, Clone)]
+pub struct ServicesConfig {
+    /// The database.
+    pub database: DatabaseConfig,
+    /// The keys for personal data.
+    pub keyring: Arc<Keyring>,
+    /// Admin listener and grace period.
+    pub process: ProcessConfig,
+    /// Present if the process has a receiver.
+    pub receiver: Option<ReceiverConfig>,
+    /// Present if the process has a worker.
+    pub worker: Option<WorkerConfig>,
+}
+
+impl ServicesConfig {
+    /// Reads what this role needs.
+    pub fn read(r: &mut Reader<'_>, role: Role) -> Option<Self> {
+        let (database, keyring) = (DatabaseConfig::read(r), keyring(r));
+        let process = ProcessConfig::read(r);
+        let receiver = (role != Role::Worker).then(|| ReceiverConfig::read(r));
+        let worker = (role != Role::Receiver).then(|| WorkerConfig::read(r));
+        Some(Self {
+            database: database?,
+            keyring: Arc::new(keyring?),
+            process: process?,
+            receiver: transpose(receiver)?,
+            worker: transpose(worker)?,
+        })
+    }
+}
+
+/// `None` if it was read and is wrong.
+#[expect(
+    clippy::option_option,
+    reason = "not wanted and wrong are different answers"
+)]
+fn transpose<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        Some(None) => None,
+        Some(Some(value)) => Some(Some(value)),
+        None => Some(None),
+    }
+}
+
+/// Running services.
+#[derive(Debug)]
+pub struct Services {
+    /// The pool they share.
+    pub pool: PgPool,
+    /// Where the receiver listens, if there is one.
+    pub receiver_addr: Option<SocketAddr>,
+    /// Where metrics and health are served.
+    pub admin_addr: SocketAddr,
+    running: JoinSet<()>,
+    admin: JoinSet<()>,
+    ended: CancellationToken,
+}
+
+impl Services {
+    /// Binds the listeners and starts everything. The database need not be there yet.
+    ///
+    /// # Errors
+    /// If an address cannot be bound.
+    pub async fn start(
+        config: ServicesConfig,
+        metrics: PrometheusHandle,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let pool = database::pool(&config.database);
+        let grace = config.process.grace;
+        let admin_listener = bind("ADMIN_ADDR", config.process.admin).await?;
+        let mut services = Self {
+            pool: pool.clone(),
+            receiver_addr: None,
+            admin_addr: admin_listener.local_addr()?,
+            running: JoinSet::new(),
+            admin: JoinSet::new(),
+            ended: CancellationToken::new(),
+        };
+        if let Some(receiver) = &config.receiver {
+            let listener = bind("LISTEN_ADDR", receiver.listen).await?;
+            let addr = listener.local_addr()?;
+            services.receiver_addr = Some(addr);
+            let routes = Receiver::new(receiver, pool.clone(), config.keyring.clone())?.router();
+            tracing::info!(%addr, public = receiver.public_base_url, "receiver listens");
+            services
+                .running
+                .spawn(http::serve(listener, routes, stop.clone(), grace));
+        }
+        if let Some(worker) = &config.worker {
+            let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace);
+            tracing::info!(concurrency = worker.concurrency, "worker runs");
+            services.running.spawn(runner.run(stop));
+        }
+        // It answers until the rest has ended: a stop that takes long should be seen.
+        let routes = admin::router(pool, metrics);
+        tracing::info!(addr = %services.admin_addr, "admin listens");
+        services.admin.spawn(http::serve(
+            admin_listener,
+            routes,
+            services.ended.clone(),
+            grace,
+        ));
+        Ok(services)
+    }
+
+    /// Waits until the services have been stopped and have drained.
+    ///
+    /// # Errors
+    /// If one of them panicked, which stops the process: somebody should start it again.
+    pub async fn finished(mut self) -> anyhow::Result<()> {
+        while let Some(ended) = self.running.join_next().await {
+            ended.context("a service panicked")?;
+        }
+        self.ended.cancel();
+        while let Some(ended) = self.admin.join_next().await {
+            ended.context("the admin listener panicked")?;
+        }
+        self.pool.close().await;
+        Ok(())
+    }
+}
+
+async fn bind(name: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("cannot listen on {addr}: is it in use? {name} names another"))
+}

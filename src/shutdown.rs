@@ -1,0 +1,26 @@
+//! Stopping on SIGTERM and SIGINT: the first asks for an orderly stop, the second ends the process at once.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The status of a process that a second signal ended: by custom, 128 and the number of SIGINT.
+const CUT_SHORT: i32 = 130;
+
+/// A token that the first signal cancels.
+///
+/// # Errors
+/// If the system refuses the signal handlers.
+pub fn on_signal() -> std::io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        tracing::info!("stopping; a second signal ends the process at once");
+        token.cancel();
+        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        std::process::exit(CUT_SHORT);
+    });
+    Ok(stop)
+}
