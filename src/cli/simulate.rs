@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// How many a second; without it, one after the other.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// The receiver, if not at LISTEN_ADDR. The signature is for PUBLIC_BASE_URL all the same.
+    /// The receiver, if not at `LISTEN_ADDR`. The signature is for `PUBLIC_BASE_URL` all the same.
     #[arg(long, value_name = "URL")]
     receiver: Option<String>,
 }

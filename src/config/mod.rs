@@ -57,13 +57,13 @@ impl DatabaseConfig {
     }
 
     fn from_parts(r: &mut Reader<'_>) -> Option<PgConnectOptions> {
-        let host = r.required("DATABASE_HOST", owned);
+        let host = r.required("DATABASE_HOST", |text| Ok(text.to_owned()));
         let port: Option<u16> = r.required("DATABASE_PORT", |text| {
             text.parse().map_err(|_| "must be a port number".to_owned())
         });
-        let name = r.required("DATABASE_NAME", owned);
-        let user = r.required("DATABASE_USER", owned);
-        let password = r.optional("DATABASE_PASSWORD", owned);
+        let name = r.required("DATABASE_NAME", |text| Ok(text.to_owned()));
+        let user = r.required("DATABASE_USER", |text| Ok(text.to_owned()));
+        let password = r.optional("DATABASE_PASSWORD", |text| Ok(text.to_owned()));
         let ssl = r.required("DATABASE_SSL", boolean);
         let mut options = PgConnectOptions::new_without_pgpass()
             .host(&host?)
@@ -255,10 +255,6 @@ impl LogConfig {
             json: json?,
         })
     }
-}
-
-fn owned(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
 }
 
 fn boolean(text: &str) -> Result<bool, String> {

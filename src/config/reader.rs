@@ -159,10 +159,6 @@ impl<'e> Reader<'e> {
     }
 
     /// A setting that may be missing: `Some(None)` then, and `None` when it is wrong.
-    #[expect(
-        clippy::option_option,
-        reason = "absent and wrong are different answers"
-    )]
     pub fn optional<T>(
         &mut self,
         name: &str,

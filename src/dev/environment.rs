@@ -91,10 +91,10 @@ fn default_dir() -> anyhow::Result<PathBuf> {
 
 fn new_secrets() -> BTreeMap<String, String> {
     let secrets = [
-        ("TWILIO_ACCOUNT_SID", format!("AC{}", hex::<16>())),
-        ("TWILIO_AUTH_TOKEN", hex::<16>()),
+        ("TWILIO_ACCOUNT_SID", format!("AC{}", hex())),
+        ("TWILIO_AUTH_TOKEN", hex()),
         ("TWILIO_PHONE_NUMBER", "+15005550006".to_owned()),
-        ("ENCRYPTION_KEY", hex::<32>()),
+        ("ENCRYPTION_KEY", format!("{}{}", hex(), hex())),
     ];
     secrets.map(|(name, value)| (name.to_owned(), value)).into()
 }
@@ -105,10 +105,11 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, dotenvy::Error> {
 
 /// Writes the file for our eyes only, whole or not at all.
 fn write(path: &Path, values: &BTreeMap<String, String>) -> anyhow::Result<()> {
-    let text: String = values
+    let lines: Vec<_> = values
         .iter()
         .map(|(name, value)| format!("{name}='{value}'\n"))
         .collect();
+    let text = lines.concat();
     let draft = path.with_extension("draft");
     let written = (|| {
         match fs::remove_file(&draft) {

@@ -148,7 +148,8 @@ mod tests {
             let tags = tags(&text);
             prop_assert!(tags.len() <= MAX_TAGS);
             for tag in tags {
-                prop_assert!(text.contains(&format!("#{tag}")));
+                let marked = format!("#{tag}");
+                prop_assert!(text.contains(&marked));
             }
         }
     }
