@@ -3,10 +3,14 @@
 //! No acknowledgement is dropped while the process lives: the database being away makes this wait. If the process dies
 //! first, the lease runs out and the job runs again, which is what "at least once" means.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::{
     JobId,
@@ -58,18 +62,25 @@ struct Ack {
     outcome: Outcome,
 }
 
+impl Ack {
+    fn sets_a_timer(&self) -> bool {
+        matches!(self.outcome, Outcome::Retry { .. } | Outcome::Snooze { .. })
+    }
+}
+
 /// Where outcomes are handed in. Cheap to clone; the writer ends when the last clone is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Acks(mpsc::UnboundedSender<Ack>);
 
 impl Acks {
     /// Starts the writer.
-    pub(crate) fn start(pool: PgPool, leases: Leases) -> (Self, JoinHandle<()>) {
+    /// `nudge` is notified when a timer was set, which may be short.
+    pub(crate) fn start(pool: PgPool, leases: Leases, nudge: Arc<Notify>) -> (Self, JoinHandle<()>) {
         // Unbounded, but never longer than the number of jobs held.
         let (sender, receiver) = mpsc::unbounded_channel();
         (
             Self(sender),
-            tokio::spawn(write_all(pool, leases, receiver)),
+            tokio::spawn(write_all(pool, leases, receiver, nudge)),
         )
     }
 
@@ -99,7 +110,12 @@ impl Acks {
     }
 }
 
-async fn write_all(pool: PgPool, leases: Leases, mut acks: mpsc::UnboundedReceiver<Ack>) {
+async fn write_all(
+    pool: PgPool,
+    leases: Leases,
+    mut acks: mpsc::UnboundedReceiver<Ack>,
+    nudge: Arc<Notify>,
+) {
     let (first, longest) = DATABASE_BACKOFF;
     let mut batch = Vec::with_capacity(BATCH);
     while acks.recv_many(&mut batch, BATCH).await > 0 {
@@ -117,9 +133,10 @@ async fn write_all(pool: PgPool, leases: Leases, mut acks: mpsc::UnboundedReceiv
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(longest);
         }
-        for ack in batch.drain(..) {
-            leases.forget(ack.id, ack.claim);
+        if batch.iter().any(Ack::sets_a_timer) {
+            nudge.notify_one();
         }
+        leases.forget_all(batch.drain(..).map(|ack| (ack.id, ack.claim)));
     }
 }
 
@@ -168,6 +185,9 @@ async fn write_batch(pool: &PgPool, batch: &[Ack]) -> Result<(), sqlx::Error> {
             Outcome::Snooze { delay } => again.push(ack, *delay, 1, None),
             Outcome::Bury { reason, error } => dead.push(ack, *reason, error),
         }
+    }
+    if again.ids.is_empty() && dead.ids.is_empty() {
+        return done.write(&mut *pool.acquire().await?).await; // most batches: a transaction of its own
     }
     let mut tx = pool.begin().await?;
     done.write(&mut tx).await?;
@@ -228,8 +248,12 @@ impl Again {
         }
         sqlx::query!(
             "update queue.jobs as j
-             set run_at = now() + make_interval(secs => ack.delay), locked_by = null,
-                 attempts = j.attempts - ack.refund, last_error = coalesce(ack.error, j.last_error)
+             set ready = ack.delay <= 0,
+                 position = case when ack.delay <= 0 then j.created_at else j.position end,
+                 run_at = now() + make_interval(secs => ack.delay), locked_by = null,
+                 attempts = j.attempts - ack.refund,
+                 errors = case when ack.error is null then j.errors
+                               else queue.with_error(j.errors, j.attempts, ack.error) end
              from unnest($1::bigint[], $2::int[], $3::float8[], $4::smallint[], $5::text[])
                   as ack(id, claim, delay, refund, error)
              where j.id = ack.id and j.claim = ack.claim",
@@ -274,8 +298,11 @@ impl Dead {
                  returning j.*, ack.reason, ack.error
              )
              insert into queue.dead_jobs
-                 (id, kind, reason, created_at, attempts, max_attempts, args, last_error)
-             select id, kind, reason, created_at, attempts, max_attempts, args, error from buried",
+                 (id, kind, reason, created_at, attempts, max_attempts, priority, lane, unique_key,
+                  args, trace, last_error, errors)
+             select id, kind, reason, created_at, attempts, max_attempts, priority, lane, unique_key,
+                    args, trace, error, queue.with_error(errors, attempts, error)
+             from buried",
             &self.ids,
             &self.claims,
             &self.reasons,

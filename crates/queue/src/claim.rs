@@ -1,15 +1,19 @@
-//! Claiming due jobs: one statement for all kinds, each bounded by its free slots.
+//! Claiming ready jobs: one statement for all kinds, each bounded by its free slots.
 //!
 //! Nothing here may drop a claim once it was sent: rows that the database has leased to us but we do not know of would
 //! wait a lease for nothing and be charged an attempt.
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{JobId, Settings, ack::Acks, execute::Kind, lease::Leases};
+use crate::{JobId, Settings, ack::Acks, execute::Kind, lease::Leases, scan::Floor};
 
 /// The longest that any statement of ours may take. Without it a connection whose other end has vanished would hold its
 /// task for as long as TCP takes to notice.
@@ -19,6 +23,10 @@ pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const DATABASE_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(100), Duration::from_secs(2));
 
+/// What a claim may cost beside its scan: something for itself, and something for each row.
+const FIXED_COST: Duration = Duration::from_millis(1);
+const ROW_COST: Duration = Duration::from_micros(40);
+
 /// A job that this process holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Claimed {
@@ -27,44 +35,49 @@ pub(crate) struct Claimed {
     pub(crate) attempt: u16,
     pub(crate) max_attempts: u16,
     pub(crate) args: String,
+    pub(crate) trace: Option<String>,
+}
+
+/// A kind, where its claimed jobs go, and where its scans begin.
+pub(crate) struct Source {
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) jobs: mpsc::UnboundedSender<Claimed>,
+    pub(crate) floor: Floor,
 }
 
 /// Claims for one process.
 pub(crate) struct Claimer {
     pub(crate) pool: PgPool,
     pub(crate) settings: Settings,
-    pub(crate) kinds: Vec<(Arc<Kind>, mpsc::UnboundedSender<Claimed>)>,
+    pub(crate) sources: Vec<Source>,
     pub(crate) leases: Leases,
     pub(crate) acks: Acks,
-    pub(crate) room: Arc<tokio::sync::Notify>,
+    /// Notified when a slot was freed.
+    pub(crate) room: Arc<Notify>,
+    /// Notified when there may be new jobs.
+    pub(crate) arrivals: Arc<Notify>,
+    /// Whether notifications reach us.
+    pub(crate) listening: watch::Receiver<bool>,
 }
 
 impl Claimer {
     /// Claims whenever a slot is free, until `stop`. What a claim in flight at that moment brings is given back.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let (first, longest) = DATABASE_BACKOFF;
         let mut backoff = first;
         while !stop.is_cancelled() {
-            let wanted: Vec<_> = self
-                .kinds
-                .iter()
-                .map(|(kind, _)| kind.free_slots())
-                .collect();
-            if wanted.iter().all(|free| *free == 0) {
+            let wanted: Vec<usize> = self.sources.iter().map(|s| s.kind.wanted()).collect();
+            if wanted.iter().all(|wanted| *wanted == 0) {
                 tokio::select! { () = self.room.notified() => {} () = stop.cancelled() => {} }
                 continue;
             }
             let pause = match self.claim(&wanted).await {
                 Ok(counts) => {
                     backoff = first;
-                    if wanted
-                        .iter()
-                        .zip(&counts)
-                        .any(|(wanted, got)| *got > 0 && got == wanted)
-                    {
+                    if wanted.iter().zip(&counts).any(|(wanted, got)| *got > 0 && got == wanted) {
                         continue; // a kind got all it asked for: there may be more
                     }
-                    self.settings.poll
+                    if *self.listening.borrow() { self.settings.slow_poll } else { self.settings.poll }
                 }
                 Err(error) => {
                     let pause = backoff;
@@ -76,42 +89,49 @@ impl Claimer {
             let full = wanted.contains(&0);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = self.arrivals.notified(), if backoff == first => {}
                 () = self.room.notified(), if full => {} // a kind that could not be asked for now can
                 () = stop.cancelled() => {}
             }
         }
-        // Dropping `self.kinds` here closes the channels: nothing more is coming.
+        // Dropping `self.sources` here closes the channels: nothing more is coming.
     }
 
     /// Claims at most `wanted[i]` jobs of kind i and hands them over; answers how many it got of each.
-    async fn claim(&self, wanted: &[usize]) -> Result<Vec<usize>, sqlx::Error> {
-        let names: Vec<String> = self.kinds.iter().map(|(k, _)| k.name.to_owned()).collect();
-        let limits: Vec<i64> = wanted
-            .iter()
-            .map(|n| i64::try_from(*n).unwrap_or(i64::MAX))
-            .collect();
-        let sent = tokio::time::Instant::now();
+    async fn claim(&mut self, wanted: &[usize]) -> Result<Vec<usize>, sqlx::Error> {
+        let names: Vec<String> = self.sources.iter().map(|s| s.kind.name.to_owned()).collect();
+        let limits: Vec<i64> =
+            wanted.iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect();
+        let floors: Vec<_> = self.sources.iter().map(|source| source.floor.start()).collect();
+        let sent = Instant::now();
         // `ctid = any(array(…))` and not a join: a join made the planner scan the whole table.
         let statement = sqlx::query!(
             r#"
             update queue.jobs as j
-            set run_at = now() + make_interval(secs => $3), claim = j.claim + 1,
-                attempts = j.attempts + 1, locked_by = $4
+            set ready = false, run_at = now() + make_interval(secs => $4), claimed_at = now(),
+                claim = j.claim + 1, attempts = j.attempts + 1, locked_by = $5
             where j.ctid = any(array(
-                select due.ctid
-                from unnest($1::text[], $2::bigint[]) as wanted(kind, slots),
+                select ready.ctid
+                from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as wanted(kind, slots, floor),
                 lateral (
                     select ctid from queue.jobs
-                    where kind = wanted.kind and run_at <= now()
-                    order by run_at, id
+                    where ready and kind = wanted.kind
+                        and position >= coalesce(wanted.floor, '-infinity')
+                    order by position, id
                     limit wanted.slots
                     for update skip locked
-                ) as due
+                ) as ready
+                where wanted.slots > 0
+                    and not exists (select from queue.paused where paused.kind = wanted.kind)
             ))
-            returning j.id, j.kind, j.claim, j.attempts, j.max_attempts, j.args::text as "args!"
+            returning j.id, j.kind, j.position, j.claim, j.attempts, j.max_attempts,
+                j.args::text as "args!", j.trace,
+                (extract(epoch from clock_timestamp() - statement_timestamp()) * 1e6)::bigint
+                    as "server_us!"
             "#,
             &names,
             &limits,
+            &floors as &[Option<DateTime<Utc>>],
             self.settings.lease.as_secs_f64(),
             &self.settings.worker,
         )
@@ -120,31 +140,35 @@ impl Claimer {
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)??;
 
-        rows.sort_unstable_by_key(|row| row.id); // `returning` keeps no order
-        let mut counts = vec![0; self.kinds.len()];
+        let server_us = rows.iter().map(|row| row.server_us).max().unwrap_or_default();
+        let expected = FIXED_COST + ROW_COST * u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let overhead = Duration::from_micros(server_us.unsigned_abs()).saturating_sub(expected);
+        rows.sort_unstable_by_key(|row| (row.position, row.id)); // `returning` keeps no order
+        let mut counts = vec![0; self.sources.len()];
+        let mut reached = vec![None; self.sources.len()];
         for row in rows {
-            let Some(at) = self
-                .kinds
-                .iter()
-                .position(|(kind, _)| kind.name == row.kind)
-            else {
+            let Some(at) = self.sources.iter().position(|s| s.kind.name == row.kind) else {
                 continue; // cannot happen: only our kinds were asked for
             };
             counts[at] += 1;
-            let (kind, channel) = &self.kinds[at];
+            reached[at] = Some(row.position);
             let claimed = Claimed {
                 id: row.id,
                 claim: row.claim,
                 attempt: row.attempts.unsigned_abs(),
                 max_attempts: row.max_attempts.unsigned_abs(),
                 args: row.args,
+                trace: row.trace,
             };
             self.leases.hold(&claimed, sent);
-            kind.take_slot();
-            if let Err(unsent) = channel.send(claimed) {
-                kind.free_slot();
+            self.sources[at].kind.take_slot();
+            if let Err(unsent) = self.sources[at].jobs.send(claimed) {
+                self.sources[at].kind.free_slot();
                 self.acks.release(&unsent.0);
             }
+        }
+        for (at, source) in self.sources.iter_mut().enumerate().filter(|(at, _)| wanted[*at] > 0) {
+            source.floor.note(floors[at], reached[at], overhead);
         }
         Ok(counts)
     }

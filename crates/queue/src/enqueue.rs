@@ -1,8 +1,11 @@
 //! Putting jobs into the queue.
 
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
-use crate::{Job, JobId};
+use crate::{Job, JobId, Priority};
 
 /// Why a job could not be enqueued.
 #[derive(Debug, thiserror::Error)]
@@ -20,20 +23,182 @@ pub enum EnqueueError {
     Database(#[from] sqlx::Error),
 }
 
+/// A job to be enqueued.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    kind: &'static str,
+    max_attempts: i16,
+    args: Box<RawValue>,
+    priority: Priority,
+    delay: Duration,
+    lane: Option<String>,
+    unique_key: Option<String>,
+    trace: Option<String>,
+}
+
+impl NewJob {
+    /// A job with its kind's own policy, due at once.
+    pub fn of<J: Job>(job: &J) -> Result<Self, EnqueueError> {
+        let args = serde_json::value::to_raw_value(job)
+            .map_err(|source| EnqueueError::Args { kind: J::NAME, source })?;
+        Ok(Self {
+            kind: J::NAME,
+            max_attempts: i16::try_from(J::MAX_ATTEMPTS).unwrap_or(i16::MAX),
+            args,
+            priority: J::PRIORITY,
+            delay: Duration::ZERO,
+            lane: None,
+            unique_key: None,
+            trace: None,
+        })
+    }
+
+    /// Another priority than its kind's.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Not due before this long from now, by the database's clock.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// The lane it waits in: jobs of one lane take turns with those of other lanes, so that a backlog in one holds up
+    /// nobody else.
+    #[must_use]
+    pub fn lane(mut self, lane: impl Into<String>) -> Self {
+        self.lane = Some(lane.into());
+        self
+    }
+
+    /// At most one job with this key is in the queue at a time; dead letters do not count.
+    #[must_use]
+    pub fn unique_key(mut self, key: impl Into<String>) -> Self {
+        self.unique_key = Some(key.into());
+        self
+    }
+
+    /// The trace context (a W3C `traceparent`) that the worker is to go on with.
+    #[must_use]
+    pub fn trace(mut self, trace: Option<String>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// The kind, as stored.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The arguments, as stored.
+    pub fn args(&self) -> &RawValue {
+        &self.args
+    }
+
+    /// The number of attempts, as stored.
+    pub fn max_attempts(&self) -> i16 {
+        self.max_attempts
+    }
+}
+
 /// Inserts the job on the caller's connection: inside a transaction it becomes due when that commits, and not at all
-/// when that rolls back.
+/// when that rolls back. For anything but the kind's own policy see [`enqueue_all`].
 pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J) -> Result<JobId, EnqueueError> {
-    let args = serde_json::value::to_raw_value(job).map_err(|source| EnqueueError::Args {
-        kind: J::NAME,
-        source,
-    })?;
+    let job = NewJob::of(job)?;
     let id = sqlx::query_scalar!(
-        "insert into queue.jobs (kind, max_attempts, args) values ($1, $2, $3) returning id",
-        J::NAME,
-        i16::try_from(J::MAX_ATTEMPTS).unwrap_or(i16::MAX),
-        sqlx::types::Json(args) as _
+        "insert into queue.jobs (kind, max_attempts, priority, position, args)
+         values ($1, $2, $3::smallint, now() + $3::smallint * interval '10 minutes', $4)
+         returning id",
+        job.kind,
+        job.max_attempts,
+        job.priority.0,
+        sqlx::types::Json(job.args) as _
     )
     .fetch_one(conn)
     .await?;
     Ok(id)
+}
+
+/// Inserts the jobs on the caller's connection, in one statement. Answers each one's number, or `None` for one whose
+/// unique key is in the queue already, or stands earlier in the list: it costs only itself.
+pub async fn enqueue_all(
+    conn: &mut PgConnection,
+    jobs: &[NewJob],
+) -> Result<Vec<Option<JobId>>, EnqueueError> {
+    let mut rows = Rows::default();
+    for job in jobs {
+        rows.push(job);
+    }
+    let inserted = sqlx::query!(
+        "insert into queue.jobs
+             (kind, max_attempts, priority, ready, run_at, position, lane, unique_key, args, trace)
+         select kind, max_attempts, priority, delay <= 0, now() + make_interval(secs => delay),
+                queue.new_position(lane, priority)
+                    + (row_number() over (partition by lane order by ord) - 1)
+                      * case when lane is null then interval '0' else interval '1 second' end,
+                lane, unique_key, args, trace
+         from unnest($1::text[], $2::smallint[], $3::smallint[], $4::float8[], $5::text[], $6::text[],
+                     $7::json[], $8::text[])
+              with ordinality
+              as new(kind, max_attempts, priority, delay, lane, unique_key, args, trace, ord)
+         order by ord
+         on conflict (unique_key) where unique_key is not null do nothing
+         returning id, unique_key",
+        &rows.kinds,
+        &rows.max_attempts,
+        &rows.priorities,
+        &rows.delays,
+        &rows.lanes as &[Option<String>],
+        &rows.unique_keys as &[Option<String>],
+        &rows.args as _,
+        &rows.traces as &[Option<String>],
+    )
+    .fetch_all(conn)
+    .await?;
+
+    // Rows come back in the order of the list, less the duplicates.
+    let mut keyed = HashMap::new();
+    let mut plain = Vec::new();
+    for row in inserted {
+        match row.unique_key {
+            Some(key) => drop(keyed.insert(key, row.id)),
+            None => plain.push(row.id),
+        }
+    }
+    let mut plain = plain.into_iter();
+    let number = |job: &NewJob| match &job.unique_key {
+        Some(key) => keyed.remove(key),
+        None => plain.next(),
+    };
+    Ok(jobs.iter().map(number).collect())
+}
+
+/// The columns of a batch.
+#[derive(Default)]
+struct Rows {
+    kinds: Vec<String>,
+    max_attempts: Vec<i16>,
+    priorities: Vec<i16>,
+    delays: Vec<f64>,
+    lanes: Vec<Option<String>>,
+    unique_keys: Vec<Option<String>>,
+    args: Vec<sqlx::types::Json<Box<RawValue>>>,
+    traces: Vec<Option<String>>,
+}
+
+impl Rows {
+    fn push(&mut self, job: &NewJob) {
+        self.kinds.push(job.kind.to_owned());
+        self.max_attempts.push(job.max_attempts);
+        self.priorities.push(job.priority.0);
+        self.delays.push(job.delay.as_secs_f64());
+        self.lanes.push(job.lane.clone());
+        self.unique_keys.push(job.unique_key.clone());
+        self.args.push(sqlx::types::Json(job.args.clone()));
+        self.traces.push(job.trace.clone());
+    }
 }

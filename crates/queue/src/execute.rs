@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,13 @@ use crate::{
 type Running = BoxFuture<'static, Result<(), JobError>>;
 type Start = dyn Fn(&str, Arc<Attempt>) -> Result<Running, serde_json::Error> + Send + Sync;
 
+/// How much work may wait claimed in this process, so that slots need not wait for the database. As short as that, it
+/// keeps nobody waiting who comes later and is to go first.
+const PREFETCH: Duration = Duration::from_millis(10);
+
+/// The most jobs that wait claimed, and the most in one claim.
+const MAX_PREFETCH: usize = 500;
+
 /// A kind of job that this process runs, its Rust type forgotten.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
@@ -30,7 +37,11 @@ pub(crate) struct Kind {
     timeout: Duration,
     backoff: Backoff,
     start: Box<Start>,
-    taken: AtomicUsize,
+    held: AtomicUsize,
+    /// Moving average of an attempt's duration, in nanoseconds.
+    average_ns: AtomicU64,
+    pub(crate) completed: AtomicU64,
+    pub(crate) failed: AtomicU64,
     room: Arc<Notify>,
 }
 
@@ -47,24 +58,48 @@ impl Kind {
             timeout: J::TIMEOUT,
             backoff: J::BACKOFF,
             start: Box::new(start),
-            taken: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            average_ns: AtomicU64::new(1_000_000_000), // nothing is fetched ahead before anything was measured
+            completed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             room,
         }
     }
 
-    /// How many more jobs of this kind this process may hold.
-    pub(crate) fn free_slots(&self) -> usize {
-        self.concurrency
-            .saturating_sub(self.taken.load(Ordering::Acquire))
+    /// How many jobs of this kind this process holds.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// How many jobs of this kind to claim now: none unless a slot is free or will be soon.
+    pub(crate) fn wanted(&self) -> usize {
+        let average = u128::from(self.average_ns.load(Ordering::Relaxed).max(1));
+        let ahead = PREFETCH.as_nanos() * self.concurrency as u128 / average;
+        let ahead = usize::try_from(ahead).unwrap_or(usize::MAX).min(MAX_PREFETCH);
+        let (held, capacity) = (self.held(), self.concurrency + ahead);
+        if held < self.concurrency || held <= capacity / 2 {
+            capacity.saturating_sub(held).min(MAX_PREFETCH)
+        } else {
+            0 // let some go first: a claim of a few costs as much as one of many
+        }
     }
 
     pub(crate) fn take_slot(&self) {
-        self.taken.fetch_add(1, Ordering::AcqRel);
+        self.held.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn free_slot(&self) {
-        self.taken.fetch_sub(1, Ordering::AcqRel);
-        self.room.notify_one();
+        self.held.fetch_sub(1, Ordering::AcqRel);
+        if self.wanted() > 0 {
+            self.room.notify_one();
+        }
+    }
+
+    /// Counts an attempt that ran for this long.
+    fn measure(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX / 8);
+        let average = self.average_ns.load(Ordering::Relaxed);
+        self.average_ns.store(average / 8 * 7 + took / 8, Ordering::Relaxed);
     }
 
     /// What a failed attempt leads to.
@@ -108,14 +143,16 @@ impl Executor {
             "job.run",
             job.id = job.id,
             job.kind = self.kind.name,
-            job.attempt = job.attempt
+            job.attempt = job.attempt,
+            trace = job.trace,
         );
         async {
             let started = tokio::time::Instant::now();
             let ended = self.attempt(&job).await;
+            let took = started.elapsed();
+            self.kind.measure(took);
             self.kind.free_slot();
-            let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            report(self.kind.name, &ended, duration_ms);
+            report(&self.kind, &ended, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
             match ended {
                 Ended::With(outcome) => self.acks.record(&job, outcome),
                 Ended::Completed | Ended::LeaseLost => self.leases.forget(job.id, job.claim),
@@ -149,6 +186,7 @@ impl Executor {
             id: job.id,
             claim: job.claim,
             number: job.attempt,
+            trace: job.trace.clone(),
             completed: lease.completed.clone(),
         });
         let running = match (self.kind.start)(&job.args, attempt) {
@@ -207,19 +245,16 @@ async fn cancel(task: JoinHandle<Result<(), JobError>>) {
 }
 
 /// One line and one count an attempt.
-fn report(kind: &'static str, ended: &Ended, duration_ms: u64) {
+fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
     let outcome = match ended {
         Ended::Completed | Ended::With(Outcome::Complete) => {
+            kind.completed.fetch_add(1, Ordering::Relaxed);
             tracing::info!(duration_ms, "job completed");
             "completed"
         }
         Ended::With(Outcome::Retry { delay, error }) => {
-            tracing::warn!(
-                duration_ms,
-                error,
-                delay_ms = delay.as_millis(),
-                "job failed, will retry"
-            );
+            kind.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(duration_ms, error, delay_ms = delay.as_millis(), "job failed, will retry");
             "retried"
         }
         Ended::With(Outcome::Snooze { delay }) => {
@@ -227,12 +262,8 @@ fn report(kind: &'static str, ended: &Ended, duration_ms: u64) {
             "snoozed"
         }
         Ended::With(Outcome::Bury { reason, error }) => {
-            tracing::error!(
-                duration_ms,
-                error,
-                reason = reason.as_str(),
-                "job is a dead letter"
-            );
+            kind.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(duration_ms, error, reason = reason.as_str(), "job is a dead letter");
             "buried"
         }
         Ended::LeaseLost => {
@@ -240,6 +271,6 @@ fn report(kind: &'static str, ended: &Ended, duration_ms: u64) {
             "lease_lost"
         }
     };
-    metrics::counter!("pigeonhole_queue_attempts_total", "job" => kind, "outcome" => outcome)
+    metrics::counter!("pigeonhole_queue_attempts_total", "job" => kind.name, "outcome" => outcome)
         .increment(1);
 }

@@ -16,6 +16,19 @@ use crate::Backoff;
 /// A job's number, unique for ever.
 pub type JobId = i64;
 
+/// Who goes first. Each step is worth ten minutes of waiting, so that nothing waits for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Priority(pub(crate) i16);
+
+impl Priority {
+    /// Before everything else that came in within the last ten minutes.
+    pub const HIGH: Self = Self(-1);
+    /// In order of arrival.
+    pub const NORMAL: Self = Self(0);
+    /// After everything else, for ten minutes.
+    pub const LOW: Self = Self(1);
+}
+
 /// One kind of job: its arguments, its policy and what it does.
 ///
 /// The arguments are stored as JSON and read back by whatever version of the program claims the job, so a new field
@@ -29,6 +42,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     const TIMEOUT: Duration = Duration::from_mins(1);
     /// The delay before the next attempt when the error does not name one.
     const BACKOFF: Backoff = Backoff::DEFAULT;
+    /// Who goes first among the jobs of this kind, unless [`crate::NewJob::priority`] says otherwise.
+    const PRIORITY: Priority = Priority::NORMAL;
     /// What the job works with: pools, clients, settings.
     type Deps: Clone + Send + Sync + 'static;
 
@@ -102,6 +117,7 @@ pub struct Attempt {
     pub(crate) id: JobId,
     pub(crate) claim: i32,
     pub(crate) number: u16,
+    pub(crate) trace: Option<String>,
     pub(crate) completed: Arc<AtomicBool>,
 }
 
@@ -114,6 +130,11 @@ impl Attempt {
     /// Which attempt this is, from 1.
     pub fn number(&self) -> u16 {
         self.number
+    }
+
+    /// The trace context (a W3C `traceparent`) of whoever enqueued the job.
+    pub fn trace(&self) -> Option<&str> {
+        self.trace.as_deref()
     }
 
     /// Deletes the job in the caller's transaction, so that the job ends exactly when its effect commits.

@@ -74,9 +74,16 @@ impl Leases {
 
     /// Stops renewing: the job has ended, or what became of it is written down.
     pub(crate) fn forget(&self, id: JobId, claim: i32) {
+        self.forget_all(std::iter::once((id, claim)));
+    }
+
+    /// Stops renewing all of these.
+    pub(crate) fn forget_all(&self, jobs: impl Iterator<Item = (JobId, i32)>) {
         let mut held = self.lock();
-        if held.get(&id).is_some_and(|lease| lease.claim == claim) {
-            held.remove(&id);
+        for (id, claim) in jobs {
+            if held.get(&id).is_some_and(|lease| lease.claim == claim) {
+                held.remove(&id);
+            }
         }
     }
 

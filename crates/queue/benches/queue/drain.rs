@@ -1,0 +1,207 @@
+//! Draining a backlog of jobs that do nothing: what the queue itself costs.
+
+use std::{
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    floor,
+    report::Report,
+    rig::{self, CHILD, Rig},
+};
+
+const JOBS: usize = 100_000;
+const MILLION: usize = 1_000_000;
+
+/// What a drain took.
+struct Drained {
+    per_s: f64,
+    server_us: f64,
+    own_us: f64,
+}
+
+impl Drained {
+    fn figure(&self) -> String {
+        format!("{:.0} jobs/s", self.per_s)
+    }
+
+    fn cost(&self) -> String {
+        format!("Postgres {:.0} µs, worker {:.0} µs a job", self.server_us, self.own_us)
+    }
+}
+
+/// One process, an otherwise idle machine.
+pub(crate) async fn one_process(rig: &Rig, report: &mut Report) {
+    println!("drain");
+    floor::prepare(rig).await;
+    sqlx::query("truncate floor").execute(&rig.pool).await.unwrap();
+    sqlx::query(
+        "insert into floor (kind, args)
+         select 'no_op', json_build_object('payload', repeat('x', 600)) from generate_series(1, 100000)",
+    )
+    .execute(&rig.pool)
+    .await
+    .unwrap();
+    let bare = tokio::task::block_in_place(|| floor::deletes(rig, 100_000));
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        rig.clear().await;
+        rig.fill(JOBS, Duration::ZERO).await;
+        runs.push(drain(rig).await);
+    }
+    runs.sort_by(|a, b| a.per_s.total_cmp(&b.per_s));
+    let median = &runs[1];
+    report.line("drain of 100k, one process", median.figure(), median.cost());
+    report.line("floor: pgbench deletes 500 a statement", format!("{bare:.0} rows/s"), "");
+    report.figure("drain_per_s", median.per_s);
+    report.figure("drain_server_us", median.server_us);
+    report.figure("drain_worker_us", median.own_us);
+    let (_, peak) = rig::own_usage();
+    report.line("memory of this process, most so far", format!("{} MiB", peak / 1024), "");
+}
+
+/// Two worker processes on one queue.
+pub(crate) async fn two_processes(rig: &Rig, report: &mut Report) {
+    println!("processes");
+    rig.clear().await;
+    rig.fill(JOBS, Duration::ZERO).await;
+    let started = Instant::now();
+    let mut children: Vec<_> = (0..2)
+        .map(|_| {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            child.env(CHILD, &rig.url).stdin(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    wait_until_empty(rig).await;
+    let per_s = count(JOBS) / started.elapsed().as_secs_f64();
+    for child in &mut children {
+        drop(child.stdin.take()); // which stops it
+        child.wait().unwrap();
+    }
+    report.line("drain of 100k, two processes, their start included", format!("{per_s:.0} jobs/s"), "");
+    report.figure("drain_two_processes_per_s", per_s);
+}
+
+/// A worker process, until its standard input ends.
+pub(crate) async fn child(url: &str) {
+    let pool = rig::pool(url, 10).await;
+    let stop = CancellationToken::new();
+    let runner = tokio::spawn(rig::runner(&pool, &Arc::default()).run(stop.clone()));
+    tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin())).await.unwrap().unwrap();
+    stop.cancel();
+    runner.await.unwrap();
+}
+
+/// A million scheduled jobs and a million dead letters beside the ready ones.
+pub(crate) async fn beside_a_backlog(rig: &Rig, report: &mut Report) {
+    println!("backlog");
+    rig.clear().await;
+    rig.fill(JOBS, Duration::ZERO).await;
+    let alone = drain(rig).await;
+    fill_backlog(rig).await;
+    rig.fill(JOBS, Duration::ZERO).await;
+    let beside = drain(rig).await;
+    let ratio = beside.per_s / alone.per_s;
+    report.line(
+        "drain of 100k beside 1M scheduled and 1M dead",
+        beside.figure(),
+        format!("alone {}; ratio {ratio:.2}", alone.figure()),
+    );
+    report.figure("backlog_ratio", ratio);
+}
+
+/// The same while a session has held a snapshot for a minute in which jobs went on.
+pub(crate) async fn under_an_old_snapshot(rig: &Rig, report: &mut Report) {
+    println!("snapshot");
+    rig.clear().await;
+    rig.fill(JOBS, Duration::ZERO).await;
+    let alone = drain(rig).await;
+    fill_backlog(rig).await;
+
+    let mut old = rig.pool.begin().await.unwrap();
+    sqlx::query("set transaction isolation level repeatable read").execute(&mut *old).await.unwrap();
+    sqlx::query("select count(*) from queue.paused").execute(&mut *old).await.unwrap();
+    let since = Instant::now();
+    let mut rates = Vec::new();
+    while since.elapsed() < Duration::from_mins(1) {
+        rig.fill(JOBS, Duration::ZERO).await;
+        rates.push(drain(rig).await.per_s);
+    }
+    drop(old);
+    let last = rates[rates.len() - 1];
+    let worst = rates.iter().copied().fold(f64::INFINITY, f64::min);
+    let ratio = last / alone.per_s;
+    report.line(
+        "drain of 100k after 60 s under a held snapshot, 1M scheduled",
+        format!("{last:.0} jobs/s"),
+        format!("before {}; ratio {ratio:.2}; worst of {} {worst:.0}", alone.figure(), rates.len()),
+    );
+    report.figure("snapshot_ratio", ratio);
+}
+
+async fn fill_backlog(rig: &Rig) {
+    rig.fill(MILLION, Duration::from_hours(24)).await;
+    sqlx::query(
+        "insert into queue.dead_jobs
+             (id, kind, reason, created_at, attempts, max_attempts, priority, args, last_error)
+         select -n, 'no_op', 'discarded', now(), 1, 12, 0, '{}', 'refused' from generate_series(1, $1) n",
+    )
+    .bind(i32::try_from(MILLION).unwrap())
+    .execute(&rig.pool)
+    .await
+    .unwrap();
+    sqlx::query("analyze queue.jobs").execute(&rig.pool).await.unwrap();
+}
+
+/// Runs a runner until the ready jobs are gone.
+async fn drain(rig: &Rig) -> Drained {
+    let done = Arc::new(AtomicU64::new(0));
+    let stop = CancellationToken::new();
+    let (own, _) = rig::own_usage();
+    let server = rig.server_cpu();
+    let started = Instant::now();
+    let runner = tokio::spawn(rig.runner(&done).run(stop.clone()));
+    while done.load(Ordering::Relaxed) < JOBS as u64 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    wait_until_empty(rig).await;
+    let took = started.elapsed();
+    stop.cancel();
+    runner.await.unwrap();
+    let per_job = |time: Duration| time.as_secs_f64() * 1e6 / count(JOBS);
+    Drained {
+        per_s: count(JOBS) / took.as_secs_f64(),
+        server_us: per_job(rig.server_cpu().saturating_sub(server)),
+        own_us: per_job(rig::own_usage().0.saturating_sub(own)),
+    }
+}
+
+/// Waits until every outcome is written: nothing but far timers is left.
+async fn wait_until_empty(rig: &Rig) {
+    loop {
+        let left: i64 = sqlx::query_scalar(
+            "select (select count(*) from (select from queue.jobs where ready limit 1) r)
+                  + (select count(*) from (select from queue.jobs where not ready
+                        and run_at < now() + interval '1 hour' limit 1) t)",
+        )
+        .fetch_one(&rig.pool)
+        .await
+        .unwrap();
+        if left == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn count(n: usize) -> f64 {
+    n as f64
+}

@@ -1,0 +1,50 @@
+//! `cargo bench -p queue`: what the queue costs, beside the floor that Postgres itself sets on the same server.
+//!
+//! Prints a table and writes `target/bench/queue.json`. Arguments choose the parts to run: `enqueue`, `drain`, `latency`,
+//! `processes`, `backlog`, `snapshot`. These measurements share one machine with the server they measure, so compare the
+//! ratios.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark's output; a failure may end it")]
+
+mod drain;
+mod enqueue;
+mod floor;
+mod latency;
+mod report;
+mod rig;
+
+use report::Report;
+use rig::Rig;
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if let Some(url) = rig::child_database() {
+        runtime.block_on(drain::child(&url));
+        return;
+    }
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wants = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);
+    runtime.block_on(async {
+        let rig = Rig::start().await;
+        let mut report = Report::new(&rig);
+        if wants("enqueue") {
+            enqueue::run(&rig, &mut report).await;
+        }
+        if wants("drain") {
+            drain::one_process(&rig, &mut report).await;
+        }
+        if wants("latency") {
+            latency::run(&rig, &mut report).await;
+        }
+        if wants("processes") {
+            drain::two_processes(&rig, &mut report).await;
+        }
+        if wants("backlog") {
+            drain::beside_a_backlog(&rig, &mut report).await;
+        }
+        if wants("snapshot") {
+            drain::under_an_old_snapshot(&rig, &mut report).await;
+        }
+        report.print();
+    });
+}

@@ -1,0 +1,64 @@
+//! Keeping the queue's own tables small: dead letters and figures that nobody needs any more go.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+use crate::{Attempt, Job, JobError};
+
+/// The most dead letters deleted in one statement: short transactions, even after a disaster.
+const BATCH: i64 = 5000;
+
+/// What [`Maintenance`] works with.
+#[derive(Debug, Clone)]
+pub struct MaintenanceDeps {
+    /// The database.
+    pub pool: PgPool,
+    /// How long dead letters are kept.
+    pub keep_dead_jobs: Duration,
+}
+
+/// Deletes dead letters that are older than their retention, figures older than a day, and the names of workers that
+/// were killed long ago. Meant for a schedule.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Maintenance {}
+
+impl Job for Maintenance {
+    const NAME: &'static str = "queue_maintenance";
+    const MAX_ATTEMPTS: u16 = 3;
+    const TIMEOUT: Duration = Duration::from_mins(10);
+    type Deps = MaintenanceDeps;
+
+    async fn run(&self, deps: &MaintenanceDeps, _: &Attempt) -> Result<(), JobError> {
+        let deleted = clean(deps).await.map_err(JobError::retry)?;
+        tracing::info!(dead_letters = deleted, "queue cleaned");
+        Ok(())
+    }
+}
+
+async fn clean(deps: &MaintenanceDeps) -> Result<u64, sqlx::Error> {
+    let mut deleted = 0;
+    loop {
+        let batch = sqlx::query!(
+            "delete from queue.dead_jobs where id = any(array(
+                 select id from queue.dead_jobs where died_at < now() - make_interval(secs => $1)
+                 order by died_at, id limit $2))",
+            deps.keep_dead_jobs.as_secs_f64(),
+            BATCH,
+        )
+        .execute(&deps.pool)
+        .await?;
+        deleted += batch.rows_affected();
+        if batch.rows_affected() < BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    sqlx::query!("delete from queue.throughput where minute < now() - interval '1 day'")
+        .execute(&deps.pool)
+        .await?;
+    sqlx::query!("delete from queue.workers where seen_at < now() - interval '1 hour'")
+        .execute(&deps.pool)
+        .await?;
+    Ok(deleted)
+}

@@ -1,0 +1,131 @@
+//! Jobs enqueued by the clock, by cron expressions in UTC.
+//!
+//! A schedule's next time stands in the database. Whoever finds it due enqueues the job and moves the time on in one
+//! transaction, so no crash can lose a run or double it; the job's unique key keeps two of them from running at once.
+//! Times that passed while nobody was there are made up by one run.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use croner::Cron;
+use sqlx::{PgConnection, PgPool};
+
+use crate::{EnqueueError, Job, NewJob, enqueue_all};
+
+/// A cron expression that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("`{expression}` is no cron expression: it needs five fields, such as `15 3 * * *`")]
+pub struct BadCron {
+    /// What was given.
+    pub expression: String,
+}
+
+/// One schedule.
+#[derive(Debug, Clone)]
+struct Schedule {
+    name: String,
+    expression: String,
+    cron: Cron,
+    job: NewJob,
+}
+
+/// The schedules that a process knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Schedules {
+    names: Vec<String>,
+    all: Vec<Schedule>,
+}
+
+impl Schedules {
+    pub(crate) fn add<J: Job>(
+        &mut self,
+        name: &str,
+        expression: &str,
+        job: &J,
+    ) -> Result<(), ScheduleError> {
+        let cron = Cron::from_str(expression)
+            .map_err(|_| BadCron { expression: expression.to_owned() })?;
+        let job = NewJob::of(job)?.unique_key(format!("schedule:{name}"));
+        self.names.push(name.to_owned());
+        self.all.push(Schedule {
+            name: name.to_owned(),
+            expression: expression.to_owned(),
+            cron,
+            job,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Notes the schedules in the database. A new one, or one whose expression has changed, starts from now.
+    pub(crate) async fn store(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let mut conn = pool.acquire().await?;
+        let now = now(&mut conn).await?;
+        for schedule in &self.all {
+            sqlx::query!(
+                "insert into queue.schedules as s (name, cron, next_run_at) values ($1, $2, $3)
+                 on conflict (name) do update set cron = excluded.cron, next_run_at = excluded.next_run_at
+                 where s.cron <> excluded.cron",
+                schedule.name,
+                schedule.expression,
+                schedule.after(now),
+            )
+            .execute(&mut *conn)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Enqueues what is due and moves its time on.
+    pub(crate) async fn enqueue_due(&self, pool: &PgPool) -> Result<(), EnqueueError> {
+        let mut tx = pool.begin().await?;
+        let now = now(&mut tx).await?;
+        let due = sqlx::query_scalar!(
+            "select name from queue.schedules where name = any($1) and next_run_at <= now()
+             for update skip locked",
+            &self.names,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for schedule in self.all.iter().filter(|schedule| due.contains(&schedule.name)) {
+            let enqueued = enqueue_all(&mut tx, std::slice::from_ref(&schedule.job)).await?;
+            if enqueued == [None] {
+                tracing::warn!(schedule = schedule.name, "the last run has not ended: this one is left out");
+            }
+            sqlx::query!(
+                "update queue.schedules set next_run_at = $2, last_run_at = now() where name = $1",
+                schedule.name,
+                schedule.after(now),
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+impl Schedule {
+    /// The next time after this one; far away if the expression names none.
+    fn after(&self, time: DateTime<Utc>) -> DateTime<Utc> {
+        self.cron.find_next_occurrence(&time, false).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+}
+
+async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(conn).await
+}
+
+/// Why a schedule cannot be added.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// Its time.
+    #[error(transparent)]
+    Cron(#[from] BadCron),
+    /// Its job.
+    #[error(transparent)]
+    Job(#[from] EnqueueError),
+}
