@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
+use queue::Waker;
 use sqlx::PgPool;
 use store::Keyring;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -109,10 +110,11 @@ impl Services {
             ended: CancellationToken::new(),
         };
         if let Some(receiver) = &config.receiver {
+            let waker = Waker::start(pool.clone());
             let listener = bind("LISTEN_ADDR", receiver.listen).await?;
             let addr = listener.local_addr()?;
             services.receiver_addr = Some(addr);
-            let routes = Receiver::new(receiver, pool.clone(), config.keyring.clone())?.router();
+            let routes = Receiver::new(receiver, pool.clone(), config.keyring.clone(), &waker)?.router();
             tracing::info!(%addr, public = receiver.public_base_url, "receiver listens");
             services
                 .running

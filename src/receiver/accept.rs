@@ -1,17 +1,30 @@
-//! One transaction for the message and its job. When this answers `Ok`, both are committed.
+//! Group commit: messages that arrive together are committed together, each with its job, and each is answered only
+//! after that commit. A message that arrives alone is committed at once.
 //!
 //! Killed before the commit, nothing was stored and nothing was answered: Twilio's retry, fallback or message list
 //! brings the message back. Killed after it, the message is in and its repeat is a duplicate.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jobs::ProcessMessage;
+use queue::{NewJob, Waker};
 use sqlx::PgPool;
 use store::{
     Keyring, StoreError,
-    inbound_messages::{self, NewMessage},
+    inbound_messages::{self, AcceptJob, Acceptance, NewMessage},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::{
+        Mutex,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
+    time::{Instant, sleep, timeout, timeout_at},
+};
 use twilio::InboundWebhook;
 
 use super::error::ReceiverError;
@@ -23,6 +36,15 @@ const DEADLINE: Duration = Duration::from_millis(1500);
 /// default Twilio does not repeat a webhook that was answered 503.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How many messages may wait. Whoever finds so many before them hears 503 at once.
+const QUEUE: usize = 2048;
+
+/// How many commits may be under way: while one waits for the disk, the next one's rows go in.
+const WRITERS: usize = 2;
+
+/// The most messages in one commit.
+const BATCH: usize = 200;
+
 /// What became of an acceptable webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepted {
@@ -32,44 +54,143 @@ pub(super) enum Accepted {
     Duplicate,
 }
 
-pub(super) async fn accept(
-    pool: &PgPool,
-    keyring: &Keyring,
-    webhook: &InboundWebhook,
-) -> Result<Accepted, ReceiverError> {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        match timeout_at(deadline, store_and_enqueue(pool, keyring, webhook)).await {
-            Ok(Err(ReceiverError::Store(error)))
-                if error.is_unavailable() && Instant::now() + PAUSE < deadline =>
-            {
-                sleep(PAUSE).await;
-            }
-            Ok(result) => return result,
-            Err(_) => return Err(ReceiverError::DatabaseSlow),
+/// A message on its way to its commit, and who waits for it.
+struct Waiting {
+    acceptance: Acceptance,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<Accepted, ReceiverError>>,
+}
+
+impl Waiting {
+    fn answer(self, result: Result<Accepted, ReceiverError>) {
+        if self.answer.send(result).is_err() {
+            tracing::debug!("nobody waits for this message any more");
         }
     }
 }
 
-async fn store_and_enqueue(
-    pool: &PgPool,
-    keyring: &Keyring,
-    webhook: &InboundWebhook,
-) -> Result<Accepted, ReceiverError> {
-    let mut tx = pool.begin().await.map_err(StoreError::from)?;
-    let message = NewMessage {
-        message_sid: webhook.message_sid().to_string(),
-        account_sid: webhook.account_sid().to_string(),
-        sender: webhook.from().as_str().to_owned(),
-        fields: webhook.fields().to_vec(),
-    };
-    if !inbound_messages::insert_new(&mut tx, keyring, &message).await? {
-        return Ok(Accepted::Duplicate); // its row is committed, hence its job was
+/// Hands messages to the writers. The writers end when it is dropped.
+pub(super) struct Intake {
+    waiting: mpsc::Sender<Waiting>,
+}
+
+impl Intake {
+    /// Starts the writers.
+    pub(super) fn start(pool: &PgPool, waker: &Waker) -> Self {
+        let (waiting, receiver) = mpsc::channel(QUEUE);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..WRITERS {
+            let writer = Writer { pool: pool.clone(), waker: waker.clone() };
+            tokio::spawn(writer.run(receiver.clone()));
+        }
+        Self { waiting }
     }
-    let job = ProcessMessage {
-        message: webhook.message_sid().clone(),
-    };
-    queue::enqueue(&mut tx, &job).await?;
-    tx.commit().await.map_err(StoreError::from)?;
-    Ok(Accepted::New)
+
+    /// Answers once the message is committed with its job, or is known not to be.
+    pub(super) async fn accept(
+        &self,
+        keyring: &Keyring,
+        webhook: &InboundWebhook,
+        trace: String,
+    ) -> Result<Accepted, ReceiverError> {
+        let deadline = Instant::now() + DEADLINE;
+        let message = NewMessage {
+            message_sid: webhook.message_sid().to_string(),
+            account_sid: webhook.account_sid().to_string(),
+            sender: webhook.from().as_str().to_owned(),
+            fields: webhook.fields().to_vec(),
+        };
+        let job = NewJob::of(&ProcessMessage { message: webhook.message_sid().clone() })?;
+        let acceptance = Acceptance {
+            message: message.seal(keyring)?,
+            job_args: job.args().to_owned(),
+            trace: Some(trace),
+        };
+        let (answer, answered) = oneshot::channel();
+        self.waiting.try_send(Waiting { acceptance, deadline, answer }).map_err(|refused| {
+            match refused {
+                TrySendError::Full(_) => ReceiverError::Shed,
+                TrySendError::Closed(_) => ReceiverError::WriterGone,
+            }
+        })?;
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ReceiverError::WriterGone),
+            Err(_) => Err(ReceiverError::DatabaseSlow),
+        }
+    }
+}
+
+struct Writer {
+    pool: PgPool,
+    waker: Waker,
+}
+
+impl Writer {
+    async fn run(self, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        // Nothing lingers: what came while the other writers were busy is the batch.
+        while waiting.lock().await.recv_many(&mut batch, BATCH).await > 0 {
+            let size = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+            metrics::histogram!("pigeonhole_receiver_batch_messages").record(size);
+            self.commit(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    /// Commits the batch, for as long as anyone waits for it.
+    async fn commit(&self, mut batch: Vec<Waiting>) {
+        loop {
+            let now = Instant::now();
+            batch.retain(|waiting| waiting.deadline > now && !waiting.answer.is_closed());
+            if batch.is_empty() {
+                return;
+            }
+            match self.write(&batch).await {
+                Ok(mut new) => {
+                    self.waker.wake();
+                    for waiting in batch {
+                        // Of several with one SID, the first is the new one.
+                        let is_new = new.remove(waiting.acceptance.message.message_sid());
+                        waiting.answer(Ok(if is_new { Accepted::New } else { Accepted::Duplicate }));
+                    }
+                    return;
+                }
+                Err(error) if error.is_unavailable() => {
+                    tracing::warn!(%error, messages = batch.len(), "messages wait for the database");
+                    sleep(PAUSE).await;
+                }
+                Err(error) => match batch.pop() {
+                    Some(only) if batch.is_empty() => return only.answer(Err(error.into())),
+                    last => {
+                        // Singly, so that the one that the database refuses fails alone.
+                        for waiting in batch.into_iter().chain(last) {
+                            Box::pin(self.commit(vec![waiting])).await;
+                        }
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// One statement, one commit. Answers the SIDs that are new.
+    async fn write(&self, batch: &[Waiting]) -> Result<HashSet<String>, StoreError> {
+        // The same message twice in a batch is one message.
+        let by_sid: HashMap<&str, &Acceptance> = batch
+            .iter()
+            .map(|waiting| (waiting.acceptance.message.message_sid(), &waiting.acceptance))
+            .collect();
+        let acceptances: Vec<Acceptance> = by_sid.into_values().cloned().collect();
+        let job = AcceptJob {
+            kind: <ProcessMessage as queue::Job>::NAME,
+            max_attempts: i16::try_from(<ProcessMessage as queue::Job>::MAX_ATTEMPTS).unwrap_or(i16::MAX),
+        };
+        let write = async {
+            let mut conn = self.pool.acquire().await?;
+            inbound_messages::accept_all(&mut conn, job, &acceptances).await
+        };
+        // The deadline bounds the wait of those who asked; this bounds ours for a connection that has died.
+        let new = timeout(DEADLINE, write).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        Ok(new.into_iter().collect())
+    }
 }

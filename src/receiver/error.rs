@@ -32,8 +32,12 @@ pub(super) enum ReceiverError {
     ForeignAccount,
     #[error("no message can be read from it: {0}")]
     Payload(#[from] PayloadError),
+    #[error("too many messages wait for the database")]
+    Shed,
     #[error("the database did not answer in time")]
     DatabaseSlow,
+    #[error("the task that writes messages has ended; this is a bug, please report it")]
+    WriterGone,
     #[error("the message could not be stored: {0}")]
     Store(#[from] StoreError),
     #[error("the job could not be written: {0}")]
@@ -59,7 +63,11 @@ impl ReceiverError {
             Self::SignatureMissing | Self::Signature { .. } | Self::ForeignAccount => {
                 StatusCode::FORBIDDEN
             }
-            Self::DatabaseSlow | Self::Store(_) | Self::Args(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Shed
+            | Self::DatabaseSlow
+            | Self::WriterGone
+            | Self::Store(_)
+            | Self::Args(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -82,7 +90,9 @@ impl ReceiverError {
             } => invalid.label(),
             Self::ForeignAccount => "foreign_account",
             Self::Payload(error) => error.label(),
+            Self::Shed => "shed",
             Self::DatabaseSlow => "database_slow",
+            Self::WriterGone => "writer_gone",
             Self::Store(error) => error.label(),
             Self::Args(_) => "args",
         }
@@ -97,7 +107,11 @@ impl ReceiverError {
             } => {
                 tracing::warn!(reason, status, error = %self, likely_cause = %mistake, "webhook refused");
             }
-            Self::DatabaseSlow | Self::Store(_) | Self::Args(_) => {
+            Self::Shed
+            | Self::DatabaseSlow
+            | Self::WriterGone
+            | Self::Store(_)
+            | Self::Args(_) => {
                 tracing::error!(reason, status, error = %self, "webhook not accepted");
             }
             Self::MediaType

@@ -8,6 +8,7 @@ mod error;
 pub(crate) mod health;
 mod payload;
 mod signature;
+mod trace;
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,13 +20,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use queue::Waker;
 use sqlx::PgPool;
 use store::Keyring;
 use tracing::Instrument;
 use twilio::{AccountSid, signature::AuthTokensError, twiml};
 
 use crate::config::ReceiverConfig;
-use accept::Accepted;
+use accept::{Accepted, Intake};
 use error::ReceiverError;
 use signature::SignatureCheck;
 
@@ -35,20 +37,24 @@ pub struct Receiver(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
+    intake: Intake,
     keyring: Arc<Keyring>,
     account_sid: AccountSid,
     signatures: SignatureCheck,
 }
 
 impl Receiver {
-    /// A receiver that stores through this pool.
+    /// A receiver that stores through this pool and wakes the workers.
     pub fn new(
         config: &ReceiverConfig,
         pool: PgPool,
         keyring: Arc<Keyring>,
+        waker: &Waker,
     ) -> Result<Self, AuthTokensError> {
+        let intake = Intake::start(&pool, waker);
         Ok(Self(Arc::new(Inner {
             pool,
+            intake,
             keyring,
             account_sid: config.twilio.account_sid.clone(),
             signatures: SignatureCheck::new(config)?,
@@ -66,10 +72,11 @@ impl Receiver {
 }
 
 async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let span = tracing::info_span!("receiver.accept", message.sid = tracing::field::Empty);
+    let trace = trace::of(request.headers());
+    let span = tracing::info_span!("receiver.accept", trace, message.sid = tracing::field::Empty);
     async {
         let started = Instant::now();
-        let result = receiver.0.take_in(request).await;
+        let result = receiver.0.take_in(request, trace).await;
         let (outcome, response) = match result {
             Ok(Accepted::New) => {
                 tracing::info!("webhook accepted");
@@ -94,14 +101,18 @@ async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Re
 }
 
 impl Inner {
-    async fn take_in(&self, request: Request<Body>) -> Result<Accepted, ReceiverError> {
+    async fn take_in(
+        &self,
+        request: Request<Body>,
+        trace: String,
+    ) -> Result<Accepted, ReceiverError> {
         let (head, body) = request.into_parts();
         payload::require_form(&head.headers)?;
         let parameters = payload::read_form(&head.headers, body).await?;
         self.signatures.check(&head, &parameters)?;
         let webhook = payload::parse_message(parameters, &self.account_sid)?;
         tracing::Span::current().record("message.sid", webhook.message_sid().as_str());
-        accept::accept(&self.pool, &self.keyring, &webhook).await
+        self.intake.accept(&self.keyring, &webhook, trace).await
     }
 }
 

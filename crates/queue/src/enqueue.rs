@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use crate::{Job, JobId, Priority};
@@ -28,7 +27,7 @@ pub enum EnqueueError {
 pub struct NewJob {
     kind: &'static str,
     max_attempts: i16,
-    args: Box<RawValue>,
+    args: String,
     priority: Priority,
     delay: Duration,
     lane: Option<String>,
@@ -39,7 +38,7 @@ pub struct NewJob {
 impl NewJob {
     /// A job with its kind's own policy, due at once.
     pub fn of<J: Job>(job: &J) -> Result<Self, EnqueueError> {
-        let args = serde_json::value::to_raw_value(job)
+        let args = serde_json::to_string(job)
             .map_err(|source| EnqueueError::Args { kind: J::NAME, source })?;
         Ok(Self {
             kind: J::NAME,
@@ -95,7 +94,7 @@ impl NewJob {
     }
 
     /// The arguments, as stored.
-    pub fn args(&self) -> &RawValue {
+    pub fn args(&self) -> &str {
         &self.args
     }
 
@@ -109,14 +108,15 @@ impl NewJob {
 /// when that rolls back. For anything but the kind's own policy see [`enqueue_all`].
 pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J) -> Result<JobId, EnqueueError> {
     let job = NewJob::of(job)?;
+    // As text: a JSON parameter would be `jsonb` on its way, which refuses "\u0000" and rewrites numbers.
     let id = sqlx::query_scalar!(
         "insert into queue.jobs (kind, max_attempts, priority, position, args)
-         values ($1, $2, $3::smallint, now() + $3::smallint * interval '10 minutes', $4)
+         values ($1, $2, $3::smallint, now() + $3::smallint * interval '10 minutes', $4::text::json)
          returning id",
         job.kind,
         job.max_attempts,
         job.priority.0,
-        sqlx::types::Json(job.args) as _
+        job.args
     )
     .fetch_one(conn)
     .await?;
@@ -140,9 +140,9 @@ pub async fn enqueue_all(
                 queue.new_position(lane, priority)
                     + (row_number() over (partition by lane order by ord) - 1)
                       * case when lane is null then interval '0' else interval '1 second' end,
-                lane, unique_key, args, trace
+                lane, unique_key, args::json, trace
          from unnest($1::text[], $2::smallint[], $3::smallint[], $4::float8[], $5::text[], $6::text[],
-                     $7::json[], $8::text[])
+                     $7::text[], $8::text[])
               with ordinality
               as new(kind, max_attempts, priority, delay, lane, unique_key, args, trace, ord)
          order by ord
@@ -154,7 +154,7 @@ pub async fn enqueue_all(
         &rows.delays,
         &rows.lanes as &[Option<String>],
         &rows.unique_keys as &[Option<String>],
-        &rows.args as _,
+        &rows.args,
         &rows.traces as &[Option<String>],
     )
     .fetch_all(conn)
@@ -186,7 +186,7 @@ struct Rows {
     delays: Vec<f64>,
     lanes: Vec<Option<String>>,
     unique_keys: Vec<Option<String>>,
-    args: Vec<sqlx::types::Json<Box<RawValue>>>,
+    args: Vec<String>,
     traces: Vec<Option<String>>,
 }
 
@@ -198,7 +198,7 @@ impl Rows {
         self.delays.push(job.delay.as_secs_f64());
         self.lanes.push(job.lane.clone());
         self.unique_keys.push(job.unique_key.clone());
-        self.args.push(sqlx::types::Json(job.args.clone()));
+        self.args.push(job.args.clone());
         self.traces.push(job.trace.clone());
     }
 }

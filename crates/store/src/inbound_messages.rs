@@ -22,6 +22,35 @@ pub struct NewMessage {
     pub fields: Vec<(String, String)>,
 }
 
+/// A message as it will be written: nothing of it is readable any more.
+#[derive(Debug, Clone)]
+pub struct SealedMessage {
+    message_sid: String,
+    account_sid: String,
+    sender_index: String,
+    sealed: Vec<u8>,
+}
+
+/// The job that each accepted message gets.
+#[derive(Debug, Clone, Copy)]
+pub struct AcceptJob {
+    /// The kind of job.
+    pub kind: &'static str,
+    /// How many attempts it has.
+    pub max_attempts: i16,
+}
+
+/// A message to accept, with what is particular to its job.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    /// The message.
+    pub message: SealedMessage,
+    /// The job's arguments, as JSON.
+    pub job_args: String,
+    /// The trace context that the job goes on with.
+    pub trace: Option<String>,
+}
+
 /// A message as it was kept. `Debug` hides its fields.
 pub struct StoredMessage {
     /// Twilio's id of the message.
@@ -69,30 +98,57 @@ pub enum FinalState {
     IgnoredUnlinked,
 }
 
-/// Stores a message. True when it is new; false, and nothing changes, when one with its SID is there already.
-pub async fn insert_new(
+impl NewMessage {
+    /// Seals the message. Costs processor time and no connection.
+    pub fn seal(&self, keyring: &Keyring) -> Result<SealedMessage, StoreError> {
+        let context = sealed_column(&self.message_sid);
+        let fields = serde_json::to_vec(&self.fields).map_err(|_| StoreError::Seal {
+            table: TABLE,
+            column: "sealed",
+        })?;
+        Ok(SealedMessage {
+            message_sid: self.message_sid.clone(),
+            account_sid: self.account_sid.clone(),
+            sender_index: keyring.blind_index(&self.sender).as_str().to_owned(),
+            sealed: keyring.seal(&context, &fields)?,
+        })
+    }
+}
+
+impl SealedMessage {
+    /// Twilio's id of the message.
+    pub fn message_sid(&self) -> &str {
+        &self.message_sid
+    }
+}
+
+/// Stores messages and enqueues a job for each, in one statement. Answers the SIDs of those that are new; for one that
+/// is there already nothing changes. The SIDs must differ.
+///
+/// The jobs of a sender share a lane, so that a sender's backlog holds up nobody else.
+pub async fn accept_all(
     conn: &mut PgConnection,
-    keyring: &Keyring,
-    message: &NewMessage,
-) -> Result<bool, StoreError> {
-    let context = sealed_column(&message.message_sid);
-    let fields = serde_json::to_vec(&message.fields).map_err(|_| StoreError::Seal {
-        table: TABLE,
-        column: "sealed",
-    })?;
-    let sender_index = keyring.blind_index(&message.sender);
-    let done = sqlx::query!(
-        "insert into pigeonhole.inbound_messages (message_sid, account_sid, sender_index, sealed)
-         values ($1, $2, $3, $4)
-         on conflict (message_sid) do nothing",
-        message.message_sid,
-        message.account_sid,
-        sender_index.as_str(),
-        keyring.seal(&context, &fields)?,
+    job: AcceptJob,
+    acceptances: &[Acceptance],
+) -> Result<Vec<String>, StoreError> {
+    let column = |of: fn(&Acceptance) -> &str| -> Vec<String> {
+        acceptances.iter().map(|acceptance| of(acceptance).to_owned()).collect()
+    };
+    let sealed: Vec<Vec<u8>> = acceptances.iter().map(|a| a.message.sealed.clone()).collect();
+    let traces: Vec<Option<String>> = acceptances.iter().map(|a| a.trace.clone()).collect();
+    Ok(sqlx::query_scalar!(
+        r#"select pigeonhole.accept($1, $2, $3, $4, $5, $6, $7, $8) as "sid!""#,
+        &column(|a| &a.message.message_sid),
+        &column(|a| &a.message.account_sid),
+        &column(|a| &a.message.sender_index),
+        &sealed,
+        job.kind,
+        job.max_attempts,
+        &column(|a| &a.job_args),
+        &traces as &[Option<String>],
     )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_all(conn)
+    .await?)
 }
 
 /// The message with this SID, opened; `None` when there is none. An error when its fields do not open.

@@ -1,0 +1,30 @@
+-- What the receiver commits: messages and their jobs, in one statement, so that a webhook costs one round trip and one
+-- commit, or its share of them. Answers the SIDs that are new; a message that is there already gets no second job.
+--
+-- The rows go in by SID, so that two batches with a message in common wait for each other and never deadlock. The SIDs
+-- of a batch must differ.
+
+create function pigeonhole.accept(
+    message_sids text[], account_sids text[], sender_indexes text[], sealed bytea[],
+    job_kind text, job_max_attempts smallint, job_args text[], job_traces text[]
+) returns setof text language sql as $$
+    with given as (
+        select * from unnest(message_sids, account_sids, sender_indexes, sealed, job_args, job_traces)
+            as given(message_sid, account_sid, sender_index, sealed, args, trace)
+    ),
+    new as (
+        insert into pigeonhole.inbound_messages (message_sid, account_sid, sender_index, sealed)
+        select message_sid, account_sid, sender_index, sealed from given order by message_sid
+        on conflict (message_sid) do nothing
+        returning message_sid
+    ),
+    jobs as (
+        insert into queue.jobs (kind, max_attempts, lane, position, args, trace)
+        select job_kind, job_max_attempts, sender_index,
+            queue.new_position(sender_index, 0::smallint)
+                + (row_number() over (partition by sender_index order by message_sid) - 1) * interval '1 second',
+            args::json, trace
+        from new join given using (message_sid)
+    )
+    select message_sid from new
+$$;
