@@ -100,22 +100,15 @@ impl Acks {
 }
 
 async fn write_all(pool: PgPool, leases: Leases, mut acks: mpsc::UnboundedReceiver<Ack>) {
-    let (first, longest) = DATABASE_BACKOFF;
     let mut batch = Vec::with_capacity(BATCH);
     while acks.recv_many(&mut batch, BATCH).await > 0 {
-        let mut backoff = first;
-        while let Err(error) = write(&pool, &batch).await {
-            if is_about_the_data(&error) && batch.len() > 1 {
-                write_singly(&pool, &batch).await;
-                break;
+        if !write_patiently(&pool, &batch).await {
+            // Singly, so that the one that the database refuses does not hold up its neighbours.
+            for ack in &batch {
+                if !write_patiently(&pool, std::slice::from_ref(ack)).await {
+                    tracing::error!(job.id = ack.id, "outcome refused; the job will run again");
+                }
             }
-            if is_about_the_data(&error) {
-                tracing::error!(%error, job.id = batch[0].id, "outcome refused; the job will run again");
-                break;
-            }
-            tracing::warn!(%error, waiting = batch.len(), "cannot acknowledge jobs");
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(longest);
         }
         for ack in batch.drain(..) {
             leases.forget(ack.id, ack.claim);
@@ -123,13 +116,18 @@ async fn write_all(pool: PgPool, leases: Leases, mut acks: mpsc::UnboundedReceiv
     }
 }
 
-/// Finds the one that the database refuses, so that it does not hold up its neighbours.
-async fn write_singly(pool: &PgPool, batch: &[Ack]) {
-    for ack in batch {
-        if let Err(error) = write(pool, std::slice::from_ref(ack)).await {
-            tracing::error!(%error, job.id = ack.id, "outcome refused; the job will run again");
+/// Tries for as long as the database is away; false if it refuses what we write.
+async fn write_patiently(pool: &PgPool, batch: &[Ack]) -> bool {
+    let (mut backoff, longest) = DATABASE_BACKOFF;
+    while let Err(error) = write(pool, batch).await {
+        tracing::warn!(%error, waiting = batch.len(), "cannot acknowledge jobs");
+        if is_about_the_data(&error) {
+            return false;
         }
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(longest);
     }
+    true
 }
 
 /// Would the same statement fail again, whatever the state of the database? (SQLSTATE classes 22 and 23: data
@@ -222,13 +220,15 @@ impl Again {
         self.errors.push(error.cloned());
     }
 
+    /// Moves the fence on, so that nothing late finds the row: neither a renewal sent before, nor this statement sent
+    /// again because the answer to its commit was lost.
     async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
         if self.ids.is_empty() {
             return Ok(());
         }
         sqlx::query!(
             "update queue.jobs as j
-             set run_at = now() + make_interval(secs => ack.delay), locked_by = null,
+             set run_at = now() + make_interval(secs => ack.delay), locked_by = null, claim = j.claim + 1,
                  attempts = j.attempts - ack.refund, last_error = coalesce(ack.error, j.last_error)
              from unnest($1::bigint[], $2::int[], $3::float8[], $4::smallint[], $5::text[])
                   as ack(id, claim, delay, refund, error)
@@ -275,7 +275,8 @@ impl Dead {
              )
              insert into queue.dead_jobs
                  (id, kind, reason, created_at, attempts, max_attempts, args, last_error)
-             select id, kind, reason, created_at, attempts, max_attempts, args, error from buried",
+             select id, kind, reason, created_at, least(attempts, max_attempts), max_attempts, args, error
+             from buried",
             &self.ids,
             &self.claims,
             &self.reasons,

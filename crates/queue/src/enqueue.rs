@@ -23,15 +23,16 @@ pub enum EnqueueError {
 /// Inserts the job on the caller's connection: inside a transaction it becomes due when that commits, and not at all
 /// when that rolls back.
 pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J) -> Result<JobId, EnqueueError> {
-    let args = serde_json::value::to_raw_value(job).map_err(|source| EnqueueError::Args {
+    let args = serde_json::to_string(job).map_err(|source| EnqueueError::Args {
         kind: J::NAME,
         source,
     })?;
+    // As text: a JSON parameter would be `jsonb` on its way, which refuses "\u0000" and rewrites numbers.
     let id = sqlx::query_scalar!(
-        "insert into queue.jobs (kind, max_attempts, args) values ($1, $2, $3) returning id",
+        "insert into queue.jobs (kind, max_attempts, args) values ($1, $2, $3::text::json) returning id",
         J::NAME,
         i16::try_from(J::MAX_ATTEMPTS).unwrap_or(i16::MAX),
-        sqlx::types::Json(args) as _
+        args
     )
     .fetch_one(conn)
     .await?;
