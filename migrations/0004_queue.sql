@@ -19,7 +19,7 @@ create table queue.jobs (
 create index jobs_due on queue.jobs (kind, run_at, id);
 
 comment on column queue.jobs.run_at is 'Due time of a waiting job, end of the lease of a running one.';
-comment on column queue.jobs.claim is 'The fence: every claim adds 1, every write of an outcome must name it.';
+comment on column queue.jobs.claim is 'The fence: every claim adds 1, so does every putting back, and every write of an outcome must name it.';
 comment on column queue.jobs.locked_by is 'The worker that runs it, for people to read; null when nobody does.';
 
 create table queue.dead_jobs (
