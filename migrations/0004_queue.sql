@@ -40,7 +40,8 @@ create unique index jobs_unique_key on queue.jobs (unique_key) where unique_key 
 comment on column queue.jobs.position is
     'Order among the ready jobs of a kind: the time it became ready, moved by its priority and by its place in its lane.';
 comment on column queue.jobs.run_at is 'While not ready: due time of a scheduled job, end of the lease of a running one.';
-comment on column queue.jobs.claim is 'The fence: every claim adds 1, every write of an outcome must name it.';
+comment on column queue.jobs.claim is
+    'The fence: every claim adds 1, so does every putting back, and every write of an outcome must name it.';
 comment on column queue.jobs.lane is 'Jobs of one lane take turns with those of other lanes, whatever their number.';
 comment on column queue.jobs.locked_by is 'The worker that runs it, for people to read; null when nobody does.';
 comment on column queue.jobs.errors is 'The last failed attempts: [{attempt, at, error}], at most 10.';

@@ -2,6 +2,8 @@
 //!
 //! Logs go to standard error. They name messages by SID and jobs by number, and hold no phone number, text or token.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -18,6 +20,7 @@ pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::new(&config.filter);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let installed = if config.json {
         builder.json().try_init()

@@ -211,16 +211,19 @@ pub const VARIABLES: &[Variable] = &[
 /// The text of `.env.example`.
 #[cfg(test)]
 pub(crate) fn example() -> String {
-    let mut text = String::from(
-        "# Every setting of Pigeonhole, with its default where it has one. Copy to `.env` and fill in what you need;\n\
-         # what is set in the environment wins over `.env`, and a flag wins over both.\n",
+    let head = "# Every setting of Pigeonhole, with its default where it has one. Copy to `.env` and fill in what you \
+                need;\n# what is set in the environment wins over `.env`, and a flag wins over both.\n";
+    let entries = VARIABLES.iter().map(
+        |Variable {
+             name,
+             help,
+             default,
+             value,
+             ..
+         }| match default {
+            Some(default) => format!("\n# {help}.\n# {name}={default}\n"),
+            None => format!("\n# {help}.\n# {name}=  # {value}\n"),
+        },
     );
-    for variable in VARIABLES {
-        text += &format!("\n# {}.\n", variable.help);
-        text += &match variable.default {
-            Some(default) => format!("# {}={default}\n", variable.name),
-            None => format!("# {}=  # {}\n", variable.name, variable.value),
-        };
-    }
-    text
+    std::iter::once(head.to_owned()).chain(entries).collect()
 }

@@ -116,22 +116,15 @@ async fn write_all(
     mut acks: mpsc::UnboundedReceiver<Ack>,
     nudge: Arc<Notify>,
 ) {
-    let (first, longest) = DATABASE_BACKOFF;
     let mut batch = Vec::with_capacity(BATCH);
     while acks.recv_many(&mut batch, BATCH).await > 0 {
-        let mut backoff = first;
-        while let Err(error) = write(&pool, &batch).await {
-            if is_about_the_data(&error) && batch.len() > 1 {
-                write_singly(&pool, &batch).await;
-                break;
+        if !write_patiently(&pool, &batch).await {
+            // Singly, so that the one that the database refuses does not hold up its neighbours.
+            for ack in &batch {
+                if !write_patiently(&pool, std::slice::from_ref(ack)).await {
+                    tracing::error!(job.id = ack.id, "outcome refused; the job will run again");
+                }
             }
-            if is_about_the_data(&error) {
-                tracing::error!(%error, job.id = batch[0].id, "outcome refused; the job will run again");
-                break;
-            }
-            tracing::warn!(%error, waiting = batch.len(), "cannot acknowledge jobs");
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(longest);
         }
         if batch.iter().any(Ack::sets_a_timer) {
             nudge.notify_one();
@@ -140,13 +133,18 @@ async fn write_all(
     }
 }
 
-/// Finds the one that the database refuses, so that it does not hold up its neighbours.
-async fn write_singly(pool: &PgPool, batch: &[Ack]) {
-    for ack in batch {
-        if let Err(error) = write(pool, std::slice::from_ref(ack)).await {
-            tracing::error!(%error, job.id = ack.id, "outcome refused; the job will run again");
+/// Tries for as long as the database is away; false if it refuses what we write.
+async fn write_patiently(pool: &PgPool, batch: &[Ack]) -> bool {
+    let (mut backoff, longest) = DATABASE_BACKOFF;
+    while let Err(error) = write(pool, batch).await {
+        tracing::warn!(%error, waiting = batch.len(), "cannot acknowledge jobs");
+        if is_about_the_data(&error) {
+            return false;
         }
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(longest);
     }
+    true
 }
 
 /// Would the same statement fail again, whatever the state of the database? (SQLSTATE classes 22 and 23: data
@@ -242,6 +240,8 @@ impl Again {
         self.errors.push(error.cloned());
     }
 
+    /// Moves the fence on, so that nothing late finds the row: neither a renewal sent before, nor this statement sent
+    /// again because the answer to its commit was lost.
     async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
         if self.ids.is_empty() {
             return Ok(());
@@ -250,7 +250,7 @@ impl Again {
             "update queue.jobs as j
              set ready = ack.delay <= 0,
                  position = case when ack.delay <= 0 then j.created_at else j.position end,
-                 run_at = now() + make_interval(secs => ack.delay), locked_by = null,
+                 run_at = now() + make_interval(secs => ack.delay), locked_by = null, claim = j.claim + 1,
                  attempts = j.attempts - ack.refund,
                  errors = case when ack.error is null then j.errors
                                else queue.with_error(j.errors, j.attempts, ack.error) end
@@ -300,8 +300,8 @@ impl Dead {
              insert into queue.dead_jobs
                  (id, kind, reason, created_at, attempts, max_attempts, priority, lane, unique_key,
                   args, trace, last_error, errors)
-             select id, kind, reason, created_at, attempts, max_attempts, priority, lane, unique_key,
-                    args, trace, error, queue.with_error(errors, attempts, error)
+             select id, kind, reason, created_at, least(attempts, max_attempts), max_attempts, priority,
+                    lane, unique_key, args, trace, error, queue.with_error(errors, attempts, error)
              from buried",
             &self.ids,
             &self.claims,

@@ -20,8 +20,9 @@ use crate::{
     lease::Leases,
 };
 
-type Running = BoxFuture<'static, Result<(), JobError>>;
-type Start = dyn Fn(&str, Arc<Attempt>) -> Result<Running, serde_json::Error> + Send + Sync;
+/// What came of running a job, unless its arguments could not be read.
+type Ran = Result<Result<(), JobError>, serde_json::Error>;
+type Start = dyn Fn(String, Arc<Attempt>) -> BoxFuture<'static, Ran> + Send + Sync;
 
 /// How much work may wait claimed in this process, so that slots need not wait for the database. As short as that, it
 /// keeps nobody waiting who comes later and is to go first.
@@ -47,10 +48,12 @@ pub(crate) struct Kind {
 
 impl Kind {
     pub(crate) fn new<J: Job>(deps: J::Deps, concurrency: usize, room: Arc<Notify>) -> Self {
-        let start = move |args: &str, attempt: Arc<Attempt>| {
-            let job: J = serde_json::from_str(args)?;
+        let start = move |args: String, attempt: Arc<Attempt>| -> BoxFuture<'static, Ran> {
             let deps = deps.clone();
-            Ok::<Running, _>(Box::pin(async move { job.run(&deps, &attempt).await }))
+            Box::pin(async move {
+                let job: J = serde_json::from_str(&args)?;
+                Ok(job.run(&deps, &attempt).await)
+            })
         };
         Self {
             name: J::NAME,
@@ -189,17 +192,8 @@ impl Executor {
             trace: job.trace.clone(),
             completed: lease.completed.clone(),
         });
-        let running = match (self.kind.start)(&job.args, attempt) {
-            Ok(running) => running,
-            Err(error) => {
-                let error = storable(&format!("the arguments cannot be read: {error}"));
-                return Ended::With(Outcome::Bury {
-                    reason: Death::Undecodable,
-                    error,
-                });
-            }
-        };
-        // A task of its own: a panic ends that task only, and all cores share the work.
+        let running = (self.kind.start)(job.args.clone(), attempt);
+        // A task of its own: a panic, of the decoder too, ends that task only, and all cores share the work.
         let mut task = tokio::spawn(running.in_current_span());
         let result = tokio::select! {
             result = &mut task => result,
@@ -219,17 +213,21 @@ impl Executor {
         };
         let completed = lease.completed.load(Ordering::Acquire);
         match result {
-            Ok(Ok(())) if completed => Ended::Completed,
-            Ok(Ok(())) => Ended::With(Outcome::Complete),
-            Ok(Err(JobError::Retry { source, after })) => {
+            Ok(Ok(Ok(()))) if completed => Ended::Completed,
+            Ok(Ok(Ok(()))) => Ended::With(Outcome::Complete),
+            Ok(Ok(Err(JobError::Retry { source, after }))) => {
                 Ended::With(self.kind.after_failure(job, &format!("{source:#}"), after))
             }
-            Ok(Err(JobError::Snooze(delay))) => Ended::With(Outcome::Snooze { delay }),
-            Ok(Err(JobError::Discard(error))) => Ended::With(Outcome::Bury {
+            Ok(Ok(Err(JobError::Snooze(delay)))) => Ended::With(Outcome::Snooze { delay }),
+            Ok(Ok(Err(JobError::Discard(error)))) => Ended::With(Outcome::Bury {
                 reason: Death::Discarded,
                 error: storable(&format!("{error:#}")),
             }),
-            Ok(Err(JobError::LeaseLost)) => Ended::LeaseLost,
+            Ok(Ok(Err(JobError::LeaseLost))) => Ended::LeaseLost,
+            Ok(Err(error)) => Ended::With(Outcome::Bury {
+                reason: Death::Undecodable,
+                error: storable(&format!("the arguments cannot be read: {error}")),
+            }),
             // The panic's text may quote the data it choked on, so it is not kept.
             Err(_) => Ended::With(self.kind.after_failure(job, "panicked", None)),
         }
@@ -237,9 +235,9 @@ impl Executor {
 }
 
 /// Ends a job's task and waits until it has ended: only then may its outcome be written.
-async fn cancel(task: JoinHandle<Result<(), JobError>>) {
+async fn cancel(task: JoinHandle<Ran>) {
     task.abort();
-    if task.await.is_ok_and(|result| result.is_ok()) {
+    if task.await.is_ok() {
         tracing::debug!("the job ended by itself while it was being cancelled");
     }
 }

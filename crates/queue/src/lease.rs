@@ -115,12 +115,22 @@ impl Leases {
             return Ok(());
         }
         let sent = Instant::now();
+        // A row that somebody has locked is passed over: waiting for one would cost all the others their leases. It is
+        // usually being completed; if not, the next renewal has it.
         let statement = sqlx::query!(
             r#"
-            update queue.jobs as j set run_at = now() + make_interval(secs => $3)
-            from unnest($1::bigint[], $2::int[]) as held(id, claim)
-            where j.id = held.id and j.claim = held.claim
-            returning j.id, j.claim
+            with held as (select * from unnest($1::bigint[], $2::int[]) as held(id, claim)),
+            renewed as (
+                update queue.jobs as j set run_at = now() + make_interval(secs => $3)
+                where j.ctid = any(array(
+                    select free.ctid from held
+                    join queue.jobs as free on free.id = held.id and free.claim = held.claim
+                    for update of free skip locked
+                ))
+                returning j.id
+            )
+            select j.id, j.id in (select id from renewed) as "renewed!"
+            from held join queue.jobs as j on j.id = held.id and j.claim = held.claim
             "#,
             &ids,
             &claims,
@@ -131,17 +141,19 @@ impl Leases {
         let rows = timeout(STATEMENT_TIMEOUT.min(self.length / 3), statement)
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)??;
-        let renewed: HashMap<i64, i32> = rows.into_iter().map(|row| (row.id, row.claim)).collect();
+        let ours: HashMap<JobId, bool> =
+            rows.into_iter().map(|row| (row.id, row.renewed)).collect();
 
         let mut held = self.lock();
         for (id, claim) in ids.into_iter().zip(claims) {
             let Some(lease) = held.get_mut(&id).filter(|lease| lease.claim == claim) else {
                 continue; // ended meanwhile
             };
-            if renewed.get(&id) == Some(&claim) {
-                lease.safe_until = sent + self.length;
-            } else if !lease.completed.load(Ordering::Acquire) {
-                lease.lost.cancel();
+            match ours.get(&id) {
+                Some(true) => lease.safe_until = sent + self.length,
+                Some(false) => {}
+                None if lease.completed.load(Ordering::Acquire) => {}
+                None => lease.lost.cancel(),
             }
         }
         Ok(())

@@ -27,6 +27,10 @@ use crate::{
 /// How long a stop may wait for what is only for people to read.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
+/// How long the last outcomes may take to be written, however short the grace period: without them every job that was
+/// cut off would wait for its lease to run out, and be charged an attempt.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
 /// How a worker process behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -105,8 +109,8 @@ impl Runner {
     ///
     /// After `stop` no job is claimed; running ones get the grace period, then they are cancelled; what has not
     /// ended by itself is ready again at once, at no cost in attempts. The database being away delays everything and
-    /// ends nothing, but at the stop it is waited for no longer than another grace period: what could not be written
-    /// then becomes ready when its lease runs out.
+    /// ends nothing, but at the stop it is waited for no longer than another grace period (or five seconds, if that is
+    /// more): what could not be written then becomes ready when its lease runs out.
     pub async fn run(self, stop: CancellationToken) {
         let Self { pool, settings, kinds, schedules, room } = self;
         let leases = Leases::new(settings.lease);
@@ -168,7 +172,7 @@ impl Runner {
             feed.release_rest().await;
         }
         drop(acks);
-        if let Ok(ended) = timeout(grace, writer).await {
+        if let Ok(ended) = timeout(grace.max(LAST_WRITES), writer).await {
             note_panic("acknowledger", &ended);
         } else {
             tracing::error!("the database is away: some outcomes could not be written");

@@ -1,0 +1,145 @@
+//! Which job runs when, how many at once, and what an idle runner costs.
+
+use std::time::Duration;
+
+use queue::Settings;
+
+use crate::{
+    harness::{Running, TestQueue, keys, settings, until},
+    script::{Does, Other, Plain, Scripted, other, plain},
+};
+
+#[tokio::test]
+async fn the_job_due_longest_runs_first() {
+    let queue = TestQueue::new().await;
+    queue
+        .enqueue_all(
+            keys("", 20)
+                .into_iter()
+                .map(|key| plain(key, Does::Nothing)),
+        )
+        .await;
+    queue
+        .execute("update queue.jobs set run_at = now() - make_interval(secs => (id * 7) % 20)")
+        .await;
+    let due: Vec<String> =
+        sqlx::query_scalar("select args ->> 'key' from queue.jobs order by run_at, id")
+            .fetch_all(&queue.pool)
+            .await
+            .unwrap();
+    let running = queue.run::<Scripted<Plain>>(settings(), 1).await;
+    queue.until_empty().await;
+    running.stop().await;
+    let ran: Vec<_> = queue
+        .world
+        .starts()
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    assert_eq!(ran, due);
+}
+
+#[tokio::test]
+async fn a_job_does_not_run_before_it_is_due() {
+    let queue = TestQueue::new().await;
+    let id = queue.enqueue(plain("later", Does::Nothing)).await;
+    queue
+        .execute("update queue.jobs set run_at = now() + interval '1 hour'")
+        .await;
+    let running = queue.run::<Scripted<Plain>>(settings(), 4).await;
+    queue.enqueue(plain("now", Does::Nothing)).await;
+    until("the other one ran", async || queue.waiting().await == 1).await;
+    assert_eq!(queue.row(id).await.unwrap().claim, 0);
+    queue.execute("update queue.jobs set run_at = now()").await;
+    queue.until_empty().await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_kind_whose_slots_are_all_taken_does_not_stop_another() {
+    let queue = TestQueue::new().await;
+    let runner = queue.runner(settings()).await;
+    let running = Running::start(
+        runner
+            .register::<Scripted<Plain>>(queue.world.clone(), 2)
+            .register::<Scripted<Other>>(queue.world.clone(), 2),
+    );
+    queue
+        .enqueue_all((0..10).map(|n| plain(format!("held {n}"), Does::Hold(Does::Effect.into()))))
+        .await;
+    until("the slots are taken", async || queue.world.running() == 2).await;
+    let free = keys("free", 50);
+    queue
+        .enqueue_all(free.iter().map(|key| other(key, Does::Effect)))
+        .await;
+    until("the other kind is done", async || {
+        queue.waiting().await == 10
+    })
+    .await;
+    assert_eq!(queue.effects().await, free);
+    queue.world.open_gate();
+    queue.until_empty().await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_kind_nobody_registered_stays_where_it_is() {
+    let queue = TestQueue::new().await;
+    let id = queue.enqueue(other("foreign", Does::Nothing)).await;
+    queue.enqueue(plain("ours", Does::Nothing)).await;
+    let running = queue.run::<Scripted<Plain>>(settings(), 4).await;
+    until("ours ran", async || queue.waiting().await == 1).await;
+    running.stop().await;
+    let row = queue.row(id).await.unwrap();
+    assert_eq!((row.claim, row.attempts), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn never_more_jobs_of_a_kind_run_at_once_than_it_has_slots() {
+    let queue = TestQueue::new().await;
+    let pause = Duration::from_millis(3);
+    queue
+        .enqueue_all(
+            (0..200).map(|n| plain(format!("{n}"), Does::After(pause, Does::Nothing.into()))),
+        )
+        .await;
+    let running = queue.run::<Scripted<Plain>>(settings(), 5).await;
+    queue.until_empty().await;
+    running.stop().await;
+    assert_eq!(queue.world.starts().len(), 200);
+    assert_eq!(queue.world.most_at_once(), 5);
+}
+
+#[tokio::test]
+async fn an_idle_runner_makes_at_most_five_statements_a_second() {
+    const SECONDS: u32 = 3;
+    let queue = TestQueue::new().await;
+    let running = queue.run::<Scripted<Plain>>(Settings::new("idle"), 4).await;
+    queue.enqueue(plain("a", Does::Nothing)).await;
+    queue.until_empty().await;
+
+    // Asked from another database, as asking counts too.
+    let elsewhere = TestQueue::new().await;
+    let name: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(&queue.pool)
+        .await
+        .unwrap();
+    queue.pool.close().await;
+    let transactions = async || -> i64 {
+        sqlx::query_scalar(
+            "select xact_commit + xact_rollback from pg_stat_database where datname = $1",
+        )
+        .bind(&name)
+        .fetch_one(&elsewhere.pool)
+        .await
+        .unwrap()
+    };
+    // Backends hand their counts in once a second; what came before is in by then.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let before = transactions().await;
+    tokio::time::sleep(Duration::from_secs(SECONDS.into())).await;
+    let made = transactions().await - before;
+    assert!(made > 0, "nothing was counted");
+    assert!(made <= i64::from(5 * (SECONDS + 1)), "{made}");
+    running.stop().await;
+}
