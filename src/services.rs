@@ -83,7 +83,7 @@ pub struct Services {
     pub receiver_addr: Option<SocketAddr>,
     /// Where metrics and health are served.
     pub admin_addr: SocketAddr,
-    running: JoinSet<()>,
+    running: JoinSet<anyhow::Result<()>>,
     admin: JoinSet<()>,
     ended: CancellationToken,
 }
@@ -114,16 +114,21 @@ impl Services {
             let listener = bind("LISTEN_ADDR", receiver.listen).await?;
             let addr = listener.local_addr()?;
             services.receiver_addr = Some(addr);
-            let routes = Receiver::new(receiver, pool.clone(), config.keyring.clone(), &waker)?.router();
+            let routes =
+                Receiver::new(receiver, pool.clone(), config.keyring.clone(), &waker)?.router();
             tracing::info!(%addr, public = receiver.public_base_url, "receiver listens");
-            services
-                .running
-                .spawn(http::serve(listener, routes, stop.clone(), grace));
+            let serving = http::serve(listener, routes, stop.clone(), grace);
+            services.running.spawn(async move {
+                serving.await;
+                Ok(())
+            });
         }
         if let Some(worker) = &config.worker {
             let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace);
             tracing::info!(concurrency = worker.concurrency, "worker runs");
-            services.running.spawn(runner.run(stop));
+            services
+                .running
+                .spawn(async move { Ok(runner.run(stop).await?) });
         }
         // It answers until the rest has ended: a stop that takes long should be seen.
         let routes = admin::router(pool, metrics);
@@ -140,10 +145,10 @@ impl Services {
     /// Waits until the services have been stopped and have drained.
     ///
     /// # Errors
-    /// If one of them panicked, which stops the process: somebody should start it again.
+    /// If one of them died, which ends the process: somebody should start it again.
     pub async fn finished(mut self) -> anyhow::Result<()> {
         while let Some(ended) = self.running.join_next().await {
-            ended.context("a service panicked")?;
+            ended.context("a service panicked")??;
         }
         self.ended.cancel();
         while let Some(ended) = self.admin.join_next().await {

@@ -80,7 +80,10 @@ impl Intake {
         let (waiting, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..WRITERS {
-            let writer = Writer { pool: pool.clone(), waker: waker.clone() };
+            let writer = Writer {
+                pool: pool.clone(),
+                waker: waker.clone(),
+            };
             tokio::spawn(writer.run(receiver.clone()));
         }
         Self { waiting }
@@ -100,19 +103,25 @@ impl Intake {
             sender: webhook.from().as_str().to_owned(),
             fields: webhook.fields().to_vec(),
         };
-        let job = NewJob::of(&ProcessMessage { message: webhook.message_sid().clone() })?;
+        let job = NewJob::of(&ProcessMessage {
+            message: webhook.message_sid().clone(),
+        })?;
         let acceptance = Acceptance {
             message: message.seal(keyring)?,
             job_args: job.args().to_owned(),
             trace: Some(trace),
         };
         let (answer, answered) = oneshot::channel();
-        self.waiting.try_send(Waiting { acceptance, deadline, answer }).map_err(|refused| {
-            match refused {
+        self.waiting
+            .try_send(Waiting {
+                acceptance,
+                deadline,
+                answer,
+            })
+            .map_err(|refused| match refused {
                 TrySendError::Full(_) => ReceiverError::Shed,
                 TrySendError::Closed(_) => ReceiverError::WriterGone,
-            }
-        })?;
+            })?;
         match timeout_at(deadline, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(ReceiverError::WriterGone),
@@ -151,7 +160,11 @@ impl Writer {
                     for waiting in batch {
                         // Of several with one SID, the first is the new one.
                         let is_new = new.remove(waiting.acceptance.message.message_sid());
-                        waiting.answer(Ok(if is_new { Accepted::New } else { Accepted::Duplicate }));
+                        waiting.answer(Ok(if is_new {
+                            Accepted::New
+                        } else {
+                            Accepted::Duplicate
+                        }));
                     }
                     return;
                 }
@@ -178,19 +191,27 @@ impl Writer {
         // The same message twice in a batch is one message.
         let by_sid: HashMap<&str, &Acceptance> = batch
             .iter()
-            .map(|waiting| (waiting.acceptance.message.message_sid(), &waiting.acceptance))
+            .map(|waiting| {
+                (
+                    waiting.acceptance.message.message_sid(),
+                    &waiting.acceptance,
+                )
+            })
             .collect();
         let acceptances: Vec<Acceptance> = by_sid.into_values().cloned().collect();
         let job = AcceptJob {
             kind: <ProcessMessage as queue::Job>::NAME,
-            max_attempts: i16::try_from(<ProcessMessage as queue::Job>::MAX_ATTEMPTS).unwrap_or(i16::MAX),
+            max_attempts: i16::try_from(<ProcessMessage as queue::Job>::MAX_ATTEMPTS)
+                .unwrap_or(i16::MAX),
         };
         let write = async {
             let mut conn = self.pool.acquire().await?;
             inbound_messages::accept_all(&mut conn, job, &acceptances).await
         };
         // The deadline bounds the wait of those who asked; this bounds ours for a connection that has died.
-        let new = timeout(DEADLINE, write).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let new = timeout(DEADLINE, write)
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)??;
         Ok(new.into_iter().collect())
     }
 }

@@ -63,11 +63,9 @@ impl ReceiverError {
             Self::SignatureMissing | Self::Signature { .. } | Self::ForeignAccount => {
                 StatusCode::FORBIDDEN
             }
-            Self::Shed
-            | Self::DatabaseSlow
-            | Self::WriterGone
-            | Self::Store(_)
-            | Self::Args(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Shed | Self::DatabaseSlow | Self::WriterGone | Self::Store(_) | Self::Args(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -107,11 +105,7 @@ impl ReceiverError {
             } => {
                 tracing::warn!(reason, status, error = %self, likely_cause = %mistake, "webhook refused");
             }
-            Self::Shed
-            | Self::DatabaseSlow
-            | Self::WriterGone
-            | Self::Store(_)
-            | Self::Args(_) => {
+            Self::Shed | Self::DatabaseSlow | Self::WriterGone | Self::Store(_) | Self::Args(_) => {
                 tracing::error!(reason, status, error = %self, "webhook not accepted");
             }
             Self::MediaType

@@ -73,7 +73,11 @@ impl Receiver {
 
 async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
     let trace = trace::of(request.headers());
-    let span = tracing::info_span!("receiver.accept", trace, message.sid = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "receiver.accept",
+        trace,
+        message.sid = tracing::field::Empty
+    );
     async {
         let started = Instant::now();
         let result = receiver.0.take_in(request, trace).await;

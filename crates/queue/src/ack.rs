@@ -3,7 +3,13 @@
 //! No acknowledgement is dropped while the process lives: the database being away makes this wait. If the process dies
 //! first, the lease runs out and the job runs again, which is what "at least once" means.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::PgPool;
 use tokio::{
@@ -20,6 +26,9 @@ use crate::{
 
 /// The most acknowledgements in one transaction.
 const BATCH: usize = 1000;
+
+/// The longest delay that is kept; Postgres's own times end somewhere.
+const LONGEST_DELAY: Duration = Duration::from_hours(24 * 365 * 10);
 
 /// The longest error text that is kept, in bytes.
 const ERROR_LENGTH: usize = 2000;
@@ -70,18 +79,35 @@ impl Ack {
 
 /// Where outcomes are handed in. Cheap to clone; the writer ends when the last clone is gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Acks(mpsc::UnboundedSender<Ack>);
+pub(crate) struct Acks {
+    outcomes: mpsc::UnboundedSender<Ack>,
+    waiting: Arc<AtomicUsize>,
+}
 
 impl Acks {
-    /// Starts the writer.
-    /// `nudge` is notified when a timer was set, which may be short.
-    pub(crate) fn start(pool: PgPool, leases: Leases, nudge: Arc<Notify>) -> (Self, JoinHandle<()>) {
-        // Unbounded, but never longer than the number of jobs held.
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (
-            Self(sender),
-            tokio::spawn(write_all(pool, leases, receiver, nudge)),
-        )
+    /// Starts the writer. `nudge` is notified when a timer was set, which may be short, and `room` when outcomes were
+    /// written.
+    pub(crate) fn start(
+        pool: PgPool,
+        leases: Leases,
+        nudge: Arc<Notify>,
+        room: Arc<Notify>,
+    ) -> (Self, JoinHandle<()>) {
+        let (outcomes, acks) = mpsc::unbounded_channel(); // bounded by the claimer, which looks at `waiting`
+        let waiting = Arc::<AtomicUsize>::default();
+        let writer = Writer {
+            pool,
+            leases,
+            nudge,
+            room,
+            waiting: waiting.clone(),
+        };
+        (Self { outcomes, waiting }, tokio::spawn(writer.run(acks)))
+    }
+
+    /// How many outcomes are not written yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// Hands in an outcome.
@@ -91,7 +117,8 @@ impl Acks {
             claim: job.claim,
             outcome,
         };
-        if let Err(mpsc::error::SendError(ack)) = self.0.send(ack) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        if let Err(mpsc::error::SendError(ack)) = self.outcomes.send(ack) {
             tracing::error!(
                 job.id = ack.id,
                 "outcome lost: the writer has ended; the job will run again"
@@ -110,26 +137,34 @@ impl Acks {
     }
 }
 
-async fn write_all(
+struct Writer {
     pool: PgPool,
     leases: Leases,
-    mut acks: mpsc::UnboundedReceiver<Ack>,
     nudge: Arc<Notify>,
-) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while acks.recv_many(&mut batch, BATCH).await > 0 {
-        if !write_patiently(&pool, &batch).await {
-            // Singly, so that the one that the database refuses does not hold up its neighbours.
-            for ack in &batch {
-                if !write_patiently(&pool, std::slice::from_ref(ack)).await {
-                    tracing::error!(job.id = ack.id, "outcome refused; the job will run again");
+    room: Arc<Notify>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Writer {
+    async fn run(self, mut acks: mpsc::UnboundedReceiver<Ack>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while acks.recv_many(&mut batch, BATCH).await > 0 {
+            if !write_patiently(&self.pool, &batch).await {
+                // Singly, so that the one that the database refuses does not hold up its neighbours.
+                for ack in &batch {
+                    if !write_patiently(&self.pool, std::slice::from_ref(ack)).await {
+                        tracing::error!(job.id = ack.id, "outcome refused; the job will run again");
+                    }
                 }
             }
+            if batch.iter().any(Ack::sets_a_timer) {
+                self.nudge.notify_one();
+            }
+            self.waiting.fetch_sub(batch.len(), Ordering::AcqRel);
+            self.room.notify_one();
+            self.leases
+                .forget_all(batch.drain(..).map(|ack| (ack.id, ack.claim)));
         }
-        if batch.iter().any(Ack::sets_a_timer) {
-            nudge.notify_one();
-        }
-        leases.forget_all(batch.drain(..).map(|ack| (ack.id, ack.claim)));
     }
 }
 
@@ -235,7 +270,7 @@ impl Again {
     fn push(&mut self, ack: &Ack, delay: Duration, refund: i16, error: Option<&String>) {
         self.ids.push(ack.id);
         self.claims.push(ack.claim);
-        self.delays.push(delay.as_secs_f64());
+        self.delays.push(delay.min(LONGEST_DELAY).as_secs_f64());
         self.refunds.push(refund);
         self.errors.push(error.cloned());
     }

@@ -1,12 +1,13 @@
 //! The only code that knows apalis: a backend that hands claimed jobs to one apalis worker a kind.
 //!
 //! apalis takes a backend's error for the worker's death, and drains acknowledgements only while it is idle. So no
-//! database call is made from here: [`crate::claim`] fills a channel, `fetch_next` is a cancel-safe long poll on it,
+//! database call is made from here: [`crate::claim`] fills a list, `fetch_next` is a cancel-safe long poll on it,
 //! and outcomes go to [`crate::ack`] from inside the handler.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use apalis_core::backend::{
     finalize::Ephemeral,
     persistence::{Persisted, Persistence, TaskEvent},
 };
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::{layer::util::Identity, limit::ConcurrencyLimitLayer};
 
@@ -26,28 +27,36 @@ use crate::{ack::Acks, claim::Claimed, execute::Executor};
 /// apalis's heartbeat has nothing to do here: leases are renewed by [`crate::lease`].
 const HEARTBEAT: Duration = Duration::from_mins(1);
 
-/// The most jobs handed to apalis at once.
-const BATCH: usize = 100;
-
-/// What this process has claimed of one kind, as apalis's [`Persistence`].
+/// What this process has claimed of one kind and not yet started, as apalis's [`Persistence`]. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Feed {
-    claimed: Arc<Mutex<mpsc::UnboundedReceiver<Claimed>>>,
+    claimed: Arc<Mutex<VecDeque<Claimed>>>,
+    arrived: Arc<Notify>,
     acks: Acks,
 }
 
 impl Feed {
-    pub(crate) fn new(claimed: mpsc::UnboundedReceiver<Claimed>, acks: Acks) -> Self {
+    pub(crate) fn new(acks: Acks) -> Self {
         Self {
-            claimed: Arc::new(Mutex::new(claimed)),
+            claimed: Arc::default(),
+            arrived: Arc::default(),
             acks,
         }
     }
 
-    /// Gives back what the worker never took. Call it when worker and claimer have ended.
-    pub(crate) async fn release_rest(self) {
-        let mut claimed = self.claimed.lock().await;
-        while let Ok(job) = claimed.try_recv() {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Claimed>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a job to the worker.
+    pub(crate) fn push(&self, job: Claimed) {
+        self.lock().push_back(job);
+        self.arrived.notify_one();
+    }
+
+    /// Gives back what the worker has not taken. Call it when the claimer has ended.
+    pub(crate) fn release_all(&self) {
+        for job in self.lock().drain(..) {
             self.acks.release(&job);
         }
     }
@@ -67,13 +76,14 @@ impl Persistence for Feed {
     }
 
     async fn fetch_next(&mut self, _: &WorkerContext) -> Result<Vec<Task<Claimed>>, Infallible> {
-        let mut jobs = Vec::new();
-        if self.claimed.lock().await.recv_many(&mut jobs, BATCH).await == 0 {
-            // The claimer has ended, so we are stopping. An empty answer would park the worker on a waker that
-            // nobody wakes; pending for ever is what the shutdown expects.
-            std::future::pending::<()>().await;
+        loop {
+            let arrived = self.arrived.notified();
+            // One at a time: what is handed over waits inside apalis, out of reach of a stop.
+            if let Some(job) = self.lock().pop_front() {
+                return Ok(vec![to_task(job)]);
+            }
+            arrived.await;
         }
-        Ok(jobs.into_iter().map(to_task).collect())
     }
 
     async fn reenqueue_abandoned(
@@ -160,20 +170,17 @@ impl BackendConfig for FeedBackend {
 }
 
 /// Runs the worker of one kind until `stop`, and then until its running jobs have ended.
-pub(crate) async fn run_worker(
-    feed: Feed,
-    executor: Executor,
-    stop: CancellationToken,
-) -> Result<(), WorkerError> {
-    let slots = executor.kind.concurrency;
-    let worker = WorkerBuilder::new(executor.kind.name)
+pub(crate) async fn run_worker(feed: Feed, executor: Executor, stop: CancellationToken) {
+    let kind = executor.kind.clone();
+    let worker = WorkerBuilder::new(kind.name)
         .backend(FeedBackend(Persisted::new(feed)))
-        .layer(ConcurrencyLimitLayer::new(slots))
+        .layer(ConcurrencyLimitLayer::new(kind.concurrency))
         .build(move |job: Claimed| executor.clone().execute(job));
-    worker
-        .run_until(async move {
-            stop.cancelled().await;
-            Ok::<(), WorkerError>(())
-        })
-        .await
+    let stopped = async move {
+        stop.cancelled().await;
+        Ok::<(), WorkerError>(())
+    };
+    if let Err(error) = worker.run_until(stopped).await {
+        tracing::error!(%error, job.kind = kind.name, "a worker ended with an error");
+    }
 }

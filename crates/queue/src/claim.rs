@@ -8,12 +8,12 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{JobId, Settings, ack::Acks, execute::Kind, lease::Leases, scan::Floor};
+use crate::{JobId, Settings, ack::Acks, backend::Feed, execute::Kind, lease::Leases, scan::Floor};
 
 /// The longest that any statement of ours may take. Without it a connection whose other end has vanished would hold its
 /// task for as long as TCP takes to notice.
@@ -26,6 +26,9 @@ pub(crate) const DATABASE_BACKOFF: (Duration, Duration) =
 /// What a claim may cost beside its scan: something for itself, and something for each row.
 const FIXED_COST: Duration = Duration::from_millis(1);
 const ROW_COST: Duration = Duration::from_micros(40);
+
+/// With more outcomes than this unwritten, nothing is claimed: memory is finite.
+const MAX_UNWRITTEN: usize = 10_000;
 
 /// A job that this process holds.
 #[derive(Debug, Clone)]
@@ -41,7 +44,7 @@ pub(crate) struct Claimed {
 /// A kind, where its claimed jobs go, and where its scans begin.
 pub(crate) struct Source {
     pub(crate) kind: Arc<Kind>,
-    pub(crate) jobs: mpsc::UnboundedSender<Claimed>,
+    pub(crate) feed: Feed,
     pub(crate) floor: Floor,
 }
 
@@ -61,12 +64,18 @@ pub(crate) struct Claimer {
 }
 
 impl Claimer {
-    /// Claims whenever a slot is free, until `stop`. What a claim in flight at that moment brings is given back.
+    /// Claims whenever a slot is free, until `stop`. What a claim in flight at that moment brings goes to the feeds, to be
+    /// given back from there.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let (first, longest) = DATABASE_BACKOFF;
         let mut backoff = first;
         while !stop.is_cancelled() {
-            let wanted: Vec<usize> = self.sources.iter().map(|s| s.kind.wanted()).collect();
+            let behind = self.acks.waiting() > MAX_UNWRITTEN;
+            let wanted: Vec<usize> = self
+                .sources
+                .iter()
+                .map(|s| if behind { 0 } else { s.kind.wanted() })
+                .collect();
             if wanted.iter().all(|wanted| *wanted == 0) {
                 tokio::select! { () = self.room.notified() => {} () = stop.cancelled() => {} }
                 continue;
@@ -74,10 +83,18 @@ impl Claimer {
             let pause = match self.claim(&wanted).await {
                 Ok(counts) => {
                     backoff = first;
-                    if wanted.iter().zip(&counts).any(|(wanted, got)| *got > 0 && got == wanted) {
+                    if wanted
+                        .iter()
+                        .zip(&counts)
+                        .any(|(wanted, got)| *got > 0 && got == wanted)
+                    {
                         continue; // a kind got all it asked for: there may be more
                     }
-                    if *self.listening.borrow() { self.settings.slow_poll } else { self.settings.poll }
+                    if *self.listening.borrow() {
+                        self.settings.slow_poll
+                    } else {
+                        self.settings.poll
+                    }
                 }
                 Err(error) => {
                     let pause = backoff;
@@ -94,15 +111,24 @@ impl Claimer {
                 () = stop.cancelled() => {}
             }
         }
-        // Dropping `self.sources` here closes the channels: nothing more is coming.
     }
 
     /// Claims at most `wanted[i]` jobs of kind i and hands them over; answers how many it got of each.
     async fn claim(&mut self, wanted: &[usize]) -> Result<Vec<usize>, sqlx::Error> {
-        let names: Vec<String> = self.sources.iter().map(|s| s.kind.name.to_owned()).collect();
-        let limits: Vec<i64> =
-            wanted.iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect();
-        let floors: Vec<_> = self.sources.iter().map(|source| source.floor.start()).collect();
+        let names: Vec<String> = self
+            .sources
+            .iter()
+            .map(|s| s.kind.name.to_owned())
+            .collect();
+        let limits: Vec<i64> = wanted
+            .iter()
+            .map(|n| i64::try_from(*n).unwrap_or(i64::MAX))
+            .collect();
+        let floors: Vec<_> = self
+            .sources
+            .iter()
+            .map(|source| source.floor.start())
+            .collect();
         let sent = Instant::now();
         // `ctid = any(array(…))` and not a join: a join made the planner scan the whole table.
         let statement = sqlx::query!(
@@ -140,7 +166,11 @@ impl Claimer {
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)??;
 
-        let server_us = rows.iter().map(|row| row.server_us).max().unwrap_or_default();
+        let server_us = rows
+            .iter()
+            .map(|row| row.server_us)
+            .max()
+            .unwrap_or_default();
         let expected = FIXED_COST + ROW_COST * u32::try_from(rows.len()).unwrap_or(u32::MAX);
         let overhead = Duration::from_micros(server_us.unsigned_abs()).saturating_sub(expected);
         rows.sort_unstable_by_key(|row| (row.position, row.id)); // `returning` keeps no order
@@ -162,12 +192,14 @@ impl Claimer {
             };
             self.leases.hold(&claimed, sent);
             self.sources[at].kind.take_slot();
-            if let Err(unsent) = self.sources[at].jobs.send(claimed) {
-                self.sources[at].kind.free_slot();
-                self.acks.release(&unsent.0);
-            }
+            self.sources[at].feed.push(claimed);
         }
-        for (at, source) in self.sources.iter_mut().enumerate().filter(|(at, _)| wanted[*at] > 0) {
+        for (at, source) in self
+            .sources
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| wanted[*at] > 0)
+        {
             source.floor.note(floors[at], reached[at], overhead);
         }
         Ok(counts)

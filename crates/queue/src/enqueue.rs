@@ -38,8 +38,10 @@ pub struct NewJob {
 impl NewJob {
     /// A job with its kind's own policy, due at once.
     pub fn of<J: Job>(job: &J) -> Result<Self, EnqueueError> {
-        let args = serde_json::to_string(job)
-            .map_err(|source| EnqueueError::Args { kind: J::NAME, source })?;
+        let args = serde_json::to_string(job).map_err(|source| EnqueueError::Args {
+            kind: J::NAME,
+            source,
+        })?;
         Ok(Self {
             kind: J::NAME,
             max_attempts: i16::try_from(J::MAX_ATTEMPTS).unwrap_or(i16::MAX),

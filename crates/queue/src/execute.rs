@@ -78,7 +78,9 @@ impl Kind {
     pub(crate) fn wanted(&self) -> usize {
         let average = u128::from(self.average_ns.load(Ordering::Relaxed).max(1));
         let ahead = PREFETCH.as_nanos() * self.concurrency as u128 / average;
-        let ahead = usize::try_from(ahead).unwrap_or(usize::MAX).min(MAX_PREFETCH);
+        let ahead = usize::try_from(ahead)
+            .unwrap_or(usize::MAX)
+            .min(MAX_PREFETCH);
         let (held, capacity) = (self.held(), self.concurrency + ahead);
         if held < self.concurrency || held <= capacity / 2 {
             capacity.saturating_sub(held).min(MAX_PREFETCH)
@@ -102,7 +104,8 @@ impl Kind {
     fn measure(&self, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX / 8);
         let average = self.average_ns.load(Ordering::Relaxed);
-        self.average_ns.store(average / 8 * 7 + took / 8, Ordering::Relaxed);
+        self.average_ns
+            .store(average / 8 * 7 + took / 8, Ordering::Relaxed);
     }
 
     /// What a failed attempt leads to.
@@ -155,7 +158,11 @@ impl Executor {
             let took = started.elapsed();
             self.kind.measure(took);
             self.kind.free_slot();
-            report(&self.kind, &ended, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+            report(
+                &self.kind,
+                &ended,
+                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            );
             match ended {
                 Ended::With(outcome) => self.acks.record(&job, outcome),
                 Ended::Completed | Ended::LeaseLost => self.leases.forget(job.id, job.claim),
@@ -252,7 +259,12 @@ fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
         }
         Ended::With(Outcome::Retry { delay, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(duration_ms, error, delay_ms = delay.as_millis(), "job failed, will retry");
+            tracing::warn!(
+                duration_ms,
+                error,
+                delay_ms = delay.as_millis(),
+                "job failed, will retry"
+            );
             "retried"
         }
         Ended::With(Outcome::Snooze { delay }) => {
@@ -261,7 +273,12 @@ fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
         }
         Ended::With(Outcome::Bury { reason, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(duration_ms, error, reason = reason.as_str(), "job is a dead letter");
+            tracing::error!(
+                duration_ms,
+                error,
+                reason = reason.as_str(),
+                "job is a dead letter"
+            );
             "buried"
         }
         Ended::LeaseLost => {

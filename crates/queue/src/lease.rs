@@ -101,7 +101,19 @@ impl Leases {
                     hurried
                 }
             };
-            self.expire();
+        }
+    }
+
+    /// Cancels what was not renewed in time, until `done`. Apart from the renewal, which may be waiting for the
+    /// database.
+    pub(crate) async fn expire(self, done: CancellationToken) {
+        let pause = (self.length / 20).min(Duration::from_secs(1));
+        loop {
+            tokio::select! { () = tokio::time::sleep(pause) => {} () = done.cancelled() => return }
+            let now = Instant::now();
+            for lease in self.lock().values().filter(|lease| lease.safe_until <= now) {
+                lease.lost.cancel();
+            }
         }
     }
 
@@ -157,13 +169,5 @@ impl Leases {
             }
         }
         Ok(())
-    }
-
-    /// Gives up the leases that have run out by our own clock.
-    fn expire(&self) {
-        let now = Instant::now();
-        for lease in self.lock().values().filter(|lease| lease.safe_until <= now) {
-            lease.lost.cancel();
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{Executor as _, PgPool, postgres::PgPoolOptions};
+use sqlx::PgPool;
 use tokio::{
-    sync::{Notify, mpsc, watch},
-    task::JoinSet,
+    sync::{Notify, watch},
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use crate::{
     ack::Acks,
     backend::{Feed, run_worker},
     claim::{Claimer, Source},
+    connections,
     execute::{Executor, Kind},
     lease::Leases,
     presence::Presence,
@@ -81,16 +82,23 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// A runner without kinds. It uses up to five connections of the pool, and two of its own; jobs use whatever their
-    /// `Deps` bring.
+    /// A runner without kinds, on the database of this pool. It makes up to seven connections of its own, so that jobs
+    /// that use up their pool do not cost each other their leases.
     pub fn new(pool: PgPool, settings: Settings) -> Self {
         let schedules = Schedules::default();
-        Self { pool, settings, kinds: Vec::new(), schedules, room: Arc::default() }
+        Self {
+            pool,
+            settings,
+            kinds: Vec::new(),
+            schedules,
+            room: Arc::default(),
+        }
     }
 
-    /// Adds a kind, of which at most `concurrency` jobs run here at once.
+    /// Adds a kind, of which at most `concurrency` jobs run here at once. Added again, the later one counts.
     #[must_use]
     pub fn register<J: Job>(mut self, deps: J::Deps, concurrency: usize) -> Self {
+        self.kinds.retain(|kind| kind.name != J::NAME);
         self.kinds.push(Arc::new(Kind::new::<J>(
             deps,
             concurrency.max(1),
@@ -100,42 +108,93 @@ impl Runner {
     }
 
     /// Adds a job that the clock enqueues: `cron` has five fields, in UTC. The kind must be registered somewhere.
-    pub fn schedule<J: Job>(mut self, name: &str, cron: &str, job: &J) -> Result<Self, ScheduleError> {
+    pub fn schedule<J: Job>(
+        mut self,
+        name: &str,
+        cron: &str,
+        job: &J,
+    ) -> Result<Self, ScheduleError> {
         self.schedules.add(name, cron, job)?;
         Ok(self)
     }
 
     /// Runs until `stop` is cancelled and everything is given back or written down.
     ///
-    /// After `stop` no job is claimed; running ones get the grace period, then they are cancelled; what has not
-    /// ended by itself is ready again at once, at no cost in attempts. The database being away delays everything and
-    /// ends nothing, but at the stop it is waited for no longer than another grace period (or five seconds, if that is
-    /// more): what could not be written then becomes ready when its lease runs out.
-    pub async fn run(self, stop: CancellationToken) {
-        let Self { pool, settings, kinds, schedules, room } = self;
-        let leases = Leases::new(settings.lease);
-        let drained = CancellationToken::new();
-        let renewer = tokio::spawn(leases.clone().renew(pool.clone(), drained.clone()));
-        let nudge = Arc::new(Notify::new());
-        let (acks, writer) = Acks::start(ack_pool(&pool), leases.clone(), nudge.clone());
-        let cut_off = CancellationToken::new();
+    /// After `stop` no job is claimed; what waits in this process is given back at once; running jobs get the grace
+    /// period, then they are cancelled and given back too, at no cost in attempts. The database being away delays
+    /// everything and ends nothing, but at the stop it is waited for no longer than another grace period (or five
+    /// seconds, if that is more): what could not be written then becomes ready when its lease runs out.
+    ///
+    /// # Errors
+    /// If a part of the runner died of a bug: the rest was stopped in good order, and the process should end, to be
+    /// started again.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RunnerDied> {
+        let mut running = Running::start(self, stop.child_token());
+        let died = running.until_stop().await;
+        running.stop.cancel();
+        running.drain().await;
+        if died { Err(RunnerDied) } else { Ok(()) }
+    }
+}
 
-        let arrivals = Arc::new(Notify::new());
+/// The tasks of a runner, by how long they live.
+struct Running {
+    grace: Duration,
+    /// Nothing is claimed any more.
+    stop: CancellationToken,
+    /// The grace period is over.
+    cut_off: CancellationToken,
+    /// Nothing is held any more.
+    drained: CancellationToken,
+    feeds: Vec<Feed>,
+    acks: Acks,
+    /// Claimer, listener, timers.
+    until_stop: JoinSet<()>,
+    /// One apalis worker a kind, until its last job has ended.
+    workers: JoinSet<()>,
+    /// The writer of outcomes, until there can be no more.
+    writer: JoinHandle<()>,
+    /// Leases, presence.
+    until_drained: JoinSet<()>,
+}
+
+impl Running {
+    fn start(runner: Runner, stop: CancellationToken) -> Self {
+        let Runner {
+            pool,
+            settings,
+            kinds,
+            schedules,
+            room,
+        } = runner;
+        let pool_of_outcomes = connections::outcomes(&pool);
+        let pool = connections::control(&pool);
+        let (cut_off, drained) = (CancellationToken::new(), CancellationToken::new());
+        let (arrivals, nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (connected, listening) = watch::channel(false);
-        let mut helpers = JoinSet::new();
-        helpers.spawn(listen(pool.clone(), arrivals.clone(), connected, stop.clone()));
-        let timers = Timers { pool: pool.clone(), schedules, arrivals: arrivals.clone(), nudge };
-        helpers.spawn(timers.run(stop.clone()));
-        let presence =
-            Presence { pool: pool.clone(), worker: settings.worker.clone(), kinds: kinds.clone() };
-        let presence = tokio::spawn(presence.run(drained.clone()));
+        let grace = settings.grace;
+        let leases = Leases::new(settings.lease);
+        let (acks, writer) = Acks::start(
+            pool_of_outcomes,
+            leases.clone(),
+            nudge.clone(),
+            room.clone(),
+        );
+
+        let mut until_drained = JoinSet::new();
+        until_drained.spawn(leases.clone().renew(pool.clone(), drained.clone()));
+        until_drained.spawn(leases.clone().expire(drained.clone()));
+        let presence = Presence {
+            pool: pool.clone(),
+            worker: settings.worker.clone(),
+            kinds: kinds.clone(),
+        };
+        until_drained.spawn(presence.run(drained.clone()));
 
         let mut workers = JoinSet::new();
-        let mut feeds = Vec::new();
         let mut sources = Vec::new();
         for kind in kinds {
-            let (jobs, receiver) = mpsc::unbounded_channel();
-            let feed = Feed::new(receiver, acks.clone());
+            let feed = Feed::new(acks.clone());
             let executor = Executor {
                 kind: kind.clone(),
                 leases: leases.clone(),
@@ -143,10 +202,28 @@ impl Runner {
                 cut_off: cut_off.clone(),
             };
             workers.spawn(run_worker(feed.clone(), executor, stop.clone()));
-            feeds.push(feed);
-            sources.push(Source { kind, jobs, floor: Floor::new() });
+            sources.push(Source {
+                kind,
+                feed,
+                floor: Floor::new(),
+            });
         }
-        let grace = settings.grace;
+        let feeds = sources.iter().map(|source| source.feed.clone()).collect();
+
+        let mut until_stop = JoinSet::new();
+        until_stop.spawn(listen(
+            pool.clone(),
+            arrivals.clone(),
+            connected,
+            stop.clone(),
+        ));
+        let timers = Timers {
+            pool: pool.clone(),
+            schedules,
+            arrivals: arrivals.clone(),
+            nudge,
+        };
+        until_stop.spawn(timers.run(stop.clone()));
         let acks_of_claimer = acks.clone();
         let claimer = Claimer {
             pool,
@@ -158,67 +235,77 @@ impl Runner {
             arrivals,
             listening,
         };
-        let claimer = tokio::spawn(claimer.run(stop.clone()));
-
-        stop.cancelled().await;
-        tracing::info!(grace_s = grace.as_secs(), "stopping: waiting for the running jobs");
-        if timeout(grace, join_all(&mut workers)).await.is_err() {
-            tracing::warn!("grace period over: the jobs still running are given back");
-            cut_off.cancel();
-            join_all(&mut workers).await;
-        }
-        note_panic("claimer", &claimer.await);
-        for feed in feeds {
-            feed.release_rest().await;
-        }
-        drop(acks);
-        if let Ok(ended) = timeout(grace.max(LAST_WRITES), writer).await {
-            note_panic("acknowledger", &ended);
-        } else {
-            tracing::error!("the database is away: some outcomes could not be written");
-        }
-        drained.cancel();
-        note_panic("lease renewer", &renewer.await);
-        while let Some(ended) = helpers.join_next().await {
-            note_panic("listener or timers", &ended);
-        }
-        if let Ok(ended) = timeout(LAST_WORD, presence).await {
-            note_panic("presence", &ended);
+        until_stop.spawn(claimer.run(stop.clone()));
+        Self {
+            grace,
+            stop,
+            cut_off,
+            drained,
+            feeds,
+            acks,
+            until_stop,
+            workers,
+            writer,
+            until_drained,
         }
     }
-}
 
-/// Connections whose commits do not wait for the disk. Outcomes may be lost in a crash of the database: their jobs run
-/// again, as after any crash. Nothing else goes through here.
-fn ack_pool(pool: &PgPool) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(2)
-        .acquire_timeout(pool.options().get_acquire_timeout())
-        .test_before_acquire(false)
-        .after_connect(|conn, _| {
-            Box::pin(async move {
-                conn.execute("set synchronous_commit = off").await?;
-                Ok(())
-            })
-        })
-        .connect_lazy_with(pool.connect_options().as_ref().clone())
-}
-
-async fn join_all<E: std::fmt::Display + 'static>(workers: &mut JoinSet<Result<(), E>>) {
-    while let Some(ended) = workers.join_next().await {
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "a worker ended with an error"),
-            Err(error) => note_panic("worker", &Err(error)),
+    /// Waits for the stop; true if a part died before.
+    async fn until_stop(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            Some(_) = self.until_stop.join_next() => true,
+            Some(_) = self.until_drained.join_next() => true,
+            Some(_) = self.workers.join_next() => true,
+            _ = &mut self.writer => true,
         }
     }
-}
 
-fn note_panic(what: &str, ended: &Result<(), tokio::task::JoinError>) {
-    if ended.is_err() {
-        tracing::error!(
-            task = what,
-            "ended by a panic; this is a bug, please report it"
+    async fn drain(mut self) {
+        tracing::info!(
+            grace_s = self.grace.as_secs(),
+            "stopping: waiting for the running jobs"
         );
+        let draining = async {
+            ended(&mut self.until_stop).await;
+            self.feeds.iter().for_each(Feed::release_all);
+            ended(&mut self.workers).await;
+        };
+        let patience = async {
+            tokio::time::sleep(self.grace).await;
+            tracing::warn!("grace period over: the jobs still running are given back");
+            self.cut_off.cancel();
+            tokio::time::sleep(LAST_WRITES).await;
+        };
+        tokio::select! {
+            () = draining => {}
+            () = patience => {
+                tracing::error!("some jobs do not let themselves be cancelled: they run again elsewhere");
+            }
+        }
+        self.workers.abort_all();
+        drop((self.acks, self.feeds));
+        let patience = self.grace.max(LAST_WRITES);
+        if !self.writer.is_finished() && timeout(patience, &mut self.writer).await.is_err() {
+            tracing::error!("the database is away: some outcomes could not be written");
+            self.writer.abort();
+        }
+        self.drained.cancel();
+        if timeout(LAST_WORD, ended(&mut self.until_drained))
+            .await
+            .is_err()
+        {
+            self.until_drained.abort_all();
+        }
     }
+}
+
+/// A part of the runner ended before the stop, which only a bug can do.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the job runner died; the log says where. This is a bug, please report it")]
+pub struct RunnerDied;
+
+async fn ended(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
 }

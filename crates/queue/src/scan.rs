@@ -25,12 +25,19 @@ pub(crate) struct Floor {
 
 impl Floor {
     pub(crate) fn new() -> Self {
-        Self { reached: None, full_scan_due: Instant::now() }
+        Self {
+            reached: None,
+            full_scan_due: Instant::now(),
+        }
     }
 
     /// Where to begin now; `None` is the front.
     pub(crate) fn start(&self) -> Option<DateTime<Utc>> {
-        if self.full_scan_due <= Instant::now() { None } else { self.reached }
+        if self.full_scan_due <= Instant::now() {
+            None
+        } else {
+            self.reached
+        }
     }
 
     /// Notes a scan: where it began, how far it got, if anywhere, and how long it took beyond what its rows cost.

@@ -43,8 +43,9 @@ impl Schedules {
         expression: &str,
         job: &J,
     ) -> Result<(), ScheduleError> {
-        let cron = Cron::from_str(expression)
-            .map_err(|_| BadCron { expression: expression.to_owned() })?;
+        let cron = Cron::from_str(expression).map_err(|_| BadCron {
+            expression: expression.to_owned(),
+        })?;
         let job = NewJob::of(job)?.unique_key(format!("schedule:{name}"));
         self.names.push(name.to_owned());
         self.all.push(Schedule {
@@ -90,10 +91,17 @@ impl Schedules {
         )
         .fetch_all(&mut *tx)
         .await?;
-        for schedule in self.all.iter().filter(|schedule| due.contains(&schedule.name)) {
+        for schedule in self
+            .all
+            .iter()
+            .filter(|schedule| due.contains(&schedule.name))
+        {
             let enqueued = enqueue_all(&mut tx, std::slice::from_ref(&schedule.job)).await?;
             if enqueued == [None] {
-                tracing::warn!(schedule = schedule.name, "the last run has not ended: this one is left out");
+                tracing::warn!(
+                    schedule = schedule.name,
+                    "the last run has not ended: this one is left out"
+                );
             }
             sqlx::query!(
                 "update queue.schedules set next_run_at = $2, last_run_at = now() where name = $1",
@@ -111,12 +119,16 @@ impl Schedules {
 impl Schedule {
     /// The next time after this one; far away if the expression names none.
     fn after(&self, time: DateTime<Utc>) -> DateTime<Utc> {
-        self.cron.find_next_occurrence(&time, false).unwrap_or(DateTime::<Utc>::MAX_UTC)
+        self.cron
+            .find_next_occurrence(&time, false)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }
 
 async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
-    sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(conn).await
+    sqlx::query_scalar!(r#"select now() as "now!""#)
+        .fetch_one(conn)
+        .await
 }
 
 /// Why a schedule cannot be added.

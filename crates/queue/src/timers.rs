@@ -70,7 +70,8 @@ impl Timers {
                     if found.ready == BATCH {
                         continue;
                     }
-                    let next = Duration::from_secs_f64(found.next_s.unwrap_or(3600.0).clamp(0.0, 3600.0));
+                    let next =
+                        Duration::from_secs_f64(found.next_s.unwrap_or(3600.0).clamp(0.0, 3600.0));
                     next.clamp(shortest, longest)
                 }
                 Err(error) => {
@@ -123,6 +124,10 @@ impl Timers {
         let reached: DateTime<Utc> = row.now - LONGEST_TRANSACTION;
         let reached = (row.ready < BATCH).then_some(reached);
         floor.note(start, reached, sent.elapsed());
-        Ok(Found { ready: row.ready, next_s: row.next_s, schedule_due: row.schedule_due })
+        Ok(Found {
+            ready: row.ready,
+            next_s: row.next_s,
+            schedule_due: row.schedule_due,
+        })
     }
 }

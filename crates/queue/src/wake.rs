@@ -33,7 +33,9 @@ impl Waker {
         let (sender, mut wanted) = mpsc::channel(1);
         tokio::spawn(async move {
             while wanted.recv().await.is_some() {
-                let sent = sqlx::query!("select pg_notify($1, '')", CHANNEL).execute(&pool).await;
+                let sent = sqlx::query!("select pg_notify($1, '')", CHANNEL)
+                    .execute(&pool)
+                    .await;
                 if let Err(error) = sent {
                     tracing::debug!(%error, "workers not notified: they will poll");
                 }

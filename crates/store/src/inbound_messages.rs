@@ -132,9 +132,15 @@ pub async fn accept_all(
     acceptances: &[Acceptance],
 ) -> Result<Vec<String>, StoreError> {
     let column = |of: fn(&Acceptance) -> &str| -> Vec<String> {
-        acceptances.iter().map(|acceptance| of(acceptance).to_owned()).collect()
+        acceptances
+            .iter()
+            .map(|acceptance| of(acceptance).to_owned())
+            .collect()
     };
-    let sealed: Vec<Vec<u8>> = acceptances.iter().map(|a| a.message.sealed.clone()).collect();
+    let sealed: Vec<Vec<u8>> = acceptances
+        .iter()
+        .map(|a| a.message.sealed.clone())
+        .collect();
     let traces: Vec<Option<String>> = acceptances.iter().map(|a| a.trace.clone()).collect();
     Ok(sqlx::query_scalar!(
         r#"select pigeonhole.accept($1, $2, $3, $4, $5, $6, $7, $8) as "sid!""#,

@@ -33,7 +33,10 @@ impl Drained {
     }
 
     fn cost(&self) -> String {
-        format!("Postgres {:.0} µs, worker {:.0} µs a job", self.server_us, self.own_us)
+        format!(
+            "Postgres {:.0} µs, worker {:.0} µs a job",
+            self.server_us, self.own_us
+        )
     }
 }
 
@@ -41,7 +44,10 @@ impl Drained {
 pub(crate) async fn one_process(rig: &Rig, report: &mut Report) {
     println!("drain");
     floor::prepare(rig).await;
-    sqlx::query("truncate floor").execute(&rig.pool).await.unwrap();
+    sqlx::query("truncate floor")
+        .execute(&rig.pool)
+        .await
+        .unwrap();
     sqlx::query(
         "insert into floor (kind, args)
          select 'no_op', json_build_object('payload', repeat('x', 600)) from generate_series(1, 100000)",
@@ -59,12 +65,20 @@ pub(crate) async fn one_process(rig: &Rig, report: &mut Report) {
     runs.sort_by(|a, b| a.per_s.total_cmp(&b.per_s));
     let median = &runs[1];
     report.line("drain of 100k, one process", median.figure(), median.cost());
-    report.line("floor: pgbench deletes 500 a statement", format!("{bare:.0} rows/s"), "");
+    report.line(
+        "floor: pgbench deletes 500 a statement",
+        format!("{bare:.0} rows/s"),
+        "",
+    );
     report.figure("drain_per_s", median.per_s);
     report.figure("drain_server_us", median.server_us);
     report.figure("drain_worker_us", median.own_us);
     let (_, peak) = rig::own_usage();
-    report.line("memory of this process, most so far", format!("{} MiB", peak / 1024), "");
+    report.line(
+        "memory of this process, most so far",
+        format!("{} MiB", peak / 1024),
+        "",
+    );
 }
 
 /// Two worker processes on one queue.
@@ -76,7 +90,11 @@ pub(crate) async fn two_processes(rig: &Rig, report: &mut Report) {
     let mut children: Vec<_> = (0..2)
         .map(|_| {
             let mut child = Command::new(std::env::current_exe().unwrap());
-            child.env(CHILD, &rig.url).stdin(Stdio::piped()).spawn().unwrap()
+            child
+                .env(CHILD, &rig.url)
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap()
         })
         .collect();
     wait_until_empty(rig).await;
@@ -85,7 +103,11 @@ pub(crate) async fn two_processes(rig: &Rig, report: &mut Report) {
         drop(child.stdin.take()); // which stops it
         child.wait().unwrap();
     }
-    report.line("drain of 100k, two processes, their start included", format!("{per_s:.0} jobs/s"), "");
+    report.line(
+        "drain of 100k, two processes, their start included",
+        format!("{per_s:.0} jobs/s"),
+        "",
+    );
     report.figure("drain_two_processes_per_s", per_s);
 }
 
@@ -94,7 +116,10 @@ pub(crate) async fn child(url: &str) {
     let pool = rig::pool(url, 10).await;
     let stop = CancellationToken::new();
     let runner = tokio::spawn(rig::runner(&pool, &Arc::default()).run(stop.clone()));
-    tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin())).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin()))
+        .await
+        .unwrap()
+        .unwrap();
     stop.cancel();
     runner.await.unwrap();
 }
@@ -126,8 +151,14 @@ pub(crate) async fn under_an_old_snapshot(rig: &Rig, report: &mut Report) {
     fill_backlog(rig).await;
 
     let mut old = rig.pool.begin().await.unwrap();
-    sqlx::query("set transaction isolation level repeatable read").execute(&mut *old).await.unwrap();
-    sqlx::query("select count(*) from queue.paused").execute(&mut *old).await.unwrap();
+    sqlx::query("set transaction isolation level repeatable read")
+        .execute(&mut *old)
+        .await
+        .unwrap();
+    sqlx::query("select count(*) from queue.paused")
+        .execute(&mut *old)
+        .await
+        .unwrap();
     let since = Instant::now();
     let mut rates = Vec::new();
     while since.elapsed() < Duration::from_mins(1) {
@@ -141,7 +172,11 @@ pub(crate) async fn under_an_old_snapshot(rig: &Rig, report: &mut Report) {
     report.line(
         "drain of 100k after 60 s under a held snapshot, 1M scheduled",
         format!("{last:.0} jobs/s"),
-        format!("before {}; ratio {ratio:.2}; worst of {} {worst:.0}", alone.figure(), rates.len()),
+        format!(
+            "before {}; ratio {ratio:.2}; worst of {} {worst:.0}",
+            alone.figure(),
+            rates.len()
+        ),
     );
     report.figure("snapshot_ratio", ratio);
 }
@@ -157,7 +192,10 @@ async fn fill_backlog(rig: &Rig) {
     .execute(&rig.pool)
     .await
     .unwrap();
-    sqlx::query("analyze queue.jobs").execute(&rig.pool).await.unwrap();
+    sqlx::query("analyze queue.jobs")
+        .execute(&rig.pool)
+        .await
+        .unwrap();
 }
 
 /// Runs a runner until the ready jobs are gone.

@@ -45,7 +45,11 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) {
     for batch in [100, 1000] {
         rig.clear().await;
         let rate = batched(rig, batch).await;
-        report.line(&format!("enqueue {batch} a statement"), format!("{rate:.0} jobs/s"), "");
+        report.line(
+            &format!("enqueue {batch} a statement"),
+            format!("{rate:.0} jobs/s"),
+            "",
+        );
         report.figure(&format!("enqueue_batch_{batch}_per_s"), rate);
     }
 }
@@ -60,7 +64,9 @@ async fn singly(rig: &Rig, clients: u32) -> f64 {
         let (pool, done, stop) = (pool.clone(), done.clone(), stop.clone());
         tasks.spawn(async move {
             let mut conn = pool.acquire().await.unwrap();
-            let job = NoOp { payload: "x".repeat(PAYLOAD) };
+            let job = NoOp {
+                payload: "x".repeat(PAYLOAD),
+            };
             while !stop.load(Ordering::Relaxed) {
                 queue::enqueue(&mut conn, &job).await.unwrap();
                 done.fetch_add(1, Ordering::Relaxed);

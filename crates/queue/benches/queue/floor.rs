@@ -35,7 +35,18 @@ pub(crate) fn deletes(rig: &Rig, rows: u32) -> f64 {
 }
 
 fn pgbench(rig: &Rig, script: &str, clients: u32, seconds: u32) -> f64 {
-    run(rig, script, &["-c", &clients.to_string(), "-j", "2", "-T", &seconds.to_string()])
+    run(
+        rig,
+        script,
+        &[
+            "-c",
+            &clients.to_string(),
+            "-j",
+            "2",
+            "-T",
+            &seconds.to_string(),
+        ],
+    )
 }
 
 fn pgbench_counted(rig: &Rig, script: &str, transactions: u32) -> f64 {
@@ -53,8 +64,11 @@ fn run(rig: &Rig, script: &str, arguments: &[&str]) -> f64 {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")).unwrap_or_else(|| {
-        panic!("pgbench: {text}{}", String::from_utf8_lossy(&output.stderr));
-    });
+    let tps = text
+        .lines()
+        .find_map(|line| line.strip_prefix("tps = "))
+        .unwrap_or_else(|| {
+            panic!("pgbench: {text}{}", String::from_utf8_lossy(&output.stderr));
+        });
     tps.split_whitespace().next().unwrap().parse().unwrap()
 }

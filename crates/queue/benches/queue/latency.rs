@@ -28,7 +28,8 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) {
     rig.clear().await;
     let (sender, mut started) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
-    let runner = Runner::new(rig.pool.clone(), Settings::new("latency")).register::<Ping>(sender, 10);
+    let runner =
+        Runner::new(rig.pool.clone(), Settings::new("latency")).register::<Ping>(sender, 10);
     let runner = tokio::spawn(runner.run(stop.clone()));
     let waker = Waker::start(rig.pool.clone());
     let mut conn = rig.pool.acquire().await.unwrap();
@@ -37,7 +38,13 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) {
         queue::enqueue(&mut conn, &Ping {}).await.unwrap();
         let committed = Instant::now();
         waker.wake();
-        took.push(started.recv().await.unwrap().saturating_duration_since(committed));
+        took.push(
+            started
+                .recv()
+                .await
+                .unwrap()
+                .saturating_duration_since(committed),
+        );
         // An idle system, at no particular moment of its timers.
         tokio::time::sleep(Duration::from_millis(20 + (n as u64 * 7) % 23)).await;
     }

@@ -4,7 +4,11 @@
 //! `processes`, `backlog`, `snapshot`. These measurements share one machine with the server they measure, so compare the
 //! ratios.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark's output; a failure may end it")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark's output; a failure may end it"
+)]
 
 mod drain;
 mod enqueue;
@@ -22,7 +26,10 @@ fn main() {
         runtime.block_on(drain::child(&url));
         return;
     }
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
     let wants = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);
     runtime.block_on(async {
         let rig = Rig::start().await;

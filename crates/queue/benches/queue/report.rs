@@ -24,7 +24,12 @@ impl Report {
     }
 
     /// A line of the table: what, its figure, and what it is to be compared with.
-    pub(crate) fn line(&mut self, what: &str, figure: impl Into<String>, beside: impl Into<String>) {
+    pub(crate) fn line(
+        &mut self,
+        what: &str,
+        figure: impl Into<String>,
+        beside: impl Into<String>,
+    ) {
         let (figure, beside) = (figure.into(), beside.into());
         println!("  {what}: {figure}  {beside}");
         self.rows.push((what.to_owned(), figure, beside));

@@ -47,23 +47,50 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) async fn start() -> Self {
-        let dir = tempfile::Builder::new().prefix("queue-bench-").tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("queue-bench-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        fs::set_permissions(
+            dir.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
         let kept = dir.path().join("postgres");
-        let settings = ServerSettings::default().set("max_wal_size", "4GB").set("shared_buffers", "256MB");
-        let server =
-            tokio::task::spawn_blocking(move || Server::start_kept(&kept, settings)).await.unwrap().unwrap();
+        let settings = ServerSettings::default()
+            .set("max_wal_size", "4GB")
+            .set("shared_buffers", "256MB");
+        let server = tokio::task::spawn_blocking(move || Server::start_kept(&kept, settings))
+            .await
+            .unwrap()
+            .unwrap();
         let url = server.ensure_database("bench").await.unwrap();
         let pool = pool(&url, 20).await;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
-        sqlx::query("create schema pigeonhole").execute(&pool).await.unwrap();
-        Migrator::new(folder).await.unwrap().run(&pool).await.unwrap();
-        Self { server, pool, url, _dir: dir }
+        sqlx::query("create schema pigeonhole")
+            .execute(&pool)
+            .await
+            .unwrap();
+        Migrator::new(folder)
+            .await
+            .unwrap()
+            .run(&pool)
+            .await
+            .unwrap();
+        Self {
+            server,
+            pool,
+            url,
+            _dir: dir,
+        }
     }
 
     /// Empties the queue's tables.
     pub(crate) async fn clear(&self) {
-        sqlx::query("truncate queue.jobs, queue.dead_jobs").execute(&self.pool).await.unwrap();
+        sqlx::query("truncate queue.jobs, queue.dead_jobs")
+            .execute(&self.pool)
+            .await
+            .unwrap();
         sqlx::query("checkpoint").execute(&self.pool).await.unwrap();
     }
 
@@ -73,7 +100,9 @@ impl Rig {
         let mut conn = self.pool.acquire().await.unwrap();
         while left > 0 {
             let batch = left.min(1000);
-            queue::enqueue_all(&mut conn, &jobs(batch, delay)).await.unwrap();
+            queue::enqueue_all(&mut conn, &jobs(batch, delay))
+                .await
+                .unwrap();
             left -= batch;
         }
     }
@@ -85,12 +114,17 @@ impl Rig {
 
     /// Processor time of the server's processes since they started, those that have ended included.
     pub(crate) fn server_cpu(&self) -> Duration {
-        let Some(postmaster) = self.server.process_id() else { return Duration::ZERO };
-        let children = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let (parent, cpu) = stat(pid, false)?;
-            (parent == postmaster).then_some(cpu)
-        });
+        let Some(postmaster) = self.server.process_id() else {
+            return Duration::ZERO;
+        };
+        let children = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| {
+                let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+                let (parent, cpu) = stat(pid, false)?;
+                (parent == postmaster).then_some(cpu)
+            });
         children.sum::<Duration>() + stat(postmaster, true).map_or(Duration::ZERO, |(_, cpu)| cpu)
     }
 }
@@ -110,13 +144,18 @@ pub(crate) async fn pool(url: &str, connections: u32) -> PgPool {
 }
 
 pub(crate) fn jobs(count: usize, delay: Duration) -> Vec<NewJob> {
-    let job = NoOp { payload: "x".repeat(PAYLOAD) };
+    let job = NoOp {
+        payload: "x".repeat(PAYLOAD),
+    };
     let job = NewJob::of(&job).unwrap().delay(delay);
     vec![job; count]
 }
 
 /// The database to work on, if this is a worker process of a measurement.
-#[expect(clippy::disallowed_methods, reason = "how a measurement starts its worker processes")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how a measurement starts its worker processes"
+)]
 pub(crate) fn child_database() -> Option<String> {
     std::env::var(CHILD).ok()
 }
@@ -136,10 +175,17 @@ fn stat(pid: i32, of_children: bool) -> Option<(i32, Duration)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |range: std::ops::Range<usize>| -> Option<u64> {
-        fields.get(range)?.iter().map(|field| field.parse::<u64>().ok()).sum()
+        fields
+            .get(range)?
+            .iter()
+            .map(|field| field.parse::<u64>().ok())
+            .sum()
     };
     // After the name: state, parent, …; user and system time are the 14th and 15th field of all, those of ended
     // children the 16th and 17th. A tick is a hundredth of a second on every Linux.
     let total = ticks(11..13)? + if of_children { ticks(13..15)? } else { 0 };
-    Some((fields.get(1)?.parse().ok()?, Duration::from_millis(total * 10)))
+    Some((
+        fields.get(1)?.parse().ok()?,
+        Duration::from_millis(total * 10),
+    ))
 }
