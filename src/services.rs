@@ -124,7 +124,7 @@ impl Services {
             });
         }
         if let Some(worker) = &config.worker {
-            let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace);
+            let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace)?;
             tracing::info!(concurrency = worker.concurrency, "worker runs");
             services
                 .running

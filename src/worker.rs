@@ -1,9 +1,9 @@
-//! The worker: the one list of jobs and how many of each run at once.
+//! The worker: the one list of jobs, how many of each run at once, and which the clock enqueues.
 
 use std::{sync::Arc, time::Duration};
 
 use jobs::{Deps, ProcessMessage};
-use queue::{Runner, Settings};
+use queue::{Maintenance, MaintenanceDeps, Runner, ScheduleError, Settings};
 use sqlx::PgPool;
 use store::Keyring;
 
@@ -15,7 +15,7 @@ pub fn runner(
     pool: PgPool,
     keyring: Arc<Keyring>,
     grace: Duration,
-) -> Runner {
+) -> Result<Runner, ScheduleError> {
     let settings = Settings {
         lease: config.lease,
         grace,
@@ -25,7 +25,13 @@ pub fn runner(
         pool: pool.clone(),
         keyring,
     };
-    let mut runner = Runner::new(pool, settings);
+    let maintenance = MaintenanceDeps {
+        pool: pool.clone(),
+        keep_dead_jobs: config.keep_dead_letters,
+    };
+    let mut runner = Runner::new(pool, settings)
+        .register::<Maintenance>(maintenance, 1)
+        .schedule("queue_maintenance", "17 * * * *", &Maintenance {})?;
     if config.enrichment_enabled {
         runner = runner.register::<ProcessMessage>(deps, config.concurrency);
     } else {
@@ -33,7 +39,7 @@ pub fn runner(
             "SMS_ENRICHMENT_ENABLED is false: messages wait in the queue until it is true"
         );
     }
-    runner
+    Ok(runner)
 }
 
 /// Shown to operators as the holder of a job.

@@ -29,8 +29,8 @@ impl DatabaseConfig {
     /// Reads it.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
         let max_connections = r.required("DATABASE_POOL_MAX", |text| match text.parse() {
-            Ok(n @ 4..=1000) => Ok(n),
-            _ => Err("must be a number from 4 to 1000: a worker alone needs four".to_owned()),
+            Ok(n @ 3..=1000) => Ok(n),
+            _ => Err("must be a number from 3 to 1000: the receiver alone needs three".to_owned()),
         });
         let options = if r.text("DATABASE_URL").is_none() && r.text("DATABASE_HOST").is_none() {
             r.mistake(
@@ -175,6 +175,8 @@ pub struct WorkerConfig {
     pub concurrency: usize,
     /// `JOB_LEASE_SECONDS`: how long a dead worker's jobs wait before others take them.
     pub lease: Duration,
+    /// `DEAD_LETTER_RETENTION_DAYS`.
+    pub keep_dead_letters: Duration,
     /// `SMS_ENRICHMENT_ENABLED`: while it is false no message is processed; they wait in the queue.
     pub enrichment_enabled: bool,
 }
@@ -190,6 +192,11 @@ impl WorkerConfig {
             Ok(seconds @ 2..=3600) => Ok(Duration::from_secs(seconds)),
             _ => Err("must be a number of seconds from 2 to 3600".to_owned()),
         });
+        let keep_dead_letters =
+            r.required("DEAD_LETTER_RETENTION_DAYS", |text| match text.parse() {
+                Ok(days @ 1..=3650) => Ok(Duration::from_hours(24 * days)),
+                _ => Err("must be a number of days from 1 to 3650".to_owned()),
+            });
         let enrichment_enabled = r.required("SMS_ENRICHMENT_ENABLED", boolean);
         // Read by later work, but a mistake in them is told today.
         let per_hour = r.required("RATE_LIMIT_MESSAGES_PER_HOUR", positive);
@@ -199,6 +206,7 @@ impl WorkerConfig {
         Some(Self {
             concurrency: concurrency?,
             lease: lease?,
+            keep_dead_letters: keep_dead_letters?,
             enrichment_enabled: enrichment_enabled?,
         })
     }

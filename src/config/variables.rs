@@ -94,7 +94,7 @@ pub const VARIABLES: &[Variable] = &[
         "DATABASE_POOL_MAX",
         "N",
         Some("10"),
-        "Most database connections of one process",
+        "Most database connections for requests and jobs; a worker has up to 7 more for its queue",
     ),
     variable(
         "LISTEN_ADDR",
@@ -163,6 +163,12 @@ pub const VARIABLES: &[Variable] = &[
         "SECONDS",
         Some("30"),
         "How long the jobs of a worker that died wait before another takes them",
+    ),
+    variable(
+        "DEAD_LETTER_RETENTION_DAYS",
+        "DAYS",
+        Some("90"),
+        "How long jobs that failed for good are kept to be looked at and requeued",
     ),
     variable(
         "SHUTDOWN_GRACE_SECONDS",

@@ -52,6 +52,26 @@ impl Receiver {
         waker: &Waker,
     ) -> Result<Self, AuthTokensError> {
         let intake = Intake::start(&pool, waker);
+        Self::with_intake(config, pool, keyring, intake)
+    }
+
+    /// A receiver that checks, seals and answers as the real one does, and stores nothing: what `cargo bench` compares
+    /// the real one with.
+    #[doc(hidden)]
+    pub fn discarding(
+        config: &ReceiverConfig,
+        pool: PgPool,
+        keyring: Arc<Keyring>,
+    ) -> Result<Self, AuthTokensError> {
+        Self::with_intake(config, pool, keyring, Intake::discarding())
+    }
+
+    fn with_intake(
+        config: &ReceiverConfig,
+        pool: PgPool,
+        keyring: Arc<Keyring>,
+        intake: Intake,
+    ) -> Result<Self, AuthTokensError> {
         Ok(Self(Arc::new(Inner {
             pool,
             intake,
