@@ -1,13 +1,13 @@
 //! One process's services: receiver, worker, or both, with the admin listener; their start, drain and stop.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use queue::Waker;
 use sqlx::PgPool;
 use store::Keyring;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,6 +17,10 @@ use crate::{
     receiver::Receiver,
     worker,
 };
+
+/// How long to wait in the end for connections that are busy. A job that was cut off leaves its statement running, and
+/// the connection comes back only when Postgres has answered, which may be never.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +158,9 @@ impl Services {
         while let Some(ended) = self.admin.join_next().await {
             ended.context("the admin listener panicked")?;
         }
-        self.pool.close().await;
+        if timeout(CLOSE_LIMIT, self.pool.close()).await.is_err() {
+            tracing::warn!("some database connections were still busy and are dropped");
+        }
         Ok(())
     }
 }

@@ -6,7 +6,11 @@ mod environment;
 pub mod twilio;
 mod watch;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::Context;
 use embedded_postgres::{Server, Settings};
@@ -82,7 +86,7 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
     let target = format!("http://{}", receiver.listen);
     let twilio = SimulatedTwilio::new(&receiver, &target)?;
     say("a simulated Twilio sends a few texts\n");
-    let mut sent = 0;
+    let mut sent = HashSet::new();
     for text in samples() {
         let delivery = twilio.deliver(&text).await?;
         anyhow::ensure!(
@@ -90,19 +94,21 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
             "the receiver answered HTTP {}",
             delivery.status
         );
-        sent += 1;
+        sent.insert(delivery.message_sid);
     }
-    timeout(SAMPLES_DEADLINE, watch.show(sent))
+    timeout(SAMPLES_DEADLINE, watch.show_until(sent))
         .await
         .context("the samples were not processed in time; see the log above")??;
     if !args.once {
         print_what_next(&environment, &database_url, &receiver, services.admin_addr);
         tokio::select! {
             () = stop.cancelled() => {}
-            result = watch.show(usize::MAX) => result?,
+            result = watch.show_on() => result?,
         }
     }
     say("stopping");
+    drop(watch);
+    pool.close().await;
     services_stop.cancel();
     services.finished().await?;
     tokio::task::spawn_blocking(move || drop(server)).await?;

@@ -38,27 +38,42 @@ impl Watch {
         })
     }
 
-    /// Shows the next `count` messages.
-    pub(super) async fn show(&mut self, count: usize) -> anyhow::Result<()> {
-        let mut shown = 0;
-        while shown < count {
-            let ended = inbound_messages::ended_since(&mut self.conn, self.since).await?;
-            for message in &ended {
-                if self.shown.insert(message.message_sid.clone()) {
-                    self.show_one(message).await?;
-                    shown += 1;
-                }
-            }
-            match ended.last() {
-                Some(last) if last.finished_at - OVERLAP > self.since => {
-                    self.since = last.finished_at - OVERLAP;
-                    self.shown
-                        .retain(|sid| ended.iter().any(|message| message.message_sid == *sid));
-                }
-                _ => tokio::time::sleep(PAUSE).await,
+    /// Shows what ends until all of these have been shown. Others may come between: an earlier run may have left some.
+    pub(super) async fn show_until(&mut self, mut awaited: HashSet<String>) -> anyhow::Result<()> {
+        while !awaited.is_empty() {
+            for message_sid in self.show_new().await? {
+                awaited.remove(&message_sid);
             }
         }
         Ok(())
+    }
+
+    /// Shows what ends, for as long as it is polled.
+    pub(super) async fn show_on(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.show_new().await?;
+        }
+    }
+
+    /// Looks once, shows what is new, and answers what that was; pauses if there is no more.
+    async fn show_new(&mut self) -> anyhow::Result<Vec<String>> {
+        let ended = inbound_messages::ended_since(&mut self.conn, self.since).await?;
+        let mut new = Vec::new();
+        for message in &ended {
+            if self.shown.insert(message.message_sid.clone()) {
+                self.show_one(message).await?;
+                new.push(message.message_sid.clone());
+            }
+        }
+        match ended.last() {
+            Some(last) if last.finished_at - OVERLAP > self.since => {
+                self.since = last.finished_at - OVERLAP;
+                self.shown
+                    .retain(|sid| ended.iter().any(|message| message.message_sid == *sid));
+            }
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+        Ok(new)
     }
 
     async fn show_one(&mut self, message: &Ended) -> anyhow::Result<()> {

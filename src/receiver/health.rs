@@ -28,7 +28,7 @@ async fn readyz(State(pool): State<PgPool>) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             "the database is not migrated: run `pigeonhole migrate`\n",
         ),
-        Ok(Err(StoreError::Database(_))) | Err(_) => (
+        Ok(Err(StoreError::Unavailable(_))) | Err(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the database does not answer\n",
         ),

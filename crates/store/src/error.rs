@@ -149,9 +149,10 @@ impl DatabaseError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            // Connection lost; out of resources; stopped, starting; a standby that was the primary a moment ago.
+            // Connection lost; out of resources; stopped, starting; a standby that was the primary a moment ago; we
+            // paused in a transaction.
             sqlx::Error::Database(e) => e.code().is_some_and(|code| {
-                ["08", "53", "57P0", "25006"]
+                ["08", "53", "57P0", "25006", "25P03"]
                     .iter()
                     .any(|prefix| code.starts_with(prefix))
             }),

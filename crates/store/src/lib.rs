@@ -14,6 +14,7 @@ mod keyring;
 mod legacy;
 mod migrate;
 mod sealed;
+mod session;
 pub mod user_phone_numbers;
 pub mod users;
 
@@ -24,3 +25,4 @@ pub use crate::error::{DatabaseError, StoreError, expect_one};
 pub use crate::keyring::{KeyError, Keyring};
 pub use crate::migrate::{is_current, migrate, migrator};
 pub use crate::sealed::Context;
+pub use crate::session::prepare_session;

@@ -1,0 +1,269 @@
+//! A worker that is killed between its claim and its commit: whatever it had reached, the items are there once.
+//!
+//! The database holds the worker where the test wants it: no hook in the program is needed.
+
+use std::time::{Duration, Instant};
+
+use pigeonhole::services::Role;
+use sqlx::{Connection, Executor, PgConnection, postgres::PgPool};
+
+use crate::{
+    app::TestApp,
+    database::Database,
+    process::Process,
+    wait::{PATIENCE, eventually},
+};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+const LEASE_LOST: &str = "job cancelled: its lease was lost";
+
+const VALUES: [&str; 2] = ["Met Ana #once", "once"];
+
+/// A message, and a worker that waits in the middle of it.
+struct Held {
+    app: TestApp,
+    sid: String,
+    worker: Process,
+    /// Whose lock the worker's backend waits for.
+    blocker: PgConnection,
+    backend: i32,
+}
+
+impl Held {
+    /// Takes the lock with `lock`, and waits until the worker is stuck in the statement that starts with `statement`.
+    async fn at(prepare: &'static str, lock: &'static str, statement: &str) -> Self {
+        Self::with_lease(LEASE, prepare, lock, statement).await
+    }
+
+    async fn with_lease(
+        lease: Duration,
+        prepare: &'static str,
+        lock: &'static str,
+        statement: &str,
+    ) -> Self {
+        let database = Database::create()
+            .await
+            .with("JOB_LEASE_SECONDS", lease.as_secs().to_string());
+        let app = TestApp::on(database, Role::Receiver).await;
+        let sid = app.deliver(VALUES[0]).await;
+        app.pool.execute(sqlx::raw_sql(prepare)).await.unwrap();
+        let mut blocker = PgConnection::connect(app.settings.get("DATABASE_URL"))
+            .await
+            .unwrap();
+        blocker.execute(sqlx::raw_sql(lock)).await.unwrap();
+        let worker = Process::start("worker", &app.settings);
+        let backend = waiting_backend(&app.pool, statement).await;
+        Self {
+            app,
+            sid,
+            worker,
+            blocker,
+            backend,
+        }
+    }
+
+    /// Ends the transaction that holds the lock.
+    async fn release(&mut self) {
+        self.blocker.execute("rollback").await.unwrap();
+    }
+
+    /// Takes the job away, as another worker's claim does once the lease has run out.
+    async fn claim_for_another(&self) {
+        let done = sqlx::query(
+            "update queue.jobs set claim = claim + 1, run_at = now() + interval '1 hour'",
+        )
+        .execute(&self.app.pool)
+        .await
+        .unwrap();
+        assert_eq!(done.rows_affected(), 1);
+    }
+
+    async fn assert_nothing_yet(&self) {
+        assert_eq!(self.app.state(&self.sid).await.as_deref(), Some("received"));
+        assert!(self.app.items(&self.sid).await.is_empty());
+    }
+
+    /// Kills the worker, lets `then` happen, starts another, and waits for what must come.
+    async fn kill(self, then: impl AsyncFnOnce(&mut PgConnection, i32)) {
+        let Self {
+            app,
+            sid,
+            worker,
+            mut blocker,
+            backend,
+        } = self;
+        worker.kill();
+        let killed = Instant::now();
+        then(&mut blocker, backend).await;
+        let mut second = Process::start("worker", &app.settings);
+        let left = (LEASE * 2).saturating_sub(killed.elapsed());
+        assert_eq!(app.wait_until_ended_within(&sid, left).await, "processed");
+        app.wait_until_idle().await;
+        // The dead worker's backend may still be about to do something.
+        eventually("the old backend is gone", PATIENCE, async || {
+            let alive: Option<i32> =
+                sqlx::query_scalar("select pid from pg_stat_activity where pid = $1")
+                    .bind(backend)
+                    .fetch_optional(&app.pool)
+                    .await
+                    .unwrap();
+            alive.is_none().then_some(())
+        })
+        .await;
+        assert_eq!(app.values(&sid).await, VALUES);
+        let rows = app.rows().await;
+        assert_eq!((rows.messages, rows.items), (1, 2));
+        assert_eq!((rows.jobs, rows.dead), (0, 0));
+        assert!(second.is_running());
+    }
+}
+
+/// The backend that waits for a lock in a statement that starts like this.
+async fn waiting_backend(pool: &PgPool, statement: &str) -> i32 {
+    eventually("the worker waits for the lock", PATIENCE, async || {
+        sqlx::query_scalar(
+            "select pid from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock' and starts_with(query, $1)",
+        )
+        .bind(statement)
+        .fetch_optional(pool)
+        .await
+        .unwrap()
+    })
+    .await
+}
+
+async fn rollback(blocker: &mut PgConnection, _: i32) {
+    blocker.execute("rollback").await.unwrap();
+}
+
+const LOCK_MESSAGES: &str =
+    "begin; lock table pigeonhole.inbound_messages in access exclusive mode";
+const LOCK_ITEMS: &str = "begin; lock table enrichment_items in share row exclusive mode";
+const LOCK_ROW: &str = "begin; select from pigeonhole.inbound_messages for update";
+const LOCK_COMMIT: &str = "begin; select pg_advisory_xact_lock(1)";
+
+/// Makes the commit that ends a job wait for whoever holds the advisory lock.
+const GATE_AT_COMMIT: &str = "
+    create function gate() returns trigger language plpgsql as $$
+    begin
+        perform pg_advisory_xact_lock_shared(1);
+        return null;
+    end $$;
+    create constraint trigger gate after delete on queue.jobs deferrable initially deferred
+        for each row execute function gate();";
+
+#[tokio::test]
+async fn a_worker_killed_while_it_loads_the_message_is_replaced_within_two_leases() {
+    let held = Held::at("", LOCK_MESSAGES, "select message_sid").await;
+    held.kill(rollback).await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_it_writes_items_is_replaced_within_two_leases() {
+    let held = Held::at("", LOCK_ITEMS, "insert into enrichment_items").await;
+    held.assert_nothing_yet().await;
+    held.kill(rollback).await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_after_it_wrote_items_is_replaced_within_two_leases() {
+    let held = Held::at("", LOCK_ROW, "update pigeonhole.inbound_messages").await;
+    held.assert_nothing_yet().await;
+    held.kill(rollback).await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_it_commits_may_still_commit_and_then_nobody_repeats_it() {
+    let held = Held::at(GATE_AT_COMMIT, LOCK_COMMIT, "COMMIT").await;
+    held.assert_nothing_yet().await;
+    held.kill(rollback).await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_it_commits_in_vain_is_replaced_within_two_leases() {
+    let held = Held::at(GATE_AT_COMMIT, LOCK_COMMIT, "COMMIT").await;
+    held.assert_nothing_yet().await;
+    held.kill(async |blocker, backend| {
+        sqlx::query("select pg_terminate_backend($1, 5000)")
+            .bind(backend)
+            .execute(&mut *blocker)
+            .await
+            .unwrap();
+        rollback(blocker, backend).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes() {
+    use rustix::process::Signal;
+
+    // Its backend waits in the middle of reading, so it holds nothing that others need.
+    let mut held = Held::at("", LOCK_MESSAGES, "select message_sid").await;
+    held.worker.signal(Signal::STOP);
+    held.release().await;
+    let second = Process::start("worker", &held.app.settings);
+    let state = held.app.wait_until_ended_within(&held.sid, LEASE * 2).await;
+    assert_eq!(state, "processed");
+    let before = held.app.items(&held.sid).await;
+    drop(second);
+
+    held.worker.signal(Signal::CONT);
+    held.worker.wait_for_line(LEASE_LOST, PATIENCE).await;
+    let next = held.app.deliver("It goes on").await;
+    assert_eq!(held.app.wait_until_ended(&next).await, "processed");
+    let after = held.app.items(&held.sid).await;
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
+    assert_eq!(held.app.rows().await.dead, 0);
+    assert!(held.worker.is_running());
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_know_that_its_lease_is_lost_cannot_commit() {
+    // So long a lease is not renewed, and its loss not noticed, before the worker tries to commit.
+    let lease = Duration::from_mins(5);
+    let mut held = Held::with_lease(lease, "", LOCK_ITEMS, "insert into enrichment_items").await;
+    held.claim_for_another().await;
+    held.release().await;
+    held.worker.wait_for_line(LEASE_LOST, PATIENCE).await;
+    held.assert_nothing_yet().await;
+
+    sqlx::query("update queue.jobs set run_at = now()")
+        .execute(&held.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(held.app.wait_until_ended(&held.sid).await, "processed");
+    assert_eq!(held.app.values(&held.sid).await, VALUES);
+}
+
+#[tokio::test]
+async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
+    let held = Held::at("", LOCK_ITEMS, "insert into enrichment_items").await;
+    held.claim_for_another().await;
+    // The lock is still there: the worker is told by its renewal, within a third of the lease.
+    held.worker.wait_for_line(LEASE_LOST, LEASE).await;
+    held.assert_nothing_yet().await;
+}
+
+#[tokio::test]
+async fn a_worker_frozen_within_its_transaction_does_not_hold_up_the_job_for_long() {
+    use rustix::process::Signal;
+
+    // It holds the new items' ids: whoever writes them waits for it.
+    let mut held = Held::at("", LOCK_ROW, "update pigeonhole.inbound_messages").await;
+    held.worker.signal(Signal::STOP);
+    held.release().await;
+    let _second = Process::start("worker", &held.app.settings);
+    let limit = LEASE + Duration::from_secs(8);
+    let state = held.app.wait_until_ended_within(&held.sid, limit).await;
+    assert_eq!(state, "processed");
+    held.worker.signal(Signal::CONT);
+    let next = held.app.deliver("It goes on").await;
+    assert_eq!(held.app.wait_until_ended(&next).await, "processed");
+    held.app.wait_until_idle().await;
+    assert_eq!(held.app.values(&held.sid).await, VALUES);
+    assert_eq!(held.app.rows().await.dead, 0);
+    assert!(held.worker.is_running());
+}

@@ -1,0 +1,180 @@
+//! A database of a test's own with a linked user, and looks into its tables.
+
+use std::time::Duration;
+
+use embedded_postgres::{Server, testing::TestDatabase};
+use serde_json::Value;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use store::{E164, user_phone_numbers, users};
+use uuid::Uuid;
+
+use crate::{
+    settings::Settings,
+    wait::{PATIENCE, eventually},
+};
+
+/// The number of the test's user.
+pub(crate) const NUMBER: &str = "+12025550123";
+
+/// A number that nobody has linked.
+pub(crate) const STRANGER: &str = "+12025550199";
+
+/// A migrated database. Its settings name it.
+pub(crate) struct Database {
+    pub(crate) settings: Settings,
+    pub(crate) pool: PgPool,
+    /// Whose number [`NUMBER`] is.
+    pub(crate) user: Uuid,
+}
+
+/// A row of `enrichment_items`, as the app reads it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are named as their columns"
+)]
+pub(crate) struct Item {
+    pub(crate) id: Uuid,
+    pub(crate) user_id: Uuid,
+    pub(crate) voice_note_id: Option<Uuid>,
+    pub(crate) contact_id: Option<Uuid>,
+    pub(crate) item_type: String,
+    pub(crate) action: String,
+    pub(crate) field_name: Option<String>,
+    pub(crate) value: String,
+    pub(crate) accepted: bool,
+    pub(crate) applied: bool,
+    pub(crate) status: Option<String>,
+    pub(crate) source: Option<String>,
+    pub(crate) source_metadata: Value,
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct Rows {
+    pub(crate) messages: i64,
+    pub(crate) items: i64,
+    pub(crate) jobs: i64,
+    pub(crate) dead: i64,
+}
+
+impl Database {
+    /// On the server that all tests share.
+    pub(crate) async fn create() -> Self {
+        let database = TestDatabase::create(&store::migrator()).await;
+        Self::on(Settings::random(&database.url())).await
+    }
+
+    /// On a server that the test may stop.
+    pub(crate) async fn create_on(server: &Server) -> Self {
+        let url = server.ensure_database("pigeonhole").await.unwrap();
+        let pool = connect(&url).await;
+        store::migrate(&pool).await.unwrap();
+        Self::on(Settings::random(&url)).await
+    }
+
+    async fn on(settings: Settings) -> Self {
+        let database = Self {
+            pool: connect(settings.get("DATABASE_URL")).await,
+            settings,
+            user: Uuid::new_v4(),
+        };
+        let mut conn = database.pool.acquire().await.unwrap();
+        users::ensure(&mut conn, database.user).await.unwrap();
+        drop(conn);
+        database.link(database.user, NUMBER).await;
+        database
+    }
+
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.settings = self.settings.with(name, value);
+        self
+    }
+
+    pub(crate) async fn link(&self, user: Uuid, number: &str) {
+        let mut conn = self.pool.acquire().await.unwrap();
+        let number = E164::parse(number).unwrap();
+        user_phone_numbers::link(&mut conn, &self.settings.keyring(), user, &number)
+            .await
+            .unwrap();
+    }
+
+    /// The items of a message, in the order of the message: note, tags, location.
+    pub(crate) async fn items(&self, message_sid: &str) -> Vec<Item> {
+        let mut items: Vec<Item> = sqlx::query_as(
+            "select * from enrichment_items where source_metadata ->> 'message_sid' = $1",
+        )
+        .bind(message_sid)
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        let position = |item: &Item| {
+            (0..100).find(|at| store::enrichment_items::item_id(message_sid, *at) == item.id)
+        };
+        items.sort_by_key(position);
+        items
+    }
+
+    /// The values of [`Self::items`].
+    pub(crate) async fn values(&self, message_sid: &str) -> Vec<String> {
+        let items = self.items(message_sid).await;
+        items.into_iter().map(|item| item.value).collect()
+    }
+
+    pub(crate) async fn state(&self, message_sid: &str) -> Option<String> {
+        sqlx::query_scalar("select state from pigeonhole.inbound_messages where message_sid = $1")
+            .bind(message_sid)
+            .fetch_optional(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Waits until the message has ended, and answers how.
+    pub(crate) async fn wait_until_ended(&self, message_sid: &str) -> String {
+        self.wait_until_ended_within(message_sid, PATIENCE).await
+    }
+
+    pub(crate) async fn wait_until_ended_within(
+        &self,
+        message_sid: &str,
+        limit: Duration,
+    ) -> String {
+        eventually("the message ends", limit, async || {
+            let state = self
+                .state(message_sid)
+                .await
+                .expect("the message is stored");
+            (state != "received").then_some(state)
+        })
+        .await
+    }
+
+    pub(crate) async fn rows(&self) -> Rows {
+        sqlx::query_as(
+            "select (select count(*) from pigeonhole.inbound_messages) as messages,
+                    (select count(*) from enrichment_items) as items,
+                    (select count(*) from queue.jobs) as jobs,
+                    (select count(*) from queue.dead_jobs) as dead",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Waits until no job is left.
+    pub(crate) async fn wait_until_idle(&self) {
+        eventually("all jobs end", PATIENCE, async || {
+            (self.rows().await.jobs == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn connect(url: &str) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(8)
+        .connect(url)
+        .await
+        .unwrap()
+}

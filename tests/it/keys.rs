@@ -1,0 +1,47 @@
+//! A new key for personal data: what the older one sealed is still found and opened.
+
+use pigeonhole::services::Role;
+
+use crate::{app::TestApp, settings::key};
+
+#[tokio::test]
+async fn after_a_rotation_linked_numbers_are_found_and_waiting_messages_open() {
+    let app = TestApp::receiver_only().await;
+    let waiting = app.deliver("before the rotation").await;
+    let database = app.stop().await;
+
+    let old = database.settings.get("ENCRYPTION_KEY").to_owned();
+    let rotated = database
+        .with("ENCRYPTION_KEY", key())
+        .with("ENCRYPTION_KEYS_OLD", old);
+    let app = TestApp::on(rotated, Role::Both).await;
+    assert_eq!(app.wait_until_ended(&waiting).await, "processed");
+    assert_eq!(app.values(&waiting).await, ["before the rotation"]);
+
+    let later = app.deliver("after the rotation").await;
+    assert_eq!(app.wait_until_ended(&later).await, "processed");
+    assert_eq!(app.values(&later).await, ["after the rotation"]);
+}
+
+#[tokio::test]
+async fn without_its_key_a_message_waits_for_it_and_is_not_lost() {
+    let app = TestApp::receiver_only().await;
+    let sid = app.deliver("sealed").await;
+    let database = app.stop().await;
+    let old = database.settings.get("ENCRYPTION_KEY").to_owned();
+
+    let app = TestApp::on(database.with("ENCRYPTION_KEY", key()), Role::Both).await;
+    crate::wait::eventually("a failed attempt", crate::wait::PATIENCE, async || {
+        let error: Option<String> = sqlx::query_scalar("select last_error from queue.jobs")
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+        error.filter(|error| error.contains("does not open"))
+    })
+    .await;
+    let database = app.stop().await;
+    assert_eq!(database.state(&sid).await.as_deref(), Some("received"));
+
+    let app = TestApp::on(database.with("ENCRYPTION_KEYS_OLD", old), Role::Both).await;
+    assert_eq!(app.wait_until_ended(&sid).await, "processed");
+}

@@ -1,0 +1,33 @@
+//! The program as a whole: HTTP in, the real queue, real processes, a real Postgres. A module a behaviour.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test's helper fails its test"
+)]
+
+mod app;
+mod architecture;
+mod bad_input;
+mod chaos;
+mod commands;
+mod configuration;
+mod crashes;
+mod database;
+mod dev;
+mod diagnosis;
+mod duplicates;
+mod health;
+mod items;
+mod keys;
+mod load;
+mod official_signer;
+mod outage;
+mod paused;
+mod privacy;
+mod process;
+mod senders;
+mod settings;
+mod stop;
+mod wait;
+mod webhook;

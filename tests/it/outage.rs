@@ -1,0 +1,83 @@
+//! Postgres crashes under load and comes back: nobody needs to be restarted, and nothing that was answered is lost.
+
+use std::time::Duration;
+
+use embedded_postgres::{Server, Settings};
+use pigeonhole::services::Role;
+
+use crate::{
+    app::{TestApp, text},
+    database::{Database, NUMBER},
+    load::Load,
+    process::Process,
+    wait::{PATIENCE, eventually},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_of_postgres_under_load_loses_nothing_that_was_answered() {
+    let mut server = Server::start_temporary(Settings::default()).unwrap();
+    let database = Database::create_on(&server).await;
+    let (mut receiver, addr) = Process::receiver("receiver", &database.settings).await;
+    let mut worker = Process::start("worker", &database.settings);
+    let twilio = database.settings.twilio(addr);
+
+    let load = Load::start(&twilio, 4);
+    eventually("some messages", PATIENCE, async || {
+        (load.accepted() >= 50).then_some(())
+    })
+    .await;
+    tokio::task::block_in_place(|| server.stop_immediate()).unwrap();
+    for _ in 0..3 {
+        let delivery = twilio.deliver(&text(NUMBER, "Hello")).await.unwrap();
+        assert_eq!(delivery.status, 503);
+        assert!(
+            delivery.took < Duration::from_secs(2),
+            "{:?}",
+            delivery.took
+        );
+    }
+    tokio::task::block_in_place(|| server.start_again()).unwrap();
+    let before = load.accepted();
+    eventually("messages are accepted again", PATIENCE, async || {
+        (load.accepted() >= before + 50).then_some(())
+    })
+    .await;
+
+    let answered = load.finish().await;
+    assert!(answered.refused > 0);
+    database.assert_nothing_is_lost(&answered.accepted).await;
+    assert!(receiver.is_running() && worker.is_running());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_is_back_at_once_however_many_of_its_connections_a_crash_has_cut() {
+    let mut server = Server::start_temporary(Settings::default()).unwrap();
+    let app = TestApp::on(Database::create_on(&server).await, Role::Receiver).await;
+    for _ in 0..40 {
+        app.deliver("Hello").await;
+    }
+    // With so many jobs at once it opens as many connections as it may.
+    let mut worker = Process::start("worker", &app.settings);
+    app.wait_until_idle().await;
+    tokio::task::block_in_place(|| {
+        server.stop_immediate().unwrap();
+        server.start_again().unwrap();
+    });
+    let sid = app.deliver("Are you there?").await;
+    let state = app
+        .wait_until_ended_within(&sid, Duration::from_secs(3))
+        .await;
+    assert_eq!(state, "processed");
+    assert!(worker.is_running());
+}
+
+#[tokio::test]
+async fn processes_that_start_without_a_database_wait_for_it() {
+    let settings = crate::settings::Settings::random("postgres://nobody@127.0.0.1:1/none");
+    let (mut process, addr) = Process::receiver("serve", &settings).await;
+    process.wait_for_line("cannot claim jobs", PATIENCE).await;
+    let twilio = settings.twilio(addr);
+    let delivery = twilio.deliver(&text(NUMBER, "Hello")).await.unwrap();
+    assert_eq!(delivery.status, 503);
+    assert!(process.is_running());
+}

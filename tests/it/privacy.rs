@@ -1,0 +1,185 @@
+//! No phone number stands in clear in the database or in a log.
+
+use std::{fmt::Write, fs, process::Command};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use embedded_postgres::testing;
+use uuid::Uuid;
+
+use crate::{
+    app::text,
+    database::Database,
+    process::{Process, run},
+};
+
+/// A number, and the ways its country writes it.
+struct Number {
+    e164: String,
+    national: Vec<String>,
+}
+
+fn numbers() -> Vec<Number> {
+    let american = (0..40).map(|n| {
+        let line = 3170 + n * 7;
+        Number {
+            e164: format!("+1212555{line}"),
+            national: vec![
+                format!("212555{line}"),
+                format!("(212) 555-{line}"),
+                format!("212-555-{line}"),
+                format!("212.555.{line}"),
+                format!("212 555 {line}"),
+            ],
+        }
+    });
+    let german = (0..10).map(|n| {
+        let line = 23_125_017 + n * 9;
+        Number {
+            e164: format!("+4930{line}"),
+            national: vec![
+                format!("030{line}"),
+                format!("030 {line}"),
+                format!("30{line}"),
+            ],
+        }
+    });
+    american.chain(german).collect()
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
+
+/// Every form in which it could stand somewhere.
+fn forms(number: &Number) -> Vec<String> {
+    let digits = number.e164.trim_start_matches('+');
+    let mut plain = number.national.clone();
+    plain.extend([number.e164.clone(), digits.to_owned()]);
+    let mut forms = plain.clone();
+    forms.extend([format!("%2B{digits}"), format!("%2b{digits}")]);
+    for text in plain {
+        let hex = hex(&text);
+        forms.extend([hex.to_uppercase(), hex]);
+        // Base64 of a longer text that it stands in: what depends on its neighbours is left out.
+        for before in 0..3 {
+            let padded = [&b"..."[..before], text.as_bytes()].concat();
+            let whole = padded.len() / 3 * 3;
+            let skipped = if before == 0 { 0 } else { 4 };
+            forms.push(STANDARD_NO_PAD.encode(&padded[..whole])[skipped..].to_owned());
+            forms.push(URL_SAFE_NO_PAD.encode(&padded[..whole])[skipped..].to_owned());
+        }
+    }
+    forms
+}
+
+fn assert_holds_none(what: &str, haystack: &str, numbers: &[Number]) {
+    for number in numbers {
+        for form in forms(number) {
+            assert!(
+                !haystack.contains(&form),
+                "{what} holds {form}:\n{}",
+                haystack
+                    .lines()
+                    .find(|line| line.contains(&form))
+                    .unwrap_or_default()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_number_stands_in_clear_in_the_database_or_in_a_log() {
+    let numbers = numbers();
+    let database = Database::create().await.with("RUST_LOG", "debug");
+    let (receiver, addr) = Process::receiver("receiver", &database.settings).await;
+    let worker = Process::start("worker", &database.settings);
+    let twilio = database.settings.twilio(addr);
+    let mut logs = String::new();
+    let mut sids = Vec::new();
+    for (at, number) in numbers.iter().enumerate() {
+        if at % 2 == 0 {
+            let user = Uuid::new_v4().to_string();
+            let link = [
+                "phone-numbers",
+                "link",
+                "--create-user",
+                "--user",
+                &user,
+                &number.e164,
+            ];
+            let ran = run(&link, &database.settings).await;
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            logs += &ran.stdout;
+            logs += &ran.stderr;
+        }
+        let delivery = twilio
+            .deliver(&text(&number.e164, "Hello #privacy"))
+            .await
+            .unwrap();
+        assert_eq!(delivery.status, 200);
+        sids.push(delivery.message_sid);
+    }
+    // Refusals are logged with their reason: they too must not quote.
+    for broken in [
+        ("MessageSid", "SM1"),
+        ("NumMedia", "two"),
+        ("AccountSid", "AC1"),
+    ] {
+        let broken = (broken.0.to_owned(), broken.1.to_owned());
+        let mut text = text(&numbers[0].e164, "Hello");
+        text.fields = vec![broken];
+        assert_eq!(twilio.deliver(&text).await.unwrap().status, 400);
+    }
+    for (sid, at) in sids.iter().zip(0..) {
+        let expected = if at % 2 == 0 {
+            "processed"
+        } else {
+            "ignored_unlinked"
+        };
+        assert_eq!(database.wait_until_ended(sid).await, expected);
+    }
+
+    let dump = Command::new(testing::server().bin_dir().join("pg_dump"))
+        .arg(database.settings.get("DATABASE_URL"))
+        .output()
+        .unwrap();
+    assert!(dump.status.success());
+    let dump = String::from_utf8(dump.stdout).unwrap();
+    logs += &receiver.log();
+    logs += &worker.log();
+    // What should be there is there, so that what should not be would be found.
+    for sid in &sids {
+        assert!(dump.contains(sid) && logs.contains(sid));
+    }
+    assert!(dump.contains("Hello #privacy") && logs.contains("DEBUG"));
+    assert_holds_none("the dump", &dump, &numbers);
+    assert_holds_none("a log", &logs, &numbers);
+    assert!(!logs.contains("Hello #privacy"), "a log holds a message");
+    let postgres = fs::read_to_string(testing::server().log_path()).unwrap();
+    assert_holds_none("the log of Postgres", &postgres, &numbers);
+}
+
+#[test]
+fn a_number_would_be_found_in_whatever_form_it_leaks() {
+    let number = &numbers()[3];
+    let leak = format!("From={}&Body=x", number.e164);
+    for haystack in [
+        leak.clone(),
+        leak.replace('+', "%2B"),
+        hex(&leak),
+        STANDARD_NO_PAD.encode(&leak),
+        STANDARD_NO_PAD.encode(format!(".{leak}")),
+        STANDARD_NO_PAD.encode(format!("..{leak}")),
+    ] {
+        assert!(
+            forms(number).iter().any(|form| haystack.contains(form)),
+            "{haystack}"
+        );
+    }
+}

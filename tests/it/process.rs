@@ -1,0 +1,153 @@
+//! The real program, as processes of our own.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{
+    settings::{Settings, hex},
+    wait::{PATIENCE, eventually},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pigeonhole");
+
+/// The program with these settings and no others: no environment, and no `.env` where it runs.
+pub(crate) fn program(settings: &Settings) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .env_clear()
+        .envs(settings.variables())
+        .current_dir("/")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A process that runs until it is stopped. Dropping it kills it.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `receiver`, `worker` or `serve`.
+    pub(crate) fn start(subcommand: &str, settings: &Settings) -> Self {
+        let log =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{subcommand}-{}.log", hex()));
+        let child = program(settings)
+            .arg(subcommand)
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// Starts it, and waits until its receiver listens.
+    pub(crate) async fn receiver(subcommand: &str, settings: &Settings) -> (Self, SocketAddr) {
+        let process = Self::start(subcommand, settings);
+        let addr = process.addr("receiver listens").await;
+        (process, addr)
+    }
+
+    /// The address in the log line that says this.
+    pub(crate) async fn addr(&self, message: &str) -> SocketAddr {
+        let line = self.wait_for_line(message, PATIENCE).await;
+        line["fields"]["addr"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        assert!(self.is_running(), "it had ended before:\n{}", self.log());
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        let child = &mut self.child;
+        eventually("the process ends", limit, async || {
+            child.try_wait().unwrap()
+        })
+        .await
+    }
+
+    /// All it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Its log lines, which `LOG_FORMAT=json` made readable.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let log = self.log();
+        // The last line may be half written.
+        log.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// Waits for a log line with this message.
+    pub(crate) async fn wait_for_line(&self, message: &str, limit: Duration) -> Value {
+        eventually(&format!("a log line {message:?}"), limit, async || {
+            self.lines()
+                .into_iter()
+                .find(|line| line["fields"]["message"] == message)
+        })
+        .await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok(); // it may have ended
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<_> = log.lines().rev().take(15).collect();
+            let tail: Vec<_> = tail.into_iter().rev().collect();
+            eprintln!("the end of a process's log:\n{}\n", tail.join("\n"));
+        }
+        fs::remove_file(&self.log).ok();
+    }
+}
+
+/// What a command that ends by itself did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the program until it ends.
+pub(crate) async fn run(arguments: &[&str], settings: &Settings) -> Ran {
+    let mut command = program(settings);
+    command.args(arguments);
+    let output = tokio::process::Command::from(command).output();
+    let output = tokio::time::timeout(PATIENCE, output)
+        .await
+        .expect("it ends")
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}

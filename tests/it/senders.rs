@@ -1,0 +1,92 @@
+//! Whoever sends it and whatever is in it: an acceptable message is kept and ends.
+
+use pigeonhole::dev::twilio::Text;
+
+use crate::{
+    app::{TestApp, field, text},
+    database::{NUMBER, STRANGER},
+};
+
+#[tokio::test]
+async fn a_message_from_a_number_that_nobody_linked_ends_without_items() {
+    let app = TestApp::start().await;
+    let sid = app.deliver_text(&text(STRANGER, "Hello #stranger")).await;
+    assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
+    let rows = app.rows().await;
+    assert_eq!((rows.messages, rows.items), (1, 0));
+    assert_eq!((rows.jobs, rows.dead), (0, 0));
+}
+
+#[tokio::test]
+async fn a_number_that_is_claimed_and_not_verified_is_nobodys() {
+    let app = TestApp::start().await;
+    sqlx::query("update user_phone_numbers set verified = false")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    let sid = app.deliver("Hello").await;
+    assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
+    assert_eq!(app.rows().await.items, 0);
+}
+
+#[tokio::test]
+async fn a_sender_that_is_no_phone_number_is_kept_and_is_nobody() {
+    let app = TestApp::start().await;
+    // Their digits are those of the linked number, or a part of it: none of them may become it.
+    for sender in [
+        format!("whatsapp:{NUMBER}"),
+        "12025".to_owned(),
+        NUMBER.trim_start_matches('+').to_owned(),
+        "Pharmacy 24".to_owned(),
+    ] {
+        let sid = app.deliver_text(&text(&sender, "Hello #sender")).await;
+        let state = app.wait_until_ended(&sid).await;
+        assert_eq!(state, "ignored_unlinked", "{sender}");
+    }
+    let rows = app.rows().await;
+    assert_eq!((rows.messages, rows.items, rows.dead), (4, 0, 0));
+}
+
+#[tokio::test]
+async fn an_empty_message_is_processed_and_makes_no_items() {
+    let app = TestApp::start().await;
+    for body in ["", "  \n"] {
+        let sid = app.deliver(body).await;
+        assert_eq!(app.wait_until_ended(&sid).await, "processed");
+        assert!(app.items(&sid).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn when_the_number_of_media_lies_what_is_there_decides() {
+    let app = TestApp::start().await;
+    let fewer = Text {
+        fields: vec![field("NumMedia", "3")],
+        ..text(NUMBER, "no media")
+    };
+    let more = Text {
+        media: vec!["image/png".to_owned()],
+        fields: vec![field("NumMedia", "0")],
+        ..text(NUMBER, "one medium")
+    };
+    for (text, source) in [(fewer, "sms"), (more, "mms")] {
+        let sid = app.deliver_text(&text).await;
+        assert_eq!(app.wait_until_ended(&sid).await, "processed");
+        let items = app.items(&sid).await;
+        assert_eq!(items.len(), 1);
+        assert_eq!(items[0].source.as_deref(), Some(source));
+    }
+}
+
+#[tokio::test]
+async fn text_of_any_script_arrives_as_it_was_sent() {
+    let app = TestApp::start().await;
+    for body in [
+        "Zoë & <b>'Ÿ'</b> + 100% \\ \u{1f44b}\u{1f3fd}",
+        "見た #日本語 \u{200f}שלום",
+    ] {
+        let sid = app.deliver(body).await;
+        assert_eq!(app.wait_until_ended(&sid).await, "processed");
+        assert_eq!(app.values(&sid).await[0], body);
+    }
+}

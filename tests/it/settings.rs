@@ -1,0 +1,95 @@
+//! The settings of a test: for services in this process and, as their environment, for real processes.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use pigeonhole::{
+    config::{Env, Reader, ReceiverConfig},
+    dev::twilio::SimulatedTwilio,
+};
+use store::Keyring;
+use twilio::signature;
+
+/// The URL that Twilio signs. Nothing listens there: only the letters matter.
+pub(crate) const PUBLIC_BASE_URL: &str = "https://sms.example.com";
+
+/// The path of the webhook.
+pub(crate) const WEBHOOK: &str = "/api/sms/webhook";
+
+/// All that a process is told, and nothing else.
+#[derive(Clone)]
+pub(crate) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// None at all.
+    pub(crate) fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Everything that must be set, with secrets of their own, and free ports.
+    pub(crate) fn random(database_url: &str) -> Self {
+        Self::none()
+            .with("DATABASE_URL", database_url)
+            .with("LISTEN_ADDR", "127.0.0.1:0")
+            .with("ADMIN_ADDR", "127.0.0.1:0")
+            .with("PUBLIC_BASE_URL", PUBLIC_BASE_URL)
+            .with("TWILIO_ACCOUNT_SID", format!("AC{}", hex()))
+            .with("TWILIO_AUTH_TOKEN", hex())
+            .with("TWILIO_PHONE_NUMBER", "+15005550006")
+            .with("ENCRYPTION_KEY", key())
+            .with("SHUTDOWN_GRACE_SECONDS", "10")
+            .with("LOG_FORMAT", "json")
+    }
+
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn get(&self, name: &str) -> &str {
+        &self.0[name]
+    }
+
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
+    pub(crate) fn env(&self) -> Env {
+        Env::of(self.0.clone())
+    }
+
+    pub(crate) fn keyring(&self) -> Keyring {
+        Reader::read(&self.env(), pigeonhole::config::keyring).unwrap()
+    }
+
+    /// A Twilio that knows the account of these settings, delivering to this receiver.
+    pub(crate) fn twilio(&self, receiver: SocketAddr) -> SimulatedTwilio {
+        let config = Reader::read(&self.env(), ReceiverConfig::read).unwrap();
+        SimulatedTwilio::new(&config, &format!("http://{receiver}")).unwrap()
+    }
+
+    /// The signature that belongs to these parameters.
+    pub(crate) fn sign(&self, parameters: &[(String, String)]) -> String {
+        let url = format!("{PUBLIC_BASE_URL}{WEBHOOK}");
+        signature::sign(self.get("TWILIO_AUTH_TOKEN"), &url, parameters)
+    }
+}
+
+/// 32 random hexadecimal digits.
+pub(crate) fn hex() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// A key for personal data.
+pub(crate) fn key() -> String {
+    format!("{}{}", hex(), hex())
+}
+
+/// What somebody who runs the tests has set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a setting of the tests, not of the program"
+)]
+pub(crate) fn of_the_test_run(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
