@@ -109,15 +109,22 @@ create table queue.rate_limits (
 -- Where a new job of this lane and priority stands among the ready ones. Each job of a lane stands a second behind the
 -- one before it, so a lane with a backlog yields to every lane without one, and lanes with one take turns. A priority
 -- is a head start of ten minutes for each step below 0, and as much of a handicap for each above.
-create function queue.new_position(lane text, priority smallint) returns timestamptz language sql stable as $$
-    select case
-        when lane is null then now() + priority * interval '10 minutes'
-        else greatest(now() + priority * interval '10 minutes', (
-            select max(jobs.position) + interval '1 second'
-            from queue.jobs where jobs.lane = new_position.lane and jobs.ready
-        ))
-    end
-$$;
+--
+-- PL/pgSQL, here and below, because a session keeps the plans of its statements; those of an SQL function are made anew
+-- in every statement that calls it.
+create function queue.new_position(lane text, priority smallint) returns timestamptz language plpgsql stable as $$
+declare
+    arrival timestamptz := now() + priority * interval '10 minutes';
+begin
+    if lane is null then
+        return arrival;
+    end if;
+    return greatest(arrival, (
+        select jobs.position + interval '1 second' from queue.jobs
+        where jobs.lane = new_position.lane and jobs.ready
+        order by jobs.position desc limit 1
+    ));
+end $$;
 
 -- A job's errors with one more, and the oldest left out when there are more than ten.
 create function queue.with_error(errors jsonb, attempt smallint, error text) returns jsonb language sql stable as $$

@@ -2,14 +2,28 @@
 -- commit, or its share of them. Answers the SIDs that are new; a message that is there already gets no second job.
 --
 -- The rows go in by SID, so that two batches with a message in common wait for each other and never deadlock. The SIDs
--- of a batch must differ.
+-- of a batch must differ. A message that comes alone, as on an idle system, takes the short way.
 
 create function pigeonhole.accept(
     message_sids text[], account_sids text[], sender_indexes text[], sealed bytea[],
     job_kind text, job_max_attempts smallint, job_args text[], job_traces text[]
-) returns setof text language sql as $$
-    with given as (
-        select * from unnest(message_sids, account_sids, sender_indexes, sealed, job_args, job_traces)
+) returns setof text language plpgsql as $$
+#variable_conflict use_column
+begin
+    if cardinality(message_sids) = 1 then
+        insert into pigeonhole.inbound_messages (message_sid, account_sid, sender_index, sealed)
+        values (message_sids[1], account_sids[1], sender_indexes[1], accept.sealed[1])
+        on conflict (message_sid) do nothing;
+        if found then
+            insert into queue.jobs (kind, max_attempts, lane, position, args, trace)
+            values (job_kind, job_max_attempts, sender_indexes[1],
+                queue.new_position(sender_indexes[1], 0::smallint), job_args[1]::json, job_traces[1]);
+            return next message_sids[1];
+        end if;
+        return;
+    end if;
+    return query with given as (
+        select * from unnest(message_sids, account_sids, sender_indexes, accept.sealed, job_args, job_traces)
             as given(message_sid, account_sid, sender_index, sealed, args, trace)
     ),
     new as (
@@ -26,5 +40,5 @@ create function pigeonhole.accept(
             args::json, trace
         from new join given using (message_sid)
     )
-    select message_sid from new
-$$;
+    select new.message_sid from new;
+end $$;

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod flags;
+mod jobs;
 mod migrate;
 mod phone_numbers;
 mod processes;
@@ -46,6 +47,9 @@ enum Command {
     /// Link phone numbers to users, as an operator.
     #[command(subcommand)]
     PhoneNumbers(phone_numbers::Command),
+    /// Look at the queue and set it right, as an operator.
+    #[command(subcommand)]
+    Jobs(jobs::Command),
 }
 
 /// Runs the program.
@@ -79,6 +83,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => migrate::run(&env()?).await,
         Command::Simulate(args) => simulate::run(&env()?, args).await,
         Command::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
+        Command::Jobs(command) => jobs::run(&env()?, command).await,
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{
 };
 use tokio_util::sync::CancellationToken;
 
-const CHANNEL: &str = "queue_jobs";
+pub(crate) const CHANNEL: &str = "queue_jobs";
 
 /// The least time between two notifications of one process.
 const DEBOUNCE: Duration = Duration::from_millis(4);

@@ -1,0 +1,105 @@
+//! How many jobs there are: counted as far as that is quick, estimated from a sample of the table beyond.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::{AdminError, State};
+
+/// The pages of a table in a sample of it, roughly.
+const SAMPLE_PAGES: f32 = 400.0;
+
+/// How many, and how well that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// So many.
+    pub count: i64,
+    /// How well that is known.
+    pub precision: Precision,
+}
+
+/// How well a count is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Counted.
+    Exact,
+    /// Counting stopped there.
+    AtLeast,
+    /// Estimated from a sample.
+    About,
+}
+
+impl Count {
+    pub(super) fn exact(count: i64) -> Self {
+        Self {
+            count,
+            precision: Precision::Exact,
+        }
+    }
+
+    pub(super) fn at_least(count: i64) -> Self {
+        Self {
+            count,
+            precision: Precision::AtLeast,
+        }
+    }
+
+    /// An estimate, when at least so many were counted.
+    pub(super) fn about(estimate: Option<i64>, counted: i64) -> Self {
+        match estimate {
+            Some(count) if count > counted => Self {
+                count,
+                precision: Precision::About,
+            },
+            _ => Self::at_least(counted),
+        }
+    }
+}
+
+/// How many jobs of each kind and state a sample suggests.
+pub(super) type Estimates = HashMap<(String, State), i64>;
+
+/// Estimates the live jobs. The sample is of so many pages, whatever the size of the table.
+pub(super) async fn estimate_live(conn: &mut PgConnection) -> Result<Estimates, AdminError> {
+    let percent = sqlx::query_scalar!(
+        r#"select least(100, 100 * $1::real / greatest(1, pg_relation_size('queue.jobs') / 8192))::real as "percent!""#,
+        SAMPLE_PAGES,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let rows = sqlx::query!(
+        r#"select kind, ready, locked_by is not null as "held!", (count(*) * 100 / $1::real)::bigint as "count!"
+           from queue.jobs tablesample system ($1) group by 1, 2, 3"#,
+        percent,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| ((row.kind, State::of_live(row.ready, row.held)), row.count))
+        .collect())
+}
+
+/// Estimates the dead letters, likewise.
+pub(super) async fn estimate_dead(conn: &mut PgConnection) -> Result<Estimates, AdminError> {
+    let percent = sqlx::query_scalar!(
+        r#"select least(100, 100 * $1::real / greatest(1, pg_relation_size('queue.dead_jobs') / 8192))::real
+               as "percent!""#,
+        SAMPLE_PAGES,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let rows = sqlx::query!(
+        r#"select kind, (count(*) * 100 / $1::real)::bigint as "count!"
+           from queue.dead_jobs tablesample system ($1) group by 1"#,
+        percent,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| ((row.kind, State::Dead), row.count))
+        .collect())
+}

@@ -1,0 +1,163 @@
+//! Which jobs a list is to look at.
+//!
+//! They are found in one of two ways. If few jobs are in the wanted state, its index has them all. If not, they are
+//! frequent, and a walk through the numbers meets them soon; it ends after so many rows and the page says where to go
+//! on. Running jobs are few beside scheduled ones and have the timers that run out first, so for them the front of that
+//! index has to do.
+
+use sqlx::PgConnection;
+
+use super::{AdminError, LOOK, State, list::Filter};
+use crate::JobId;
+
+/// The jobs that have the wanted kind and state, in order.
+pub(super) struct Found {
+    pub(super) ids: Vec<JobId>,
+    /// Where the walk stopped, if it was cut short.
+    pub(super) next: Option<JobId>,
+    /// Only the timers that run out first were looked at.
+    pub(super) partial: bool,
+}
+
+struct Candidate {
+    id: JobId,
+    kind: String,
+    state: State,
+}
+
+pub(super) async fn find(conn: &mut PgConnection, filter: &Filter) -> Result<Found, AdminError> {
+    let after = filter.after.unwrap_or(0);
+    let front = match filter.state {
+        Some(State::Available) => ready(conn, filter).await?,
+        Some(State::Running | State::Scheduled) => timers(conn).await?,
+        Some(State::Dead) if filter.kind.is_some() => dead_of_kind(conn, filter).await?,
+        Some(State::Dead) | None => Vec::new(),
+    };
+    let bound = usize::try_from(LOOK).unwrap_or(usize::MAX);
+    let from_index = filter
+        .state
+        .is_some_and(|state| state != State::Dead || filter.kind.is_some());
+    let partial = filter.state == Some(State::Running) && front.len() > bound;
+    let mut next = None;
+    let candidates = if from_index && (front.len() <= bound || partial) {
+        front
+    } else {
+        let walked = walk(conn, filter.state == Some(State::Dead), after).await?;
+        if walked.len() == bound {
+            next = walked.last().map(|candidate| candidate.id);
+        }
+        walked
+    };
+    let wanted = |candidate: &Candidate| {
+        candidate.id > after
+            && filter
+                .kind
+                .as_ref()
+                .is_none_or(|kind| *kind == candidate.kind)
+            && filter.state.is_none_or(|state| state == candidate.state)
+    };
+    let candidates = candidates.into_iter().filter(wanted);
+    let mut ids: Vec<JobId> = candidates.map(|candidate| candidate.id).collect();
+    ids.sort_unstable();
+    Ok(Found { ids, next, partial })
+}
+
+async fn ready(conn: &mut PgConnection, filter: &Filter) -> Result<Vec<Candidate>, AdminError> {
+    let rows = sqlx::query!(
+        "select id, kind from queue.jobs where ready and ($1::text is null or kind = $1)
+         order by kind, position, id limit $2",
+        filter.kind,
+        LOOK + 1,
+    )
+    .fetch_all(conn)
+    .await?;
+    let candidate = |(id, kind)| Candidate {
+        id,
+        kind,
+        state: State::Available,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| candidate((row.id, row.kind)))
+        .collect())
+}
+
+async fn timers(conn: &mut PgConnection) -> Result<Vec<Candidate>, AdminError> {
+    let rows = sqlx::query!(
+        r#"select id, kind, locked_by is not null as "held!"
+           from queue.jobs where not ready order by run_at limit $1"#,
+        LOOK + 1,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| Candidate {
+            id: row.id,
+            kind: row.kind,
+            state: State::of_live(false, row.held),
+        })
+        .collect())
+}
+
+async fn dead_of_kind(
+    conn: &mut PgConnection,
+    filter: &Filter,
+) -> Result<Vec<Candidate>, AdminError> {
+    let rows = sqlx::query!(
+        "select id, kind from queue.dead_jobs where kind = $1 order by died_at, id limit $2",
+        filter.kind,
+        LOOK + 1,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| Candidate {
+            id: row.id,
+            kind: row.kind,
+            state: State::Dead,
+        })
+        .collect())
+}
+
+/// The next jobs by number, of all kinds and states.
+async fn walk(
+    conn: &mut PgConnection,
+    dead: bool,
+    after: JobId,
+) -> Result<Vec<Candidate>, AdminError> {
+    if dead {
+        let rows = sqlx::query!(
+            "select id, kind from queue.dead_jobs where id > $1 order by id limit $2",
+            after,
+            LOOK,
+        )
+        .fetch_all(conn)
+        .await?;
+        let rows = rows.into_iter();
+        return Ok(rows
+            .map(|row| Candidate {
+                id: row.id,
+                kind: row.kind,
+                state: State::Dead,
+            })
+            .collect());
+    }
+    let rows = sqlx::query!(
+        r#"select id, kind, ready, locked_by is not null as "held!"
+           from queue.jobs where id > $1 order by id limit $2"#,
+        after,
+        LOOK,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| Candidate {
+            id: row.id,
+            kind: row.kind,
+            state: State::of_live(row.ready, row.held),
+        })
+        .collect())
+}

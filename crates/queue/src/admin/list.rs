@@ -1,0 +1,170 @@
+//! Jobs, a page at a time, in order of their numbers.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::{AdminError, State, find::find, needle};
+use crate::JobId;
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only this kind.
+    pub kind: Option<String>,
+    /// Only this state; else all live ones.
+    pub state: Option<State>,
+    /// Only those whose last error has this in it, in capitals or not.
+    pub error: Option<String>,
+    /// Only those with a higher number.
+    pub after: Option<JobId>,
+    /// At most so many.
+    pub limit: u16,
+}
+
+/// A page of jobs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page {
+    /// When this was so, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// The jobs, in order of their numbers.
+    pub jobs: Vec<ListedJob>,
+    /// There may be more: ask for those after this number. A page that looked at many jobs can be short, even empty,
+    /// and still not be the last.
+    pub next: Option<JobId>,
+    /// Only the running jobs among the timers that run out first were looked at: there are too many.
+    pub partial: bool,
+}
+
+/// A job in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedJob {
+    /// Its number.
+    pub id: JobId,
+    /// Its kind.
+    pub kind: String,
+    /// What it is doing.
+    pub state: State,
+    /// Attempts so far, the one that runs included.
+    pub attempts: i16,
+    /// Attempts it may have.
+    pub max_attempts: i16,
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// When it is to run or became ready; for a running job or a dead letter, nothing.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When the worker that runs it loses it, unless it renews.
+    pub lease_until: Option<DateTime<Utc>>,
+    /// When it became a dead letter.
+    pub died_at: Option<DateTime<Utc>>,
+    /// Who runs it.
+    pub worker: Option<String>,
+    /// Why it is a dead letter.
+    pub reason: Option<String>,
+    /// What its last failed attempt said.
+    pub last_error: Option<String>,
+}
+
+/// Asks for one page.
+pub async fn list(conn: &mut PgConnection, filter: &Filter) -> Result<Page, AdminError> {
+    let limit = usize::from(filter.limit);
+    let mut found = find(conn, filter).await?;
+    if filter.error.is_none() && found.ids.len() > limit {
+        found.ids.truncate(limit);
+        found.next = found.ids.last().copied();
+    }
+    let mut jobs = match filter.state {
+        Some(State::Dead) => dead(conn, filter, &found.ids).await?,
+        Some(State::Available | State::Running | State::Scheduled) | None => {
+            live(conn, filter, &found.ids).await?
+        }
+    };
+    if filter.error.is_some() && jobs.len() == limit {
+        found.next = jobs.last().map(|job| job.id);
+    }
+    jobs.retain(|job| filter.state.is_none_or(|state| job.state == state)); // it may have moved on meanwhile
+    let at = sqlx::query_scalar!(r#"select now() as "now!""#)
+        .fetch_one(conn)
+        .await?;
+    Ok(Page {
+        at,
+        jobs,
+        next: found.next,
+        partial: found.partial,
+    })
+}
+
+async fn live(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    ids: &[JobId],
+) -> Result<Vec<ListedJob>, AdminError> {
+    let rows = sqlx::query!(
+        "select id, kind, ready, locked_by, attempts, max_attempts, created_at, run_at,
+             errors->-1->>'error' as last_error
+         from queue.jobs
+         where id = any($1) and ($2::text is null or strpos(lower(errors->-1->>'error'), $2) > 0)
+         order by id limit $3",
+        ids,
+        needle(filter.error.as_deref()),
+        i64::from(filter.limit),
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| {
+            let state = State::of_live(row.ready, row.locked_by.is_some());
+            let running = state == State::Running;
+            ListedJob {
+                id: row.id,
+                kind: row.kind,
+                state,
+                attempts: row.attempts,
+                max_attempts: row.max_attempts,
+                created_at: row.created_at,
+                due_at: (!running).then_some(row.run_at),
+                lease_until: running.then_some(row.run_at),
+                died_at: None,
+                worker: row.locked_by,
+                reason: None,
+                last_error: row.last_error,
+            }
+        })
+        .collect())
+}
+
+async fn dead(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    ids: &[JobId],
+) -> Result<Vec<ListedJob>, AdminError> {
+    let rows = sqlx::query!(
+        "select id, kind, died_at, reason, attempts, max_attempts, created_at, last_error
+         from queue.dead_jobs
+         where id = any($1) and ($2::text is null or strpos(lower(last_error), $2) > 0)
+         order by id limit $3",
+        ids,
+        needle(filter.error.as_deref()),
+        i64::from(filter.limit),
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| ListedJob {
+            id: row.id,
+            kind: row.kind,
+            state: State::Dead,
+            attempts: row.attempts,
+            max_attempts: row.max_attempts,
+            created_at: row.created_at,
+            due_at: None,
+            lease_until: None,
+            died_at: Some(row.died_at),
+            worker: None,
+            reason: Some(row.reason),
+            last_error: row.last_error,
+        })
+        .collect())
+}

@@ -1,0 +1,157 @@
+//! What operators do to live jobs: run one now, or give it up.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::AdminError;
+use crate::JobId;
+
+/// What became of one job that an operator named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// Its number.
+    pub id: JobId,
+    /// What became of it.
+    pub result: Change,
+    /// Who runs it.
+    pub worker: Option<String>,
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It was retried or discarded.
+    Done,
+    /// Nothing to do: it is available already.
+    AlreadyAvailable,
+    /// Left alone: a worker runs it.
+    Running,
+    /// Left alone: it is a dead letter.
+    Dead,
+    /// There is none of this number: it has completed, or never was.
+    NotFound,
+}
+
+/// Makes scheduled jobs ready now. Their attempts so far count. One whose lease has run out is nobody's, and so counts as
+/// scheduled. Answers each job in the order named, once.
+pub async fn retry(conn: &mut PgConnection, ids: &[JobId]) -> Result<Vec<Changed>, AdminError> {
+    let found = lock(conn, ids).await?;
+    let change = |job: &Locked| match job {
+        Locked { ready: true, .. } => Change::AlreadyAvailable,
+        Locked { running: true, .. } => Change::Running,
+        Locked { .. } => Change::Done,
+    };
+    let chosen = chosen(&found, change);
+    sqlx::query!(
+        "update queue.jobs set ready = true, locked_by = null, run_at = now(),
+             position = now() + priority * interval '10 minutes'
+         where id = any($1)",
+        &chosen,
+    )
+    .execute(&mut *conn)
+    .await?;
+    report(conn, ids, found, change).await
+}
+
+/// Makes jobs dead letters, by an operator's word. One that runs only by `force`: its row goes, so its worker has lost
+/// the lease and can write nothing more. Answers each job in the order named, once.
+pub async fn discard(
+    conn: &mut PgConnection,
+    ids: &[JobId],
+    force: bool,
+) -> Result<Vec<Changed>, AdminError> {
+    let found = lock(conn, ids).await?;
+    let change = |job: &Locked| match job {
+        Locked { running: true, .. } if !force => Change::Running,
+        Locked { .. } => Change::Done,
+    };
+    let chosen = chosen(&found, change);
+    sqlx::query!(
+        "with gone as (delete from queue.jobs where id = any($1) returning *)
+         insert into queue.dead_jobs
+             (id, kind, reason, created_at, attempts, max_attempts, priority, lane, unique_key,
+              args, trace, last_error, errors)
+         select id, kind, 'by_operator', created_at, attempts, max_attempts, priority, lane, unique_key,
+                args, trace, errors->-1->>'error', errors
+         from gone",
+        &chosen,
+    )
+    .execute(&mut *conn)
+    .await?;
+    report(conn, ids, found, change).await
+}
+
+struct Locked {
+    ready: bool,
+    running: bool,
+    worker: Option<String>,
+}
+
+/// Locks the jobs, so that none changes hands before we are done. Always in the same order: two operators do not wait
+/// for each other.
+async fn lock(
+    conn: &mut PgConnection,
+    ids: &[JobId],
+) -> Result<HashMap<JobId, Locked>, AdminError> {
+    let rows = sqlx::query!(
+        r#"select id, ready, locked_by, not ready and locked_by is not null and run_at > now() as "running!"
+           from queue.jobs where id = any($1) order by id for update"#,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| {
+            let (ready, running) = (row.ready, row.running);
+            (
+                row.id,
+                Locked {
+                    ready,
+                    running,
+                    worker: row.locked_by,
+                },
+            )
+        })
+        .collect())
+}
+
+fn chosen(found: &HashMap<JobId, Locked>, change: impl Fn(&Locked) -> Change) -> Vec<JobId> {
+    let chosen = found.iter().filter(|(_, job)| change(job) == Change::Done);
+    chosen.map(|(id, _)| *id).collect()
+}
+
+async fn report(
+    conn: &mut PgConnection,
+    ids: &[JobId],
+    mut found: HashMap<JobId, Locked>,
+    change: impl Fn(&Locked) -> Change,
+) -> Result<Vec<Changed>, AdminError> {
+    let dead = sqlx::query_scalar!("select id from queue.dead_jobs where id = any($1)", ids)
+        .fetch_all(conn)
+        .await?;
+    let mut named = HashSet::new();
+    let once = ids.iter().copied().filter(|id| named.insert(*id));
+    Ok(once
+        .map(|id| match found.remove(&id) {
+            Some(job) => Changed {
+                id,
+                result: change(&job),
+                worker: job.worker,
+            },
+            None if dead.contains(&id) => Changed {
+                id,
+                result: Change::Dead,
+                worker: None,
+            },
+            None => Changed {
+                id,
+                result: Change::NotFound,
+                worker: None,
+            },
+        })
+        .collect())
+}

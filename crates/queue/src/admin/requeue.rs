@@ -1,0 +1,154 @@
+//! Putting dead letters back into the queue.
+
+use std::collections::{BTreeSet, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::{AdminError, LOOK, needle};
+use crate::JobId;
+
+/// The most dead letters put back in one statement.
+const BATCH: i64 = 1000;
+
+/// Which dead letters to put back.
+#[derive(Debug, Clone, Default)]
+pub struct DeadFilter {
+    /// Only this kind.
+    pub kind: Option<String>,
+    /// Only those whose last error has this in it, in capitals or not.
+    pub error: Option<String>,
+    /// Only those that died at this time or later.
+    pub after: Option<DateTime<Utc>>,
+    /// Only those that died before.
+    pub before: Option<DateTime<Utc>>,
+}
+
+/// A place in the order of death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// When it died.
+    pub died_at: DateTime<Utc>,
+    id: JobId,
+}
+
+/// What came of a requeue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Requeued {
+    /// Dead letters that are jobs again.
+    pub requeued: usize,
+    /// Dead letters that stay, as a live job has their unique key.
+    pub key_taken: Vec<JobId>,
+    /// Numbers of no dead letter: a live job's, a completed one's, or never given out.
+    pub not_dead: Vec<JobId>,
+}
+
+impl Requeued {
+    /// Adds what came of another batch.
+    pub fn add(&mut self, other: Self) {
+        self.requeued += other.requeued;
+        self.key_taken.extend(other.key_taken);
+        self.not_dead.extend(other.not_dead);
+    }
+}
+
+/// Puts these dead letters back, ready now: attempts count from 0, errors are kept. One whose unique key a live job has
+/// stays where it is.
+pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<Requeued, AdminError> {
+    // The fence must not begin at 0 again, or a worker that lost the job in its earlier life could write to it in this
+    // one. It begins at the number of seconds since a fixed day, which earlier lives are not likely to have reached.
+    let rows = sqlx::query!(
+        r#"
+        with chosen as (
+            select * from queue.dead_jobs where id = any($1) order by id for update
+        ),
+        placed as (
+            select chosen.*, queue.new_position(lane, priority)
+                + (row_number() over (partition by lane order by died_at, id) - 1)
+                  * case when lane is null then interval '0' else interval '1 second' end as position
+            from chosen
+        ),
+        inserted as (
+            insert into queue.jobs
+                (id, kind, max_attempts, priority, position, claim, created_at, lane, unique_key, args, trace, errors)
+            overriding system value
+            select id, kind, max_attempts, priority, position,
+                extract(epoch from now() - timestamptz '2026-01-01 00:00:00+00')::int,
+                created_at, lane, unique_key, args, trace, errors
+            from placed
+            order by died_at, id
+            on conflict do nothing
+            returning id
+        ),
+        gone as (
+            delete from queue.dead_jobs where id in (select id from inserted)
+        )
+        select id as "id!", exists (select from inserted where inserted.id = chosen.id) as "requeued!" from chosen
+        "#,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut result = Requeued::default();
+    for row in &rows {
+        if row.requeued {
+            result.requeued += 1;
+        } else {
+            result.key_taken.push(row.id);
+        }
+    }
+    let found: HashSet<JobId> = rows.iter().map(|row| row.id).collect();
+    let named: BTreeSet<JobId> = ids.iter().copied().collect();
+    result.not_dead = named.into_iter().filter(|id| !found.contains(id)).collect();
+    Ok(result)
+}
+
+/// Puts a batch of dead letters back, at most `limit`, those that died first in front. Answers where to go on: call it
+/// again with that, in another transaction, until it is `None`.
+pub async fn requeue_all(
+    conn: &mut PgConnection,
+    filter: &DeadFilter,
+    limit: usize,
+    from: Option<Place>,
+) -> Result<(Requeued, Option<Place>), AdminError> {
+    let limit = i64::try_from(limit).unwrap_or(BATCH).min(BATCH);
+    let bound = if filter.error.is_some() { LOOK } else { limit };
+    let looked = sqlx::query!(
+        r#"
+        select id, died_at, $4::text is null or strpos(lower(coalesce(last_error, '')), $4) > 0 as "matches!"
+        from queue.dead_jobs
+        where ($1::text is null or kind = $1) and died_at < coalesce($2, timestamptz 'infinity')
+            and (died_at, id) > (coalesce($3, timestamptz '-infinity'), $5)
+        order by died_at, id
+        limit $6
+        "#,
+        filter.kind,
+        filter.before,
+        from.map_or(filter.after, |place| Some(place.died_at)),
+        needle(filter.error.as_deref()),
+        from.map_or(i64::MIN, |place| place.id),
+        bound,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut ids = Vec::new();
+    let mut place = None;
+    let mut full = false;
+    for row in &looked {
+        if ids.len() == usize::try_from(limit).unwrap_or(usize::MAX) {
+            full = true;
+            break;
+        }
+        place = Some(Place {
+            died_at: row.died_at,
+            id: row.id,
+        });
+        if row.matches {
+            ids.push(row.id);
+        }
+    }
+    let all_looked_at = looked.len() < usize::try_from(bound).unwrap_or(usize::MAX) && !full;
+    let result = requeue(conn, &ids).await?;
+    Ok((result, if all_looked_at { None } else { place }))
+}

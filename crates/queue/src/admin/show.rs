@@ -1,0 +1,150 @@
+//! All that is known of one job.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, types::Json};
+
+use super::{AdminError, State};
+use crate::JobId;
+
+/// One job, live or dead.
+#[derive(Debug, Serialize)]
+pub struct JobDetails {
+    /// When this was so, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// Its number.
+    pub id: JobId,
+    /// Its kind.
+    pub kind: String,
+    /// What it is doing.
+    pub state: State,
+    /// Nobody claims its kind until it is resumed.
+    pub paused: bool,
+    /// Attempts so far, the one that runs included.
+    pub attempts: i16,
+    /// Attempts it may have.
+    pub max_attempts: i16,
+    /// Steps of priority, those below 0 first.
+    pub priority: i16,
+    /// The lane it takes turns in.
+    pub lane: Option<String>,
+    /// Its unique key.
+    pub unique_key: Option<String>,
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// When it is to run or became ready; for a running job or a dead letter, nothing.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When it was last claimed.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// How often it was claimed.
+    pub claims: Option<i32>,
+    /// When the worker that runs it loses it, unless it renews.
+    pub lease_until: Option<DateTime<Utc>>,
+    /// Who runs it.
+    pub worker: Option<String>,
+    /// When it became a dead letter.
+    pub died_at: Option<DateTime<Utc>>,
+    /// Why it became a dead letter.
+    pub reason: Option<String>,
+    /// The trace context of whoever enqueued it.
+    pub trace: Option<String>,
+    /// Its arguments: ids, never personal data.
+    pub args: Box<RawValue>,
+    /// The last failed attempts, the oldest first.
+    pub errors: Vec<AttemptError>,
+}
+
+/// One failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptError {
+    /// Which one, from 1.
+    pub attempt: i32,
+    /// When it failed.
+    pub at: DateTime<Utc>,
+    /// What it said.
+    pub error: String,
+}
+
+/// Looks for the job among the live ones, then among the dead letters. A completed one is nowhere.
+pub async fn show(conn: &mut PgConnection, id: JobId) -> Result<Option<JobDetails>, AdminError> {
+    match live(conn, id).await? {
+        Some(job) => Ok(Some(job)),
+        None => dead(conn, id).await,
+    }
+}
+
+async fn live(conn: &mut PgConnection, id: JobId) -> Result<Option<JobDetails>, AdminError> {
+    let row = sqlx::query!(
+        r#"select id, kind, ready, locked_by, attempts, max_attempts, priority, lane, unique_key, created_at, run_at,
+               claimed_at, claim, trace, args as "args: Json<Box<RawValue>>",
+               errors as "errors: Json<Vec<AttemptError>>", now() as "now!",
+               exists (select from queue.paused where paused.kind = jobs.kind) as "paused!"
+           from queue.jobs where id = $1"#,
+        id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| {
+        let state = State::of_live(row.ready, row.locked_by.is_some());
+        let running = state == State::Running;
+        JobDetails {
+            at: row.now,
+            id: row.id,
+            kind: row.kind,
+            state,
+            paused: row.paused,
+            attempts: row.attempts,
+            max_attempts: row.max_attempts,
+            priority: row.priority,
+            lane: row.lane,
+            unique_key: row.unique_key,
+            created_at: row.created_at,
+            due_at: (!running).then_some(row.run_at),
+            claimed_at: row.claimed_at,
+            claims: Some(row.claim),
+            lease_until: running.then_some(row.run_at),
+            worker: row.locked_by,
+            died_at: None,
+            reason: None,
+            trace: row.trace,
+            args: row.args.0,
+            errors: row.errors.map_or_else(Vec::new, |errors| errors.0),
+        }
+    }))
+}
+
+async fn dead(conn: &mut PgConnection, id: JobId) -> Result<Option<JobDetails>, AdminError> {
+    let row = sqlx::query!(
+        r#"select id, kind, died_at, reason, attempts, max_attempts, priority, lane, unique_key, created_at, trace,
+               args as "args: Json<Box<RawValue>>", errors as "errors: Json<Vec<AttemptError>>", now() as "now!",
+               exists (select from queue.paused where paused.kind = dead_jobs.kind) as "paused!"
+           from queue.dead_jobs where id = $1"#,
+        id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| JobDetails {
+        at: row.now,
+        id: row.id,
+        kind: row.kind,
+        state: State::Dead,
+        paused: row.paused,
+        attempts: row.attempts,
+        max_attempts: row.max_attempts,
+        priority: row.priority,
+        lane: row.lane,
+        unique_key: row.unique_key,
+        created_at: row.created_at,
+        due_at: None,
+        claimed_at: None,
+        claims: None,
+        lease_until: None,
+        worker: None,
+        died_at: Some(row.died_at),
+        reason: Some(row.reason),
+        trace: row.trace,
+        args: row.args.0,
+        errors: row.errors.map_or_else(Vec::new, |errors| errors.0),
+    }))
+}

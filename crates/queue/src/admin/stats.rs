@@ -1,0 +1,193 @@
+//! How each kind of job is doing.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::{
+    AdminError, STALE_SECONDS, State,
+    counts::{Count, Estimates, estimate_dead, estimate_live},
+    kinds,
+};
+
+/// The most jobs of a kind and state that are counted; beyond, they are estimated.
+const COUNTED: i64 = 5000;
+
+/// The ready jobs at the front among which the oldest is looked for: priorities and lanes keep the order of the index
+/// from being that of age.
+const HEAD: i64 = 200;
+
+/// The state of the queue.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stats {
+    /// When this was so, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// Each kind, in order of its name.
+    pub kinds: Vec<KindStats>,
+}
+
+/// The state of one kind.
+#[derive(Debug, Clone, Serialize)]
+pub struct KindStats {
+    /// The kind.
+    pub kind: String,
+    /// Jobs that a worker may claim now.
+    pub available: Count,
+    /// Jobs that a worker holds.
+    pub running: Count,
+    /// Jobs that wait for their time.
+    pub scheduled: Count,
+    /// Dead letters.
+    pub dead: Count,
+    /// Since when the oldest available job has been waiting, going by those in front.
+    pub oldest_available_since: Option<DateTime<Utc>>,
+    /// Jobs completed in the last full minute.
+    pub completed_last_minute: i64,
+    /// Jobs completed in the last hour.
+    pub completed_last_hour: i64,
+    /// Attempts failed in the last hour.
+    pub failed_last_hour: i64,
+    /// Processes that run this kind.
+    pub workers: i64,
+    /// Since when nobody claims it, if that is so.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// Why, if somebody said so.
+    pub paused_reason: Option<String>,
+}
+
+/// Asks for all kinds.
+pub async fn stats(conn: &mut PgConnection) -> Result<Stats, AdminError> {
+    let timers = Timers::look(conn).await?;
+    // Samples only for what cannot be counted.
+    let mut live = Estimates::new();
+    if timers.more {
+        live = estimate_live(conn).await?;
+    }
+    let mut names = kinds::known(conn).await?;
+    names.extend(timers.by_kind.keys().cloned());
+    names.extend(live.keys().map(|(kind, _)| kind.clone()));
+    names.sort_unstable();
+    names.dedup();
+    let rows = sqlx::query!(
+        r#"
+        select known.kind as "kind!",
+            (select count(*) from (
+                select from queue.jobs where ready and kind = known.kind limit $2
+             ) as bounded) as "available!",
+            (select min(run_at) from (
+                select run_at from queue.jobs where ready and kind = known.kind order by position, id limit $3
+             ) as head) as oldest,
+            (select count(*) from (
+                select from queue.dead_jobs where kind = known.kind limit $2
+             ) as bounded) as "dead!",
+            coalesce(recent.minute, 0)::bigint as "minute!", coalesce(recent.hour, 0)::bigint as "hour!",
+            coalesce(recent.failed, 0)::bigint as "failed!",
+            (select count(*) from queue.workers
+             where known.kind = any(kinds) and seen_at > now() - make_interval(secs => $4)) as "workers!",
+            paused.paused_at as "paused_at?", paused.reason as "reason?"
+        from unnest($1::text[]) as known(kind)
+        left join queue.paused on paused.kind = known.kind
+        cross join lateral (
+            select sum(completed) filter (where minute = date_trunc('minute', now()) - interval '1 minute') as minute,
+                sum(completed) as hour, sum(failed) as failed
+            from queue.throughput
+            where kind = known.kind and minute > date_trunc('minute', now()) - interval '1 hour'
+        ) as recent
+        order by known.kind
+        "#,
+        &names,
+        COUNTED + 1,
+        HEAD,
+        STALE_SECONDS,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+
+    if live.is_empty() && rows.iter().any(|row| row.available > COUNTED) {
+        live = estimate_live(conn).await?;
+    }
+    let mut dead = Estimates::new();
+    if rows.iter().any(|row| row.dead > COUNTED) {
+        dead = estimate_dead(conn).await?;
+    }
+    let at = sqlx::query_scalar!(r#"select now() as "now!""#)
+        .fetch_one(conn)
+        .await?;
+    let kinds = rows.into_iter().map(|row| KindStats {
+        available: bounded(row.available, &live, &row.kind, State::Available),
+        running: timers.running(&row.kind),
+        scheduled: timers.scheduled(&row.kind, &live),
+        dead: bounded(row.dead, &dead, &row.kind, State::Dead),
+        oldest_available_since: row.oldest,
+        completed_last_minute: row.minute,
+        completed_last_hour: row.hour,
+        failed_last_hour: row.failed,
+        workers: row.workers,
+        paused_at: row.paused_at,
+        paused_reason: row.reason,
+        kind: row.kind,
+    });
+    Ok(Stats {
+        at,
+        kinds: kinds.collect(),
+    })
+}
+
+fn bounded(counted: i64, estimates: &Estimates, kind: &str, state: State) -> Count {
+    if counted <= COUNTED {
+        return Count::exact(counted);
+    }
+    Count::about(estimates.get(&(kind.to_owned(), state)).copied(), COUNTED)
+}
+
+/// The timers that run out first. Those of running jobs are among them, unless very many jobs are due very soon: a
+/// lease is short.
+struct Timers {
+    /// Running and scheduled jobs.
+    by_kind: BTreeMap<String, (i64, i64)>,
+    /// There are more than were counted.
+    more: bool,
+}
+
+impl Timers {
+    async fn look(conn: &mut PgConnection) -> Result<Self, AdminError> {
+        let rows = sqlx::query!(
+            r#"select kind, count(*) filter (where locked_by is not null) as "running!",
+                   count(*) filter (where locked_by is null) as "scheduled!"
+               from (select kind, locked_by from queue.jobs where not ready order by run_at limit $1) as bounded
+               group by kind"#,
+            COUNTED + 1,
+        )
+        .fetch_all(conn)
+        .await?;
+        let total: i64 = rows.iter().map(|row| row.running + row.scheduled).sum();
+        let rows = rows.into_iter();
+        Ok(Self {
+            by_kind: rows
+                .map(|row| (row.kind, (row.running, row.scheduled)))
+                .collect(),
+            more: total > COUNTED,
+        })
+    }
+
+    fn running(&self, kind: &str) -> Count {
+        let counted = self.by_kind.get(kind).map_or(0, |counted| counted.0);
+        if self.more {
+            Count::at_least(counted)
+        } else {
+            Count::exact(counted)
+        }
+    }
+
+    fn scheduled(&self, kind: &str, estimates: &Estimates) -> Count {
+        let counted = self.by_kind.get(kind).map_or(0, |counted| counted.1);
+        if self.more {
+            let estimate = estimates.get(&(kind.to_owned(), State::Scheduled));
+            Count::about(estimate.copied(), counted)
+        } else {
+            Count::exact(counted)
+        }
+    }
+}
