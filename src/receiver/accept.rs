@@ -12,7 +12,7 @@ use std::{
 
 use jobs::ProcessMessage;
 use queue::{NewJob, Waker};
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use store::{
     Keyring, StoreError,
     inbound_messages::{self, AcceptJob, Acceptance, NewMessage},
@@ -82,6 +82,7 @@ impl Intake {
         for _ in 0..WRITERS {
             let writer = Writer {
                 pool: pool.clone(),
+                conn: None,
                 waker: waker.clone(),
             };
             tokio::spawn(writer.run(receiver.clone()));
@@ -143,11 +144,13 @@ impl Intake {
 
 struct Writer {
     pool: PgPool,
+    /// Kept from one commit to the next: a pool tests each connection that it gets back, which is a round trip.
+    conn: Option<PoolConnection<Postgres>>,
     waker: Waker,
 }
 
 impl Writer {
-    async fn run(self, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+    async fn run(mut self, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
         let mut batch = Vec::with_capacity(BATCH);
         // Nothing lingers: what came while the other writers were busy is the batch.
         while waiting.lock().await.recv_many(&mut batch, BATCH).await > 0 {
@@ -158,8 +161,9 @@ impl Writer {
     }
 
     /// Commits the batch, for as long as anyone waits for it.
-    async fn commit(&self, mut batch: Vec<Waiting>) {
+    async fn commit(&mut self, mut batch: Vec<Waiting>) {
         loop {
+            let kept = self.conn.is_some();
             let now = Instant::now();
             batch.retain(|waiting| waiting.deadline > now && !waiting.answer.is_closed());
             if batch.is_empty() {
@@ -181,7 +185,9 @@ impl Writer {
                 }
                 Err(error) if error.is_unavailable() => {
                     tracing::warn!(%error, messages = batch.len(), "messages wait for the database");
-                    sleep(PAUSE).await;
+                    if !kept {
+                        sleep(PAUSE).await;
+                    } // else the connection may just be old
                 }
                 Err(error) => match batch.pop() {
                     Some(only) if batch.is_empty() => return only.answer(Err(error.into())),
@@ -198,7 +204,7 @@ impl Writer {
     }
 
     /// One statement, one commit. Answers the SIDs that are new.
-    async fn write(&self, batch: &[Waiting]) -> Result<HashSet<String>, StoreError> {
+    async fn write(&mut self, batch: &[Waiting]) -> Result<HashSet<String>, StoreError> {
         // The same message twice in a batch is one message.
         let by_sid: HashMap<&str, &Acceptance> = batch
             .iter()
@@ -215,14 +221,18 @@ impl Writer {
             max_attempts: i16::try_from(<ProcessMessage as queue::Job>::MAX_ATTEMPTS)
                 .unwrap_or(i16::MAX),
         };
+        let conn = self.conn.take();
         let write = async {
-            let mut conn = self.pool.acquire().await?;
-            inbound_messages::accept_all(&mut conn, job, &acceptances).await
+            let mut conn = match conn {
+                Some(conn) => conn,
+                None => self.pool.acquire().await?,
+            };
+            let new = inbound_messages::accept_all(&mut conn, job, &acceptances).await?;
+            Ok::<_, StoreError>((conn, new))
         };
         // The deadline bounds the wait of those who asked; this bounds ours for a connection that has died.
-        let new = timeout(DEADLINE, write)
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let (conn, new) = timeout(DEADLINE, write).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        self.conn = Some(conn);
         Ok(new.into_iter().collect())
     }
 }

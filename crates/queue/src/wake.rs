@@ -33,9 +33,13 @@ impl Waker {
         let (sender, mut wanted) = mpsc::channel(1);
         tokio::spawn(async move {
             while wanted.recv().await.is_some() {
-                let sent = sqlx::query!("select pg_notify($1, '')", CHANNEL)
-                    .execute(&pool)
-                    .await;
+                let sent = sqlx::query!(
+                    // A notification is a commit, but nobody waits for its reaching the disk.
+                    "select set_config('synchronous_commit', 'off', true), pg_notify($1, '')",
+                    CHANNEL
+                )
+                .fetch_one(&pool)
+                .await;
                 if let Err(error) = sent {
                     tracing::debug!(%error, "workers not notified: they will poll");
                 }

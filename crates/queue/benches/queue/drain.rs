@@ -121,7 +121,7 @@ pub(crate) async fn child(url: &str) {
         .unwrap()
         .unwrap();
     stop.cancel();
-    runner.await.unwrap();
+    runner.await.unwrap().unwrap();
 }
 
 /// A million scheduled jobs and a million dead letters beside the ready ones.
@@ -210,7 +210,7 @@ async fn drain(rig: &Rig) -> Drained {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     stop.cancel();
-    runner.await.unwrap(); // every outcome is written
+    runner.await.unwrap().unwrap(); // every outcome is written
     let took = started.elapsed();
     let per_job = |time: Duration| time.as_secs_f64() * 1e6 / count(JOBS);
     Drained {

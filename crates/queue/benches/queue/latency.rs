@@ -1,24 +1,34 @@
-//! From the enqueuer's commit to the handler's first line, on an idle system.
+//! From the enqueuer's commit to the handler's first line: on an idle system, and beside a backlog of another lane.
 
 use std::time::{Duration, Instant};
 
-use queue::{Attempt, Job, JobError, Runner, Settings, Waker};
+use queue::{Attempt, Job, JobError, NewJob, Runner, Settings, Waker};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{report::Report, rig::Rig};
 
-const JOBS: usize = 500;
+const JOBS: usize = 400;
+const BACKLOG: usize = 100_000;
+
+/// How long a job of the backlog waits, as one that writes to a database does.
+const WORK: Duration = Duration::from_millis(2);
 
 #[derive(Serialize, Deserialize)]
-struct Ping {}
+struct Ping {
+    of_the_backlog: bool,
+}
 
 impl Job for Ping {
     const NAME: &'static str = "ping";
     type Deps = mpsc::UnboundedSender<Instant>;
 
     async fn run(&self, started: &Self::Deps, _: &Attempt) -> Result<(), JobError> {
+        if self.of_the_backlog {
+            tokio::time::sleep(WORK).await;
+            return Ok(());
+        }
         started.send(Instant::now()).map_err(JobError::discard)
     }
 }
@@ -26,16 +36,66 @@ impl Job for Ping {
 pub(crate) async fn run(rig: &Rig, report: &mut Report) {
     println!("latency");
     rig.clear().await;
+    let (idle_p50, idle_p99) = measure(rig).await;
+    report.line(
+        "idle latency, commit to handler",
+        format!("p50 {idle_p50:.1} ms, p99 {idle_p99:.1} ms"),
+        "",
+    );
+    report.figure("latency_p50_ms", idle_p50);
+    report.figure("latency_p99_ms", idle_p99);
+
+    rig.clear().await;
+    fill_lane(rig).await;
+    let (p50, p99) = measure(rig).await;
+    let left: i64 = sqlx::query_scalar("select count(*) from queue.jobs")
+        .fetch_one(&rig.pool)
+        .await
+        .unwrap();
+    report.line(
+        "the same beside another lane's backlog of 100k",
+        format!("p50 {p50:.1} ms, p99 {p99:.1} ms"),
+        format!(
+            "{:.1} and {:.1} times the idle figures; {left} of the backlog left",
+            p50 / idle_p50,
+            p99 / idle_p99
+        ),
+    );
+    report.figure("fair_latency_p50_ratio", p50 / idle_p50);
+    report.figure("fair_latency_p99_ratio", p99 / idle_p99);
+}
+
+async fn fill_lane(rig: &Rig) {
+    let job = NewJob::of(&Ping {
+        of_the_backlog: true,
+    })
+    .unwrap()
+    .lane("flood");
+    let mut conn = rig.pool.acquire().await.unwrap();
+    for _ in 0..BACKLOG / 1000 {
+        queue::enqueue_all(&mut conn, &vec![job.clone(); 1000])
+            .await
+            .unwrap();
+    }
+}
+
+/// The median and the 99th percentile, in milliseconds.
+async fn measure(rig: &Rig) -> (f64, f64) {
     let (sender, mut started) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let runner =
-        Runner::new(rig.pool.clone(), Settings::new("latency")).register::<Ping>(sender, 10);
+        Runner::new(rig.pool.clone(), Settings::new("latency")).register::<Ping>(sender, 20);
     let runner = tokio::spawn(runner.run(stop.clone()));
     let waker = Waker::start(rig.pool.clone());
     let mut conn = rig.pool.acquire().await.unwrap();
     let mut took = Vec::new();
     for n in 0..JOBS {
-        queue::enqueue(&mut conn, &Ping {}).await.unwrap();
+        let job = NewJob::of(&Ping {
+            of_the_backlog: false,
+        })
+        .unwrap()
+        .lane(format!("lane {n}"));
+        queue::enqueue_all(&mut conn, &[job]).await.unwrap();
         let committed = Instant::now();
         waker.wake();
         took.push(
@@ -45,18 +105,12 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) {
                 .unwrap()
                 .saturating_duration_since(committed),
         );
-        // An idle system, at no particular moment of its timers.
+        // At no particular moment of the runner's timers.
         tokio::time::sleep(Duration::from_millis(20 + (n as u64 * 7) % 23)).await;
     }
     stop.cancel();
-    runner.await.unwrap();
+    runner.await.unwrap().unwrap();
     took.sort_unstable();
     let at = |percent: usize| took[JOBS * percent / 100 - 1].as_secs_f64() * 1000.0;
-    report.line(
-        "idle latency, commit to handler",
-        format!("p50 {:.1} ms, p99 {:.1} ms", at(50), at(99)),
-        "",
-    );
-    report.figure("latency_p50_ms", at(50));
-    report.figure("latency_p99_ms", at(99));
+    (at(50), at(99))
 }
