@@ -28,7 +28,7 @@ use crate::{
 const BATCH: usize = 1000;
 
 /// The longest delay that is kept; Postgres's own times end somewhere.
-const LONGEST_DELAY: Duration = Duration::from_hours(24 * 365 * 10);
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_hours(24 * 365 * 10);
 
 /// The longest error text that is kept, in bytes.
 const ERROR_LENGTH: usize = 2000;
@@ -201,13 +201,28 @@ pub(crate) fn storable(error: &str) -> String {
     text
 }
 
-async fn write(pool: &PgPool, batch: &[Ack]) -> Result<(), sqlx::Error> {
+async fn write(pool: &PgPool, batch: &[Ack]) -> Result<u64, sqlx::Error> {
     timeout(STATEMENT_TIMEOUT, write_batch(pool, batch))
         .await
         .map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
-async fn write_batch(pool: &PgPool, batch: &[Ack]) -> Result<(), sqlx::Error> {
+/// Writes this outcome now; false if the fence refused it.
+pub(crate) async fn write_one(
+    pool: &PgPool,
+    job: &Claimed,
+    outcome: Outcome,
+) -> Result<bool, sqlx::Error> {
+    let ack = Ack {
+        id: job.id,
+        claim: job.claim,
+        outcome,
+    };
+    Ok(write_batch(pool, &[ack]).await? == 1)
+}
+
+/// Answers how many were written; the fence refused the others.
+async fn write_batch(pool: &PgPool, batch: &[Ack]) -> Result<u64, sqlx::Error> {
     let mut done = Done::default();
     let mut again = Again::default();
     let mut dead = Dead::default();
@@ -223,10 +238,10 @@ async fn write_batch(pool: &PgPool, batch: &[Ack]) -> Result<(), sqlx::Error> {
         return done.write(&mut *pool.acquire().await?).await; // most batches: a transaction of its own
     }
     let mut tx = pool.begin().await?;
-    done.write(&mut tx).await?;
-    again.write(&mut tx).await?;
-    dead.write(&mut tx).await?;
-    tx.commit().await
+    let written =
+        done.write(&mut tx).await? + again.write(&mut tx).await? + dead.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(written)
 }
 
 #[derive(Default)]
@@ -241,11 +256,11 @@ impl Done {
         self.claims.push(ack.claim);
     }
 
-    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<u64, sqlx::Error> {
         if self.ids.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        sqlx::query!(
+        let written = sqlx::query!(
             "delete from queue.jobs as j using unnest($1::bigint[], $2::int[]) as ack(id, claim)
              where j.id = ack.id and j.claim = ack.claim",
             &self.ids,
@@ -253,7 +268,7 @@ impl Done {
         )
         .execute(conn)
         .await?;
-        Ok(())
+        Ok(written.rows_affected())
     }
 }
 
@@ -275,16 +290,15 @@ impl Again {
         self.errors.push(error.cloned());
     }
 
-    /// Moves the fence on, so that nothing late finds the row: neither a renewal sent before, nor this statement sent
-    /// again because the answer to its commit was lost.
-    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+    /// What is ready again at once keeps its place in the line. Moves the fence on, so that nothing late finds the row:
+    /// neither a renewal sent before, nor this statement sent again because the answer to its commit was lost.
+    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<u64, sqlx::Error> {
         if self.ids.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        sqlx::query!(
+        let written = sqlx::query!(
             "update queue.jobs as j
              set ready = ack.delay <= 0,
-                 position = case when ack.delay <= 0 then j.created_at else j.position end,
                  run_at = now() + make_interval(secs => ack.delay), locked_by = null, claim = j.claim + 1,
                  attempts = j.attempts - ack.refund,
                  errors = case when ack.error is null then j.errors
@@ -300,7 +314,7 @@ impl Again {
         )
         .execute(conn)
         .await?;
-        Ok(())
+        Ok(written.rows_affected())
     }
 }
 
@@ -320,11 +334,11 @@ impl Dead {
         self.errors.push(error.to_owned());
     }
 
-    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+    async fn write(&self, conn: &mut sqlx::PgConnection) -> Result<u64, sqlx::Error> {
         if self.ids.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        sqlx::query!(
+        let written = sqlx::query!(
             "with buried as (
                  delete from queue.jobs as j
                  using unnest($1::bigint[], $2::int[], $3::text[], $4::text[])
@@ -345,6 +359,6 @@ impl Dead {
         )
         .execute(conn)
         .await?;
-        Ok(())
+        Ok(written.rows_affected())
     }
 }

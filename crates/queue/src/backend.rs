@@ -5,7 +5,8 @@
 //! and outcomes go to [`crate::ack`] from inside the handler.
 
 use std::{
-    collections::VecDeque,
+    cmp::Reverse,
+    collections::BinaryHeap,
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -27,10 +28,11 @@ use crate::{ack::Acks, claim::Claimed, execute::Executor};
 /// apalis's heartbeat has nothing to do here: leases are renewed by [`crate::lease`].
 const HEARTBEAT: Duration = Duration::from_mins(1);
 
-/// What this process has claimed of one kind and not yet started, as apalis's [`Persistence`]. Cheap to clone.
+/// What this process has claimed of one kind and not yet started, in the order of the queue, as apalis's
+/// [`Persistence`]. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Feed {
-    claimed: Arc<Mutex<VecDeque<Claimed>>>,
+    claimed: Arc<Mutex<BinaryHeap<Reverse<Claimed>>>>,
     arrived: Arc<Notify>,
     acks: Acks,
 }
@@ -44,19 +46,19 @@ impl Feed {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Claimed>> {
+    fn lock(&self) -> MutexGuard<'_, BinaryHeap<Reverse<Claimed>>> {
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands a job to the worker.
     pub(crate) fn push(&self, job: Claimed) {
-        self.lock().push_back(job);
+        self.lock().push(Reverse(job));
         self.arrived.notify_one();
     }
 
     /// Gives back what the worker has not taken. Call it when the claimer has ended.
     pub(crate) fn release_all(&self) {
-        for job in self.lock().drain(..) {
+        for Reverse(job) in self.lock().drain() {
             self.acks.release(&job);
         }
     }
@@ -79,7 +81,7 @@ impl Persistence for Feed {
         loop {
             let arrived = self.arrived.notified();
             // One at a time: what is handed over waits inside apalis, out of reach of a stop.
-            if let Some(job) = self.lock().pop_front() {
+            if let Some(Reverse(job)) = self.lock().pop() {
                 return Ok(vec![to_task(job)]);
             }
             arrived.await;
@@ -171,11 +173,11 @@ impl BackendConfig for FeedBackend {
 
 /// Runs the worker of one kind until `stop`, and then until its running jobs have ended.
 pub(crate) async fn run_worker(feed: Feed, executor: Executor, stop: CancellationToken) {
-    let kind = executor.kind.clone();
+    let (kind, acks) = (executor.kind.clone(), feed.acks.clone());
     let worker = WorkerBuilder::new(kind.name)
         .backend(FeedBackend(Persisted::new(feed)))
         .layer(ConcurrencyLimitLayer::new(kind.concurrency))
-        .build(move |job: Claimed| executor.clone().execute(job));
+        .build(move |job: Claimed| executor.clone().execute(job, acks.clone()));
     let stopped = async move {
         stop.cancelled().await;
         Ok::<(), WorkerError>(())

@@ -3,7 +3,7 @@
 //! Nothing here may drop a claim once it was sent: rows that the database has leased to us but we do not know of would
 //! wait a lease for nothing and be charged an attempt.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -39,7 +39,35 @@ pub(crate) struct Claimed {
     pub(crate) max_attempts: u16,
     pub(crate) args: String,
     pub(crate) trace: Option<String>,
+    pub(crate) position: DateTime<Utc>,
 }
+
+impl Claimed {
+    /// Where it stood in the queue.
+    fn place(&self) -> (DateTime<Utc>, JobId) {
+        (self.position, self.id)
+    }
+}
+
+impl Ord for Claimed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for Claimed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Claimed {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Claimed {}
 
 /// A kind, where its claimed jobs go, and where its scans begin.
 pub(crate) struct Source {
@@ -69,15 +97,21 @@ impl Claimer {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let (first, longest) = DATABASE_BACKOFF;
         let mut backoff = first;
+        let mut notified = false;
         while !stop.is_cancelled() {
             let behind = self.acks.waiting() > MAX_UNWRITTEN;
             let wanted: Vec<usize> = self
                 .sources
                 .iter()
-                .map(|s| if behind { 0 } else { s.kind.wanted() })
+                .map(|s| if behind { 0 } else { s.kind.wanted(notified) })
                 .collect();
+            notified = false;
             if wanted.iter().all(|wanted| *wanted == 0) {
-                tokio::select! { () = self.room.notified() => {} () = stop.cancelled() => {} }
+                tokio::select! {
+                    () = self.room.notified() => {}
+                    () = self.arrivals.notified(), if !behind => notified = true,
+                    () = stop.cancelled() => {}
+                }
                 continue;
             }
             let pause = match self.claim(&wanted).await {
@@ -106,7 +140,7 @@ impl Claimer {
             let full = wanted.contains(&0);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.arrivals.notified(), if backoff == first => {}
+                () = self.arrivals.notified(), if backoff == first => notified = true,
                 () = self.room.notified(), if full => {} // a kind that could not be asked for now can
                 () = stop.cancelled() => {}
             }
@@ -130,41 +164,7 @@ impl Claimer {
             .map(|source| source.floor.start())
             .collect();
         let sent = Instant::now();
-        // `ctid = any(array(…))` and not a join: a join made the planner scan the whole table.
-        let statement = sqlx::query!(
-            r#"
-            update queue.jobs as j
-            set ready = false, run_at = now() + make_interval(secs => $4), claimed_at = now(),
-                claim = j.claim + 1, attempts = j.attempts + 1, locked_by = $5
-            where j.ctid = any(array(
-                select ready.ctid
-                from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as wanted(kind, slots, floor),
-                lateral (
-                    select ctid from queue.jobs
-                    where ready and kind = wanted.kind
-                        and position >= coalesce(wanted.floor, '-infinity')
-                    order by position, id
-                    limit wanted.slots
-                    for update skip locked
-                ) as ready
-                where wanted.slots > 0
-                    and not exists (select from queue.paused where paused.kind = wanted.kind)
-            ))
-            returning j.id, j.kind, j.position, j.claim, j.attempts, j.max_attempts,
-                j.args::text as "args!", j.trace,
-                (extract(epoch from clock_timestamp() - statement_timestamp()) * 1e6)::bigint
-                    as "server_us!"
-            "#,
-            &names,
-            &limits,
-            &floors as &[Option<DateTime<Utc>>],
-            self.settings.lease.as_secs_f64(),
-            &self.settings.worker,
-        )
-        .fetch_all(&self.pool);
-        let mut rows = timeout(STATEMENT_TIMEOUT, statement)
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let mut rows = claim_ready(&self.pool, &self.settings, &names, &limits, &floors).await?;
 
         let server_us = rows
             .iter()
@@ -173,7 +173,7 @@ impl Claimer {
             .unwrap_or_default();
         let expected = FIXED_COST + ROW_COST * u32::try_from(rows.len()).unwrap_or(u32::MAX);
         let overhead = Duration::from_micros(server_us.unsigned_abs()).saturating_sub(expected);
-        rows.sort_unstable_by_key(|row| (row.position, row.id)); // `returning` keeps no order
+        rows.sort_unstable_by(|a, b| a.job.cmp(&b.job)); // `returning` keeps no order
         let mut counts = vec![0; self.sources.len()];
         let mut reached = vec![None; self.sources.len()];
         for row in rows {
@@ -181,18 +181,10 @@ impl Claimer {
                 continue; // cannot happen: only our kinds were asked for
             };
             counts[at] += 1;
-            reached[at] = Some(row.position);
-            let claimed = Claimed {
-                id: row.id,
-                claim: row.claim,
-                attempt: row.attempts.unsigned_abs(),
-                max_attempts: row.max_attempts.unsigned_abs(),
-                args: row.args,
-                trace: row.trace,
-            };
-            self.leases.hold(&claimed, sent);
+            reached[at] = Some(row.job.position);
+            self.leases.hold(&row.job, sent);
             self.sources[at].kind.take_slot();
-            self.sources[at].feed.push(claimed);
+            self.sources[at].feed.push(row.job);
         }
         for (at, source) in self
             .sources
@@ -204,4 +196,71 @@ impl Claimer {
         }
         Ok(counts)
     }
+}
+
+/// A claimed row.
+pub(crate) struct Row {
+    pub(crate) kind: String,
+    /// What the whole statement took so far.
+    server_us: i64,
+    pub(crate) job: Claimed,
+}
+
+/// Claims at most `limits[i]` ready jobs of `kinds[i]`, beginning at `floors[i]`. Answers them in no order.
+pub(crate) async fn claim_ready(
+    pool: &PgPool,
+    settings: &Settings,
+    kinds: &[String],
+    limits: &[i64],
+    floors: &[Option<DateTime<Utc>>],
+) -> Result<Vec<Row>, sqlx::Error> {
+    // `ctid = any(array(…))` and not a join: a join made the planner scan the whole table.
+    let statement = sqlx::query!(
+        r#"
+        update queue.jobs as j
+        set ready = false, run_at = now() + make_interval(secs => $4), claimed_at = now(),
+            claim = j.claim + 1, attempts = j.attempts + 1, locked_by = $5
+        where j.ctid = any(array(
+            select ready.ctid
+            from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as wanted(kind, slots, floor),
+            lateral (
+                select ctid from queue.jobs
+                where ready and kind = wanted.kind
+                    and position >= coalesce(wanted.floor, '-infinity')
+                order by position, id
+                limit wanted.slots
+                for update skip locked
+            ) as ready
+            where wanted.slots > 0
+                and not exists (select from queue.paused where paused.kind = wanted.kind)
+        ))
+        returning j.id, j.kind, j.position, j.claim, j.attempts, j.max_attempts,
+            j.args::text as "args!", j.trace,
+            (extract(epoch from clock_timestamp() - statement_timestamp()) * 1e6)::bigint
+                as "server_us!"
+        "#,
+        kinds,
+        limits,
+        floors as &[Option<DateTime<Utc>>],
+        settings.lease.as_secs_f64(),
+        &settings.worker,
+    )
+    .fetch_all(pool);
+    let rows = timeout(STATEMENT_TIMEOUT, statement)
+        .await
+        .map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let rows = rows.into_iter().map(|row| Row {
+        kind: row.kind,
+        server_us: row.server_us,
+        job: Claimed {
+            id: row.id,
+            claim: row.claim,
+            attempt: row.attempts.unsigned_abs(),
+            max_attempts: row.max_attempts.unsigned_abs(),
+            args: row.args,
+            trace: row.trace,
+            position: row.position,
+        },
+    });
+    Ok(rows.collect())
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use sqlx::PgConnection;
 
-use crate::{Job, JobId, Priority};
+use crate::{Job, JobId, Priority, ack::LONGEST_DELAY};
 
 /// Why a job could not be enqueued.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum EnqueueError {
     #[error("could not enqueue a job")]
     Database(#[from] sqlx::Error),
 }
+
+/// The largest number of attempts that is kept: the claim after the last one, which buries the job, has to fit too.
+const MOST_ATTEMPTS: i16 = i16::MAX - 1;
 
 /// A job to be enqueued.
 #[derive(Debug, Clone)]
@@ -44,7 +47,8 @@ impl NewJob {
         })?;
         Ok(Self {
             kind: J::NAME,
-            max_attempts: i16::try_from(J::MAX_ATTEMPTS).unwrap_or(i16::MAX),
+            max_attempts: i16::try_from(J::MAX_ATTEMPTS)
+                .map_or(MOST_ATTEMPTS, |most| most.min(MOST_ATTEMPTS)),
             args,
             priority: J::PRIORITY,
             delay: Duration::ZERO,
@@ -197,7 +201,7 @@ impl Rows {
         self.kinds.push(job.kind.to_owned());
         self.max_attempts.push(job.max_attempts);
         self.priorities.push(job.priority.0);
-        self.delays.push(job.delay.as_secs_f64());
+        self.delays.push(job.delay.min(LONGEST_DELAY).as_secs_f64());
         self.lanes.push(job.lane.clone());
         self.unique_keys.push(job.unique_key.clone());
         self.args.push(job.args.clone());

@@ -31,6 +31,9 @@ const PREFETCH: Duration = Duration::from_millis(10);
 /// The most jobs that wait claimed, and the most in one claim.
 const MAX_PREFETCH: usize = 500;
 
+/// How many more are claimed when a notification comes and enough wait already.
+const OVERDRAFT: usize = 16;
+
 /// A kind of job that this process runs, its Rust type forgotten.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
@@ -74,8 +77,9 @@ impl Kind {
         self.held.load(Ordering::Acquire)
     }
 
-    /// How many jobs of this kind to claim now: none unless a slot is free or will be soon.
-    pub(crate) fn wanted(&self) -> usize {
+    /// How many jobs of this kind to claim now: none unless a slot is free or will be soon. After a notification a few
+    /// in any case: what has just come may be to go before all that waits here.
+    pub(crate) fn wanted(&self, notified: bool) -> usize {
         let average = u128::from(self.average_ns.load(Ordering::Relaxed).max(1));
         let ahead = PREFETCH.as_nanos() * self.concurrency as u128 / average;
         let ahead = usize::try_from(ahead)
@@ -84,6 +88,8 @@ impl Kind {
         let (held, capacity) = (self.held(), self.concurrency + ahead);
         if held < self.concurrency || held <= capacity / 2 {
             capacity.saturating_sub(held).min(MAX_PREFETCH)
+        } else if notified {
+            (capacity + OVERDRAFT).saturating_sub(held).min(OVERDRAFT)
         } else {
             0 // let some go first: a claim of a few costs as much as one of many
         }
@@ -95,7 +101,7 @@ impl Kind {
 
     pub(crate) fn free_slot(&self) {
         self.held.fetch_sub(1, Ordering::AcqRel);
-        if self.wanted() > 0 {
+        if self.wanted(false) > 0 {
             self.room.notify_one();
         }
     }
@@ -123,7 +129,7 @@ impl Kind {
 }
 
 /// How an attempt went, before it is written down.
-enum Ended {
+pub(crate) enum Ended {
     /// The job deleted its own row together with its effect.
     Completed,
     /// To be acknowledged.
@@ -137,14 +143,21 @@ enum Ended {
 pub(crate) struct Executor {
     pub(crate) kind: Arc<Kind>,
     pub(crate) leases: Leases,
-    pub(crate) acks: Acks,
     /// Cancelled when the grace period of a shutdown is over.
     pub(crate) cut_off: CancellationToken,
 }
 
 impl Executor {
     /// Makes one attempt and hands in its outcome.
-    pub(crate) async fn execute(self, job: Claimed) {
+    pub(crate) async fn execute(self, job: Claimed, acks: Acks) {
+        match self.run(&job).await {
+            Ended::With(outcome) => acks.record(&job, outcome),
+            Ended::Completed | Ended::LeaseLost => self.leases.forget(job.id, job.claim),
+        }
+    }
+
+    /// Makes one attempt, logged and counted. Its outcome is the caller's to write.
+    pub(crate) async fn run(&self, job: &Claimed) -> Ended {
         let span = tracing::info_span!(
             "job.run",
             job.id = job.id,
@@ -154,7 +167,7 @@ impl Executor {
         );
         async {
             let started = tokio::time::Instant::now();
-            let ended = self.attempt(&job).await;
+            let ended = self.attempt(job).await;
             let took = started.elapsed();
             self.kind.measure(took);
             self.kind.free_slot();
@@ -163,19 +176,19 @@ impl Executor {
                 &ended,
                 u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             );
-            match ended {
-                Ended::With(outcome) => self.acks.record(&job, outcome),
-                Ended::Completed | Ended::LeaseLost => self.leases.forget(job.id, job.claim),
-            }
+            ended
         }
         .instrument(span)
-        .await;
+        .await
     }
 
     async fn attempt(&self, job: &Claimed) -> Ended {
         let Some(lease) = self.leases.get(job.id, job.claim) else {
             return Ended::LeaseLost;
         };
+        if lease.lost.is_cancelled() {
+            return Ended::LeaseLost; // while it waited here
+        }
         if self.cut_off.is_cancelled() {
             return Ended::With(Outcome::Snooze {
                 delay: Duration::ZERO,

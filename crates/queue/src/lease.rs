@@ -1,8 +1,8 @@
 //! The leases this process holds, and their renewal.
 //!
-//! A lease is lost when the database says so (the row is gone or claimed again) or when it could not be renewed in
-//! time by this process's own monotonic clock: then others may have the job, although we cannot ask. Either way the
-//! work is cancelled; what it would still write is refused by the fence.
+//! A lease is lost when the database says so (the row is gone, claimed again, or there for anybody to claim) or when it
+//! could not be renewed in time by this process's own monotonic clock: then others may have the job, although we cannot
+//! ask. Either way the work is cancelled; what it would still write is refused by the fence.
 
 use std::{
     collections::HashMap,
@@ -137,12 +137,14 @@ impl Leases {
                 where j.ctid = any(array(
                     select free.ctid from held
                     join queue.jobs as free on free.id = held.id and free.claim = held.claim
+                    where not free.ready
                     for update of free skip locked
                 ))
                 returning j.id
             )
             select j.id, j.id in (select id from renewed) as "renewed!"
             from held join queue.jobs as j on j.id = held.id and j.claim = held.claim
+            where not j.ready
             "#,
             &ids,
             &claims,

@@ -14,10 +14,14 @@
 //! - waiting (a snooze, a shutdown, a deploy) costs no attempt;
 //! - the database's clock alone decides what is due.
 //!
+//! Each promise has its tests: `docs/queue-guarantees.md`. The states of a job, and what a crash at each transition
+//! means, are in `docs/job-states.md`.
+//!
 //! It knows nothing of what the jobs do. The reading order is the life of a job: [`enqueue`], `claim`, `backend`,
 //! `execute`, `lease`, `ack`; [`Runner`] wires them together.
 
 mod ack;
+pub mod admin;
 mod backend;
 mod backoff;
 mod claim;
@@ -31,6 +35,7 @@ mod presence;
 mod runner;
 mod scan;
 mod schedule;
+pub mod testing;
 mod timers;
 mod wake;
 

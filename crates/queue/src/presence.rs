@@ -6,9 +6,10 @@ use std::{
 };
 
 use sqlx::{PgPool, types::chrono};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::execute::Kind;
+use crate::{claim::STATEMENT_TIMEOUT, execute::Kind};
 
 /// How often to write.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -26,7 +27,8 @@ impl Presence {
         let mut started_at = None;
         loop {
             let stopping = stop.is_cancelled();
-            match self.write(started_at, stopping).await {
+            let written = timeout(STATEMENT_TIMEOUT, self.write(started_at, stopping)).await;
+            match written.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(at) => started_at = started_at.or(at),
                 Err(error) => tracing::debug!(%error, "cannot write down who is at work"),
             }

@@ -198,7 +198,6 @@ impl Running {
             let executor = Executor {
                 kind: kind.clone(),
                 leases: leases.clone(),
-                acks: acks.clone(),
                 cut_off: cut_off.clone(),
             };
             workers.spawn(run_worker(feed.clone(), executor, stop.clone()));

@@ -4,10 +4,11 @@
 //! transaction, so no crash can lose a run or double it; the job's unique key keeps two of them from running at once.
 //! Times that passed while nobody was there are made up by one run.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
-use croner::Cron;
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds, Year},
+};
 use sqlx::{PgConnection, PgPool};
 
 use crate::{EnqueueError, Job, NewJob, enqueue_all};
@@ -43,7 +44,11 @@ impl Schedules {
         expression: &str,
         job: &J,
     ) -> Result<(), ScheduleError> {
-        let cron = Cron::from_str(expression).map_err(|_| BadCron {
+        let parser = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build();
+        let cron = parser.parse(expression).map_err(|_| BadCron {
             expression: expression.to_owned(),
         })?;
         let job = NewJob::of(job)?.unique_key(format!("schedule:{name}"));

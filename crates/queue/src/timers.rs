@@ -49,31 +49,18 @@ struct Found {
 
 impl Timers {
     /// Watches until `stop`.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let (longest, shortest) = PAUSE;
         let mut floor = Floor::new();
         let mut schedules_stored = false;
         while !stop.is_cancelled() {
             if !schedules_stored {
-                schedules_stored = self.schedules.store(&self.pool).await.is_ok();
+                let stored = timeout(STATEMENT_TIMEOUT, self.schedules.store(&self.pool)).await;
+                schedules_stored = matches!(stored, Ok(Ok(())));
             }
-            let pause = match self.look(&mut floor).await {
-                Ok(found) => {
-                    if found.ready > 0 {
-                        self.arrivals.notify_one();
-                    }
-                    if found.schedule_due
-                        && let Err(error) = self.schedules.enqueue_due(&self.pool).await
-                    {
-                        tracing::warn!(%error, "cannot enqueue scheduled jobs");
-                    }
-                    if found.ready == BATCH {
-                        continue;
-                    }
-                    let next =
-                        Duration::from_secs_f64(found.next_s.unwrap_or(3600.0).clamp(0.0, 3600.0));
-                    next.clamp(shortest, longest)
-                }
+            let pause = match self.pass(&mut floor).await {
+                Ok(Duration::ZERO) => continue,
+                Ok(next) => next.clamp(shortest, longest),
                 Err(error) => {
                     tracing::warn!(%error, "cannot look at timers");
                     DATABASE_BACKOFF.1
@@ -87,25 +74,58 @@ impl Timers {
         }
     }
 
+    /// Makes ready what is due and enqueues what the schedules say; answers how long there is nothing to do.
+    pub(crate) async fn pass(&self, floor: &mut Floor) -> Result<Duration, sqlx::Error> {
+        let found = self.look(floor).await?;
+        if found.schedule_due {
+            match timeout(STATEMENT_TIMEOUT, self.schedules.enqueue_due(&self.pool)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "cannot enqueue scheduled jobs"),
+                Err(error) => tracing::warn!(%error, "cannot enqueue scheduled jobs"),
+            }
+        }
+        if found.ready > 0 || found.schedule_due {
+            self.arrivals.notify_one();
+        }
+        if found.ready == BATCH {
+            return Ok(Duration::ZERO);
+        }
+        let next = Duration::from_secs_f64(found.next_s.unwrap_or(3600.0).clamp(0.0, 3600.0));
+        Ok(next.max(Duration::from_nanos(1)))
+    }
+
     /// Makes ready what is due, and asks for the next timer and the schedules in the same statement.
-    async fn look(&mut self, floor: &mut Floor) -> Result<Found, sqlx::Error> {
+    async fn look(&self, floor: &mut Floor) -> Result<Found, sqlx::Error> {
         let start = floor.start();
         let sent = Instant::now();
+        // Those of a lane stand behind each other, as when they are enqueued: many that come back at once hold up no
+        // other lane.
         let statement = sqlx::query!(
             r#"
             with due as (
+                select ctid, lane, run_at from queue.jobs
+                where not ready and run_at <= now() and run_at >= coalesce($1::timestamptz, '-infinity')
+                order by run_at limit $2
+                for update skip locked
+            ),
+            placed as (
+                select ctid, row_number() over (partition by lane order by run_at) - 1 as place from due
+            ),
+            found as materialized (
+                select array_agg(ctid) as ctids, array_agg(place) as places from placed
+            ),
+            made_ready as (
                 update queue.jobs as j
                 set ready = true, locked_by = null,
-                    position = j.run_at + j.priority * interval '10 minutes'
-                where j.ctid = any(array(
-                    select ctid from queue.jobs
-                    where not ready and run_at <= now() and run_at >= coalesce($1::timestamptz, '-infinity')
-                    order by run_at limit $2
-                    for update skip locked
-                ))
+                    position = case
+                        when j.lane is null then j.run_at + j.priority * interval '10 minutes'
+                        else queue.new_position(j.lane, j.priority) + interval '1 second'
+                            * (select places[array_position(ctids, j.ctid)] from found)
+                    end
+                where j.ctid = any((select ctids from found)::tid[])
                 returning 1
             )
-            select (select count(*) from due) as "ready!",
+            select (select count(*) from made_ready) as "ready!",
                 (select extract(epoch from min(run_at) - now())::float8 from queue.jobs
                  where not ready and run_at > now()) as next_s,
                 exists (select from queue.schedules

@@ -96,7 +96,8 @@ async fn a_snooze_costs_no_attempt_and_is_due_when_asked() {
             queue.given_back(id).await.len() == times
         })
         .await;
-        queue.execute("update queue.jobs set run_at = now()").await;
+        assert!(!queue.row(id).await.unwrap().ready);
+        queue.execute("update queue.jobs set ready = true").await;
     }
     running.stop().await;
     let given_back = queue.given_back(id).await;

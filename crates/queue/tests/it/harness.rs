@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use embedded_postgres::testing::TestDatabase;
-use queue::{Job, JobId, Runner, Settings};
+use queue::{Job, JobId, NewJob, Runner, RunnerDied, Settings};
 use sqlx::{
     PgPool,
     migrate::Migrator,
@@ -20,13 +20,14 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// What the tests need beside the queue's own tables. `given_back` is what the statement that gave a job back wrote: its
 /// delay by the clock of that very transaction.
 const TABLES: &str = "
-    create table effects (key text not null);
+    create table effects (key text not null, at timestamptz not null default clock_timestamp());
     create table starts (key text not null, attempt int not null);
-    create table given_back (n bigint generated always as identity, id bigint, attempts smallint, delay float8);
+    create table given_back (n bigint generated always as identity, id bigint, attempts smallint, delay float8,
+        due timestamptz);
     create function note_given_back() returns trigger language plpgsql as $$
         begin
-            insert into given_back (id, attempts, delay)
-            values (new.id, new.attempts, extract(epoch from new.run_at - now()));
+            insert into given_back (id, attempts, delay, due)
+            values (new.id, new.attempts, extract(epoch from new.run_at - now()), new.run_at);
             return null;
         end $$;
     create trigger note_given_back after update on queue.jobs for each row
@@ -99,6 +100,14 @@ impl TestQueue {
         tx.commit().await.unwrap();
     }
 
+    /// Enqueues these in one statement and transaction; answers the numbers of those that were no duplicates.
+    pub(crate) async fn enqueue_new(&self, jobs: &[NewJob]) -> Vec<Option<JobId>> {
+        let mut tx = self.pool.begin().await.unwrap();
+        let ids = queue::enqueue_all(&mut tx, jobs).await.unwrap();
+        tx.commit().await.unwrap();
+        ids
+    }
+
     /// What one number a statement answers.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
@@ -129,7 +138,7 @@ impl TestQueue {
 
     pub(crate) async fn row(&self, id: JobId) -> Option<Row> {
         sqlx::query_as(
-            "select attempts, claim, locked_by, last_error,
+            "select attempts, claim, ready, locked_by, errors -> -1 ->> 'error' as last_error,
                     extract(epoch from run_at - now())::float8 as due_in
              from queue.jobs where id = $1",
         )
@@ -180,6 +189,7 @@ impl TestQueue {
 pub(crate) struct Row {
     pub(crate) attempts: i16,
     pub(crate) claim: i32,
+    pub(crate) ready: bool,
     pub(crate) locked_by: Option<String>,
     pub(crate) last_error: Option<String>,
     /// In seconds, by the database's clock.
@@ -199,6 +209,7 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> PgPool {
 pub(crate) fn settings() -> Settings {
     Settings {
         poll: Duration::from_millis(20),
+        slow_poll: Duration::from_millis(20),
         grace: Duration::from_secs(5),
         ..Settings::new("test")
     }
@@ -215,7 +226,7 @@ pub(crate) fn short_lease(lease: Duration) -> Settings {
 /// A runner at work.
 pub(crate) struct Running {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), RunnerDied>>,
 }
 
 impl Running {
@@ -245,7 +256,8 @@ impl Running {
         tokio::time::timeout(DEADLINE, self.task)
             .await
             .expect("the runner stops")
-            .unwrap();
+            .unwrap()
+            .expect("no part of it died");
         asked.elapsed()
     }
 }
@@ -257,6 +269,12 @@ pub(crate) async fn until(what: &str, happened: impl AsyncFn() -> bool) {
         assert!(start.elapsed() < DEADLINE, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The keys of the attempts made, in their order.
+pub(crate) fn keys_run(queue: &TestQueue) -> Vec<String> {
+    let starts = queue.world.starts();
+    starts.into_iter().map(|(key, _)| key).collect()
 }
 
 pub(crate) fn keys(prefix: &str, count: usize) -> Vec<String> {

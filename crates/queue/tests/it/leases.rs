@@ -160,3 +160,23 @@ async fn one_job_that_commits_slowly_costs_no_other_its_lease() {
     running.stop().await;
     assert_eq!(queue.effects().await, ["long", "slow"]);
 }
+
+#[tokio::test]
+async fn a_lease_that_has_run_out_in_the_database_is_not_renewed_but_lost() {
+    let queue = TestQueue::new().await;
+    let lease = Duration::from_secs(3);
+    let running = queue.run::<Scripted<Plain>>(short_lease(lease), 1).await;
+    let id = queue.enqueue(plain("a", held(Does::Effect))).await;
+    until("it runs", async || queue.world.running() == 1).await;
+    // What a look at the timers does with a job whose worker has stood still.
+    queue
+        .execute("update queue.jobs set ready = true, locked_by = null")
+        .await;
+    until("it is cancelled", async || queue.world.cancelled() == ["a"]).await;
+    until("it runs again", async || queue.world.runs_of("a") == 2).await;
+    assert_eq!(queue.row(id).await.unwrap().claim, 2);
+    queue.world.open_gate();
+    queue.until_empty().await;
+    running.stop().await;
+    assert_eq!(queue.effects().await, ["a"]);
+}

@@ -6,11 +6,19 @@
 )]
 
 mod completing;
+mod enqueueing;
 mod failing;
 mod harness;
+mod lanes;
 mod leases;
 mod order;
 mod outages;
+mod pausing;
 mod processes;
+mod schedules;
 mod script;
 mod stopping;
+mod testing;
+mod upkeep;
+mod waking;
+mod way;

@@ -1,23 +1,14 @@
 //! The database goes away: the runner waits and goes on, and nothing is lost.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use embedded_postgres::{Server, Settings as ServerSettings};
 use queue::Runner;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixStream},
-};
 
 use crate::{
     harness::{Running, TestQueue, connect, keys, prepare, settings, short_lease, until},
     script::{Does, Plain, Scripted, Sturdy, plain, sturdy},
+    way::Way,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,74 +134,10 @@ async fn an_outcome_that_the_database_refuses_takes_no_other_with_it() {
     running.stop().await;
 }
 
-/// A way to the database on which the answers to the first `to_lose` commits are lost, with their connections.
-struct LossyWay {
-    to_lose: AtomicUsize,
-    socket: String,
-}
-
-impl LossyWay {
-    /// Opens one to the database at `url`; answers its address.
-    async fn open(url: &str, to_lose: usize) -> (Arc<Self>, String) {
-        let (_, rest) = url.split_once('@').unwrap();
-        let (host, rest) = rest.split_once(':').unwrap();
-        let (port, database) = rest.split_once('/').unwrap();
-        let way = Arc::new(Self {
-            to_lose: AtomicUsize::new(to_lose),
-            socket: format!("{}/.s.PGSQL.{port}", host.replace("%2F", "/")),
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let shared = way.clone();
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(shared.clone().carry(client));
-            }
-        });
-        let url = format!("postgres://postgres@{address}/{database}?sslmode=disable");
-        (way, url)
-    }
-
-    async fn carry(self: Arc<Self>, mut client: TcpStream) {
-        let mut server = UnixStream::connect(&self.socket).await.unwrap();
-        let (mut asked, mut answered) = ([0; 8192], [0; 8192]);
-        let mut lose = false;
-        loop {
-            tokio::select! {
-                count = client.read(&mut asked) => {
-                    let sent = &asked[..count.unwrap_or(0)];
-                    if sent.is_empty() {
-                        return;
-                    }
-                    lose = sent.windows(7).any(|text| text == b"COMMIT\0") && self.is_unlucky();
-                    server.write_all(sent).await.unwrap();
-                }
-                count = server.read(&mut answered) => {
-                    let answer = &answered[..count.unwrap_or(0)];
-                    if answer.is_empty() || lose || client.write_all(answer).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_unlucky(&self) -> bool {
-        let less = |left: usize| left.checked_sub(1);
-        let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
-        self.to_lose.fetch_update(set, fetch, less).is_ok()
-    }
-
-    fn has_lost_all(&self) -> bool {
-        self.to_lose.load(Ordering::SeqCst) == 0
-    }
-}
-
 #[tokio::test]
 async fn an_outcome_sent_again_because_its_answer_was_lost_is_written_once() {
     let queue = TestQueue::new().await;
-    let (way, url) = LossyWay::open(queue.url(), 2).await;
+    let (way, url) = Way::open(queue.url(), 2).await;
     let runner = Runner::new(connect(&url, "worker", 3).await, settings());
     let running = Running::start(runner.register::<Scripted<Plain>>(queue.world.clone(), 1));
     let hour = Duration::from_hours(1);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     harness::{TestQueue, connect, keys, short_lease, until},
-    script::{Does, Other, Plain, Policy, Scripted, World, other, plain},
+    script::{Deadly, Does, Other, Plain, Scripted, World, other, plain},
 };
 
 const LEASE: Duration = Duration::from_secs(1);
@@ -22,13 +22,6 @@ const LEASE: Duration = Duration::from_secs(1);
 /// Every worker's, its name included.
 fn settings() -> Settings {
     short_lease(LEASE)
-}
-
-/// Few attempts.
-pub(crate) struct Deadly;
-impl Policy for Deadly {
-    const NAME: &'static str = "deadly";
-    const MAX_ATTEMPTS: u16 = 3;
 }
 
 /// Not a test: the worker process that the tests start. It ends when they do, as its standard input does.
@@ -49,7 +42,8 @@ async fn worker_process() {
         .register::<Scripted<Other>>(world.clone(), 2)
         .register::<Scripted<Deadly>>(world, 2)
         .run(CancellationToken::new())
-        .await;
+        .await
+        .unwrap();
 }
 
 struct Worker(Child);

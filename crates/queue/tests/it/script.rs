@@ -31,11 +31,15 @@ pub(crate) enum Does {
     HangOnce,
     /// Fails, asking for this delay if any.
     Fail(String, Option<Duration>),
+    /// The first attempt fails, asking for as many milliseconds; later ones have their effect.
+    FailOnce(u64),
     Snooze(Duration),
     Discard(String),
     Panic(String),
     /// Kills the process.
     Abort,
+    /// Blocks its thread until the gate opens, or for ever.
+    BlockThread,
     /// Completes, then holds the transaction open until the gate opens.
     EffectCommittedLate,
 }
@@ -83,6 +87,13 @@ impl Policy for Sturdy {
     };
 }
 
+/// Few attempts, the default otherwise.
+pub(crate) struct Deadly;
+impl Policy for Deadly {
+    const NAME: &'static str = "deadly";
+    const MAX_ATTEMPTS: u16 = 3;
+}
+
 /// A scripted job of the kind `P`.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
@@ -110,6 +121,10 @@ impl<P> Scripted<P> {
             does,
             policy: PhantomData,
         }
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 }
 
@@ -145,6 +160,9 @@ impl<P: Policy> Job for Scripted<P> {
                 .execute(&world.pool)
                 .await
                 .map_err(JobError::retry)?;
+        }
+        if let Some(trace) = attempt.trace() {
+            note(&world.traces, trace.to_owned());
         }
         let result = self.act(&self.does, world, attempt).await;
         presence.ended = true;
@@ -182,9 +200,20 @@ impl<P> Scripted<P> {
                 source: anyhow::anyhow!("{text}"),
                 after: *after,
             }),
+            Does::FailOnce(delay_ms) if attempt.number() == 1 => Err(JobError::Retry {
+                source: anyhow::anyhow!("once"),
+                after: Some(Duration::from_millis(*delay_ms)),
+            }),
+            Does::FailOnce(_) => self.effect(world, attempt, async || true).await,
             Does::Snooze(delay) => Err(JobError::Snooze(*delay)),
             Does::Discard(text) => Err(JobError::discard(anyhow::anyhow!("{text}"))),
             Does::Panic(text) => panic!("{text}"),
+            Does::BlockThread => {
+                while world.gate.available_permits() == 0 {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Ok(())
+            }
             Does::Abort => std::process::abort(),
         }
     }
@@ -225,6 +254,7 @@ pub(crate) struct World {
     starts: Arc<Mutex<Vec<(String, u16)>>>,
     cancelled: Arc<Mutex<Vec<String>>>,
     completions: Arc<Mutex<Vec<String>>>,
+    traces: Arc<Mutex<Vec<String>>>,
     running: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
     gate: Arc<Semaphore>,
@@ -238,6 +268,7 @@ impl World {
             starts: Arc::default(),
             cancelled: Arc::default(),
             completions: Arc::default(),
+            traces: Arc::default(),
             running: Arc::default(),
             most: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
@@ -272,6 +303,11 @@ impl World {
     /// What each `complete` answered.
     pub(crate) fn completions(&self) -> Vec<String> {
         self.completions.lock().unwrap().clone()
+    }
+
+    /// The trace contexts that attempts were given.
+    pub(crate) fn traces(&self) -> Vec<String> {
+        self.traces.lock().unwrap().clone()
     }
 
     /// How many attempts run now.

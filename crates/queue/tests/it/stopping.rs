@@ -1,8 +1,8 @@
 //! A stop loses nothing and costs nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use queue::Settings;
+use queue::{NewJob, Settings};
 
 use crate::{
     harness::{TestQueue, keys, settings, until},
@@ -19,7 +19,7 @@ fn grace(grace: Duration) -> Settings {
 }
 
 const AS_IF_NEVER_CLAIMED: &str = "select count(*) from queue.jobs
-    where attempts = 0 and locked_by is null and last_error is null and run_at <= now()";
+    where attempts = 0 and locked_by is null and errors is null and ready";
 
 async fn full_of_held_jobs(queue: &TestQueue, jobs: usize, slots: usize) -> Vec<String> {
     let all = keys("job", jobs);
@@ -126,4 +126,62 @@ async fn ten_restarts_charge_no_attempt() {
     last.stop().await;
     assert!(queue.world.starts().iter().all(|(_, number)| *number == 1));
     queue.assert_all_had_their_effect_once(all).await;
+}
+
+#[tokio::test]
+async fn what_waits_in_the_process_is_given_back_at_once_and_not_after_the_grace() {
+    let queue = TestQueue::new().await;
+    let running = queue
+        .run::<Scripted<Plain>>(grace(Duration::from_secs(20)), 1)
+        .await;
+    // So many short ones that it fetches ahead.
+    queue
+        .enqueue_all((0..300).map(|n| plain(format!("short {n}"), Does::Nothing)))
+        .await;
+    queue.until_empty().await;
+    let long = NewJob::of(&plain("long", Does::Hold(Does::Effect.into()))).unwrap();
+    let mut batch = vec![long];
+    for key in keys("ahead", 100) {
+        batch.push(NewJob::of(&plain(key, Does::Effect)).unwrap());
+    }
+    queue.enqueue_new(&batch).await;
+    until("the long one runs and others wait behind it", async || {
+        let held = "select count(*) from queue.jobs where locked_by is not null";
+        queue.world.running() == 1 && queue.number(held).await > 20
+    })
+    .await;
+    let other = queue.run::<Scripted<Plain>>(settings(), 4).await;
+    running.ask_to_stop();
+    let asked = Instant::now();
+    until("only the long one is left", async || {
+        queue.waiting().await == 1
+    })
+    .await;
+    assert!(asked.elapsed() < Duration::from_secs(1), "{asked:?}");
+    assert_eq!(queue.effects().await, keys("ahead", 100));
+    assert_eq!((queue.world.running(), running.has_ended()), (1, false));
+    queue.world.open_gate();
+    running.stop().await;
+    queue.until_empty().await;
+    other.stop().await;
+    assert_eq!(queue.effects().await.len(), 101);
+    let numbers = queue.world.starts();
+    assert!(numbers.iter().all(|(_, number)| *number == 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn jobs_that_block_their_threads_do_not_keep_the_runner_from_ending() {
+    let queue = TestQueue::new().await;
+    let running = queue
+        .run::<Scripted<Plain>>(grace(Duration::from_millis(100)), 2)
+        .await;
+    let blocks = ["a", "b"].map(|key| plain(key, Does::BlockThread));
+    queue.enqueue_all(blocks).await;
+    until("they block", async || queue.world.running() == 2).await;
+    let took = running.stop().await;
+    assert_eq!(queue.world.running(), 2);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    queue.world.open_gate(); // or the test's own runtime would not end
+    until("they have ended", async || queue.world.running() == 0).await;
+    assert_eq!(queue.waiting().await, 2); // their leases run out
 }

@@ -1,0 +1,294 @@
+//! For tests of jobs: a queue without background tasks, which runs jobs one by one when told to.
+//!
+//! A [`TestQueue`] claims, runs and writes down with the statements and the code of a [`Runner`](crate::Runner); only
+//! the order of events is the test's, and time passes when it says so. It works on a database of its own, and panics
+//! when that does not answer, as a test has nothing better to do.
+//!
+//! ```ignore
+//! let queue = queue::testing::TestQueue::new(pool.clone()).register::<SendReceipt>(deps);
+//! queue::enqueue(&mut conn, &SendReceipt { order: 7 }).await?;
+//! let ran = queue.drain().await;
+//! assert_eq!(ran[0].outcome, Outcome::Retried { delay: Duration::from_secs(90), error: "busy".into() });
+//! queue.advance(Duration::from_secs(90)).await;
+//! assert_eq!(queue.run_one().await.unwrap().attempt, 2);
+//! queue.assert_empty().await;
+//! ```
+#![expect(
+    clippy::expect_used,
+    reason = "a test whose database does not answer can only fail"
+)]
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Job, JobId, ScheduleError, Settings,
+    ack::{self, Outcome as Acked},
+    claim::{Claimed, claim_ready},
+    execute::{Ended, Executor, Kind},
+    lease::Leases,
+    scan::Floor,
+    schedule::Schedules,
+    timers::Timers,
+};
+
+/// More jobs than any test drains: beyond that they go round in a circle.
+const ENDLESS: usize = 10_000;
+
+/// One attempt that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// The kind of job.
+    pub kind: &'static str,
+    /// Its number.
+    pub id: JobId,
+    /// Which attempt it was, from 1.
+    pub attempt: u16,
+    /// What became of the job.
+    pub outcome: Outcome,
+}
+
+/// What became of a job after an attempt, as it stands in the database now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Completed,
+    /// It failed and runs again.
+    Retried {
+        /// After this long.
+        delay: Duration,
+        /// What went wrong.
+        error: String,
+    },
+    /// It runs again, and the attempt does not count.
+    Snoozed {
+        /// After this long.
+        delay: Duration,
+    },
+    /// It is a dead letter.
+    Buried {
+        /// As in `queue.dead_jobs`.
+        reason: &'static str,
+        /// What went wrong.
+        error: String,
+    },
+    /// Somebody else has it: nothing was written.
+    LeaseLost,
+}
+
+/// The queue of one test.
+pub struct TestQueue {
+    pool: PgPool,
+    settings: Settings,
+    kinds: Vec<Arc<Kind>>,
+    timers: Timers,
+    leases: Leases,
+}
+
+impl std::fmt::Debug for TestQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+        f.debug_struct("TestQueue")
+            .field("kinds", &kinds)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TestQueue {
+    /// A queue without kinds on the database of this pool, whose connections it shares.
+    pub fn new(pool: PgPool) -> Self {
+        let settings = Settings::new("test");
+        let timers = Timers {
+            pool: pool.clone(),
+            schedules: Schedules::default(),
+            arrivals: Arc::default(),
+            nudge: Arc::default(),
+        };
+        Self {
+            leases: Leases::new(settings.lease),
+            kinds: Vec::new(),
+            pool,
+            settings,
+            timers,
+        }
+    }
+
+    /// Adds a kind. Added again, the later one counts.
+    #[must_use]
+    pub fn register<J: Job>(mut self, deps: J::Deps) -> Self {
+        self.kinds.retain(|kind| kind.name != J::NAME);
+        let kind = Kind::new::<J>(deps, 1, Arc::new(Notify::new()));
+        self.kinds.push(Arc::new(kind));
+        self
+    }
+
+    /// Adds a job that the clock enqueues, as [`Runner::schedule`](crate::Runner::schedule) does.
+    pub fn schedule<J: Job>(
+        mut self,
+        name: &str,
+        cron: &str,
+        job: &J,
+    ) -> Result<Self, ScheduleError> {
+        self.timers.schedules.add(name, cron, job)?;
+        Ok(self)
+    }
+
+    /// Runs the job whose turn it is, of all registered kinds; `None` if none is ready.
+    pub async fn run_one(&self) -> Option<Ran> {
+        self.pass_time().await;
+        let (kind, job) = self.claim().await?;
+        let executor = Executor {
+            kind: kind.clone(),
+            leases: self.leases.clone(),
+            cut_off: CancellationToken::new(),
+        };
+        kind.take_slot();
+        let ended = executor.run(&job).await;
+        let outcome = self.write(&job, ended).await;
+        self.leases.forget(job.id, job.claim);
+        Some(Ran {
+            kind: kind.name,
+            id: job.id,
+            attempt: job.attempt,
+            outcome,
+        })
+    }
+
+    /// Runs ready jobs, in their order, until none is ready.
+    pub async fn drain(&self) -> Vec<Ran> {
+        let mut all = Vec::new();
+        while let Some(ran) = self.run_one().await {
+            all.push(ran);
+            assert!(
+                all.len() < ENDLESS,
+                "no end of jobs; the last was {:?}",
+                all.last()
+            );
+        }
+        all
+    }
+
+    /// Lets time pass, by moving everything in the queue into the past: what is due by then is ready, a lease that is
+    /// not renewed runs out, and schedules come round.
+    pub async fn advance(&self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        let mut tx = self.pool.begin().await.expect("a transaction");
+        sqlx::query!(
+            "update queue.jobs as j
+             set position = j.position - passed, run_at = j.run_at - passed,
+                 created_at = j.created_at - passed, claimed_at = j.claimed_at - passed
+             from make_interval(secs => $1) as passed",
+            seconds
+        )
+        .execute(&mut *tx)
+        .await
+        .expect("jobs grow older");
+        sqlx::query!(
+            "update queue.dead_jobs as d set died_at = d.died_at - passed, created_at = d.created_at - passed
+             from make_interval(secs => $1) as passed",
+            seconds
+        )
+        .execute(&mut *tx)
+        .await
+        .expect("dead letters grow older");
+        sqlx::query!(
+            "update queue.schedules as s
+             set next_run_at = s.next_run_at - passed, last_run_at = s.last_run_at - passed
+             from make_interval(secs => $1) as passed",
+            seconds
+        )
+        .execute(&mut *tx)
+        .await
+        .expect("schedules come nearer");
+        tx.commit().await.expect("time passes");
+    }
+
+    /// The jobs of this kind that have not ended, in the order in which they will run.
+    pub async fn enqueued<J: Job>(&self) -> Vec<J> {
+        let args = sqlx::query_scalar!(
+            r#"select args::text as "args!" from queue.jobs where kind = $1
+               order by ready desc, case when ready then position else run_at end, id"#,
+            J::NAME
+        )
+        .fetch_all(&self.pool)
+        .await
+        .expect("the jobs");
+        args.iter()
+            .map(|args| serde_json::from_str(args).expect("arguments that can be read"))
+            .collect()
+    }
+
+    /// Panics if any job has not ended, or ended as a dead letter.
+    pub async fn assert_empty(&self) {
+        let left = sqlx::query_scalar!(
+            r#"select format('%s %s: %s', kind, id, state) as "left!" from (
+                   select kind, id, case when ready then 'ready' when locked_by is null then 'scheduled'
+                                         else 'running' end as state
+                   from queue.jobs
+                   union all select kind, id, 'dead, ' || reason from queue.dead_jobs
+               ) as jobs order by id"#
+        )
+        .fetch_all(&self.pool)
+        .await
+        .expect("the jobs");
+        assert!(left.is_empty(), "jobs are left: {left:#?}");
+    }
+
+    /// Does what is due by the clock.
+    async fn pass_time(&self) {
+        let stored = self.timers.schedules.store(&self.pool).await;
+        stored.expect("the schedules are stored");
+        let mut floor = Floor::new();
+        while self.timers.pass(&mut floor).await.expect("a look") == Duration::ZERO {}
+    }
+
+    async fn claim(&self) -> Option<(Arc<Kind>, Claimed)> {
+        let names: Vec<String> = self.kinds.iter().map(|kind| kind.name.to_owned()).collect();
+        let first = sqlx::query_scalar!(
+            "select kind from queue.jobs
+             where ready and kind = any($1) and kind not in (select kind from queue.paused)
+             order by position, id limit 1",
+            &names
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .expect("the jobs")?;
+        let sent = Instant::now();
+        let claimed = claim_ready(&self.pool, &self.settings, &[first], &[1], &[None]).await;
+        let job = claimed.expect("a claim").pop()?;
+        self.leases.hold(&job.job, sent);
+        let kind = self.kinds.iter().find(|kind| kind.name == job.kind)?;
+        Some((kind.clone(), job.job))
+    }
+
+    async fn write(&self, job: &Claimed, ended: Ended) -> Outcome {
+        let (acked, outcome) = match ended {
+            Ended::Completed => return Outcome::Completed,
+            Ended::LeaseLost => return Outcome::LeaseLost,
+            Ended::With(acked) => (acked.clone(), Outcome::from(acked)),
+        };
+        let written = ack::write_one(&self.pool, job, acked).await;
+        if written.expect("the outcome is written") {
+            outcome
+        } else {
+            Outcome::LeaseLost
+        }
+    }
+}
+
+impl From<Acked> for Outcome {
+    fn from(acked: Acked) -> Self {
+        match acked {
+            Acked::Complete => Self::Completed,
+            Acked::Retry { delay, error } => Self::Retried { delay, error },
+            Acked::Snooze { delay } => Self::Snoozed { delay },
+            Acked::Bury { reason, error } => Self::Buried {
+                reason: reason.as_str(),
+                error,
+            },
+        }
+    }
+}
