@@ -52,6 +52,7 @@ create table queue.dead_jobs (
     died_at timestamptz not null default now(),
     reason text not null check (reason in ('discarded', 'attempts_exhausted', 'undecodable', 'by_operator')),
     created_at timestamptz not null,
+    claim int not null default 0,
     attempts smallint not null,
     max_attempts smallint not null,
     priority smallint not null,
@@ -62,6 +63,9 @@ create table queue.dead_jobs (
     last_error text,
     errors jsonb
 );
+
+comment on column queue.dead_jobs.claim is
+    'The fence as it stood: a requeued job goes on from there, so that nobody who held it before can write to it.';
 
 create index dead_jobs_kind on queue.dead_jobs (kind, died_at, id);
 create index dead_jobs_died_at on queue.dead_jobs (died_at, id);

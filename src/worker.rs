@@ -19,7 +19,7 @@ pub fn runner(
     let settings = Settings {
         lease: config.lease,
         grace,
-        ..Settings::new(name())
+        ..Settings::new(config.name.clone().unwrap_or_else(host_and_process))
     };
     let deps = Deps {
         pool: pool.clone(),
@@ -42,8 +42,7 @@ pub fn runner(
     Ok(runner)
 }
 
-/// Shown to operators as the holder of a job.
-fn name() -> String {
+fn host_and_process() -> String {
     format!(
         "{}:{}",
         gethostname::gethostname().to_string_lossy(),

@@ -23,7 +23,7 @@ const SECONDS: u64 = 6;
 
 fn main() {
     if let Some(settings) = rig::child() {
-        rig::serve(settings);
+        rig::serve(&settings);
         return;
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -172,14 +172,14 @@ pub(crate) fn child() -> Option<String> {
 
 /// Runs a receiver until standard input ends. Its first line of output is its address.
 #[tokio::main]
-pub(crate) async fn serve(database: String) {
+pub(crate) async fn serve(database: &str) {
     let values = [
         (
             "DATABASE_URL",
             if database == "none" {
                 "postgres://nobody@127.0.0.1:1/none"
             } else {
-                &database
+                database
             },
         ),
         ("LISTEN_ADDR", "127.0.0.1:0"),

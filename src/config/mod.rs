@@ -171,6 +171,8 @@ impl ReceiverConfig {
 /// What the worker needs.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
+    /// `WORKER_NAME`.
+    pub name: Option<String>,
     /// `WORKER_CONCURRENCY`.
     pub concurrency: usize,
     /// `JOB_LEASE_SECONDS`: how long a dead worker's jobs wait before others take them.
@@ -204,6 +206,7 @@ impl WorkerConfig {
         let code_minutes = r.required("VERIFICATION_CODE_EXPIRY_MINUTES", positive);
         per_hour.and(media_mb).and(code_minutes)?;
         Some(Self {
+            name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
             lease: lease?,
             keep_dead_letters: keep_dead_letters?,

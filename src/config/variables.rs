@@ -159,6 +159,12 @@ pub const VARIABLES: &[Variable] = &[
         "Jobs of a kind that one worker runs at once",
     ),
     variable(
+        "WORKER_NAME",
+        "NAME",
+        None,
+        "The worker's name for operators, HOST:PID where it is not set; nothing depends on it",
+    ),
+    variable(
         "JOB_LEASE_SECONDS",
         "SECONDS",
         Some("30"),

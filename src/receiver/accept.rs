@@ -231,7 +231,9 @@ impl Writer {
             Ok::<_, StoreError>((conn, new))
         };
         // The deadline bounds the wait of those who asked; this bounds ours for a connection that has died.
-        let (conn, new) = timeout(DEADLINE, write).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let (conn, new) = timeout(DEADLINE, write)
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)??;
         self.conn = Some(conn);
         Ok(new.into_iter().collect())
     }

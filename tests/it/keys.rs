@@ -32,10 +32,11 @@ async fn without_its_key_a_message_waits_for_it_and_is_not_lost() {
 
     let app = TestApp::on(database.with("ENCRYPTION_KEY", key()), Role::Both).await;
     crate::wait::eventually("a failed attempt", crate::wait::PATIENCE, async || {
-        let error: Option<String> = sqlx::query_scalar("select errors -> -1 ->> 'error' from queue.jobs")
-            .fetch_one(&app.pool)
-            .await
-            .unwrap();
+        let error: Option<String> =
+            sqlx::query_scalar("select errors -> -1 ->> 'error' from queue.jobs")
+                .fetch_one(&app.pool)
+                .await
+                .unwrap();
         error.filter(|error| error.contains("does not open"))
     })
     .await;

@@ -347,9 +347,9 @@ impl Dead {
                  returning j.*, ack.reason, ack.error
              )
              insert into queue.dead_jobs
-                 (id, kind, reason, created_at, attempts, max_attempts, priority, lane, unique_key,
+                 (id, kind, reason, created_at, claim, attempts, max_attempts, priority, lane, unique_key,
                   args, trace, last_error, errors)
-             select id, kind, reason, created_at, least(attempts, max_attempts), max_attempts, priority,
+             select id, kind, reason, created_at, claim, least(attempts, max_attempts), max_attempts, priority,
                     lane, unique_key, args, trace, error, queue.with_error(errors, attempts, error)
              from buried",
             &self.ids,

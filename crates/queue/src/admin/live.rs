@@ -72,9 +72,9 @@ pub async fn discard(
     sqlx::query!(
         "with gone as (delete from queue.jobs where id = any($1) returning *)
          insert into queue.dead_jobs
-             (id, kind, reason, created_at, attempts, max_attempts, priority, lane, unique_key,
+             (id, kind, reason, created_at, claim, attempts, max_attempts, priority, lane, unique_key,
               args, trace, last_error, errors)
-         select id, kind, 'by_operator', created_at, attempts, max_attempts, priority, lane, unique_key,
+         select id, kind, 'by_operator', created_at, claim, attempts, max_attempts, priority, lane, unique_key,
                 args, trace, errors->-1->>'error', errors
          from gone",
         &chosen,

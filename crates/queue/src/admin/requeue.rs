@@ -56,8 +56,8 @@ impl Requeued {
 /// Puts these dead letters back, ready now: attempts count from 0, errors are kept. One whose unique key a live job has
 /// stays where it is.
 pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<Requeued, AdminError> {
-    // The fence must not begin at 0 again, or a worker that lost the job in its earlier life could write to it in this
-    // one. It begins at the number of seconds since a fixed day, which earlier lives are not likely to have reached.
+    // The fence goes on from where it stood, or a worker that lost the job in its earlier life could write to it in
+    // this one.
     let rows = sqlx::query!(
         r#"
         with chosen as (
@@ -73,9 +73,7 @@ pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<Requeued,
             insert into queue.jobs
                 (id, kind, max_attempts, priority, position, claim, created_at, lane, unique_key, args, trace, errors)
             overriding system value
-            select id, kind, max_attempts, priority, position,
-                extract(epoch from now() - timestamptz '2026-01-01 00:00:00+00')::int,
-                created_at, lane, unique_key, args, trace, errors
+            select id, kind, max_attempts, priority, position, claim + 1, created_at, lane, unique_key, args, trace, errors
             from placed
             order by died_at, id
             on conflict do nothing

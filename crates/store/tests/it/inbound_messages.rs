@@ -1,4 +1,4 @@
-use store::inbound_messages::{self, FinalState, MessageState, NewMessage};
+use store::inbound_messages::{self, AcceptJob, Acceptance, FinalState, MessageState, NewMessage};
 use store::{Keyring, StoreError};
 
 use crate::support::{Db, NEW_KEY, keyring, rotated};
@@ -19,22 +19,60 @@ fn message(sid: &str) -> NewMessage {
     }
 }
 
+/// Accepts one message; true if it is new.
+async fn insert(db: &mut Db, keyring: &Keyring, message: &NewMessage) -> bool {
+    let new = accept(db, keyring, std::slice::from_ref(message)).await;
+    new == [message.message_sid.as_str()]
+}
+
+/// Accepts messages together; the SIDs of the new ones, sorted.
+async fn accept(db: &mut Db, keyring: &Keyring, messages: &[NewMessage]) -> Vec<String> {
+    let job = AcceptJob {
+        kind: "process_message",
+        max_attempts: 12,
+    };
+    let acceptances: Vec<Acceptance> = messages
+        .iter()
+        .map(|message| Acceptance {
+            message: message.seal(keyring).unwrap(),
+            job_args: format!(r#"{{"message":"{}"}}"#, message.message_sid),
+            trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        })
+        .collect();
+    let mut new = inbound_messages::accept_all(db, job, &acceptances)
+        .await
+        .unwrap();
+    new.sort();
+    new
+}
+
+#[tokio::test]
+async fn messages_accepted_together_are_all_there_each_with_one_job_in_its_senders_lane() {
+    let mut db = Db::migrated().await;
+    assert!(insert(&mut db, &keyring(), &message("SM2")).await);
+    let mut other = message("SM3");
+    other.sender = "+15555550199".to_owned();
+    let batch = [message(SID), message("SM2"), other, message("SM4")];
+    let new = accept(&mut db, &keyring(), &batch).await;
+    assert_eq!(new, [SID, "SM3", "SM4"], "SM2 was there before");
+    let jobs = "select string_agg(args ->> 'message', ' ' order by position, id)
+                from queue.jobs where ready and kind = 'process_message' and max_attempts = 12
+                    and trace is not null";
+    // The first sender's third and fourth message stand behind the other's first.
+    assert_eq!(db.text(jobs).await, format!("SM2 SM3 {SID} SM4"));
+    let lanes = "select count(distinct lane)::text || bool_and(lane = sender_index)
+                 from queue.jobs join pigeonhole.inbound_messages on message_sid = args ->> 'message'";
+    assert_eq!(db.text(lanes).await, "2true");
+}
+
 #[tokio::test]
 async fn a_message_comes_back_as_it_came_and_its_repeat_changes_nothing() {
     let mut db = Db::migrated().await;
-    assert!(
-        inbound_messages::insert_new(&mut db, &keyring(), &message(SID))
-            .await
-            .unwrap()
-    );
+    assert!(insert(&mut db, &keyring(), &message(SID)).await);
     let before = db.dump("pigeonhole.inbound_messages").await;
     let mut repeat = message(SID);
     repeat.fields.clear();
-    assert!(
-        !inbound_messages::insert_new(&mut db, &keyring(), &repeat)
-            .await
-            .unwrap()
-    );
+    assert!(!insert(&mut db, &keyring(), &repeat).await);
     assert_eq!(db.dump("pigeonhole.inbound_messages").await, before);
 
     let stored = inbound_messages::load(&mut db, &keyring(), SID)
@@ -50,9 +88,7 @@ async fn a_message_comes_back_as_it_came_and_its_repeat_changes_nothing() {
 #[tokio::test]
 async fn neither_the_table_nor_debug_shows_the_sender_or_the_text() {
     let mut db = Db::migrated().await;
-    inbound_messages::insert_new(&mut db, &keyring(), &message(SID))
-        .await
-        .unwrap();
+    insert(&mut db, &keyring(), &message(SID)).await;
     let stored = inbound_messages::load(&mut db, &keyring(), SID)
         .await
         .unwrap()
@@ -73,9 +109,7 @@ async fn neither_the_table_nor_debug_shows_the_sender_or_the_text() {
 async fn a_message_moved_to_another_row_does_not_open() {
     let mut db = Db::migrated().await;
     for sid in [SID, "SM2"] {
-        inbound_messages::insert_new(&mut db, &keyring(), &message(sid))
-            .await
-            .unwrap();
+        insert(&mut db, &keyring(), &message(sid)).await;
     }
     db.run(&format!(
         "update pigeonhole.inbound_messages set sealed =
@@ -101,9 +135,7 @@ async fn a_message_moved_to_another_row_does_not_open() {
 #[tokio::test]
 async fn a_message_outlives_a_rotation_but_not_its_key() {
     let mut db = Db::migrated().await;
-    inbound_messages::insert_new(&mut db, &keyring(), &message(SID))
-        .await
-        .unwrap();
+    insert(&mut db, &keyring(), &message(SID)).await;
     let stored = inbound_messages::load(&mut db, &rotated(), SID)
         .await
         .unwrap()
@@ -120,9 +152,7 @@ async fn a_message_outlives_a_rotation_but_not_its_key() {
 #[tokio::test]
 async fn an_erased_message_has_no_fields_and_a_missing_one_is_none() {
     let mut db = Db::migrated().await;
-    inbound_messages::insert_new(&mut db, &keyring(), &message(SID))
-        .await
-        .unwrap();
+    insert(&mut db, &keyring(), &message(SID)).await;
     db.run("update pigeonhole.inbound_messages set sealed = null")
         .await;
     let stored = inbound_messages::load(&mut db, &keyring(), SID)
@@ -151,9 +181,7 @@ async fn a_message_ends_once() {
         (SID, FinalState::Processed, Some(user)),
         ("SM2", FinalState::IgnoredUnlinked, None),
     ] {
-        inbound_messages::insert_new(&mut db, &keyring(), &message(sid))
-            .await
-            .unwrap();
+        insert(&mut db, &keyring(), &message(sid)).await;
         inbound_messages::finish(&mut db, sid, end, user_id)
             .await
             .unwrap();
@@ -179,9 +207,7 @@ async fn deleting_a_user_deletes_their_messages_and_stops_the_one_in_flight() {
     let mut db = Db::migrated().await;
     let user = db.user().await;
     for sid in [SID, "SM2"] {
-        inbound_messages::insert_new(&mut db, &keyring(), &message(sid))
-            .await
-            .unwrap();
+        insert(&mut db, &keyring(), &message(sid)).await;
     }
     inbound_messages::finish(&mut db, SID, FinalState::Processed, Some(user))
         .await
