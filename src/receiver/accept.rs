@@ -238,3 +238,6 @@ impl Writer {
         Ok(new.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

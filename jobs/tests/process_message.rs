@@ -1,0 +1,100 @@
+//! Jobs through the queue's own test kit: the real claim, the real acknowledgement, no background tasks.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{sync::Arc, time::Duration};
+
+use embedded_postgres::testing::TestDatabase;
+use jobs::{Deps, ProcessMessage};
+use queue::testing::{Outcome, TestQueue};
+use sqlx::{PgConnection, PgPool};
+use store::{
+    E164, Keyring,
+    inbound_messages::{self, AcceptJob, Acceptance, MessageState, NewMessage},
+    user_phone_numbers, users,
+};
+use uuid::Uuid;
+
+const SID: &str = "SM0123456789abcdef0123456789abcdef";
+const SENDER: &str = "+12025550123";
+
+async fn accept(conn: &mut PgConnection, keyring: &Keyring) {
+    let fields = [
+        ("MessageSid", SID),
+        ("AccountSid", "AC0123456789abcdef0123456789abcdef"),
+        ("From", SENDER),
+        ("To", "+15005550006"),
+        ("Body", "Met Ana #rustconf"),
+    ];
+    let message = NewMessage {
+        message_sid: SID.to_owned(),
+        account_sid: fields[1].1.to_owned(),
+        sender: SENDER.to_owned(),
+        fields: fields.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+    };
+    let job = AcceptJob {
+        kind: "process_message",
+        max_attempts: 12,
+    };
+    let acceptance = Acceptance {
+        message: message.seal(keyring).unwrap(),
+        job_args: format!(r#"{{"message":"{SID}"}}"#),
+        trace: None,
+    };
+    let new = inbound_messages::accept_all(conn, job, &[acceptance]).await;
+    assert_eq!(new.unwrap(), [SID]);
+}
+
+async fn rig() -> (PgPool, Arc<Keyring>, TestQueue) {
+    let database = TestDatabase::create(&store::migrator()).await;
+    let pool = database.pool().await;
+    let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
+    let deps = Deps {
+        pool: pool.clone(),
+        keyring: keyring.clone(),
+    };
+    let queue = TestQueue::new(pool.clone()).register::<ProcessMessage>(deps);
+    (pool, keyring, queue)
+}
+
+#[tokio::test]
+async fn a_linked_senders_message_makes_its_items_and_completes() {
+    let (pool, keyring, queue) = rig().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let (user, number) = (Uuid::from_u128(1), E164::parse(SENDER).unwrap());
+    users::ensure(&mut conn, user).await.unwrap();
+    user_phone_numbers::link(&mut conn, &keyring, user, &number)
+        .await
+        .unwrap();
+    accept(&mut conn, &keyring).await;
+
+    let ran = queue.run_one().await.unwrap();
+    assert!(matches!(ran.outcome, Outcome::Completed), "{ran:?}");
+    let items = store::enrichment_items::of_message(&mut conn, SID)
+        .await
+        .unwrap();
+    assert_eq!(items.len(), 2);
+    queue.assert_empty().await;
+}
+
+#[tokio::test]
+async fn a_strangers_message_ends_without_items() {
+    let (pool, keyring, queue) = rig().await;
+    let mut conn = pool.acquire().await.unwrap();
+    accept(&mut conn, &keyring).await;
+    assert_eq!(queue.drain().await.len(), 1);
+    let state = inbound_messages::state_of(&mut conn, SID).await.unwrap();
+    assert_eq!(state, Some(MessageState::IgnoredUnlinked));
+}
+
+#[tokio::test]
+async fn a_message_sealed_under_an_unknown_key_is_tried_again_and_not_lost() {
+    let (pool, _, queue) = rig().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let other = Keyring::parse(&"aa".repeat(32), "").unwrap();
+    accept(&mut conn, &other).await;
+    let ran = queue.run_one().await.unwrap();
+    assert!(matches!(ran.outcome, Outcome::Retried { .. }), "{ran:?}");
+    assert!(queue.run_one().await.is_none(), "it is not due yet");
+    queue.advance(Duration::from_secs(2)).await;
+    assert_eq!(queue.run_one().await.unwrap().attempt, 2);
+}
