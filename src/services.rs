@@ -114,7 +114,7 @@ impl Services {
             ended: CancellationToken::new(),
         };
         if let Some(receiver) = &config.receiver {
-            let waker = Waker::start(pool.clone());
+            let waker = Waker::start(&pool);
             let listener = bind("LISTEN_ADDR", receiver.listen).await?;
             let addr = listener.local_addr()?;
             services.receiver_addr = Some(addr);

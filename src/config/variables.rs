@@ -155,7 +155,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "WORKER_CONCURRENCY",
         "N",
-        Some("20"),
+        Some("8"),
         "Jobs of a kind that one worker runs at once",
     ),
     variable(

@@ -2,8 +2,11 @@
 //!
 //! Ended jobs leave dead entries at the front of the index. Usually Postgres skips and clears them at once, but as long
 //! as any session holds an old snapshot it can do neither, and each scan from the front would pass all of them again.
-//! So a scan begins where the last one found its last row, and goes back to the front, for what was inserted behind,
+//! Then a scan begins where the last one found its last row, and goes back to the front, for what was inserted behind,
 //! as often as that costs a twentieth of the time.
+//!
+//! A busy machine makes every statement slow, and taking that for dead entries would keep waiting what is to go first.
+//! So it takes several slow scans from the front in a row, and one from further on that is quicker.
 
 use std::time::Duration;
 
@@ -13,30 +16,44 @@ use tokio::time::Instant;
 /// A scan from the front that takes no longer than this is no burden.
 const CHEAP: Duration = Duration::from_millis(10);
 
-/// The most often that a costly scan from the front may be made: once in so many times what it took.
+/// So many scans in a row must have been slow before another beginning is tried.
+const SUSPICIOUS: u32 = 4;
+
+/// The most often that a costly scan from the front may be made: once in so many times what it costs.
 const SHARE: u32 = 20;
 
 /// The beginning of the next scan.
 #[derive(Debug)]
 pub(crate) struct Floor {
     reached: Option<DateTime<Utc>>,
-    full_scan_due: Instant,
+    /// Scans from the front in a row that were slow, and what the last of them took.
+    slow: (u32, Duration),
+    from_the_front: When,
+}
+
+#[derive(Debug)]
+enum When {
+    Now,
+    /// The next scan begins further on, to see whether that is quicker.
+    AfterOneMore,
+    At(Instant),
 }
 
 impl Floor {
     pub(crate) fn new() -> Self {
         Self {
             reached: None,
-            full_scan_due: Instant::now(),
+            slow: (0, Duration::ZERO),
+            from_the_front: When::Now,
         }
     }
 
     /// Where to begin now; `None` is the front.
     pub(crate) fn start(&self) -> Option<DateTime<Utc>> {
-        if self.full_scan_due <= Instant::now() {
-            None
-        } else {
-            self.reached
+        match self.from_the_front {
+            When::Now => None,
+            When::At(due) if due <= Instant::now() => None,
+            When::At(_) | When::AfterOneMore => self.reached,
         }
     }
 
@@ -49,8 +66,20 @@ impl Floor {
     ) {
         self.reached = reached.or(self.reached);
         if start.is_none() {
-            let pause = overhead.saturating_sub(CHEAP) * SHARE;
-            self.full_scan_due = Instant::now() + pause;
+            let slow = if overhead > CHEAP { self.slow.0 + 1 } else { 0 };
+            self.slow = (slow, overhead);
+            self.from_the_front = match slow {
+                SUSPICIOUS.. => When::AfterOneMore,
+                _ => When::Now,
+            };
+        } else if matches!(self.from_the_front, When::AfterOneMore) {
+            let cost = self.slow.1.saturating_sub(overhead);
+            self.from_the_front = if cost > CHEAP {
+                When::At(Instant::now() + cost * SHARE)
+            } else {
+                self.slow.0 = 0; // everything is slow
+                When::Now
+            };
         }
     }
 }
@@ -59,18 +88,45 @@ impl Floor {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn cheap_scans_always_begin_at_the_front_and_costly_ones_a_twentieth_of_the_time() {
+    const SLOW: Duration = Duration::from_millis(50);
+
+    fn place() -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp(1_700_000_000, 0)
+    }
+
+    /// A floor whose last scans from the front were all slow.
+    fn suspicious() -> Floor {
         let mut floor = Floor::new();
-        let place = DateTime::from_timestamp(1_700_000_000, 0);
-        floor.note(None, place, CHEAP);
+        for _ in 0..SUSPICIOUS {
+            assert_eq!(floor.start(), None);
+            floor.note(None, place(), SLOW);
+        }
+        floor
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dead_entries_let_scans_begin_at_the_front_a_twentieth_of_the_time() {
+        let mut floor = suspicious();
+        assert_eq!(floor.start(), place());
+        floor.note(place(), None, Duration::ZERO);
+        tokio::time::advance(SLOW * (SHARE - 1)).await;
+        assert_eq!(floor.start(), place());
+        tokio::time::advance(SLOW).await;
         assert_eq!(floor.start(), None);
-        floor.note(None, place, CHEAP + Duration::from_millis(50));
-        assert_eq!(floor.start(), place);
-        tokio::time::advance(Duration::from_millis(999)).await;
-        assert_eq!(floor.start(), place);
-        floor.note(place, None, Duration::from_secs(9)); // it began at the floor: no news of the front
-        tokio::time::advance(Duration::from_millis(2)).await;
-        assert_eq!(floor.start(), None);
+        floor.note(None, place(), SLOW);
+        assert_eq!(floor.start(), place(), "still costly");
+        floor.note(place(), None, Duration::ZERO);
+        tokio::time::advance(SLOW * SHARE).await;
+        floor.note(None, place(), CHEAP);
+        assert_eq!(floor.start(), None, "the old snapshot is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_machine_is_not_taken_for_dead_entries() {
+        let mut floor = suspicious();
+        floor.note(place(), None, SLOW);
+        assert_eq!(floor.start(), None, "it was no quicker from further on");
+        floor.note(None, place(), SLOW);
+        assert_eq!(floor.start(), None, "suspicion begins anew");
     }
 }

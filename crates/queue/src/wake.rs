@@ -14,6 +14,8 @@ use tokio::sync::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::connections;
+
 pub(crate) const CHANNEL: &str = "queue_jobs";
 
 /// The least time between two notifications of one process.
@@ -27,19 +29,17 @@ const RECONNECT: Duration = Duration::from_millis(500);
 pub struct Waker(mpsc::Sender<()>);
 
 impl Waker {
-    /// Starts the task that notifies, which ends when the last clone is dropped. It uses a connection while it sends.
-    pub fn start(pool: PgPool) -> Self {
+    /// Starts the task that notifies, which ends when the last clone is dropped. It has a connection of its own: in the
+    /// pool, which is where the work is done, it would wait behind the very jobs that it is to overtake.
+    pub fn start(pool: &PgPool) -> Self {
+        let pool = connections::waker(pool);
         // One place: whoever finds it taken is covered by the notification that is about to be sent.
         let (sender, mut wanted) = mpsc::channel(1);
         tokio::spawn(async move {
             while wanted.recv().await.is_some() {
-                let sent = sqlx::query!(
-                    // A notification is a commit, but nobody waits for its reaching the disk.
-                    "select set_config('synchronous_commit', 'off', true), pg_notify($1, '')",
-                    CHANNEL
-                )
-                .fetch_one(&pool)
-                .await;
+                let sent = sqlx::query!("select pg_notify($1, '')", CHANNEL)
+                    .execute(&pool)
+                    .await;
                 if let Err(error) = sent {
                     tracing::debug!(%error, "workers not notified: they will poll");
                 }

@@ -17,7 +17,7 @@ impl Rig {
     async fn start() -> Self {
         let database = TestDatabase::create(&store::migrator()).await;
         let pool = database.pool().await;
-        let intake = Intake::start(&pool, &Waker::start(pool.clone()));
+        let intake = Intake::start(&pool, &Waker::start(&pool));
         let keyring = Keyring::parse(&"0f".repeat(32), "").unwrap();
         Self {
             pool,

@@ -86,7 +86,7 @@ async fn measure(rig: &Rig) -> (f64, f64) {
     let runner =
         Runner::new(rig.pool.clone(), Settings::new("latency")).register::<Ping>(sender, 20);
     let runner = tokio::spawn(runner.run(stop.clone()));
-    let waker = Waker::start(rig.pool.clone());
+    let waker = Waker::start(&rig.pool);
     let mut conn = rig.pool.acquire().await.unwrap();
     let mut took = Vec::new();
     for n in 0..JOBS {

@@ -75,7 +75,7 @@ async fn a_resumed_kind_starts_at_once_when_the_workers_are_woken() {
     queue.enqueue(plain("a", Does::Nothing)).await;
     let running = queue.run::<Scripted<Plain>>(hardly_polling(), 1).await;
     until_listening(&queue, 1).await;
-    let waker = Waker::start(queue.pool.clone());
+    let waker = Waker::start(&queue.pool);
     resume(&queue).await;
     let since = Instant::now();
     waker.wake();

@@ -162,3 +162,42 @@ async fn the_figures_add_up_to_what_has_run() {
     let expected = [("other".to_owned(), 14, 2), ("plain".to_owned(), 16, 2)];
     assert_eq!(sums, expected);
 }
+
+#[tokio::test]
+async fn statements_planned_while_the_queue_was_empty_do_not_read_all_of_it_when_it_is_full() {
+    const MANY: i64 = 30_000;
+    let queue = TestQueue::new().await;
+    queue.execute("vacuum analyze queue.jobs").await; // as autovacuum does: now Postgres knows that it is empty
+    let running = queue.run::<Scripted<Plain>>(settings(), 2).await;
+    // After some executions a connection keeps the plan that it has.
+    for n in 0..12_u32 {
+        queue.enqueue(plain(format!("{n}"), Does::Nothing)).await;
+        until("an early job", async || {
+            queue.world.starts().len() > n as usize
+        })
+        .await;
+    }
+    let read = "select seq_tup_read from pg_stat_user_tables where relid = 'queue.jobs'::regclass";
+    let before = queue.number(read).await;
+    sqlx::query(
+        "insert into queue.jobs (kind, max_attempts, args, ready, run_at)
+         select 'nobodys', 1, '{}', n % 2 = 0, now() + interval '1 hour' from generate_series(1, $1) n",
+    )
+    .bind(MANY)
+    .execute(&queue.pool)
+    .await
+    .unwrap();
+    for n in 12..32_u32 {
+        queue.enqueue(plain(format!("{n}"), Does::Nothing)).await;
+        until("a late job", async || {
+            queue.world.starts().len() > n as usize
+        })
+        .await;
+    }
+    running.stop().await;
+    // What a connection did is counted when it ends.
+    let deleted = "select n_tup_del from pg_stat_user_tables where relid = 'queue.jobs'::regclass";
+    until("the figures", async || queue.number(deleted).await >= 32).await;
+    let read = queue.number(read).await - before;
+    assert!(read < MANY, "{read} rows were read from end to end");
+}

@@ -38,7 +38,7 @@ async fn a_job_starts_within_milliseconds_of_its_commit() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(hardly_polling(), 4).await;
     until_listening(&queue, 1).await;
-    let waker = Waker::start(queue.pool.clone());
+    let waker = Waker::start(&queue.pool);
     let mut took = Vec::new();
     for n in 0..20 {
         queue.enqueue(plain(format!("{n}"), Does::Nothing)).await;
@@ -60,7 +60,7 @@ async fn every_one_of_many_wake_ups_at_once_is_heeded() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(hardly_polling(), 4).await;
     until_listening(&queue, 1).await;
-    let waker = Waker::start(queue.pool.clone());
+    let waker = Waker::start(&queue.pool);
     for n in 0..200 {
         queue.enqueue(plain(format!("{n}"), Does::Nothing)).await;
         waker.wake();
@@ -78,7 +78,7 @@ async fn every_one_of_many_wake_ups_at_once_is_heeded() {
 async fn a_lost_listener_is_replaced_and_what_came_meanwhile_is_found() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(hardly_polling(), 4).await;
-    let waker = Waker::start(queue.pool.clone());
+    let waker = Waker::start(&queue.pool);
     for round in 0..2 {
         until_listening(&queue, 1).await;
         let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity

@@ -1,0 +1,194 @@
+//! `cargo bench -p pigeonhole --bench fairness`: one sender's backlog of 100,000 messages, and what it does to another
+//! sender's, from webhook to items by the database's clock. Everything is real and runs on one machine.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark's output; a failure may end it"
+)]
+
+use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+
+use embedded_postgres::{Server, Settings};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use pigeonhole::{
+    config::{Env, Reader, ReceiverConfig},
+    dev::twilio::{SimulatedTwilio, Text},
+    services::{Role, Services, ServicesConfig},
+};
+use sqlx::PgPool;
+use store::{
+    E164, Keyring,
+    inbound_messages::{self, AcceptJob, Acceptance, NewMessage},
+    user_phone_numbers, users,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const BACKLOG: usize = 100_000;
+const MESSAGES: usize = 300;
+const FLOODER: &str = "+12025550101";
+const OTHER: &str = "+12025550102";
+const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+
+#[tokio::main]
+async fn main() {
+    let dir = tempfile::Builder::new()
+        .prefix("fairness-bench-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(dir.path(), open).unwrap();
+    let kept = dir.path().join("postgres");
+    let settings = Settings::default().set("max_wal_size", "4GB");
+    let server = tokio::task::spawn_blocking(move || Server::start_kept(&kept, settings));
+    let server = server.await.unwrap().unwrap();
+    let url = server.ensure_database("bench").await.unwrap();
+    let pool = PgPool::connect(&url).await.unwrap();
+    store::migrate(&pool).await.unwrap();
+
+    let env = env(&url);
+    let config = Reader::read(&env, |r| ServicesConfig::read(r, Role::Both)).unwrap();
+    let receiver = Reader::read(&env, ReceiverConfig::read).unwrap();
+    let keyring = config.keyring.clone();
+    link(&pool, &keyring).await;
+    let stop = CancellationToken::new();
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let services = Services::start(config, metrics, stop.clone())
+        .await
+        .unwrap();
+    let target = format!("http://{}", services.receiver_addr.unwrap());
+    let twilio = SimulatedTwilio::new(&receiver, &target).unwrap();
+
+    send(&twilio).await; // warms everything up
+    let idle = measure(&twilio, &pool).await;
+    flood(&pool, &keyring).await;
+    let beside = measure(&twilio, &pool).await;
+    let left: i64 = sqlx::query_scalar("select count(*) from queue.jobs")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+
+    println!("| webhook to items | p50 | p99 |\n| --- | --- | --- |");
+    println!("| idle | {:.1} ms | {:.1} ms |", idle.0, idle.1);
+    println!(
+        "| beside another sender's {BACKLOG} | {:.1} ms | {:.1} ms |",
+        beside.0, beside.1
+    );
+    println!(
+        "| times | {:.1} | {:.1} |",
+        beside.0 / idle.0,
+        beside.1 / idle.1
+    );
+    println!("\n{left} jobs of the backlog were left when the last was measured");
+    stop.cancel();
+    services.finished().await.unwrap();
+}
+
+fn env(database: &str) -> Env {
+    let values = [
+        ("DATABASE_URL", database),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("ADMIN_ADDR", "127.0.0.1:0"),
+        ("PUBLIC_BASE_URL", "https://sms.example.com"),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("TWILIO_AUTH_TOKEN", "0123456789abcdef0123456789abcdef"),
+        (
+            "ENCRYPTION_KEY",
+            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        ),
+    ];
+    let values: BTreeMap<String, String> = values
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    Env::of(values)
+}
+
+async fn link(pool: &PgPool, keyring: &Keyring) {
+    let mut conn = pool.acquire().await.unwrap();
+    for (user, number) in [(1, FLOODER), (2, OTHER)] {
+        let (user, number) = (Uuid::from_u128(user), E164::parse(number).unwrap());
+        users::ensure(&mut conn, user).await.unwrap();
+        user_phone_numbers::link(&mut conn, keyring, user, &number)
+            .await
+            .unwrap();
+    }
+}
+
+async fn send(twilio: &SimulatedTwilio) -> String {
+    let text = Text {
+        from: OTHER.to_owned(),
+        body: "Lunch with Bo #friends".to_owned(),
+        ..Text::default()
+    };
+    let delivery = twilio.deliver(&text).await.unwrap();
+    assert_eq!(delivery.status, 200);
+    delivery.message_sid
+}
+
+/// The median and the 99th percentile of the other sender's messages, in milliseconds.
+async fn measure(twilio: &SimulatedTwilio, pool: &PgPool) -> (f64, f64) {
+    let mut sids = Vec::new();
+    for n in 0..MESSAGES {
+        sids.push(send(twilio).await);
+        // At no particular moment of the worker's timers.
+        tokio::time::sleep(Duration::from_millis(15 + (n as u64 * 7) % 23)).await;
+    }
+    loop {
+        let took: Vec<f64> = sqlx::query_scalar(
+            "select extract(epoch from finished_at - received_at)::float8 * 1000
+             from pigeonhole.inbound_messages
+             where message_sid = any($1) and finished_at is not null order by 1",
+        )
+        .bind(&sids)
+        .fetch_all(pool)
+        .await
+        .unwrap();
+        if took.len() == MESSAGES {
+            return (took[MESSAGES / 2], took[MESSAGES * 99 / 100]);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Puts the flooder's messages in as the receiver would, a thousand a commit.
+async fn flood(pool: &PgPool, keyring: &Arc<Keyring>) {
+    let mut conn = pool.acquire().await.unwrap();
+    let job = AcceptJob {
+        kind: "process_message",
+        max_attempts: 12,
+    };
+    for batch in 0..BACKLOG / 1000 {
+        let acceptances: Vec<Acceptance> = (0..1000)
+            .map(|n| acceptance(keyring, batch * 1000 + n))
+            .collect();
+        inbound_messages::accept_all(&mut conn, job, &acceptances)
+            .await
+            .unwrap();
+    }
+}
+
+fn acceptance(keyring: &Keyring, number: usize) -> Acceptance {
+    let sid = format!("SM{number:032x}");
+    let fields = [
+        ("MessageSid", sid.as_str()),
+        ("AccountSid", ACCOUNT),
+        ("From", FLOODER),
+        ("To", "+15005550006"),
+        ("Body", "flood"),
+    ];
+    let message = NewMessage {
+        message_sid: sid.clone(),
+        account_sid: ACCOUNT.to_owned(),
+        sender: FLOODER.to_owned(),
+        fields: fields
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    };
+    Acceptance {
+        message: message.seal(keyring).unwrap(),
+        job_args: format!(r#"{{"message":"{sid}"}}"#),
+        trace: None,
+    }
+}
