@@ -1,20 +1,30 @@
-//! Faults at random under load: workers killed and frozen, the receiver killed, Postgres crashed. In the end everything
-//! that was answered must be there, once.
+//! Faults under load: real webhooks through a real receiver to three real workers, which keep their names from process
+//! to process, on a Postgres of their own. In the end everything that was answered must be there, once.
 //!
-//! A few rounds run with the other tests; `script/chaos` runs as many as it is told to, through `CHAOS_ROUNDS`.
+//! A few rounds of each scenario run with the other tests; `script/chaos` runs as many as it is told to, through
+//! `CHAOS_ROUNDS`.
+
+#![expect(clippy::print_stdout, reason = "the figures of a long run")]
+
+mod ledger;
+mod watch;
 
 use std::time::{Duration, Instant};
 
 use embedded_postgres::{Server, Settings};
 use pigeonhole::dev::twilio::SimulatedTwilio;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 use rustix::process::Signal;
+use sqlx::Executor;
 use tokio::task::block_in_place;
 
+use self::{
+    ledger::{Account, Ledger},
+    watch::Watch,
+};
 use crate::{
-    app::text,
-    database::{Database, NUMBER},
-    load::Load,
+    database::Database,
+    load::{Answered, Load},
     process::Process,
     settings::of_the_test_run,
     wait::{PATIENCE, eventually},
@@ -22,122 +32,241 @@ use crate::{
 
 const LEASE: Duration = Duration::from_secs(2);
 
+/// No job may wait longer for somebody to work on it, whatever has happened to the one who did.
+const LONGEST_WAIT: Duration = LEASE.saturating_add(Duration::from_secs(5));
+
+/// All that was there at a fault must be done by then, on a busy machine too: what came meanwhile is to be worked off.
+const LONGEST_RECOVERY: Duration = Duration::from_secs(20);
+
 const WORKERS: usize = 3;
 
-/// What goes wrong in a round.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    KillWorker,
-    FreezeWorker,
-    KillReceiver,
-    CrashPostgres,
+const SENDERS: usize = 4;
+
+/// So few that jobs wait in the workers for a slot.
+const CONCURRENCY: &str = "3";
+
+/// Faults shall meet jobs that are under way, at any point of their transactions.
+const SLOW_EFFECT: &str = "
+    create function slow_down() returns trigger language plpgsql as $$
+    begin
+        perform pg_sleep(random() * 0.03);
+        return null;
+    end $$;
+    create trigger slow_before before insert on enrichment_items for each statement execute function slow_down();
+    create trigger slow_after after insert on enrichment_items for each statement execute function slow_down();";
+
+/// The same, and now and then an effect that takes longer than a worker may go on for after SIGTERM.
+const LONG_EFFECTS: &str = "
+    create or replace function slow_down() returns trigger language plpgsql as $$
+    begin
+        perform pg_sleep(case when random() < 0.003 then 1.5 else random() * 0.03 end);
+        return null;
+    end $$;";
+
+const GRACE_SECONDS: &str = "1";
+
+/// How many rounds of a scenario to run: this share of those asked for, or the short form.
+fn rounds(share: usize, short: usize) -> usize {
+    of_the_test_run("CHAOS_ROUNDS").map_or(short, |rounds| {
+        let rounds: usize = rounds.parse().expect("CHAOS_ROUNDS is a number");
+        (rounds / share).max(1)
+    })
 }
 
-const FAULTS: [Fault; 4] = [
-    Fault::KillWorker,
-    Fault::FreezeWorker,
-    Fault::KillReceiver,
-    Fault::CrashPostgres,
-];
+/// Each fault as often as the others, in any order.
+fn at_random<F: Copy>(faults: &[F], rounds: usize) -> Vec<F> {
+    let mut all = Vec::new();
+    while all.len() < rounds {
+        let mut next = faults.to_vec();
+        next.shuffle(&mut rand::rng());
+        all.extend(next);
+    }
+    all.truncate(rounds);
+    all
+}
+
+/// A worker, which may be one process after another.
+struct Worker {
+    name: String,
+    /// How many processes it has been before.
+    earlier: u32,
+    process: Process,
+}
+
+impl Worker {
+    fn start(name: String, earlier: u32, database: &Database) -> Self {
+        let settings = database.settings.clone().with("WORKER_NAME", &name);
+        let settings = Ledger::known_as(&settings, &known_as(&name, earlier));
+        Self {
+            process: Process::start("worker", &settings),
+            name,
+            earlier,
+        }
+    }
+
+    /// What the ledger calls this process, other than those before it.
+    fn known_as(&self) -> String {
+        known_as(&self.name, self.earlier)
+    }
+}
+
+fn known_as(name: &str, earlier: u32) -> String {
+    format!("{name}.{earlier}")
+}
 
 #[derive(Debug, Default)]
 struct Figures {
-    workers_killed: u32,
-    workers_frozen: u32,
-    receivers_killed: u32,
-    postgres_crashed: u32,
+    kills: u32,
+    freezes: u32,
+    receiver_kills: u32,
+    crashes: u32,
+    restarts: u32,
     longest_recovery: Duration,
 }
 
-struct Chaos {
+struct System {
+    scenario: &'static str,
     server: Server,
     database: Database,
+    ledger: Ledger,
     twilio: SimulatedTwilio,
     /// Always there but for a moment while it is replaced.
     receiver: Option<Process>,
-    workers: Vec<Process>,
+    workers: Vec<Worker>,
     figures: Figures,
 }
 
-impl Chaos {
-    async fn start() -> Self {
+impl System {
+    async fn start(scenario: &'static str) -> Self {
         let server = block_in_place(|| Server::start_temporary(Settings::default())).unwrap();
         let database = Database::create_on(&server)
             .await
             .with("JOB_LEASE_SECONDS", LEASE.as_secs().to_string())
+            .with("WORKER_CONCURRENCY", CONCURRENCY)
+            .with("SHUTDOWN_GRACE_SECONDS", GRACE_SECONDS)
             // Else the logs of a long run would be too long to look into.
             .with("RUST_LOG", "warn,pigeonhole::services=info");
+        database
+            .pool
+            .execute(sqlx::raw_sql(SLOW_EFFECT))
+            .await
+            .unwrap();
+        let ledger = Ledger::open(&database).await;
         let (receiver, addr) = Process::receiver("receiver", &database.settings).await;
         // The next receiver takes this one's place.
         let database = database.with("LISTEN_ADDR", addr.to_string());
         Self {
+            scenario,
             server,
+            ledger,
             twilio: database.settings.twilio(addr),
             receiver: Some(receiver),
-            workers: (0..WORKERS)
-                .map(|_| Process::start("worker", &database.settings))
+            workers: (1..=WORKERS)
+                .map(|n| Worker::start(format!("worker-{n}"), 0, &database))
                 .collect(),
             database,
             figures: Figures::default(),
         }
     }
 
-    async fn inflict(&mut self, fault: Fault) {
-        match fault {
-            Fault::KillWorker => {
-                let at = rand::random_range(0..WORKERS);
-                let next = Process::start("worker", &self.database.settings);
-                std::mem::replace(&mut self.workers[at], next).kill();
-                self.figures.workers_killed += 1;
-            }
-            Fault::FreezeWorker => {
-                let worker = self.workers.choose(&mut rand::rng()).unwrap();
-                worker.signal(Signal::STOP);
-                // Until its leases have run out.
-                tokio::time::sleep(LEASE + LEASE / 2).await;
-                worker.signal(Signal::CONT);
-                self.figures.workers_frozen += 1;
-            }
-            Fault::KillReceiver => {
-                let settings = &self.database.settings;
-                // First gone, then replaced: they have the same address.
-                self.receiver.take().unwrap().kill();
-                let (receiver, _) = Process::receiver("receiver", settings).await;
-                self.receiver = Some(receiver);
-                self.figures.receivers_killed += 1;
-            }
-            Fault::CrashPostgres => {
-                block_in_place(|| self.server.stop_immediate()).unwrap();
-                // At times over before the receiver gives up, at times not.
-                let away = Duration::from_millis(rand::random_range(0..3000));
-                tokio::time::sleep(away).await;
-                block_in_place(|| self.server.start_again()).unwrap();
-                self.figures.postgres_crashed += 1;
-            }
+    /// Starts the load and the watch, and waits until every worker has its part in it.
+    async fn under_load(&self) -> (Load, Watch) {
+        let load = Load::start(&self.twilio, SENDERS);
+        for worker in &self.workers {
+            self.ledger.claims_again(&worker.known_as(), 0).await;
         }
+        let watch = Watch::start(self.database.pool.clone(), LEASE);
+        (load, watch)
     }
 
-    /// Waits until a message that comes now is processed.
-    async fn recover(&mut self) -> Duration {
-        let started = Instant::now();
-        let sid = eventually("a message is accepted", PATIENCE, async || {
-            let delivery = self
-                .twilio
-                .deliver(&text(NUMBER, "Back #a #b"))
-                .await
-                .ok()?;
-            (delivery.status == 200).then_some(delivery.message_sid)
+    async fn kill_worker(&mut self, at: usize) {
+        self.replace_worker(at, |old| {
+            old.kill();
+            async {}
         })
         .await;
-        let state = self.database.wait_until_ended(&sid).await;
-        assert_eq!(state, "processed");
-        let took = started.elapsed();
-        self.figures.longest_recovery = self.figures.longest_recovery.max(took);
-        took
+        self.figures.kills += 1;
+    }
+
+    /// SIGTERM; it must end well, and then there is another of its name.
+    async fn restart_worker(&mut self, at: usize) {
+        self.replace_worker(at, async |mut old: Process| {
+            old.signal(Signal::TERM);
+            let status = old.ended(PATIENCE).await;
+            let log = old.log();
+            assert!(status.success(), "{status}:\n{log}");
+            assert!(!log.contains("panicked"), "{log}");
+            assert!(!log.contains("\"ERROR\""), "{log}");
+        })
+        .await;
+        self.figures.restarts += 1;
+    }
+
+    /// Ends the process of a worker and starts the next, which must take its part.
+    async fn replace_worker<F: Future>(&mut self, at: usize, end: impl FnOnce(Process) -> F) {
+        let Worker {
+            name,
+            earlier,
+            process,
+        } = self.workers.remove(at);
+        end(process).await;
+        let next = Worker::start(name, earlier + 1, &self.database);
+        self.workers.insert(at, next);
+    }
+
+    /// SIGSTOP until its leases have run out, and a random moment longer.
+    async fn freeze_worker(&mut self, at: usize) {
+        let worker = &self.workers[at];
+        worker.process.signal(Signal::STOP);
+        let longer = Duration::from_millis(rand::random_range(100..1000));
+        tokio::time::sleep(LEASE + longer).await;
+        worker.process.signal(Signal::CONT);
+        self.figures.freezes += 1;
+    }
+
+    async fn kill_receiver(&mut self) {
+        // First gone, then replaced: they have the same address.
+        self.receiver.take().unwrap().kill();
+        let (receiver, _) = Process::receiver("receiver", &self.database.settings).await;
+        self.receiver = Some(receiver);
+        self.figures.receiver_kills += 1;
+    }
+
+    /// Ends Postgres as a crash does, and starts it again when it has been `away`.
+    async fn crash_postgres(&mut self, away: Duration) {
+        block_in_place(|| self.server.stop_immediate()).unwrap();
+        tokio::time::sleep(away).await;
+        block_in_place(|| self.server.start_again()).unwrap();
+        self.figures.crashes += 1;
+    }
+
+    /// Waits until all work that was there at the fault is done, which may take no longer than [`LONGEST_RECOVERY`] from
+    /// `since`.
+    async fn recover(&mut self, since: Instant, fault: String) {
+        let then = self.ledger.now().await;
+        while self.ledger.left_since(then).await > 0 {
+            if since.elapsed() > LONGEST_RECOVERY {
+                let left = self.ledger.describe_left_since(then).await;
+                panic!("{fault}: stuck:\n{left}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let recovery = since.elapsed();
+        self.figures.longest_recovery = self.figures.longest_recovery.max(recovery);
+        println!("{}: {fault}: recovered in {recovery:.1?}", self.scenario);
+        self.assert_nobody_has_ended();
+    }
+
+    /// Waits until a worker claims jobs from now on.
+    async fn takes_part(&self, at: usize) {
+        let end = self.ledger.end().await;
+        let worker = self.workers[at].known_as();
+        self.ledger.claims_again(&worker, end).await;
     }
 
     fn assert_nobody_has_ended(&mut self) {
-        for process in self.workers.iter_mut().chain(&mut self.receiver) {
+        let workers = self.workers.iter_mut().map(|worker| &mut worker.process);
+        for process in workers.chain(&mut self.receiver) {
             assert!(
                 process.is_running(),
                 "a process ended by itself:\n{}",
@@ -146,50 +275,179 @@ impl Chaos {
             assert!(!process.log().contains("panicked"), "{}", process.log());
         }
     }
+
+    fn pids(&self) -> Vec<u32> {
+        let workers = self.workers.iter().map(|worker| &worker.process);
+        workers.chain(&self.receiver).map(Process::id).collect()
+    }
+
+    /// Ends the load; then everything must be in order. Prints the figures.
+    async fn finish(mut self, load: Load, watch: Watch, rounds: usize) -> (Answered, Account) {
+        let answered = load.finish().await;
+        self.database
+            .assert_nothing_is_lost(&answered.accepted)
+            .await;
+        self.assert_nobody_has_ended();
+        let account = self.ledger.verify().await;
+        assert_eq!(account.jobs, self.database.rows().await.messages);
+        let seen = watch.seen();
+        let Figures {
+            kills,
+            freezes,
+            receiver_kills,
+            crashes,
+            restarts,
+            longest_recovery,
+        } = self.figures;
+        let Account {
+            ended,
+            claims,
+            put_back,
+            orphaned,
+            most_attempts,
+            longest_silence,
+            refused,
+            ..
+        } = account;
+        // A sequence is somewhere ahead after a crash.
+        let refused = if crashes == 0 {
+            refused.to_string()
+        } else {
+            "not counted".to_owned()
+        };
+        println!(
+            "figures of {}: {rounds} rounds; {} messages accepted and processed once each, {} refused or unanswered; \
+             workers killed {kills}, frozen {freezes}, restarted {restarts}; receivers killed {receiver_kills}; \
+             Postgres crashed {crashes}; longest recovery {longest_recovery:.2?}; oldest wait {:.2?} in {} looks; \
+             {claims} claims, of which {ended} ended their job, {put_back} were given back, {orphaned} ran out; most \
+             attempts {most_attempts}; longest without an entry {longest_silence:.2} s; late writes refused {refused}, \
+             done 0",
+            self.scenario,
+            answered.accepted.len(),
+            answered.refused,
+            seen.oldest_wait,
+            seen.looks,
+        );
+        assert!(
+            seen.oldest_wait <= LONGEST_WAIT,
+            "a job waited for {:?}",
+            seen.oldest_wait
+        );
+        // The ledger has seen every moment, but with those of Postgres's absence.
+        let silence = Duration::from_secs_f64(longest_silence);
+        assert!(crashes > 0 || silence <= LONGEST_WAIT, "{silence:?}");
+        (answered, account)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    KillWorker,
+    FreezeWorker,
+    KillReceiver,
+    CrashPostgres,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_and_frozen_workers_leave_every_effect_once() {
+    let rounds = rounds(1, 4);
+    let mut system = System::start("workers").await;
+    let (load, watch) = system.under_load().await;
+    let faults = at_random(&[Fault::KillWorker, Fault::FreezeWorker], rounds);
+    for (round, fault) in (1..).zip(faults) {
+        let at = rand::random_range(0..WORKERS);
+        let since = Instant::now();
+        match fault {
+            Fault::KillWorker => system.kill_worker(at).await,
+            _ => system.freeze_worker(at).await,
+        }
+        let name = &system.workers[at].name;
+        let what = format!("round {round}, {fault:?} {name}");
+        system.recover(since, what).await;
+        system.takes_part(at).await;
+    }
+    let (answered, _) = system.finish(load, watch, rounds).await;
+    assert_eq!(
+        answered.refused, 0,
+        "the receiver has nothing to do with workers"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_crashes_lose_nothing_and_end_no_process() {
+    let rounds = rounds(4, 3);
+    let mut system = System::start("postgres").await;
+    let (load, watch) = system.under_load().await;
+    let pids = system.pids();
+    for round in 1..=rounds {
+        let before = load.accepted();
+        eventually("more messages", PATIENCE, async || {
+            (load.accepted() > before + 20).then_some(())
+        })
+        .await;
+        let away = Duration::from_millis(rand::random_range(0..1500));
+        system.crash_postgres(away).await;
+        let what = format!("round {round}, a crash of Postgres, away for {away:?}");
+        system.recover(Instant::now(), what).await;
+    }
+    assert_eq!(system.pids(), pids);
+    system.finish(load, watch, rounds).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rolling_restarts_cost_no_attempt() {
+    let rounds = rounds(2, WORKERS);
+    let mut system = System::start("restarts").await;
+    system
+        .database
+        .pool
+        .execute(sqlx::raw_sql(LONG_EFFECTS))
+        .await
+        .unwrap();
+    let (load, watch) = system.under_load().await;
+    for round in 1..=rounds {
+        let at = round % WORKERS;
+        let since = Instant::now();
+        system.restart_worker(at).await;
+        let what = format!("round {round}, restart of {}", system.workers[at].name);
+        system.recover(since, what).await;
+        system.takes_part(at).await;
+    }
+    let (answered, account) = system.finish(load, watch, rounds).await;
+    assert_eq!(answered.refused, 0);
+    // Whatever was claimed has ended the job, or was given back at no cost.
+    assert_eq!(account.most_attempts, 1);
+    assert_eq!(account.orphaned, 0);
+    assert_eq!(account.claims, account.ended + account.put_back);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_killed_nothing_that_was_answered_is_lost() {
-    let rounds = of_the_test_run("CHAOS_ROUNDS").map_or(FAULTS.len(), |rounds| {
-        rounds.parse().expect("CHAOS_ROUNDS is a number")
-    });
-    let mut chaos = Chaos::start().await;
-    chaos.recover().await;
-    chaos.figures.longest_recovery = Duration::ZERO; // the start is none
-
-    let load = Load::start(&chaos.twilio, 4);
-    let mut faults = Vec::new();
-    for round in 1..=rounds {
-        if faults.is_empty() {
-            // Each as often as the others, in any order.
-            faults = FAULTS.to_vec();
-            faults.shuffle(&mut rand::rng());
+    const FAULTS: [Fault; 4] = [
+        Fault::KillWorker,
+        Fault::FreezeWorker,
+        Fault::KillReceiver,
+        Fault::CrashPostgres,
+    ];
+    let rounds = rounds(5, FAULTS.len());
+    let mut system = System::start("everything").await;
+    let (load, watch) = system.under_load().await;
+    for (round, fault) in (1..).zip(at_random(&FAULTS, rounds)) {
+        let at = rand::random_range(0..WORKERS);
+        let mut since = Instant::now();
+        match fault {
+            Fault::KillWorker => system.kill_worker(at).await,
+            Fault::FreezeWorker => system.freeze_worker(at).await,
+            Fault::KillReceiver => system.kill_receiver().await,
+            Fault::CrashPostgres => {
+                // At times over before the receiver gives up, at times not.
+                let away = Duration::from_millis(rand::random_range(0..3000));
+                system.crash_postgres(away).await;
+                since = Instant::now();
+            }
         }
-        let fault = faults.pop().unwrap();
-        chaos.inflict(fault).await;
-        let recovery = chaos.recover().await;
-        println!("round {round}: {fault:?}, recovered in {recovery:.1?}");
-        chaos.assert_nobody_has_ended();
+        let what = format!("round {round}, {fault:?}");
+        system.recover(since, what).await;
     }
-    let answered = load.finish().await;
-    chaos
-        .database
-        .assert_nothing_is_lost(&answered.accepted)
-        .await;
-    chaos.assert_nobody_has_ended();
-
-    let Figures {
-        workers_killed,
-        workers_frozen,
-        receivers_killed,
-        postgres_crashed,
-        longest_recovery,
-    } = chaos.figures;
-    println!(
-        "{} messages accepted and processed once each, {} refused or unanswered; {rounds} rounds: workers killed \
-         {workers_killed}, frozen {workers_frozen}, receivers killed {receivers_killed}, Postgres crashed \
-         {postgres_crashed}; longest recovery {longest_recovery:.1?}",
-        answered.accepted.len(),
-        answered.refused,
-    );
+    system.finish(load, watch, rounds).await;
 }

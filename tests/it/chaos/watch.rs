@@ -1,0 +1,62 @@
+//! A watch over how long jobs wait, kept at all times.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+
+/// How often it looks.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a job has waited for somebody to work on it, by the database's clock: since it became ready, or since the
+/// last sign of life of a worker whose lease has run out. While Postgres is away nobody can work.
+const OLDEST_WAIT: &str = "
+    select coalesce(extract(epoch from max(now() - greatest(pg_postmaster_start_time(),
+        case when claimed_at + make_interval(secs => $1) <= run_at
+             then run_at - make_interval(secs => $1) else run_at end))), 0)::float8
+    from queue.jobs where ready or run_at <= now()";
+
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) oldest_wait: Duration,
+    pub(super) looks: u32,
+}
+
+/// Looks until it is finished or dropped.
+pub(super) struct Watch {
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    pub(super) fn start(pool: PgPool, lease: Duration) -> Self {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let noted = seen.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let look = sqlx::query_scalar::<_, f64>(OLDEST_WAIT).bind(lease.as_secs_f64());
+                // An error: Postgres is away.
+                if let Ok(wait) = look.fetch_one(&pool).await {
+                    let mut seen = noted.lock().unwrap();
+                    seen.oldest_wait = seen.oldest_wait.max(Duration::from_secs_f64(wait.max(0.0)));
+                    seen.looks += 1;
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+        });
+        Self { seen, task }
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        *self.seen.lock().unwrap()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
