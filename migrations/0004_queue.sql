@@ -117,7 +117,7 @@ create table queue.rate_limits (
 -- PL/pgSQL, here and below, because a session keeps the plans of its statements; those of an SQL function are made anew
 -- in every statement that calls it.
 create function queue.new_position(lane text, priority smallint) returns timestamptz language plpgsql stable
-set enable_seqscan = off set enable_sort = off -- or the plan of an empty table is kept when it is full
+set enable_seqscan = off set enable_sort = off set jit = off -- or the plan of an empty table is kept when it is full
 as $$
 declare
     arrival timestamptz := now() + priority * interval '10 minutes';

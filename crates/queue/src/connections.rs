@@ -4,10 +4,11 @@ use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 /// Every statement here has one right plan, by index. Postgres plans it once a connection, by what the table holds then:
 /// an empty queue would leave it reading a million rows from end to end, for as long as the plan is kept. And a session
-/// that is frozen in a transaction must let its locks go.
+/// that is frozen in a transaction must let its locks go. (Where a plan cannot do without, it costs so much on paper that
+/// Postgres would compile it, which takes longer than running it: hence no `jit`.)
 const SESSION: &str =
     "set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off;
-     set enable_hashjoin = off; set enable_mergejoin = off;
+     set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;
      set idle_in_transaction_session_timeout = '5s'";
 
 /// Outcomes that a crash of the database undoes leave their jobs to run again, as after any crash. A notification is a
