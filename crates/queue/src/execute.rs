@@ -31,7 +31,7 @@ const PREFETCH: Duration = Duration::from_millis(10);
 /// The most jobs that wait claimed, and the most in one claim.
 const MAX_PREFETCH: usize = 500;
 
-/// How many more are claimed when a notification comes and enough wait already.
+/// The most that are claimed beyond that when a notification comes.
 const OVERDRAFT: usize = 16;
 
 /// A kind of job that this process runs, its Rust type forgotten.
@@ -89,7 +89,8 @@ impl Kind {
         if held < self.concurrency || held <= capacity / 2 {
             capacity.saturating_sub(held).min(MAX_PREFETCH)
         } else if notified {
-            (capacity + OVERDRAFT).saturating_sub(held).min(OVERDRAFT)
+            // Never more than as much again as may wait: where jobs are long, other processes have them sooner.
+            (capacity + OVERDRAFT.min(ahead)).saturating_sub(held)
         } else {
             0 // let some go first: a claim of a few costs as much as one of many
         }
