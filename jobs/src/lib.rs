@@ -6,8 +6,10 @@
 mod deps;
 mod error;
 mod process_message;
+mod send_verification;
 mod steps;
 
 pub use deps::Deps;
 pub use error::StepError;
 pub use process_message::ProcessMessage;
+pub use send_verification::SendVerification;

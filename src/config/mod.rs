@@ -2,6 +2,7 @@
 //!
 //! Each struct reads its own variables; all mistakes are reported together, by name, before anything starts.
 
+mod api;
 mod reader;
 mod variables;
 
@@ -13,6 +14,7 @@ use store::{E164, Keyring};
 use twilio::{AccountSid, signature::AuthTokens};
 use url::Url;
 
+pub use api::{ApiConfig, Jwks, TokenConfig, VerificationConfig};
 pub use reader::{Env, Mistakes, Reader};
 pub use variables::{VARIABLES, Variable};
 

@@ -137,6 +137,12 @@ pub const VARIABLES: &[Variable] = &[
         "Your number at Twilio, in E.164",
     ),
     variable(
+        "TWILIO_MESSAGING_SERVICE_SID",
+        "MG…",
+        None,
+        "A messaging service at Twilio to send by, in place of TWILIO_PHONE_NUMBER",
+    ),
+    variable(
         "TWILIO_API_BASE_URL",
         "URL",
         Some("https://api.twilio.com"),
@@ -151,6 +157,41 @@ pub const VARIABLES: &[Variable] = &[
         "ENCRYPTION_KEYS_OLD",
         "64 HEX DIGITS[,…]",
         "Earlier keys, which still open what they sealed",
+    ),
+    secret(
+        "JWT_SECRET",
+        "SECRET",
+        "The secret of the front end's bearer tokens (HS256), 32 bytes at least; without it and JWT_JWKS there is no phone number API",
+    ),
+    variable(
+        "JWT_JWKS",
+        "FILE|URL",
+        None,
+        "The keys of the front end's bearer tokens (RS256, ES256): a JWKS file, or its URL",
+    ),
+    variable(
+        "JWT_ISSUER",
+        "ISSUER",
+        None,
+        "The issuer that bearer tokens must name",
+    ),
+    variable(
+        "JWT_AUDIENCE",
+        "AUDIENCE",
+        None,
+        "The audience that bearer tokens must name",
+    ),
+    variable(
+        "CORS_ALLOWED_ORIGINS",
+        "ORIGIN[,…]",
+        None,
+        "The front end's origins, whose pages may use the phone number API, such as https://app.example.com",
+    ),
+    variable(
+        "TRUSTED_PROXIES",
+        "CIDR[,…]",
+        None,
+        "Reverse proxies whose X-Forwarded-For is believed; without them, limits count by who connects",
     ),
     variable(
         "WORKER_CONCURRENCY",
@@ -205,6 +246,42 @@ pub const VARIABLES: &[Variable] = &[
         "MINUTES",
         Some("10"),
         "How long a verification code is good for",
+    ),
+    variable(
+        "VERIFICATION_MESSAGE",
+        "TEXT",
+        Some("Your verification code is {code}. It expires in {minutes} minutes."),
+        "The verification SMS; {code} and {minutes} are filled in",
+    ),
+    variable(
+        "VERIFICATION_COUNTRIES",
+        "CC[,CC]",
+        Some("US,CA"),
+        "Countries whose numbers may be linked: each SMS costs, and attackers pick dear ones",
+    ),
+    variable(
+        "VERIFICATION_IP_HOURLY_LIMIT",
+        "N",
+        Some("10"),
+        "Verification SMS an hour that one IP address (one /64 of IPv6) may ask for",
+    ),
+    variable(
+        "VERIFICATION_PREFIX_HOURLY_LIMIT",
+        "N",
+        Some("20"),
+        "Verification SMS an hour to numbers with the same first eight digits",
+    ),
+    variable(
+        "VERIFICATION_COUNTRY_HOURLY_LIMIT",
+        "N",
+        Some("200"),
+        "Verification SMS an hour to one country",
+    ),
+    variable(
+        "VERIFICATION_DAILY_BUDGET",
+        "N",
+        Some("1000"),
+        "Verification SMS in 24 hours, in all",
     ),
     variable(
         "LOG_FORMAT",

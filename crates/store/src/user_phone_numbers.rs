@@ -105,6 +105,51 @@ pub async fn unlink(
     Ok(done.rows_affected())
 }
 
+/// Makes a number that its user has just proved theirs: verified for them, and for nobody else. The newest proof wins:
+/// whoever had it before loses it, and keeps their items. The user's other, unverified rows go.
+pub async fn prove(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    user_id: Uuid,
+    number: &E164,
+) -> Result<(), StoreError> {
+    todo!()
+}
+
+/// Does the user have another number than this one that is verified?
+pub async fn has_another(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    user_id: Uuid,
+    number: &E164,
+) -> Result<bool, StoreError> {
+    todo!()
+}
+
+/// The user's number: a verified one before others, the newest first.
+pub async fn of_user(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    user_id: Uuid,
+) -> Result<Option<PhoneNumber>, StoreError> {
+    todo!()
+}
+
+/// Forgets all numbers of a user; returns how many rows went.
+pub async fn unlink_user(conn: &mut PgConnection, user_id: Uuid) -> Result<u64, StoreError> {
+    todo!()
+}
+
+/// Is the number still verified for this user? If so, nobody unlinks it before the transaction ends.
+pub async fn hold_owner(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    user_id: Uuid,
+    number: &E164,
+) -> Result<bool, StoreError> {
+    todo!()
+}
+
 /// Every number, or one user's, opened, the oldest first. A row that does not open is listed without its number.
 pub async fn list(
     conn: &mut PgConnection,
