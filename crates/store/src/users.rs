@@ -19,3 +19,13 @@ pub async fn ensure(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreE
     .await?;
     Ok(())
 }
+
+/// Is there such a user?
+pub async fn exists(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from users where id = $1) as "exists!""#,
+        user_id,
+    )
+    .fetch_one(conn)
+    .await?)
+}
