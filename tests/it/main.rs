@@ -27,6 +27,7 @@ mod paused;
 mod privacy;
 mod process;
 mod senders;
+mod sends;
 mod settings;
 mod stop;
 mod wait;
