@@ -27,7 +27,6 @@ mod paused;
 mod privacy;
 mod process;
 mod senders;
-mod sends;
 mod settings;
 mod stop;
 mod wait;
