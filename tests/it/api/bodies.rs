@@ -14,7 +14,11 @@ use crate::wait::PATIENCE;
 
 fn assert_problem(answer: &Answer, status: u16, what: &str) {
     assert_eq!(answer.status, status, "{what}");
-    assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
+    assert_eq!(
+        answer.header("content-type"),
+        "application/problem+json",
+        "{what}"
+    );
     assert_eq!(answer.body["status"], status, "{what}");
     assert_eq!(answer.body["type"], "about:blank", "{what}");
     assert!(answer.body["title"].is_string() && answer.body["detail"].is_string());
@@ -27,7 +31,11 @@ async fn another_content_type_or_no_json_is_refused() {
     let good = number(FREE).to_string();
     for path in [PATH, VERIFY] {
         let post = || caller.request(Method::POST, path);
-        for media_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
+        for media_type in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/jsonp",
+        ] {
             let request = post().header("content-type", media_type).body(good.clone());
             let answer = Answer::of(request.send().await.unwrap()).await;
             assert_problem(&answer, 415, media_type);
@@ -44,13 +52,21 @@ async fn another_content_type_or_no_json_is_refused() {
             ("a lone surrogate", b"{\"phoneNumber\":\"\\ud800\"}"),
             ("deep", deep.as_bytes()),
         ] {
-            let request = post().header("content-type", "application/json").body(body.to_vec());
+            let request = post()
+                .header("content-type", "application/json")
+                .body(body.to_vec());
             let answer = Answer::of(request.send().await.unwrap()).await;
             assert_problem(&answer, 400, what);
         }
         let large = format!("{{\"x\":\"{}\"}}", "x".repeat(17_000));
-        let request = post().header("content-type", "application/json").body(large);
-        assert_problem(&Answer::of(request.send().await.unwrap()).await, 413, "large");
+        let request = post()
+            .header("content-type", "application/json")
+            .body(large);
+        assert_problem(
+            &Answer::of(request.send().await.unwrap()).await,
+            413,
+            "large",
+        );
     }
     assert_eq!(api.sends().await, 0);
     let request = caller
@@ -73,7 +89,10 @@ async fn a_client_that_dribbles_its_body_is_cut_off() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
-    timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_exact(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
     assert!(started.elapsed() < Duration::from_secs(8));
 }

@@ -12,7 +12,11 @@ fn shape(answer: &Answer, number: &str) -> (u16, Vec<String>, String) {
         .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
         .collect();
     headers.sort();
-    (answer.status, headers, answer.body.to_string().replace(number, "N"))
+    (
+        answer.status,
+        headers,
+        answer.body.to_string().replace(number, "N"),
+    )
 }
 
 #[tokio::test]
@@ -32,12 +36,15 @@ async fn a_number_that_is_somebodys_answers_as_one_that_is_nobodys() {
             caller.unlink().await,
             caller.post_once("key", PATH, &body).await,
         ];
-        let of_number: Vec<_> = answers.iter().map(|answer| {
-            let (status, headers, body) = shape(answer, number);
-            // Times differ, whatever the number.
-            let body = body.replace(|c: char| c.is_ascii_digit(), "0");
-            (status, headers, body)
-        }).collect();
+        let of_number: Vec<_> = answers
+            .iter()
+            .map(|answer| {
+                let (status, headers, body) = shape(answer, number);
+                // Times differ, whatever the number.
+                let body = body.replace(|c: char| c.is_ascii_digit(), "0");
+                (status, headers, body)
+            })
+            .collect();
         shapes.push(of_number);
     }
     assert_eq!(shapes[0], shapes[1]);

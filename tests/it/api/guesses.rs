@@ -28,7 +28,10 @@ async fn of_200_guesses_at_once_exactly_five_are_judged_and_then_the_code_is_dea
     let judged = "pigeonhole.limit_log where key in
                   (select key from pigeonhole.limit_log group by key having count(*) > 1)";
     assert_eq!(api.count(judged).await, 5);
-    assert_eq!(caller.verify(FREE, &code).await.code(), (400, "VERIFICATION_FAILED"));
+    assert_eq!(
+        caller.verify(FREE, &code).await.code(),
+        (400, "VERIFICATION_FAILED")
+    );
     assert_eq!(api.owner(FREE).await, None);
     // Another code is a new chance.
     api.pass(Duration::from_mins(1)).await;

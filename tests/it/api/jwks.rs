@@ -46,7 +46,10 @@ async fn keys_of_a_file_check_the_tokens_that_name_them() {
         assert_eq!(api.status_with(&key.anonymous_token(&claims)).await, 200);
     }
     assert_eq!(api.status_with(&stranger.token(&claims)).await, 401);
-    assert_eq!(api.status_with(&Key::ec("unknown").token(&claims)).await, 401);
+    assert_eq!(
+        api.status_with(&Key::ec("unknown").token(&claims)).await,
+        401
+    );
     let expired = json!({ "userId": api.app.user, "exp": tokens::from_now(-60) });
     assert_eq!(api.status_with(&rsa.token(&expired)).await, 401);
     // The app's own tokens count as before.
@@ -72,11 +75,18 @@ async fn a_public_key_is_no_secret_and_the_type_of_a_key_decides_its_algorithm()
     }
     // A header that brings its own key, or says where one is.
     let forger = Key::rsa("r1");
-    for mut header in [json!({ "jwk": forger.jwk() }), json!({ "jku": "https://evil.example.com" })] {
+    for mut header in [
+        json!({ "jwk": forger.jwk() }),
+        json!({ "jku": "https://evil.example.com" }),
+    ] {
         header["alg"] = json!("RS256");
         header["kid"] = json!("r1");
         let head = URL_SAFE_NO_PAD.encode(header.to_string());
-        let (_, rest) = forger.token(&claims).split_once('.').map(|(h, r)| (h.to_owned(), r.to_owned())).unwrap();
+        let (_, rest) = forger
+            .token(&claims)
+            .split_once('.')
+            .map(|(h, r)| (h.to_owned(), r.to_owned()))
+            .unwrap();
         assert_eq!(api.status_with(&format!("{head}.{rest}")).await, 401);
     }
 }
@@ -103,7 +113,9 @@ impl Provider {
             shared.answer.lock().unwrap().clone()
         });
         tokio::spawn(async move {
-            axum::serve(listener, Router::new().route("/keys", keys)).await.ok();
+            axum::serve(listener, Router::new().route("/keys", keys))
+                .await
+                .ok();
         });
         provider
     }

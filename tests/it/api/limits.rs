@@ -24,11 +24,19 @@ async fn between_two_sms_to_a_number_the_user_waits_longer_each_time() {
         assert_eq!(caller.link(FREE).await.status, 201);
         let refused = caller.link(FREE).await;
         let wait = refused.retry_after();
-        assert!(refused.body["error"].as_str().unwrap().contains("a moment ago"));
+        assert!(
+            refused.body["error"]
+                .as_str()
+                .unwrap()
+                .contains("a moment ago")
+        );
         told.push(wait);
         api.pass(Duration::from_secs(wait + 1)).await;
     }
-    assert!((29..=30).contains(&told[0]) && (39..=40).contains(&told[1]), "{told:?}");
+    assert!(
+        (29..=30).contains(&told[0]) && (39..=40).contains(&told[1]),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -113,15 +121,23 @@ async fn an_address_asks_ten_times_an_hour_and_cannot_make_up_others() {
     for forged in ["198.51.100.2", "127.0.0.1, 198.51.100.3"] {
         let request = caller.request(Method::POST, PATH).json(&number(FREE));
         let request = request.header("x-forwarded-for", forged);
-        Answer::of(request.send().await.unwrap()).await.retry_after();
+        Answer::of(request.send().await.unwrap())
+            .await
+            .retry_after();
     }
 }
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_each_client_counts_for_itself() {
-    let settings = [("VERIFICATION_IP_HOURLY_LIMIT", "3"), ("TRUSTED_PROXIES", "127.0.0.0/8")];
+    let settings = [
+        ("VERIFICATION_IP_HOURLY_LIMIT", "3"),
+        ("TRUSTED_PROXIES", "127.0.0.0/8"),
+    ];
     let api = Api::with(&settings).await;
-    assert_eq!(flood(&api, (0..).map(nth), "1.1.1.1, 198.51.100.1").await, 3);
+    assert_eq!(
+        flood(&api, (0..).map(nth), "1.1.1.1, 198.51.100.1").await,
+        3
+    );
     let second = Api::request(&api, Method::POST, PATH)
         .bearer_auth(api.user().await.token)
         .header("x-forwarded-for", "198.51.100.2")
@@ -164,7 +180,9 @@ async fn two_receivers_on_one_database_admit_no_more_than_one_would() {
         .build_recorder()
         .handle();
     let stop = CancellationToken::new();
-    let second = Services::start(config, metrics, stop.clone()).await.unwrap();
+    let second = Services::start(config, metrics, stop.clone())
+        .await
+        .unwrap();
     let receivers = [api.app.receiver, second.receiver_addr.unwrap()];
     let mut callers = Vec::new();
     for _ in 0..60 {

@@ -37,7 +37,9 @@ async fn the_job_goes_on_with_the_requests_trace() {
     let api = Api::start().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let caller = api.user().await;
-    let request = caller.request(reqwest::Method::POST, PATH).json(&number(FREE));
+    let request = caller
+        .request(reqwest::Method::POST, PATH)
+        .json(&number(FREE));
     let response = request.header("traceparent", trace).send().await.unwrap();
     assert_eq!(response.status(), 201);
     let jobs = format!("queue.jobs where trace = '{trace}'");
@@ -113,7 +115,10 @@ async fn a_number_that_was_mistyped_gives_way_to_the_next_one() {
     let old = api.code_sent_to(OTHER).await;
     assert_eq!(caller.link(FREE).await.status, 201);
     assert_eq!(caller.show().await.body["phoneNumber"], FREE);
-    assert_eq!(caller.verify(OTHER, &old).await.code(), (400, "VERIFICATION_FAILED"));
+    assert_eq!(
+        caller.verify(OTHER, &old).await.code(),
+        (400, "VERIFICATION_FAILED")
+    );
     let code = api.code_sent_to(FREE).await;
     assert_eq!(caller.verify(FREE, &code).await.status, 200);
 }

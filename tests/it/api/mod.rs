@@ -70,7 +70,9 @@ impl Answer {
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Status and code, where there is one.
@@ -98,9 +100,9 @@ impl Api {
         let database = Database::create()
             .await
             .with("VERIFICATION_IP_HOURLY_LIMIT", "10000");
-        let database = settings
-            .iter()
-            .fold(database, |database, (name, value)| database.with(name, *value));
+        let database = settings.iter().fold(database, |database, (name, value)| {
+            database.with(name, *value)
+        });
         Self::on(database).await
     }
 

@@ -34,7 +34,10 @@ async fn a_number_shows_with_its_delivery_and_the_end_of_its_code_until_it_is_ve
 async fn a_number_that_an_operator_linked_shows_without_a_delivery() {
     let api = Api::start().await;
     let shown = api.linked().show().await;
-    assert_eq!(shown.body, json!({ "phoneNumber": NUMBER, "verified": true }));
+    assert_eq!(
+        shown.body,
+        json!({ "phoneNumber": NUMBER, "verified": true })
+    );
 }
 
 #[tokio::test]
@@ -88,12 +91,18 @@ async fn a_send_that_failed_starts_no_waiting_time() {
 async fn unlinking_forgets_number_claim_and_sms_that_nobody_has_begun() {
     let api = Api::start().await;
     let caller = api.user().await;
-    assert_eq!(caller.unlink().await.code(), (404, "PHONE_NUMBER_NOT_FOUND"));
+    assert_eq!(
+        caller.unlink().await.code(),
+        (404, "PHONE_NUMBER_NOT_FOUND")
+    );
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
     let gone = caller.unlink().await;
     assert_eq!((gone.status, gone.body), (204, Value::Null));
-    assert_eq!(caller.verify(FREE, &code).await.code(), (400, "VERIFICATION_FAILED"));
+    assert_eq!(
+        caller.verify(FREE, &code).await.code(),
+        (400, "VERIFICATION_FAILED")
+    );
     let (state, reason): (String, String) =
         sqlx::query_as("select state, reason from pigeonhole.sends")
             .fetch_one(&api.app.pool)

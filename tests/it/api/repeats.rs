@@ -32,7 +32,10 @@ async fn ten_requests_with_one_key_at_once_send_one_sms_and_have_one_answer() {
 async fn a_key_for_another_request_is_refused() {
     let api = Api::start().await;
     let caller = api.user().await;
-    assert_eq!(caller.post_once("key", PATH, &number(FREE)).await.status, 201);
+    assert_eq!(
+        caller.post_once("key", PATH, &number(FREE)).await.status,
+        201
+    );
     for (path, body) in [
         (PATH, number(OTHER)),
         (VERIFY, guess(FREE, "123456")),
@@ -44,7 +47,11 @@ async fn a_key_for_another_request_is_refused() {
         assert_eq!(answer.body["status"], 422);
     }
     // Keys are each user's own.
-    let other = api.user().await.post_once("key", PATH, &number(OTHER)).await;
+    let other = api
+        .user()
+        .await
+        .post_once("key", PATH, &number(OTHER))
+        .await;
     assert_eq!(other.status, 201);
 }
 
@@ -55,13 +62,18 @@ async fn a_repeated_guess_is_no_second_guess() {
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
     for _ in 0..12 {
-        let answer = caller.post_once("guess", VERIFY, &guess(FREE, &wrong(&code))).await;
+        let answer = caller
+            .post_once("guess", VERIFY, &guess(FREE, &wrong(&code)))
+            .await;
         assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
         assert_eq!(answer.header("content-type"), "application/json");
     }
     for _ in 0..3 {
         let answer = caller.post_once("right", VERIFY, &guess(FREE, &code)).await;
-        assert_eq!((answer.status, &answer.body["verified"]), (200, &json!(true)));
+        assert_eq!(
+            (answer.status, &answer.body["verified"]),
+            (200, &json!(true))
+        );
     }
     assert_eq!(api.owner(FREE).await, Some(caller.user));
 }

@@ -32,7 +32,11 @@ pub(super) fn of(user: Uuid, secret: &str) -> String {
 }
 
 pub(super) fn hs256(claims: &Value, secret: &[u8]) -> String {
-    signed(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret))
+    signed(
+        &Header::new(Algorithm::HS256),
+        claims,
+        &EncodingKey::from_secret(secret),
+    )
 }
 
 pub(super) fn signed(header: &Header, claims: &Value, key: &EncodingKey) -> String {
@@ -50,10 +54,12 @@ impl Key {
     pub(super) fn rsa(id: &str) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        // What is in the PKCS#8: the key itself (PKCS#1), after a head whose length is the same for keys of this size.
+        let pkcs1 = &pkcs8.as_ref()[26..];
         Self {
             id: id.to_owned(),
             algorithm: Algorithm::RS256,
-            private: EncodingKey::from_rsa_der(pkcs8.as_ref()),
+            private: EncodingKey::from_rsa_der(pkcs1),
         }
     }
 

@@ -65,7 +65,15 @@ async fn what_is_no_code_is_refused_by_its_code_and_is_no_guess() {
         let expected = "Phone number and verification code are required";
         assert_eq!(answer.body["error"], expected);
     }
-    for bad in ["12345", "1234567", "12345a", " 12345", "１２３４５６", "12 456", "-12345"] {
+    for bad in [
+        "12345",
+        "1234567",
+        "12345a",
+        " 12345",
+        "１２３４５６",
+        "12 456",
+        "-12345",
+    ] {
         let answer = caller.post(VERIFY, &guess(FREE, bad)).await;
         assert_eq!(answer.code(), (400, "INVALID_CODE_FORMAT"), "{bad}");
         assert_eq!(answer.body["error"], "Verification code must be 6 digits");
