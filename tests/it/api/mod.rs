@@ -11,6 +11,7 @@ mod outage;
 mod own;
 mod pages;
 mod repeats;
+mod schemathesis;
 mod tokens;
 mod two_users;
 mod unauthorized;
