@@ -120,7 +120,7 @@ async fn a_message_that_is_not_delivered_says_why() {
 #[tokio::test]
 async fn callbacks_come_in_any_order_that_is_asked_for_and_the_message_keeps_what_it_has_reached() {
     let (played, _receiver, mut shown) = connected().await;
-    let order = ["delivered", "sent", "sent", "queued", "delivered"];
+    let order = ["delivered", "sent", "delivered", "sent", "queued"];
     played.api.behave(ANA, sequence(&order, false));
     let created = played.send(ANA, "hello").await.unwrap();
     assert_eq!(statuses(&played, &mut shown, 5).await, order);
