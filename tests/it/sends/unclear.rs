@@ -41,11 +41,14 @@ async fn what_is_unclear_is_looked_for_and_never_sent_again() {
         rig.queue.assert_empty().await;
         let row = rig.row(id).await;
         let expected = if messages == 1 {
-            "delivered"
+            &FOUND[..]
         } else {
-            "unknown"
+            &["unknown"]
         };
-        assert_eq!(row.state, expected, "{answer:?}");
+        assert!(
+            expected.contains(&row.state.as_str()),
+            "{answer:?}: {row:?}"
+        );
         assert_eq!(row.twilio_sid.is_some(), messages == 1);
         assert_eq!(rig.api.accepted().len(), messages, "{answer:?}");
         assert_eq!(rig.api.posts_to(TO), 1, "{answer:?}");
