@@ -50,6 +50,10 @@ pub(super) struct Verified {
 /// The user's number, or the one that they are about to link.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "members are named as the front end knows them"
+)]
 pub(super) struct PhoneNumber {
     /// In E.164.
     #[schema(example = "+15555551234")]
