@@ -9,11 +9,13 @@
 mod app;
 mod architecture;
 mod bad_input;
+mod browser;
 mod chaos;
 mod commands;
 mod configuration;
 mod crashes;
 mod database;
+mod demo;
 mod dev;
 mod diagnosis;
 mod duplicates;

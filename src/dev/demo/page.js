@@ -85,12 +85,20 @@ function signOut(reason = "") {
 
 // --- the number
 
-const DELIVERY = {
-  pending: "It is on its way.",
-  sent: "It has been sent.",
-  delivered: "It has been delivered.",
-  failed: "It could not be delivered",
-};
+function deliverySentence({ phoneNumber, delivery, codeExpiresAt }) {
+  const to = pretty(phoneNumber);
+  if (codeExpiresAt && new Date(codeExpiresAt) <= new Date()) return "The code has expired. Send it again.";
+  switch (delivery?.state) {
+    case "failed":
+      return `The code could not be delivered to ${to}: ${delivery.reason ?? "nobody knows why"}.`;
+    case "delivered":
+      return `A code has been delivered to ${to}.`;
+    case "sent":
+      return `A code has been sent to ${to}.`;
+    default:
+      return `A code is on its way to ${to}.`;
+  }
+}
 
 async function refreshNumber() {
   const asked = session;
@@ -109,14 +117,10 @@ function renderNumber() {
   show("claimed", claimed);
   show("linked", linked);
   if (linked) $("linked-number").textContent = pretty(number.phoneNumber);
-  const delivery = claimed && number.delivery;
-  const failed = delivery?.state === "failed";
-  const what = DELIVERY[delivery?.state] ?? "";
-  const sentence = claimed
-    ? `A code goes to ${pretty(number.phoneNumber)}. ${what}${failed ? `: ${delivery.reason ?? "no reason is known"}.` : ""}`
-    : "";
+  const sentence = claimed ? deliverySentence(number) : "";
+  // Only when it changed: a screen reader reads it out.
   if ($("delivery").textContent !== sentence) $("delivery").textContent = sentence;
-  $("delivery").classList.toggle("bad", failed);
+  $("delivery").classList.toggle("bad", claimed && number.delivery?.state === "failed");
 }
 
 async function link(phoneNumber) {
@@ -155,8 +159,9 @@ function renderPhone() {
 async function refreshPhone() {
   const to = phone;
   if (!to) return;
+  const all = await demo.sms(to);
   const known = phones.get(to) ?? [];
-  const arrived = (await demo.sms(to)).filter(({ sid }) => !known.some((message) => message.sid === sid));
+  const arrived = all.filter(({ sid }) => !known.some((message) => message.sid === sid));
   phones.set(to, [...known, ...arrived]);
   if (to === phone) renderPhone();
 }
