@@ -19,3 +19,14 @@ pub async fn ensure(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreE
     .await?;
     Ok(())
 }
+
+/// Is there such a user? If so, nobody deletes them before the transaction ends.
+///
+/// To be asked before a row of theirs is locked: a deletion locks the user first and their rows after, and whoever does
+/// it the other way round, by a foreign key of what they insert, may wait for it while it waits for them.
+pub(crate) async fn hold(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, StoreError> {
+    let found = sqlx::query!("select id from users where id = $1 for key share", user_id)
+        .fetch_optional(conn)
+        .await?;
+    Ok(found.is_some())
+}
