@@ -2,7 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -11,6 +13,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use url::Url;
 
 use crate::{
     settings::of_the_test_run,
@@ -25,8 +28,9 @@ const CHROMIUM: [&str; 4] = [
     "google-chrome-stable",
 ];
 
-/// Starts its arguments, and stops them when nobody holds the other end of its input: however a test ends, also killed.
-const UNTIL_INPUT_ENDS: &str = r#""$@" & child=$!; read -r _; kill "$child"; wait"#;
+/// Starts its arguments, and ends its process group, which the browser stays in, when nobody holds the other end of its
+/// input: however a test ends, also killed.
+const UNTIL_INPUT_ENDS: &str = r#""$@" & read -r _; trap '' TERM; kill 0; wait"#;
 
 /// What an element's id is called in JSON: a constant of the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -57,6 +61,7 @@ impl Browser {
             .args(["-c", UNTIL_INPUT_ENDS, "sh"])
             .arg(chromedriver)
             .arg("--port=0")
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -222,8 +227,22 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        // It answers when the browser has ended, and lets go of its profile. Without it, all end below, in any order.
+        self.end_session().ok();
         drop(self.driver.stdin.take());
         self.driver.wait().ok();
+    }
+}
+
+impl Browser {
+    fn end_session(&self) -> std::io::Result<()> {
+        let url = Url::parse(&self.session).unwrap();
+        let host = url.authority();
+        let mut driver = TcpStream::connect(host)?;
+        driver.set_read_timeout(Some(PATIENCE))?;
+        let path = url.path();
+        write!(driver, "DELETE {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
+        driver.read_exact(&mut [0])
     }
 }
 
