@@ -29,7 +29,7 @@ use crate::{
 };
 use demo::Demo;
 use environment::Environment;
-use twilio::SimulatedTwilio;
+use twilio::{Account, SimulatedApi, SimulatedTwilio};
 use watch::Watch;
 
 /// The number of the demo user, from the range kept for fiction.
@@ -68,8 +68,10 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
     let database_url = server.ensure_database("pigeonhole").await?;
     let demo = Demo::bind(args.demo_addr).await?;
     let demo_url = demo.url();
+    let api = SimulatedApi::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let of_this_run = [
         ("DATABASE_URL", database_url.clone()),
+        ("TWILIO_API_BASE_URL", api.base_url()),
         ("CORS_ALLOWED_ORIGINS", demo.origins()),
     ];
     let env = environment.complete(of_this_run, flags)?;
@@ -87,9 +89,13 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
         .await
         .context("the migrations were not applied")?;
     samples::link_demo_user(&pool, &config.keyring).await?;
+    // It outlasts the services, which may still send while they stop.
+    let twilio_stop = CancellationToken::new();
+    let target = reachable(receiver.listen);
+    let api = api.serve(Account::of(&receiver)?, twilio_stop.clone())?;
+    api.connect(&target);
     let services = Services::start(config, metrics, services_stop.clone()).await?;
     let mut watch = Watch::start(&pool).await?;
-    let target = reachable(receiver.listen);
     let twilio = SimulatedTwilio::new(&receiver, &target)?;
     let parts = demo::Parts {
         pool: pool.clone(),
@@ -100,7 +106,7 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
             .phone_number
             .map(|number| number.as_str().to_owned()),
         twilio: twilio.clone(),
-        arrived: std::sync::Arc::new(|_| Vec::new()),
+        phones: api.clone(),
     };
     let demo = tokio::spawn(demo.serve(parts, services_stop.clone()));
 
@@ -116,11 +122,13 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
             &demo_url,
             &database_url,
             receiver.listen,
+            api.addr(),
             admin,
         );
         tokio::select! {
             () = stop.cancelled() => {}
             result = watch.show_on() => result?,
+            () = watch::show_sms(&api) => {}
         }
     }
     say("stopping");
@@ -129,6 +137,7 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
     drop(watch);
     pool.close().await;
     services.finished().await?;
+    twilio_stop.cancel();
     tokio::task::spawn_blocking(move || drop(server)).await?;
     say("stopped; the database is kept for the next run");
     Ok(())
@@ -165,6 +174,7 @@ fn print_what_next(
     demo_url: &str,
     database_url: &str,
     listen: SocketAddr,
+    twilio: SocketAddr,
     admin: SocketAddr,
 ) {
     let env_file = environment.env_file();
@@ -173,6 +183,7 @@ fn print_what_next(
         "\n\
          demo page  {demo_url}   link a number there: its phone is on the page\n\
          receiver   http://{listen}/api/sms/webhook   health http://{listen}/readyz\n\
+         Twilio     http://{twilio}   simulated; docs/simulated-twilio.md says how to make it misbehave\n\
          metrics    http://{admin}/metrics\n\
          database   psql \"{database_url}\"\n\
          \n\

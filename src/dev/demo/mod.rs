@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 
-use super::twilio::{SimulatedTwilio, Text};
+use super::twilio::{SimulatedApi, SimulatedTwilio, Text};
 use crate::{config::Reader, http};
 use sign_in::{Guest, Tokens};
 
@@ -59,12 +59,9 @@ pub(super) struct Parts {
     pub(super) our_number: Option<String>,
     /// Sends texts to our number.
     pub(super) twilio: SimulatedTwilio,
-    /// What has arrived at a number.
-    pub(super) arrived: Arrived,
+    /// Has the SMS that have arrived at people's phones.
+    pub(super) phones: SimulatedApi,
 }
-
-/// SID and text of each SMS that has arrived at a number.
-pub(super) type Arrived = Arc<dyn Fn(&str) -> Vec<(String, String)> + Send + Sync>;
 
 struct Backing {
     pool: PgPool,
@@ -72,7 +69,7 @@ struct Backing {
     api: String,
     our_number: Option<String>,
     twilio: SimulatedTwilio,
-    arrived: Arrived,
+    phones: SimulatedApi,
 }
 
 /// `JWT_SECRET`.
@@ -115,7 +112,7 @@ impl Demo {
             api: parts.api,
             our_number: parts.our_number,
             twilio: parts.twilio,
-            arrived: parts.arrived,
+            phones: parts.phones,
         };
         let routes = Router::new()
             .route("/demo/settings", get(settings))
@@ -207,8 +204,9 @@ async fn sms(State(demo): State<Arc<Backing>>, RawQuery(query): RawQuery) -> Res
     let query = query.unwrap_or_default();
     let to = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "to");
     let to = to.map(|(_, value)| value.into_owned()).unwrap_or_default();
-    let arrived = (demo.arrived)(&to).into_iter();
-    let arrived = arrived.map(|(sid, body)| json!({ "sid": sid, "body": body }));
+    let messages = demo.phones.messages_to(&to, 0).await.into_iter();
+    let arrived = messages.filter(|message| message.status == "delivered");
+    let arrived = arrived.map(|message| json!({ "sid": message.sid, "body": message.body }));
     answer(&arrived.collect())
 }
 
