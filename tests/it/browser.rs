@@ -143,15 +143,17 @@ impl Browser {
         .await;
     }
 
-    /// What the first element that matches says, as it is to be seen; nothing if it is not there or hidden.
+    /// What the first element that matches says, as it is to be seen, with a blank for every space between its parts;
+    /// nothing if it is not there or hidden.
     pub(crate) async fn text(&self, selector: &str) -> String {
         let Some(element) = self.find(selector).await else {
             return String::new();
         };
         let path = format!("/element/{element}/text");
         let text = self.ask(Method::GET, &path, &Value::Null).await;
-        // It may just have been replaced.
-        text.map_or_else(|_| String::new(), |text| text.as_str().unwrap().to_owned())
+        let text = text.unwrap_or_else(|_| json!("")); // it may just have been replaced
+        let words: Vec<_> = text.as_str().unwrap().split_whitespace().collect();
+        words.join(" ")
     }
 
     /// Waits until an element says this, among other things; answers all it says.
