@@ -56,7 +56,7 @@ pub(crate) struct Args {
 }
 
 /// Runs until a signal, or with `--once` until the samples have been shown.
-pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Args, mut flags: BTreeMap<String, String>) -> anyhow::Result<()> {
     let stop = shutdown::on_signal().context("cannot watch for signals")?;
     let environment = Environment::open(args.data_dir)?;
     say("starting Postgres");
@@ -69,6 +69,9 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
     let demo = Demo::bind(args.demo_addr).await?;
     let demo_url = demo.url();
     let api = SimulatedApi::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    if let Some(others) = flags.get_mut("CORS_ALLOWED_ORIGINS") {
+        *others = format!("{others},{}", demo.origins());
+    }
     let of_this_run = [
         ("DATABASE_URL", database_url.clone()),
         ("TWILIO_API_BASE_URL", api.base_url()),
@@ -191,7 +194,7 @@ fn print_what_next(
          \x20 cargo run -q -- --env-file {env_file} simulate --body 'Lunch with Bo #friends'\n\
          \x20 cargo run -q -- --env-file {env_file} simulate --count 1000 --rate 200\n\
          \x20 cargo run -q -- --env-file {env_file} phone-numbers list\n\
-         What comes of each message shows here, and so does each SMS that goes out, with its code. \n\
+         What comes of each message shows here, and so does each SMS that goes out, with its code.\n\
          Ctrl-C stops everything; the database is kept.\n",
     ));
 }

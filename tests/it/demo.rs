@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     browser::Browser,
-    dev::{DataDir, Dev},
+    dev::{DataDir, Dev, run_once},
     wait::{PATIENCE, eventually},
 };
 
@@ -125,6 +125,11 @@ async fn a_number_that_is_unlinked_makes_no_more_items_and_can_be_linked_by_anot
     browser.go(&dev.demo_url().await).await;
     browser.says("#linked", "+1 202 555 0123 verified").await;
     assert_content(&browser).await;
+
+    // At the next start it is Ana's again, and the samples from it are processed.
+    dev.kill().await;
+    dir.wait_until_left_alone().await;
+    run_once(&dir).await;
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ impl DataDir {
         output.lines().filter(ours).map(str::to_owned).collect()
     }
 
-    async fn wait_until_left_alone(&self) {
+    pub(crate) async fn wait_until_left_alone(&self) {
         eventually("no process is left", PATIENCE, async || {
             self.processes().is_empty().then_some(())
         })
@@ -110,6 +110,11 @@ impl Dev {
         dev
     }
 
+    /// Ends it, as `kill -9` does.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
     /// Waits until it has said this on the terminal, and answers the rest of that line.
     pub(crate) async fn says(&self, what: &str) -> String {
         let awaited = format!("dev says {what:?}");
@@ -134,7 +139,8 @@ impl Dev {
     }
 }
 
-async fn run_once(dir: &DataDir) {
+/// Runs a `dev` until its samples are processed.
+pub(crate) async fn run_once(dir: &DataDir) {
     let mut arguments = arguments(dir);
     arguments.push("--once".to_owned());
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -162,7 +168,7 @@ async fn dev_runs_twice_on_the_same_data_and_leaves_no_process_behind() {
 #[tokio::test]
 async fn a_killed_dev_leaves_no_postgres_behind_and_its_data_is_good() {
     let dir = DataDir::new();
-    let mut dev = Dev::start(&dir).await;
+    let dev = Dev::start(&dir).await;
 
     let env_file = dir.path().join("dev.env");
     let simulate = [
@@ -177,7 +183,7 @@ async fn a_killed_dev_leaves_no_postgres_behind_and_its_data_is_good() {
     assert!(ran.stdout.contains("1 × HTTP 200"), "{}", ran.stdout);
 
     assert!(dir.processes().len() > 1, "Postgres is not seen");
-    dev.process.kill().await.unwrap();
+    dev.kill().await;
     dir.wait_until_left_alone().await;
     run_once(&dir).await;
 }

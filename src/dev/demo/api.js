@@ -4,8 +4,9 @@
 /** What came instead of a good answer. `status` is 0 when nothing came. */
 export class Refused extends Error {
   constructor(status, sentence, code) {
-    super([sentence, code, status && `HTTP ${status}`].filter(Boolean).join(" · "));
+    super(sentence);
     this.status = status;
+    this.code = code;
   }
 }
 

@@ -9,6 +9,7 @@ const $ = (id) => document.getElementById(id);
 let settings;
 let session = null; // { token, name, api }
 let number = null; // what the API says of the user's number
+let turns = 0; // how often it was asked
 let phone = null; // the number whose phone is shown
 const phones = new Map(); // number → [{ sid?, mine, body }], in the order in which they were seen
 
@@ -30,17 +31,28 @@ function element(name, text, className) {
   return made;
 }
 
+/** Shows what went wrong, or that nothing does: a sentence for everybody, and below it what a developer looks for. */
+function showError(id, error) {
+  const shown = $(id);
+  const detail = error?.status ? [`HTTP ${error.status}`, error.code].filter(Boolean).join(" ") : "";
+  const key = `${error?.message ?? ""} ${detail}`;
+  if (shown.dataset.key === key) return; // or a screen reader would read it out again
+  shown.dataset.key = key;
+  shown.replaceChildren(...(error ? [error.message, element("small", detail)] : []));
+}
+
 /** Runs what a button does, with the button out of reach meanwhile, and shows what went wrong beside it. */
 async function act(button, errorId, what) {
-  $(errorId).textContent = "";
+  showError(errorId, null);
   button.disabled = true;
   try {
     await what();
   } catch (error) {
-    if (error.status === 401 && session) return signOut("The sign-in is no longer good. Please sign in again.");
-    $(errorId).textContent = error.message;
+    if (error.status === 401 && session) return signOut(error);
+    showError(errorId, error);
   } finally {
     button.disabled = false;
+    if (document.activeElement === document.body) button.focus(); // which it lost with being disabled
   }
 }
 
@@ -72,13 +84,13 @@ async function enter(signedIn) {
   await poll();
 }
 
-function signOut(reason = "") {
+function signOut(error = null) {
   session = null;
   sessionStorage.removeItem("session");
   for (const id of ["number", "items", "phone", "who"]) show(id, false);
-  for (const id of ["number-error", "items-error", "phone-error"]) $(id).textContent = "";
+  for (const id of ["number-error", "items-error", "phone-error"]) showError(id, null);
   renderItems([]);
-  $("sign-in-error").textContent = reason;
+  showError("sign-in-error", error);
   show("sign-in", true);
   $("sign-in-title").focus();
 }
@@ -102,8 +114,9 @@ function deliverySentence({ phoneNumber, delivery, codeExpiresAt }) {
 
 async function refreshNumber() {
   const asked = session;
+  const turn = ++turns;
   const answer = await asked.api.get();
-  if (session !== asked) return;
+  if (session !== asked || turn !== turns) return; // somebody has asked since, and gets a newer answer
   number = answer;
   if (number) phone = number.phoneNumber;
   renderNumber();
@@ -130,6 +143,7 @@ async function link(phoneNumber) {
 
 async function unlink(focus) {
   await session.api.unlink();
+  turns += 1;
   number = null;
   renderNumber();
   $(focus).focus();
@@ -138,7 +152,7 @@ async function unlink(focus) {
 // --- the phone
 
 function renderPhone() {
-  $("phone-title").textContent = phone ? `The phone ${pretty(phone)}` : "The phone";
+  $("phone-title").textContent = phone ? `Phone ${pretty(phone)}` : "Phone";
   $("peer").textContent = pretty(settings.ourNumber);
   const messages = phones.get(phone) ?? [];
   const list = $("messages");
@@ -214,8 +228,8 @@ async function poll() {
   const results = await Promise.allSettled(refresh);
   if (session !== asked) return;
   const failed = results.find(({ status }) => status === "rejected");
-  if (failed?.reason.status === 401) return signOut("The sign-in is no longer good. Please sign in again.");
-  $("items-error").textContent = failed ? failed.reason.message : "";
+  if (failed?.reason.status === 401) return signOut(failed.reason);
+  showError("items-error", failed?.reason);
 }
 
 async function pollOn() {
@@ -251,6 +265,6 @@ try {
   if (kept) await enter(JSON.parse(kept));
   else signOut();
 } catch (error) {
-  signOut(error.status === 401 ? "" : error.message);
+  signOut(error);
 }
 pollOn();
