@@ -30,6 +30,7 @@ mod paused;
 mod privacy;
 mod process;
 mod senders;
+mod sends;
 mod settings;
 mod simulated_twilio;
 mod stop;
