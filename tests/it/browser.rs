@@ -54,7 +54,7 @@ impl Browser {
                 of_the_test_run("PIGEONHOLE_REQUIRE_CHROMIUM").is_none(),
                 "{what}"
             );
-            println!("SKIPPED: {what}");
+            eprintln!("SKIPPED: {what}");
             return None;
         };
         let mut driver = Command::new("sh")

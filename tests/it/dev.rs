@@ -86,7 +86,7 @@ fn arguments(dir: &DataDir) -> Vec<String> {
 /// A `dev` that has started, and runs until it is killed.
 pub(crate) struct Dev {
     process: tokio::process::Child,
-    said: Arc<Mutex<String>>,
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Dev {
@@ -98,11 +98,11 @@ impl Dev {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let said = Arc::new(Mutex::new(String::new()));
+        let said = Arc::new(Mutex::new(Vec::new()));
         let saying = said.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                *saying.lock().unwrap() += &format!("{line}\n");
+                saying.lock().unwrap().push(line);
             }
         });
         let dev = Self { process, said };
@@ -119,17 +119,17 @@ impl Dev {
     pub(crate) async fn says(&self, what: &str) -> String {
         let awaited = format!("dev says {what:?}");
         eventually(&awaited, PATIENCE, async || {
-            let said = self.said();
-            let (_, rest) = said.split_once(what)?;
-            let (line, _) = rest.split_once('\n')?;
-            Some(line.to_owned())
+            let said = self.said.lock().unwrap();
+            let mut rests = said.iter().filter_map(|line| line.split_once(what));
+            rests.next().map(|(_, rest)| rest.to_owned())
         })
         .await
     }
 
-    /// All that it has said.
-    pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+    /// How many lines say this.
+    pub(crate) fn said(&self, what: &str) -> usize {
+        let said = self.said.lock().unwrap();
+        said.iter().filter(|line| line.contains(what)).count()
     }
 
     /// The address of its demo page.
@@ -194,22 +194,19 @@ async fn secrets_that_an_earlier_version_did_not_have_are_added_to_those_it_had(
     run_once(&dir).await;
     let path = dir.path().join("secrets.env");
     let complete = fs::read_to_string(&path).unwrap();
-    let with_all_but = |name: &str| -> String {
-        let lines = complete.lines().filter(|line| !line.starts_with(name));
-        lines.map(|line| format!("{line}\n")).collect()
+    let without_newest = |file: &str| -> String {
+        let lines = file.split_inclusive('\n');
+        lines
+            .filter(|line| !line.starts_with("JWT_SECRET="))
+            .collect()
     };
-    let earlier = with_all_but("JWT_SECRET");
+    let earlier = without_newest(&complete);
     assert_ne!(earlier, complete);
     fs::write(&path, &earlier).unwrap();
 
     run_once(&dir).await;
     let now = fs::read_to_string(&path).unwrap();
-    assert_ne!(now, complete, "the secret is a new one");
-    let kept: String = now
-        .lines()
-        .filter(|line| !line.starts_with("JWT_SECRET"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    assert_eq!(kept, earlier);
-    assert!(now.contains("JWT_SECRET="), "it is there again");
+    assert_eq!(without_newest(&now), earlier);
+    assert_ne!(now, earlier, "what was missing is there again");
+    assert_ne!(now, complete, "and is another secret");
 }

@@ -90,6 +90,7 @@ function signOut(error = null) {
   for (const id of ["number", "items", "phone", "who"]) show(id, false);
   for (const id of ["number-error", "items-error", "phone-error"]) showError(id, null);
   renderItems([]);
+  show("no-items", false); // nobody knows yet whether the next user has some
   showError("sign-in-error", error);
   show("sign-in", true);
   $("sign-in-title").focus();
