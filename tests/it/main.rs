@@ -6,6 +6,7 @@
     reason = "a test's helper fails its test"
 )]
 
+mod api;
 mod app;
 mod architecture;
 mod bad_input;

@@ -76,7 +76,11 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("＋１２０２５５５０１２３", "+12025550123", "US"),
     ("٢٠٢٥٥٥٠١٢٣", "+12025550123", "US"),
     ("+۱۲۰۲۵۵۵۰۱۲۳", "+12025550123", "US"),
-    ("\u{202a}+1\u{a0}202\u{2011}555\u{2013}0123\u{202c}", "+12025550123", "US"),
+    (
+        "\u{202a}+1\u{a0}202\u{2011}555\u{2013}0123\u{202c}",
+        "+12025550123",
+        "US",
+    ),
 ];
 
 /// What is none, and why.
@@ -143,12 +147,17 @@ fn numbers_of_many_countries_are_read_as_people_write_them() {
         match Number::parse(typed) {
             Ok(number) => {
                 let read = (number.e164.as_str().to_owned(), number.country.code());
-                assert_eq!(read, ((*expected).to_owned(), (*country).to_owned()), "{typed:?}");
+                assert_eq!(
+                    read,
+                    ((*expected).to_owned(), (*country).to_owned()),
+                    "{typed:?}"
+                );
             }
             Err(error) => panic!("{typed:?}: {error}"),
         }
     }
-    let countries: std::collections::HashSet<_> = GOOD.iter().map(|(.., country)| country).collect();
+    let countries: std::collections::HashSet<_> =
+        GOOD.iter().map(|(.., country)| country).collect();
     assert!(countries.len() >= 40, "{}", countries.len());
 }
 
@@ -167,9 +176,14 @@ fn the_librarys_own_mobile_numbers_of_every_country_are_read_as_what_they_are() 
         let example = PHONE_NUMBER_UTIL
             .get_example_number_for_type_and_region(region, PhoneNumberType::Mobile);
         let Ok(example) = example else { continue };
-        let typed = example.format_as(PhoneNumberFormat::International).into_owned();
+        let typed = example
+            .format_as(PhoneNumberFormat::International)
+            .into_owned();
         let number = Number::parse(&typed).unwrap_or_else(|error| panic!("{region}: {error}"));
-        assert_eq!(number.e164.as_str(), example.format_as(PhoneNumberFormat::E164));
+        assert_eq!(
+            number.e164.as_str(),
+            example.format_as(PhoneNumberFormat::E164)
+        );
         // Some islands have their numbers from a larger country's stock, and cannot be told from it.
         let country = example.get_region_code().unwrap();
         assert_eq!(number.country.code(), country.as_region_str().as_str());
@@ -189,7 +203,10 @@ fn a_country_is_two_letters_that_the_library_knows() {
 fn assert_good(number: &Number) {
     let text = number.e164.as_str();
     let digits = text.strip_prefix('+').unwrap();
-    assert!((7..=15).contains(&digits.len()) && !digits.starts_with('0'), "{text}");
+    assert!(
+        (7..=15).contains(&digits.len()) && !digits.starts_with('0'),
+        "{text}"
+    );
     assert!(digits.bytes().all(|b| b.is_ascii_digit()), "{text}");
     assert_eq!(Number::parse(text).as_ref(), Ok(number), "{text}");
 }
