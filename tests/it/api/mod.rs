@@ -12,6 +12,7 @@ mod own;
 mod pages;
 mod repeats;
 mod schemathesis;
+mod silence;
 mod tokens;
 mod two_users;
 mod unauthorized;
