@@ -29,6 +29,8 @@ use uuid::Uuid;
 use crate::{app::TestApp, database::Database, webhook::client};
 use callers::Caller;
 
+pub(crate) use tokens::of as token_of;
+
 /// Where the user's number is.
 const PATH: &str = "/api/user/phone-number";
 
