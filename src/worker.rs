@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{Deps, ProcessMessage};
-use queue::{Maintenance, MaintenanceDeps, Runner, ScheduleError, Settings};
+use jobs::{Deps, Forget, ProcessMessage, SendDeps, SendVerification};
+use queue::{Maintenance, MaintenanceDeps, Runner, Settings};
 use sqlx::PgPool;
 use store::Keyring;
+use twilio::rest::Client;
 
-use crate::config::WorkerConfig;
+use crate::config::{SendingConfig, WorkerConfig};
 
 /// A runner of all jobs that this configuration allows.
 pub fn runner(
@@ -15,7 +16,7 @@ pub fn runner(
     pool: PgPool,
     keyring: Arc<Keyring>,
     grace: Duration,
-) -> Result<Runner, ScheduleError> {
+) -> anyhow::Result<Runner> {
     let settings = Settings {
         lease: config.lease,
         grace,
@@ -31,7 +32,18 @@ pub fn runner(
     };
     let mut runner = Runner::new(pool, settings)
         .register::<Maintenance>(maintenance, 1)
-        .schedule("queue_maintenance", "17 * * * *", &Maintenance {})?;
+        .schedule("queue_maintenance", "17 * * * *", &Maintenance {})?
+        .register::<Forget>(deps.clone(), 1)
+        .schedule("forget", "*/10 * * * *", &Forget {})?;
+    match &config.sending {
+        Some(sending) => {
+            let deps = send_deps(deps.clone(), sending)?;
+            runner = runner.register::<SendVerification>(deps, config.concurrency);
+        }
+        None => tracing::warn!(
+            "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then they wait"
+        ),
+    }
     if config.enrichment_enabled {
         runner = runner.register::<ProcessMessage>(deps, config.concurrency);
     } else {
@@ -40,6 +52,15 @@ pub fn runner(
         );
     }
     Ok(runner)
+}
+
+fn send_deps(deps: Deps, config: &SendingConfig) -> anyhow::Result<SendDeps> {
+    Ok(SendDeps {
+        deps,
+        twilio: Client::new(config.api_base_url.clone(), config.credentials.clone())?,
+        sender: Arc::new(config.sender.clone()),
+        status_callback: config.status_callback.clone(),
+    })
 }
 
 fn host_and_process() -> String {

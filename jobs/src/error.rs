@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{CompleteError, JobError};
+use queue::{CompleteError, JobError, admin::AdminError};
 use store::StoreError;
 use twilio::{MessageSid, PayloadError};
 
@@ -24,6 +24,12 @@ pub enum StepError {
     /// The tables could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nothing failed, but it is not time yet.
+    #[error("to be looked at again in {0:?}")]
+    Wait(Duration),
+    /// The kind of job could not be paused.
+    #[error(transparent)]
+    Pause(#[from] AdminError),
     /// The job could not be completed with its effect.
     #[error(transparent)]
     Complete(#[from] CompleteError),
@@ -41,6 +47,8 @@ impl From<StepError> for JobError {
             StepError::NoSuchMessage(_) | StepError::Erased(_) | StepError::Unreadable(_) => {
                 Self::discard(error)
             }
+            StepError::Wait(time) => Self::Snooze(time),
+            StepError::Pause(error) => Self::retry(error),
             StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
             StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {

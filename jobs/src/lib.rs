@@ -5,11 +5,14 @@
 
 mod deps;
 mod error;
+mod forget;
 mod process_message;
 mod send_verification;
 mod steps;
 
-pub use deps::Deps;
+pub use deps::{Deps, SendDeps};
 pub use error::StepError;
+pub use forget::Forget;
 pub use process_message::ProcessMessage;
 pub use send_verification::SendVerification;
+pub use steps::state_of;

@@ -34,15 +34,18 @@ impl ProcessMessage {
             // It ended before: an operator requeued a job whose message is done.
             return steps::complete_only(deps, attempt).await;
         };
-        let Some(user) = owner else {
+        let Some((user, number)) = owner else {
             return steps::finish(deps, &self.message, FinalState::IgnoredUnlinked, attempt).await;
         };
         let items = steps::extract(&webhook);
-        steps::write_items(deps, &webhook, user, &items, attempt).await
+        steps::write_items(deps, &webhook, (user, &number), &items, attempt).await
     }
 
     /// The message and the user whose verified number it came from; `None` if it has ended already.
-    async fn open(&self, deps: &Deps) -> Result<Option<(InboundWebhook, Option<Uuid>)>, StepError> {
+    async fn open(
+        &self,
+        deps: &Deps,
+    ) -> Result<Option<(InboundWebhook, Option<(Uuid, E164)>)>, StepError> {
         let mut conn = deps.pool.acquire().await?;
         let stored = inbound_messages::load(&mut conn, &deps.keyring, self.message.as_str())
             .await?
@@ -57,7 +60,9 @@ impl ProcessMessage {
         // A short code, a name or another channel's address is nobody's phone number.
         let owner = match webhook.from().phone().map(E164::parse) {
             Some(Ok(number)) => {
-                user_phone_numbers::find_verified_owner(&mut conn, &deps.keyring, &number).await?
+                user_phone_numbers::find_verified_owner(&mut conn, &deps.keyring, &number)
+                    .await?
+                    .map(|user| (user, number))
             }
             Some(Err(_)) | None => None,
         };

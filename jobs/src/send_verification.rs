@@ -1,10 +1,12 @@
 //! Sends one verification SMS, once, and finds out what became of it.
 
+use std::time::Duration;
+
 use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Deps;
+use crate::{SendDeps, steps};
 
 /// Send the SMS with this id.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,9 +17,11 @@ pub struct SendVerification {
 
 impl Job for SendVerification {
     const NAME: &'static str = "send_verification";
-    type Deps = Deps;
+    // Longer than Twilio's client waits for any answer, so that an attempt hears it.
+    const TIMEOUT: Duration = Duration::from_secs(45);
+    type Deps = SendDeps;
 
-    async fn run(&self, _deps: &Deps, _attempt: &Attempt) -> Result<(), JobError> {
-        todo!()
+    async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {
+        Ok(steps::send(deps, Self::NAME, self.send).await?)
     }
 }

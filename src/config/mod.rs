@@ -4,7 +4,9 @@
 
 mod api;
 mod reader;
+mod sending;
 mod variables;
+mod verification;
 
 use std::{net::SocketAddr, num::NonZeroU32, str::FromStr, time::Duration};
 
@@ -14,9 +16,11 @@ use store::{E164, Keyring};
 use twilio::{AccountSid, signature::AuthTokens};
 use url::Url;
 
-pub use api::{ApiConfig, Jwks, TokenConfig, VerificationConfig};
+pub use api::{ApiConfig, Jwks, TokenConfig};
 pub use reader::{Env, Mistakes, Reader};
+pub use sending::{STATUS_PATH, SendingConfig};
 pub use variables::{VARIABLES, Variable};
+pub use verification::VerificationConfig;
 
 /// Where the database is and how many connections one process may hold.
 #[derive(Debug, Clone)]
@@ -120,10 +124,7 @@ impl TwilioConfig {
         });
         let auth_tokens = r.required("TWILIO_AUTH_TOKEN", tokens);
         let retired_tokens = r.optional("TWILIO_AUTH_TOKENS_RETIRED", tokens);
-        let phone_number = r.optional("TWILIO_PHONE_NUMBER", |text| {
-            E164::parse(text)
-                .map_err(|_| "must be in E.164: + and digits, such as +15551234567".into())
-        });
+        let phone_number = phone_number(r);
         let api_base_url = r.required("TWILIO_API_BASE_URL", http_url);
         Some(Self {
             account_sid: account_sid?,
@@ -151,16 +152,7 @@ impl ReceiverConfig {
     /// Reads it.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
         let listen = r.required("LISTEN_ADDR", socket_addr);
-        let public_base_url = r.required("PUBLIC_BASE_URL", |text| {
-            let base = text.split('#').next().unwrap_or(text).trim_end_matches('/');
-            let url = http_url(base)?;
-            if url.query().is_some() {
-                return Err(
-                    "must have no query: the path of the webhook is appended to it".to_owned(),
-                );
-            }
-            Ok(base.to_owned())
-        });
+        let public_base_url = public_base_url(r);
         let twilio = TwilioConfig::read(r);
         Some(Self {
             listen: listen?,
@@ -183,6 +175,8 @@ pub struct WorkerConfig {
     pub keep_dead_letters: Duration,
     /// `SMS_ENRICHMENT_ENABLED`: while it is false no message is processed; they wait in the queue.
     pub enrichment_enabled: bool,
+    /// How SMS are sent, where there is somebody to send from.
+    pub sending: Option<SendingConfig>,
 }
 
 impl WorkerConfig {
@@ -202,17 +196,18 @@ impl WorkerConfig {
                 _ => Err("must be a number of days from 1 to 3650".to_owned()),
             });
         let enrichment_enabled = r.required("SMS_ENRICHMENT_ENABLED", boolean);
+        let sending = SendingConfig::read(r);
         // Read by later work, but a mistake in them is told today.
         let per_hour = r.required("RATE_LIMIT_MESSAGES_PER_HOUR", positive);
         let media_mb = r.required("MAX_MEDIA_SIZE_MB", positive);
-        let code_minutes = r.required("VERIFICATION_CODE_EXPIRY_MINUTES", positive);
-        per_hour.and(media_mb).and(code_minutes)?;
+        per_hour.and(media_mb)?;
         Some(Self {
             name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
             lease: lease?,
             keep_dead_letters: keep_dead_letters?,
             enrichment_enabled: enrichment_enabled?,
+            sending: sending?,
         })
     }
 }
@@ -268,6 +263,24 @@ impl LogConfig {
             json: json?,
         })
     }
+}
+
+fn phone_number(r: &mut Reader<'_>) -> Option<Option<E164>> {
+    r.optional("TWILIO_PHONE_NUMBER", |text| {
+        E164::parse(text).map_err(|_| "must be in E.164: + and digits, such as +15551234567".into())
+    })
+}
+
+/// `PUBLIC_BASE_URL` without a slash or fragment at its end.
+fn public_base_url(r: &mut Reader<'_>) -> Option<String> {
+    r.required("PUBLIC_BASE_URL", |text| {
+        let base = text.split('#').next().unwrap_or(text).trim_end_matches('/');
+        let url = http_url(base)?;
+        if url.query().is_some() {
+            return Err("must have no query: the path of the webhook is appended to it".to_owned());
+        }
+        Ok(base.to_owned())
+    })
 }
 
 fn boolean(text: &str) -> Result<bool, String> {

@@ -30,7 +30,7 @@ use twilio::InboundWebhook;
 use super::error::ReceiverError;
 
 /// How long the database may take. Then the client hears 503 while it still listens: Twilio waits 15 s at most.
-const DEADLINE: Duration = Duration::from_millis(1500);
+pub(super) const DEADLINE: Duration = Duration::from_millis(1500);
 
 /// The pause before asking again a database that was away. A restart or a failover is over in a second or two, and by
 /// default Twilio does not repeat a webhook that was answered 503.

@@ -30,7 +30,7 @@ pub(super) enum ReceiverError {
     },
     #[error("the AccountSid is not TWILIO_ACCOUNT_SID")]
     ForeignAccount,
-    #[error("no message can be read from it: {0}")]
+    #[error("the parameters are not what Twilio sends: {0}")]
     Payload(#[from] PayloadError),
     #[error("too many messages wait for the database")]
     Shed,

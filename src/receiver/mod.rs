@@ -4,10 +4,12 @@
 //! `accept` (one commit). Nothing that is refused is stored.
 
 mod accept;
+pub mod api;
 mod error;
 pub(crate) mod health;
 mod payload;
 mod signature;
+mod status;
 mod trace;
 
 use std::{sync::Arc, time::Instant};
@@ -26,7 +28,7 @@ use store::Keyring;
 use tracing::Instrument;
 use twilio::{AccountSid, signature::AuthTokensError, twiml};
 
-use crate::config::ReceiverConfig;
+use crate::config::{ReceiverConfig, STATUS_PATH};
 use accept::{Accepted, Intake};
 use error::ReceiverError;
 use signature::SignatureCheck;
@@ -86,6 +88,7 @@ impl Receiver {
         let health = health::router(self.0.pool.clone());
         Router::new()
             .route("/api/sms/webhook", post(webhook))
+            .route(STATUS_PATH, post(status::status))
             .with_state(self)
             .merge(health)
     }

@@ -20,6 +20,16 @@ pub async fn ensure(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreE
     Ok(())
 }
 
+/// Is there such a user?
+pub async fn exists(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from users where id = $1) as "exists!""#,
+        user_id,
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// Is there such a user? If so, before the transaction ends nobody deletes them, and nobody else who asks this gets an
 /// answer: what a user claims, enters and gives up goes one after the other.
 ///

@@ -5,8 +5,10 @@
 
 use queue::Attempt;
 use store::{
+    E164,
     enrichment_items::{self, NewItem, Origin, Source, item_id},
     inbound_messages::{self, FinalState},
+    user_phone_numbers,
 };
 use twilio::{InboundWebhook, MessageSid, webhook::MessageKind};
 use uuid::Uuid;
@@ -14,11 +16,12 @@ use uuid::Uuid;
 use super::Extracted;
 use crate::{Deps, StepError};
 
-/// Writes the items for their user and ends message and job.
+/// Writes the items for their user and ends message and job. If the number is not the user's any more, by now, the
+/// message ends without items: unlinking takes effect at once.
 pub(crate) async fn write_items(
     deps: &Deps,
     webhook: &InboundWebhook,
-    user_id: Uuid,
+    (user_id, number): (Uuid, &E164),
     extracted: &[Extracted],
     attempt: &Attempt,
 ) -> Result<(), StepError> {
@@ -33,6 +36,11 @@ pub(crate) async fn write_items(
         })
         .collect();
     let mut tx = deps.pool.begin().await?;
+    if !user_phone_numbers::hold_owner(&mut tx, &deps.keyring, user_id, number).await? {
+        drop(tx);
+        let message = webhook.message_sid();
+        return finish(deps, message, FinalState::IgnoredUnlinked, attempt).await;
+    }
     if !items.is_empty() {
         enrichment_items::insert(&mut tx, &deps.keyring, &origin(webhook, user_id), &items).await?;
     }

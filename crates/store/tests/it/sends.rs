@@ -249,11 +249,21 @@ async fn only_sends_that_nobody_has_begun_are_cancelled() {
 async fn recipient_and_text_are_erased_after_their_time_and_rows_after_theirs() {
     let mut db = Db::migrated().await;
     let user = db.user().await;
-    let (fresh, over, old) = (
+    let (fresh, over, late, old) = (
+        db.send(user).await,
         db.send(user).await,
         db.send(user).await,
         db.send(user).await,
     );
+    for unknown in [fresh, over] {
+        let to = Move {
+            state: SendState::Unknown,
+            twilio_sid: None,
+            reason: None,
+            error_code: None,
+        };
+        assert!(advance(&mut db, unknown, to).await.unwrap());
+    }
     let expired = |id: Uuid, minutes: u32| {
         format!(
             "update pigeonhole.sends set expires_at = clock_timestamp() - interval '{minutes} m' where id = '{id}'"
@@ -261,15 +271,18 @@ async fn recipient_and_text_are_erased_after_their_time_and_rows_after_theirs() 
     };
     db.run(&expired(fresh, 59)).await;
     db.run(&expired(over, 61)).await;
+    db.run(&expired(late, 1)).await;
     db.run(&format!(
         "update pigeonhole.sends set created_at = created_at - interval '31 d' where id = '{old}'"
     ))
     .await;
     let month = Duration::from_hours(24 * 30);
-    assert_eq!(forget(&mut db, month).await.unwrap(), 2);
+    assert_eq!(forget(&mut db, month).await.unwrap(), 3);
     assert_eq!(forget(&mut db, month).await.unwrap(), 0);
     assert!(db.loaded(fresh).await.message.is_some());
     let send = db.loaded(over).await;
-    assert_eq!((send.state, send.message), (SendState::Pending, None));
+    assert_eq!((send.state, send.message), (SendState::Unknown, None));
+    let send = db.loaded(late).await;
+    assert_eq!((send.state, send.message), (SendState::Failed, None));
     assert!(load(&mut db, &keyring(), old).await.unwrap().is_none());
 }

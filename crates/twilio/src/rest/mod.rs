@@ -1,0 +1,302 @@
+//! Twilio's REST API, as far as messages go: make one, and look for those that may have been made.
+//!
+//! A message costs money and reaches a person, and the API has no idempotency key. So a request to
+//! make one is written at most once, by no means twice: no retry, no redirect, no connection that
+//! was used before. When it is not clear what became of it, [`CreateError::Unclear`] says so, and
+//! nothing here asks again.
+//!
+//! Source: Twilio docs, [message
+//! resource](https://www.twilio.com/docs/messaging/api/message-resource).
+
+mod error;
+mod message;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{RequestBuilder, Response, header::RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::AccountSid;
+pub use crate::MessageStatus;
+pub use error::{AccountProblem, CreateError, ListError, NotProcessed, Refusal, Unclear};
+use message::Page;
+pub use message::{Created, MessageRecord, NewMessage, Sender};
+
+/// How long a connection may take, with the look-up of the name and TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a request may take in all. Longer than [`CONNECT_TIMEOUT`], so that an end of this one
+/// always means that there was a connection.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// More than a page of messages takes, by far.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Messages in a page of the list.
+const PAGE_SIZE: u32 = 100;
+
+/// Pages that we are ready to read. A thousand messages to one number are more than our limits let
+/// through in a month.
+const MAX_PAGES: usize = 10;
+
+/// How far Twilio's clock may be behind ours.
+const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(1);
+
+/// Who we are to Twilio.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The account.
+    pub account: AccountSid,
+    /// The account's SID, or that of an API key.
+    pub username: String,
+    /// The account's auth token, or the API key's secret.
+    pub secret: SecretString,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({}, [sealed])", self.account)
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nothing can be asked of this address.
+    #[error("the address of Twilio's API must be an http or https URL without a query")]
+    BaseUrl,
+    /// TLS or the resolver could not be set up.
+    #[error("cannot make an HTTP client")]
+    Http(#[source] reqwest::Error),
+}
+
+/// A client of the account's messages. Cheap to clone.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    credentials: Credentials,
+    /// The API's address, without a slash at its end.
+    base: String,
+    /// The list of messages, under [`Self::base`].
+    path: String,
+}
+
+impl Client {
+    /// A client of the API at `base`, which is `https://api.twilio.com` but for tests.
+    pub fn new(base: Url, credentials: Credentials) -> Result<Self, ClientError> {
+        let usable = matches!(base.scheme(), "http" | "https")
+            && base.has_host()
+            && base.query().is_none()
+            && base.fragment().is_none();
+        if !usable {
+            return Err(ClientError::BaseUrl);
+        }
+        // A request that is written twice may be two messages. What would write it twice, unasked:
+        // - hyper-util takes a connection from its pool that the server is just closing, and tries
+        //   again on another (`retry_canceled_requests`). It does so only while nothing was
+        //   written; without idle connections there is not even the occasion.
+        // - reqwest tries again what an HTTP/2 server says that it has not processed.
+        // - A redirect with status 307 or 308 repeats the POST, and takes the credentials along.
+        // A proxy from the environment would be somebody else who sees numbers and codes.
+        let http = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .http1_only()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(ClientError::Http)?;
+        Ok(Self(Arc::new(Inner {
+            http,
+            base: String::from(base).trim_end_matches('/').to_owned(),
+            path: format!("/2010-04-01/Accounts/{}/Messages.json", credentials.account),
+            credentials,
+        })))
+    }
+
+    /// Asks, once, for a message to be sent.
+    pub async fn create_message(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
+        let request = self
+            .0
+            .http
+            .post(self.0.url(&self.0.path))
+            .form(&message.form());
+        let mut answer = self
+            .0
+            .ask(request)
+            .await
+            .map_err(|error| error::of_failure(&error))?;
+        let status = answer.status().as_u16();
+        let body = read(&mut answer).await;
+        if answer.status().is_success() {
+            // The status line alone says that there is a message, but not which.
+            let body = body.map_err(|error| match error {
+                Unread::Failed(error) => error::of_failure(&error),
+                Unread::TooLong => CreateError::Unclear(Unclear::UnexpectedAnswer(status)),
+            })?;
+            return Created::read(&body)
+                .ok_or(CreateError::Unclear(Unclear::UnexpectedAnswer(status)));
+        }
+        // What a refusal says beyond its status only refines it.
+        Err(error::of_answer(
+            status,
+            retry_after(&answer),
+            &body.unwrap_or_default(),
+        ))
+    }
+
+    /// The account's messages to this number that Twilio has made since then, newest first, and
+    /// perhaps some that are a little older.
+    ///
+    /// One that is not there may still be on its way into the list. Twilio's filter by `DateSent`
+    /// is of no use here: what waits in the sender's queue has not been sent.
+    pub async fn messages_to(
+        &self,
+        to: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<MessageRecord>, ListError> {
+        let since = since - CLOCK_MARGIN;
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("To", to)
+            .append_pair("PageSize", &PAGE_SIZE.to_string())
+            .finish();
+        let mut next = format!("{}?{query}", self.0.path);
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let page = self.page(&next).await?;
+            let all = page.messages.len();
+            let recent = page.messages.into_iter().filter(|m| m.created >= since);
+            let known = found.len();
+            found.extend(recent);
+            // The order is that of Twilio's list, which we need not trust to the letter: only a
+            // page with nothing recent on it ends the search.
+            let done = all > 0 && found.len() == known;
+            match page.next {
+                Some(uri) if !done => next = uri,
+                _ => {
+                    found.sort_by_key(|message| std::cmp::Reverse(message.created));
+                    return Ok(found);
+                }
+            }
+        }
+        Err(ListError::TooLong)
+    }
+
+    async fn page(&self, uri: &str) -> Result<Page, ListError> {
+        // The credentials go along, so a page is asked for only where the list is.
+        if uri
+            .strip_prefix(&self.0.path)
+            .is_none_or(|rest| !rest.starts_with('?'))
+        {
+            return Err(ListError::Unreadable);
+        }
+        let failed = |error: &reqwest::Error| match error::of_failure(error) {
+            CreateError::Unclear(why) => ListError::Unavailable(why),
+            _ => ListError::Unavailable(Unclear::ConnectionLost),
+        };
+        let request = self.0.http.get(self.0.url(uri));
+        let mut answer = self.0.ask(request).await.map_err(|error| failed(&error))?;
+        let status = answer.status();
+        let body = read(&mut answer).await;
+        if !status.is_success() {
+            let body = body.unwrap_or_default();
+            return Err(error::of_list_answer(
+                status.as_u16(),
+                retry_after(&answer),
+                &body,
+            ));
+        }
+        let body = body.map_err(|error| match error {
+            Unread::Failed(error) => failed(&error),
+            Unread::TooLong => ListError::TooLong,
+        })?;
+        Page::read(&body).ok_or(ListError::Unreadable)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.0.credentials).finish()
+    }
+}
+
+impl Inner {
+    fn url(&self, path_and_query: &str) -> String {
+        format!("{}{path_and_query}", self.base)
+    }
+
+    /// The errors of reqwest quote the URL, and the list's has a number in it.
+    async fn ask(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
+        let Credentials {
+            username, secret, ..
+        } = &self.credentials;
+        request
+            .basic_auth(username, Some(secret.expose_secret()))
+            .send()
+            .await
+            .map_err(reqwest::Error::without_url)
+    }
+}
+
+/// Why there is no whole body.
+enum Unread {
+    Failed(reqwest::Error),
+    TooLong,
+}
+
+async fn read(answer: &mut Response) -> Result<Vec<u8>, Unread> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(Unread::Failed)? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(Unread::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn retry_after(answer: &Response) -> Option<&str> {
+    answer.headers().get(RETRY_AFTER)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials() -> Credentials {
+        Credentials {
+            account: format!("AC{}", "0".repeat(32)).parse().expect("a SID"),
+            username: "SKkey".to_owned(),
+            secret: "s3cret".to_owned().into(),
+        }
+    }
+
+    #[test]
+    fn an_address_that_nothing_can_be_asked_of_makes_no_client() {
+        for base in [
+            "ftp://api.twilio.com",
+            "mailto:x",
+            "https://api.twilio.com/?a=1",
+        ] {
+            let made = Client::new(base.parse().expect("a URL"), credentials());
+            assert!(matches!(made, Err(ClientError::BaseUrl)), "{base}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_account_and_no_secret() {
+        let base = "https://api.twilio.com".parse().expect("a URL");
+        let client = Client::new(base, credentials()).expect("a client");
+        let shown = format!("{client:?} {:?}", credentials());
+        assert!(
+            shown.contains("AC000") && !shown.contains("s3cret"),
+            "{shown}"
+        );
+    }
+}

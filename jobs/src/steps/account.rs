@@ -1,0 +1,48 @@
+//! When it is our account that Twilio refuses, no SMS of any user can go out: the kind of job is paused until somebody
+//! has mended it, and no attempt is spent.
+
+use queue::admin;
+use twilio::rest::AccountProblem;
+
+use crate::{SendDeps, StepError};
+
+/// Pauses the kind, for all workers, with the reason and the cure. It shows in `jobs stats`.
+pub(super) async fn pause(
+    deps: &SendDeps,
+    kind: &'static str,
+    status: u16,
+    code: Option<u32>,
+    problem: AccountProblem,
+) -> Result<(), StepError> {
+    let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+    let reason = format!(
+        "Twilio refuses our account (HTTP {status}, code {code}): {cure}; then `pigeonhole jobs resume {kind}`",
+        cure = cure(problem),
+    );
+    let mut conn = deps.deps.pool.acquire().await?;
+    let pause = admin::pause(&mut conn, kind, Some(&reason)).await?;
+    super::send::count("account");
+    if pause.changed {
+        tracing::error!(kind, problem = problem.label(), reason, "paused");
+    }
+    Ok(())
+}
+
+fn cure(problem: AccountProblem) -> &'static str {
+    match problem {
+        AccountProblem::Credentials => {
+            "set TWILIO_ACCOUNT_SID and the first of TWILIO_AUTH_TOKEN to those of the account"
+        }
+        AccountProblem::Suspended => "the account is suspended or closed: see Twilio's console",
+        AccountProblem::SenderNotUsable => {
+            "set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID to one that may send SMS"
+        }
+        AccountProblem::Registration => {
+            "register the number for the country it sends to (A2P 10DLC, toll-free verification)"
+        }
+        AccountProblem::Trial => "upgrade the trial account",
+        AccountProblem::Request => {
+            "check VERIFICATION_MESSAGE and PUBLIC_BASE_URL, of which the request is made"
+        }
+    }
+}

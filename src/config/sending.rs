@@ -1,0 +1,69 @@
+//! What sending SMS needs.
+
+use twilio::rest::{Credentials, Sender};
+use url::Url;
+
+use super::{Reader, TwilioConfig, public_base_url};
+
+/// The path under `PUBLIC_BASE_URL` where Twilio reports what became of an SMS.
+pub const STATUS_PATH: &str = "/api/sms/status";
+
+/// How SMS are sent.
+#[derive(Debug, Clone)]
+pub struct SendingConfig {
+    /// `TWILIO_API_BASE_URL`.
+    pub api_base_url: Url,
+    /// `TWILIO_ACCOUNT_SID` and the first of `TWILIO_AUTH_TOKEN`.
+    pub credentials: Credentials,
+    /// `TWILIO_MESSAGING_SERVICE_SID`, else `TWILIO_PHONE_NUMBER`.
+    pub sender: Sender,
+    /// Where Twilio reports, under `PUBLIC_BASE_URL`.
+    pub status_callback: String,
+}
+
+impl SendingConfig {
+    /// Reads it: `Some(None)` where there is nobody to send from, and so nothing can be sent.
+    #[expect(
+        clippy::option_option,
+        reason = "not wanted and wrong are different answers"
+    )]
+    pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
+        let Some(sender) = sender(r)? else {
+            return Some(None);
+        };
+        let (twilio, base) = (TwilioConfig::read(r), public_base_url(r));
+        let (twilio, base) = (twilio?, base?);
+        let token = twilio.auth_tokens.into_iter().next()?;
+        Some(Some(Self {
+            api_base_url: twilio.api_base_url,
+            credentials: Credentials {
+                username: twilio.account_sid.to_string(),
+                account: twilio.account_sid,
+                secret: token,
+            },
+            sender,
+            status_callback: format!("{base}{STATUS_PATH}"),
+        }))
+    }
+}
+
+/// Whom SMS come from, if anybody.
+#[expect(
+    clippy::option_option,
+    reason = "not wanted and wrong are different answers"
+)]
+fn sender(r: &mut Reader<'_>) -> Option<Option<Sender>> {
+    let service = r.optional("TWILIO_MESSAGING_SERVICE_SID", |text| {
+        let digits = text.strip_prefix("MG").unwrap_or("");
+        if digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Ok(text.to_owned())
+        } else {
+            Err("must be MG and 32 hexadecimal digits, as the Twilio console shows it".to_owned())
+        }
+    })?;
+    if let Some(service) = service {
+        return Some(Some(Sender::MessagingService(service)));
+    }
+    let number = super::phone_number(r)?;
+    Some(number.map(|number| Sender::Number(number.as_str().to_owned())))
+}
