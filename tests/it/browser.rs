@@ -94,7 +94,7 @@ impl Browser {
                     "--disable-gpu",
                     "--disable-dev-shm-usage",
                     "--no-first-run",
-                    "--window-size=1100,760",
+                    "--window-size=1100,790",
                     &format!("--user-data-dir={}", profile.path().display()),
                 ],
             },

@@ -159,12 +159,23 @@ pub(crate) async fn remove_number(
     keyring: &Keyring,
     number: &E164,
 ) -> Result<u64, StoreError> {
-    // In an order, so that two of these do not wait for each other.
+    let index = keyring.blind_indexes(number.as_str());
+    // The users first, as in `users::hold`; and in an order, so that two of these do not wait for each other.
+    let claimants = sqlx::query_scalar!(
+        "select id from users
+         where id in (select user_id from pigeonhole.phone_number_claims where number_index = any($1))
+         order by id for key share",
+        &index,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
     let done = sqlx::query!(
         "delete from pigeonhole.phone_number_claims where user_id in (
-             select user_id from pigeonhole.phone_number_claims where number_index = any($1)
+             select user_id from pigeonhole.phone_number_claims
+             where user_id = any($1) and number_index = any($2)
              order by user_id for update)",
-        &keyring.blind_indexes(number.as_str()),
+        &claimants,
+        &index,
     )
     .execute(conn)
     .await?;

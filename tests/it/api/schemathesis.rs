@@ -62,6 +62,5 @@ async fn run(api: &Api, program: &str, examples: &str, token: String) {
     .await
     .unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
-    println!("{said}");
     assert!(ran.status.success(), "{said}");
 }
