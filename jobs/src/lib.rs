@@ -5,6 +5,7 @@
 
 mod deps;
 mod error;
+pub mod extract;
 mod forget;
 mod process_message;
 mod send_verification;
