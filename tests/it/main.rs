@@ -21,6 +21,7 @@ mod health;
 mod items;
 mod keys;
 mod load;
+mod models;
 mod official_signer;
 mod outage;
 mod paused;

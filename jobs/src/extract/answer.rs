@@ -60,7 +60,8 @@ impl Answer {
         });
         let marked = marked.iter().map(|tag| (*tag).to_owned());
         let tags = distinct(marked.chain(self.tags), |tag| {
-            let tag = line(tag.trim().trim_start_matches('#'), MAX_TAG);
+            let tag = line(&tag, MAX_TAG);
+            let tag = tag.trim_start_matches(['#', ' ']).to_owned();
             (!tag.is_empty()).then(|| Extracted::tag(tag))
         });
         let locations = distinct(self.locations, |location| {
@@ -78,12 +79,13 @@ impl Answer {
     }
 }
 
+/// Cleaned before the markup is taken out, too: what is not seen could hide that there is any.
 fn line(given: &str, max: usize) -> String {
-    clean::line(&clean::without_markup(given), max)
+    clean::line(&clean::without_markup(&clean::line(given, usize::MAX)), max)
 }
 
 fn text(given: &str, max: usize) -> String {
-    clean::text(&clean::without_markup(given), max)
+    clean::text(&clean::without_markup(&clean::text(given, usize::MAX)), max)
 }
 
 /// Each but once, whatever its case, as first said.

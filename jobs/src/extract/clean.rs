@@ -74,28 +74,31 @@ pub(super) fn text(text: &str, max: usize) -> String {
 /// The text without what a browser could take for markup. Whoever shows an item has to escape it all the same; but
 /// there is no reason why a model, asked for names and notes, should answer with tags.
 pub(super) fn without_markup(text: &str) -> String {
+    let once = without_tags(text);
+    let twice = without_tags(&once);
+    if twice == once {
+        return once;
+    }
+    // What is left when a tag is taken out was a tag, too, as in `<<b>script>`: that is no accident, and how often it
+    // goes on is the sender's choice.
+    twice.replace('<', "")
+}
+
+fn without_tags(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find('<') {
-        let (before, from) = rest.split_at(at);
+    while let Some((before, from)) = rest.split_once('<') {
         plain.push_str(before);
-        let starts_tag =
-            from[1..].starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c));
-        if !starts_tag {
+        if from.starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c)) {
+            // A tag that does not end takes all that follows with it, as it would in a browser.
+            rest = from.split_once('>').map_or("", |(_, after)| after);
+        } else {
             plain.push('<'); // such as `<3`
-            rest = &from[1..];
-            continue;
+            rest = from;
         }
-        // A tag that does not end takes all that follows with it, as it would in a browser.
-        rest = from.find('>').map_or("", |end| &from[end + 1..]);
     }
     plain.push_str(rest);
-    // What is left when a tag is taken out may be one, too: `<<b>script>`.
-    if plain.len() < text.len() {
-        without_markup(&plain)
-    } else {
-        plain
-    }
+    plain
 }
 
 #[cfg(test)]
@@ -141,6 +144,19 @@ mod tests {
         }
     }
 
+    fn is_markup(text: &str) -> bool {
+        let follows = |next: char| next.is_ascii_alphabetic() || "/!?".contains(next);
+        text.split('<')
+            .skip(1)
+            .any(|after| after.starts_with(follows))
+    }
+
+    #[test]
+    fn tags_within_tags_within_tags_end_nobody() {
+        let deep = format!("{}{}", "<".repeat(300_000), "b>".repeat(300_000));
+        assert!(!is_markup(&without_markup(&deep)));
+    }
+
     proptest! {
         #[test]
         fn whatever_comes_in_what_comes_out_is_clean_and_bounded(given in "(\\PC|[\0-\u{20}<>a-c/!]|\u{202e}){0,80}", max in 0_usize..40) {
@@ -152,6 +168,7 @@ mod tests {
             prop_assert!(!line(&given, max).contains('\n'));
             let plain = without_markup(&given);
             prop_assert_eq!(&without_markup(&plain), &plain);
+            prop_assert!(!is_markup(&plain));
         }
     }
 }

@@ -153,10 +153,11 @@ impl Extracted {
 
     /// The app reads a contact from JSON with these two keys.
     fn contact(name: &str, context: &str) -> Self {
+        let [name, context] = [name, context].map(serde_json::Value::from);
         Self {
             item_type: ItemType::Field,
             field_name: None,
-            value: serde_json::json!({ "name": name, "context": context }).to_string(),
+            value: format!(r#"{{"name":{name},"context":{context}}}"#),
         }
     }
 }

@@ -166,7 +166,7 @@ fn a_hostile_card_is_bounded_and_clean() {
     assert_eq!(cards[0].name.chars().count(), MAX_LINE);
 }
 
-/// Not a benchmark: what grows with the square of the size takes minutes here.
+/// Not a benchmark: what grows with the square of the size takes far longer here.
 #[test]
 fn a_large_card_takes_as_long_as_its_size_not_as_its_square() {
     let started = std::time::Instant::now();
@@ -179,7 +179,7 @@ fn a_large_card_takes_as_long_as_its_size_not_as_its_square() {
         "NOTE:\n ",
     ] {
         for filling in ["A\n ", "=\n", "\\", "\"", ";", ",", "\n", "=41", ":\n"] {
-            let size = usize::try_from(MAX_FILE).unwrap() / 4;
+            let size = usize::try_from(MAX_FILE).unwrap() / 16;
             let text = format!(
                 "BEGIN:VCARD\nFN:Ana\n{line}{}",
                 filling.repeat(size / filling.len())
@@ -187,7 +187,7 @@ fn a_large_card_takes_as_long_as_its_size_not_as_its_square() {
             assert_eq!(read(text.as_bytes())[0].name, "Ana");
         }
     }
-    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }
 
 fn pieces() -> impl Strategy<Value = String> {
