@@ -79,7 +79,7 @@ impl<'a> Question<'a> {
                     });
                 }
                 Err(ContentError::Gone | ContentError::TooLarge) => {
-                    question.unseen.push(attachment)
+                    question.unseen.push(attachment);
                 }
                 Err(ContentError::Unavailable(error)) => return Err(ExtractError::Content(error)),
             }
@@ -125,5 +125,45 @@ impl<'a> Question<'a> {
     /// What the rules say where the model is not asked.
     pub(super) fn unasked(self) -> Extraction {
         self.answered(Answer::default(), ExtractedBy::Rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, sync::Arc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_files_than_there_is_room_for_wait_for_their_turn() {
+        let media = [Attachment {
+            position: 0,
+            content_type: "image/png".to_owned(),
+            bytes: 20_000_000, // as it says; there is no need to have them
+            dimensions: None,
+            duration: None,
+            content: Arc::new(vec![0; 3]),
+        }];
+        let message = Message {
+            text: "",
+            location: None,
+            media: &media,
+        };
+        let takes = |_: &str| Some("image/png");
+        let first = Question::of(&message, takes, AT_ONCE).await.unwrap();
+        let mut second = pin!(Question::of(&message, takes, AT_ONCE));
+        tokio::select! {
+            biased;
+            _ = &mut second => panic!("there was no room"),
+            () = std::future::ready(()) => {}
+        }
+        let small = Message {
+            text: "no files",
+            media: &[],
+            ..message
+        };
+        assert!(Question::of(&small, takes, AT_ONCE).await.is_ok());
+        drop(first.answered(Answer::default(), ExtractedBy::Gemini));
+        assert_eq!(second.await.unwrap().files.len(), 1);
     }
 }

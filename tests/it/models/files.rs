@@ -182,21 +182,3 @@ async fn a_file_that_is_gone_is_named_and_one_that_is_away_is_waited_for() {
         assert_eq!(fake.asked().len(), 1, "{protocol:?}");
     }
 }
-
-#[tokio::test]
-async fn more_files_at_once_than_there_is_room_for_take_turns() {
-    let fake = Fake::start(BOTH[0]).await;
-    let photo = vec![0; 9_000_000];
-    let extractor = fake.extractor_with(KEY, 10_000_000);
-    let ask = || async {
-        let media = [file(0, "image/png", &photo)];
-        extractor
-            .extract(&message("tea", &media))
-            .await
-            .map(|extraction| extraction.items.len())
-    };
-    let (a, b, c, d, e) = tokio::join!(ask(), ask(), ask(), ask(), ask());
-    for asked in [a, b, c, d, e] {
-        assert_eq!(asked.unwrap(), 1);
-    }
-}

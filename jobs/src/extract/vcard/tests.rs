@@ -154,9 +154,7 @@ fn several_cards_are_several_people_and_what_is_between_them_is_nobody() {
 fn a_hostile_card_is_bounded_and_clean() {
     let mut text = String::from("BEGIN:VCARD\nVERSION:3.0\nFN:A\u{202e}n\u{0}a\u{7}");
     text.push_str(&"x".repeat(100_000));
-    for n in 0..10_000 {
-        text.push_str(&format!("\nTEL:+{n}"));
-    }
+    text.extend((0..10_000).map(|n| format!("\nTEL:+{n}")));
     text.push_str("\nEND:VCARD\n");
     text.push_str(&"BEGIN:VCARD\nFN:Bob\nEND:VCARD\n".repeat(1000));
     let cards = read(text.as_bytes());
