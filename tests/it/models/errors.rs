@@ -1,6 +1,6 @@
 //! Each way in which a model does not answer, and what it is taken for.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, iter, time::Duration};
 
 use jobs::extract::{AccountProblem, BadAnswer, ExtractError, Extractor, Refusal, Unavailable};
 use serde_json::{Value, json};
@@ -15,13 +15,9 @@ const ANSWER: &str = "answer-canary-55d0";
 
 /// An error with all its causes, both ways in which it may be shown.
 fn all_of(error: &ExtractError) -> String {
-    let mut shown = format!("{error:?} {error}");
-    let mut cause: Option<&dyn Error> = error.source();
-    while let Some(error) = cause {
-        shown.push_str(&format!(" {error:?} {error}"));
-        cause = error.source();
-    }
-    shown
+    let causes = iter::successors(Some(error as &dyn Error), |&error| error.source());
+    let shown: Vec<String> = causes.map(|error| format!("{error:?} {error}")).collect();
+    shown.join(" ")
 }
 
 async fn error_of(fake: &Fake, reply: Reply) -> ExtractError {
@@ -142,9 +138,9 @@ async fn too_many_requests_are_throttled_for_as_long_as_the_service_says() {
 
 #[tokio::test]
 async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_with_a_message() {
+    use AccountProblem::{Address, Billing, Credentials, Model};
     let openai = |code: &str, kind: &str| json!({ "error": { "message": ANSWER, "type": kind, "param": null, "code": code } });
     let google = |status: &str, details: Value| json!({ "error": { "message": ANSWER, "status": status, "details": details } });
-    use AccountProblem::{Address, Billing, Credentials, Model};
     let mut cases: Vec<(Protocol, u16, Value, AccountProblem)> = vec![
         (
             Protocol::Gemini,
@@ -193,7 +189,7 @@ async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_w
         let error = error_of(&fake, http(status, &body)).await;
         match error {
             ExtractError::Account { status: s, problem } => {
-                assert_eq!((s, problem), (status, expected))
+                assert_eq!((s, problem), (status, expected));
             }
             other => panic!("{protocol:?} {status}: {other:?}"),
         }

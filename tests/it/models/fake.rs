@@ -158,12 +158,10 @@ async fn answer(
     fake.asked.lock().unwrap().push(asked.clone());
     let reply = fake.replies.lock().unwrap().pop_front();
     match reply {
-        None => match check(fake.protocol, &asked) {
-            Ok(()) => {
-                completion(fake.protocol, &generate(fake.protocol, &asked.body)).into_response()
-            }
-            Err(refusal) => refusal,
-        },
+        None => check(fake.protocol, &asked).unwrap_or_else(|| {
+            let text = generate(fake.protocol, &asked.body);
+            completion(fake.protocol, &text).into_response()
+        }),
         Some(Reply::Generated(text)) => completion(fake.protocol, &text).into_response(),
         Some(Reply::Http(status, headers, body)) => {
             let mut response = Response::builder().status(status);
@@ -180,7 +178,7 @@ async fn answer(
             Body::from_stream(stream::iter([start, end])).into_response()
         }
         Some(Reply::Endless) => {
-            let spaces = Bytes::from_static(&[b' '; 64 * 1024]);
+            let spaces = Bytes::from(vec![b' '; 64 * 1024]);
             let spaces = stream::repeat(spaces).map(Ok::<_, Infallible>);
             Body::from_stream(spaces).into_response()
         }
@@ -192,7 +190,7 @@ fn error(status: StatusCode, body: &Value) -> Response {
 }
 
 /// What the real services do not take.
-fn check(protocol: Protocol, asked: &Asked) -> Result<(), Response> {
+fn check(protocol: Protocol, asked: &Asked) -> Option<Response> {
     let header = |name: &str| asked.headers.get(name).map(|value| value.to_str().unwrap());
     let bad = |message: &str| match protocol {
         Protocol::Gemini => error(
@@ -205,19 +203,19 @@ fn check(protocol: Protocol, asked: &Asked) -> Result<(), Response> {
         ),
     };
     if asked.method != Method::POST || header("content-type") != Some("application/json") {
-        return Err(bad("not a JSON POST"));
+        return Some(bad("not a JSON POST"));
     }
     match protocol {
         Protocol::Gemini => {
             if header("x-goog-api-key") != Some(KEY) {
                 let reason = json!({ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID" });
-                return Err(error(
+                return Some(error(
                     StatusCode::BAD_REQUEST,
                     &json!({ "error": { "code": 400, "message": format!("API key not valid: {KEY}"), "status": "INVALID_ARGUMENT", "details": [reason] } }),
                 ));
             }
             if asked.uri != "/v1beta/models/gemini-test:generateContent" {
-                return Err(error(
+                return Some(error(
                     StatusCode::NOT_FOUND,
                     &json!({ "error": { "code": 404, "message": "no such model", "status": "NOT_FOUND" } }),
                 ));
@@ -227,18 +225,18 @@ fn check(protocol: Protocol, asked: &Asked) -> Result<(), Response> {
                 && body["generationConfig"]["responseSchema"]["type"] == "OBJECT";
             let turns = body["contents"].as_array().map_or(0, Vec::len);
             if !configured || turns != 1 || body["contents"][0]["role"] != "user" {
-                return Err(bad("Invalid JSON payload received"));
+                return Some(bad("Invalid JSON payload received"));
             }
         }
         Protocol::OpenAi => {
             if header("authorization") != Some(&format!("Bearer {KEY}")) {
-                return Err(error(
+                return Some(error(
                     StatusCode::UNAUTHORIZED,
                     &json!({ "error": { "message": format!("Incorrect API key provided: {KEY}"), "type": "invalid_request_error", "param": null, "code": "invalid_api_key" } }),
                 ));
             }
             if asked.uri != "/v1/chat/completions" || asked.body["model"] != "gpt-test" {
-                return Err(error(
+                return Some(error(
                     StatusCode::NOT_FOUND,
                     &json!({ "error": { "message": "no such model", "type": "invalid_request_error", "param": null, "code": "model_not_found" } }),
                 ));
@@ -249,11 +247,11 @@ fn check(protocol: Protocol, asked: &Asked) -> Result<(), Response> {
                 && format["json_schema"]["name"].is_string()
                 && format["json_schema"]["schema"]["additionalProperties"] == false;
             if !strict {
-                return Err(bad("Invalid schema for response_format"));
+                return Some(bad("Invalid schema for response_format"));
             }
         }
     }
-    Ok(())
+    None
 }
 
 /// The texts where a model's instructions are, and those of the user's turn.

@@ -63,7 +63,7 @@ async fn no_text_gets_to_where_a_model_would_obey_it() {
 /// The other tests of this file would show nothing if the fake could not be fooled.
 #[tokio::test]
 async fn the_fake_obeys_what_is_not_kept_apart() {
-    let client = jobs_client();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for protocol in BOTH {
         let fake = Fake::start(protocol).await;
         let data = json!({ "message_text": INJECTION }).to_string();
@@ -96,14 +96,6 @@ async fn the_fake_obeys_what_is_not_kept_apart() {
             );
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test's own client, to a fake on this machine"
-)]
-fn jobs_client() -> reqwest::Client {
-    reqwest::Client::new()
 }
 
 fn question(protocol: Protocol, system: &str, user: &str) -> (&'static str, Value) {
