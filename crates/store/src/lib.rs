@@ -19,6 +19,7 @@ pub mod phone_number_claims;
 mod sealed;
 pub mod sends;
 mod session;
+mod turn;
 pub mod user_phone_numbers;
 pub mod users;
 

@@ -56,11 +56,16 @@ pub(super) async fn reconcile(
     };
     let mut candidates: Vec<MessageRecord> = records
         .into_iter()
-        .filter(|record| record.body == *body && record.created >= since && record.direction == SENT_BY_US)
+        .filter(|record| {
+            record.body == *body && record.created >= since && record.direction == SENT_BY_US
+        })
         .collect();
     // A resent code has the same text. Each message is one send's, the oldest first.
     candidates.sort_by_key(|record| record.created);
-    let names: Vec<String> = candidates.iter().map(|record| record.sid.to_string()).collect();
+    let names: Vec<String> = candidates
+        .iter()
+        .map(|record| record.sid.to_string())
+        .collect();
     let known = {
         let mut conn = deps.deps.pool.acquire().await?;
         sends::known_names(&mut conn, &names).await?
@@ -87,14 +92,13 @@ pub(super) async fn reconcile(
 
 /// Another look later, or the end of looking.
 fn again(send: &Send, ago: Duration) -> Result<(), StepError> {
-    match LOOKS.iter().find(|look| **look > ago) {
-        Some(next) => Err(StepError::Wait(*next - ago)),
-        None => {
-            count("never_known");
-            tracing::warn!(send = %send.id, "Twilio's list does not have it: it stays unknown and is not sent again");
-            Ok(())
-        }
+    let next = LOOKS.iter().find_map(|look| look.checked_sub(ago));
+    if let Some(wait) = next.filter(|wait| !wait.is_zero()) {
+        return Err(StepError::Wait(wait));
     }
+    count("never_known");
+    tracing::warn!(send = %send.id, "Twilio's list does not have it: it stays unknown and is not sent again");
+    Ok(())
 }
 
 /// What Twilio's word for a message means for a send.
