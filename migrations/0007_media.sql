@@ -38,6 +38,13 @@ comment on column pigeonhole.media.sealed_key is
     'the object follows.';
 comment on column pigeonhole.media.begun_at is 'When an attempt last began to store it.';
 
+-- Under which our objects are named, so that whoever looks for those that no row knows finds none of another database's.
+create table pigeonhole.media_namespace (
+    name text primary key
+);
+
+insert into pigeonhole.media_namespace select left(replace(gen_random_uuid()::text, '-', ''), 8);
+
 -- Objects that no row needs any longer. They are deleted by a job, as a transaction cannot.
 create table pigeonhole.media_garbage (
     object_key text primary key,

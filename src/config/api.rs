@@ -64,7 +64,10 @@ pub struct VerificationConfig {
 
 impl ApiConfig {
     /// Reads it: `Some(None)` where no tokens are configured, and so no API is wanted.
-    #[expect(clippy::option_option, reason = "not wanted and wrong are different answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "not wanted and wrong are different answers"
+    )]
     pub fn read(_r: &mut Reader<'_>) -> Option<Option<Self>> {
         todo!("H3")
     }

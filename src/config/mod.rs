@@ -16,8 +16,8 @@ use twilio::{AccountSid, signature::AuthTokens};
 use url::Url;
 
 pub use api::{ApiConfig, Jwks, TokenConfig, VerificationConfig};
-pub use sending::{STATUS_PATH, SendingConfig};
 pub use reader::{Env, Mistakes, Reader};
+pub use sending::{STATUS_PATH, SendingConfig};
 pub use variables::{VARIABLES, Variable};
 
 /// Where the database is and how many connections one process may hold.

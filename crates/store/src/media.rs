@@ -154,32 +154,33 @@ pub async fn begin(
     new: NewMedia<'_>,
 ) -> Result<Begun, StoreError> {
     let id = media_id(new.message_sid, new.position);
+    let key = FileKey::generate()?;
     let random = Uuid::new_v4().simple().to_string();
-    let object = Object {
-        media_id: id,
-        // Two levels, for the sake of file systems.
-        name: format!("{}/{}", &random[..2], &random[2..]),
-        key: FileKey::generate()?,
-    };
-    let begun = sqlx::query!(
-        "insert into pigeonhole.media as m (id, message_sid, user_id, position, media_sid, object_key, sealed_key)
-         values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (id) do update
-             set object_key = excluded.object_key, sealed_key = excluded.sealed_key, begun_at = clock_timestamp()
-             where m.state = 'storing'",
+    let name = sqlx::query_scalar!(
+        r#"insert into pigeonhole.media as m (id, message_sid, user_id, position, media_sid, object_key, sealed_key)
+           select $1, $2, $3, $4, $5, name || '/' || $6, $7 from pigeonhole.media_namespace
+           on conflict (id) do update
+               set object_key = excluded.object_key, sealed_key = excluded.sealed_key, begun_at = clock_timestamp()
+               where m.state = 'storing'
+           returning object_key as "object_key!""#,
         id,
         new.message_sid,
         new.user_id,
         i16::from(new.position),
         new.media_sid,
-        object.name,
-        object.key.seal(keyring, &sealed_key(id))?,
+        // In folders, for the sake of file systems.
+        format!("{}/{}", &random[..2], &random[2..]),
+        key.seal(keyring, &sealed_key(id))?,
     )
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await
     .map_err(StoreError::writing_for_user(TABLE))?;
-    if begun.rows_affected() == 1 {
-        return Ok(Begun::Write(object));
+    if let Some(name) = name {
+        return Ok(Begun::Write(Object {
+            media_id: id,
+            name,
+            key,
+        }));
     }
     match load(conn, id).await? {
         Some(media) => Ok(Begun::Ended(Box::new(media))),
@@ -301,7 +302,10 @@ pub async fn still_at_twilio(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.media_sid)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.media_sid))
+        .collect())
 }
 
 /// Twilio does not have the file any more. It does not matter if the row is gone.
@@ -376,7 +380,9 @@ impl MediaState {
             "gone" => Self::Gone,
             "erased" => Self::Erased,
             "refused" => {
-                let why = Refusal::ALL.into_iter().find(|why| Some(why.as_str()) == reason);
+                let why = Refusal::ALL
+                    .into_iter()
+                    .find(|why| Some(why.as_str()) == reason);
                 Self::Refused(why.ok_or_else(|| unknown("reason"))?)
             }
             _ => return Err(unknown("state")),

@@ -174,8 +174,7 @@ impl StreamOpener {
             None => {
                 let header = <[u8; HEADER]>::try_from(self.sealed.as_slice())
                     .map_err(|_| open_error(self.file))?;
-                let prefix =
-                    Prefix::try_from(&header[1..]).map_err(|_| open_error(self.file))?;
+                let prefix = Prefix::try_from(&header[1..]).map_err(|_| open_error(self.file))?;
                 if header[0] != VERSION {
                     return Err(open_error(self.file));
                 }

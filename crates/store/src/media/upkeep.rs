@@ -12,10 +12,7 @@ const BATCH: i64 = 1000;
 
 /// Erases files that were stored longer ago than this; answers how many, at most 1000. A file of a message that has not
 /// ended is needed still, for a day at most, however short the retention.
-pub async fn erase_older(
-    conn: &mut PgConnection,
-    retention: Duration,
-) -> Result<u64, StoreError> {
+pub async fn erase_older(conn: &mut PgConnection, retention: Duration) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "update pigeonhole.media set state = 'erased', erased_at = clock_timestamp(), sha256 = null, object_key = null,
              sealed_key = null
@@ -84,10 +81,7 @@ pub async fn forget_garbage(conn: &mut PgConnection, names: &[String]) -> Result
 }
 
 /// Those of these objects that no row knows.
-pub async fn unknown(
-    conn: &mut PgConnection,
-    names: &[String],
-) -> Result<Vec<String>, StoreError> {
+pub async fn unknown(conn: &mut PgConnection, names: &[String]) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"select name as "name!" from unnest($1::text[]) as name
            where not exists (select from pigeonhole.media where object_key = name)"#,
@@ -95,4 +89,13 @@ pub async fn unknown(
     )
     .fetch_all(conn)
     .await?)
+}
+
+/// Under which all our objects are named.
+pub async fn namespace(conn: &mut PgConnection) -> Result<String, StoreError> {
+    Ok(
+        sqlx::query_scalar!("select name from pigeonhole.media_namespace")
+            .fetch_one(conn)
+            .await?,
+    )
 }

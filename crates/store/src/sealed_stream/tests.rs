@@ -25,7 +25,10 @@ fn open(key: &FileKey, file: Uuid, sealed: &[u8], pieces: usize) -> Result<Vec<u
     let mut opener = StreamOpener::new(key.clone(), file);
     for piece in sealed.chunks(pieces) {
         opener.push(piece, &mut out)?;
-        assert!(opener.sealed.len() <= CHUNK + TAG, "it holds a chunk at most");
+        assert!(
+            opener.sealed.len() <= CHUNK + TAG,
+            "it holds a chunk at most"
+        );
     }
     opener.finish(&mut out)?;
     Ok(out)
@@ -35,13 +38,25 @@ fn open(key: &FileKey, file: Uuid, sealed: &[u8], pieces: usize) -> Result<Vec<u
 fn a_file_of_any_length_opens_to_the_same_in_pieces_of_any_size() {
     let key = FileKey::generate().unwrap();
     let chunk = CHUNK;
-    for length in [0, 1, 15, chunk - 1, chunk, chunk + 1, 2 * chunk, 3 * chunk + 7] {
+    for length in [
+        0,
+        1,
+        15,
+        chunk - 1,
+        chunk,
+        chunk + 1,
+        2 * chunk,
+        3 * chunk + 7,
+    ] {
         let plaintext = bytes(length);
         for pieces in [1000, CHUNK - 1, CHUNK, CHUNK + TAG, usize::MAX] {
             let sealed = seal(&key, &plaintext, pieces);
             let chunks = length.div_ceil(CHUNK).max(1);
             assert_eq!(sealed.len(), HEADER + length + chunks * TAG);
-            assert!(open(&key, FILE, &sealed, pieces).unwrap() == plaintext, "{length}");
+            assert!(
+                open(&key, FILE, &sealed, pieces).unwrap() == plaintext,
+                "{length}"
+            );
         }
     }
 }
@@ -65,7 +80,10 @@ fn a_file_that_was_cut_anywhere_does_not_open() {
         [end.saturating_sub(1), end, end + 1, end + TAG]
     });
     for end in ends.chain(0..HEADER).filter(|end| *end < sealed.len()) {
-        assert!(open(&key, FILE, &sealed[..end], 9000).is_err(), "cut at {end}");
+        assert!(
+            open(&key, FILE, &sealed[..end], 9000).is_err(),
+            "cut at {end}"
+        );
     }
     let one = seal(&key, b"hello", 9);
     for end in 0..one.len() {
@@ -79,7 +97,10 @@ fn a_file_whose_chunks_were_moved_repeated_left_out_or_mixed_does_not_open() {
     let (one, other) = (bytes(4 * CHUNK), vec![9; 4 * CHUNK]);
     let (sealed, other) = (seal(&key, &one, CHUNK), seal(&key, &other, CHUNK));
     let parts = |sealed: &[u8]| -> Vec<Vec<u8>> {
-        sealed[HEADER..].chunks(CHUNK + TAG).map(<[u8]>::to_vec).collect()
+        sealed[HEADER..]
+            .chunks(CHUNK + TAG)
+            .map(<[u8]>::to_vec)
+            .collect()
     };
     let (mine, others) = (parts(&sealed), parts(&other));
     let joined = |order: &[&Vec<u8>]| {
@@ -110,11 +131,21 @@ fn a_file_with_any_bit_changed_does_not_open() {
         for bit in 0..8 {
             let mut changed = sealed.clone();
             changed[at] ^= 1 << bit;
-            assert!(open(&key, FILE, &changed, 9).is_err(), "byte {at}, bit {bit}");
+            assert!(
+                open(&key, FILE, &changed, 9).is_err(),
+                "byte {at}, bit {bit}"
+            );
         }
     }
     let long = seal(&key, &bytes(2 * CHUNK + 5), CHUNK);
-    for at in [0, 3, HEADER, HEADER + CHUNK, HEADER + CHUNK + TAG, long.len() - 1] {
+    for at in [
+        0,
+        3,
+        HEADER,
+        HEADER + CHUNK,
+        HEADER + CHUNK + TAG,
+        long.len() - 1,
+    ] {
         let mut changed = long.clone();
         changed[at] ^= 1;
         assert!(open(&key, FILE, &changed, CHUNK).is_err(), "byte {at}");
@@ -141,7 +172,10 @@ fn the_key_of_a_file_is_sealed_for_its_row_and_not_shown() {
     let place = |row| Context::new(TABLE, "sealed_key", row);
     let key = FileKey::generate().unwrap();
     let sealed = key.seal(&keyring, &place(1)).unwrap();
-    assert_eq!(*FileKey::open(&keyring, &place(1), &sealed).unwrap().0, *key.0);
+    assert_eq!(
+        *FileKey::open(&keyring, &place(1), &sealed).unwrap().0,
+        *key.0
+    );
     assert!(FileKey::open(&keyring, &place(2), &sealed).is_err());
     let short = keyring.seal(&place(1), &[1; 31]).unwrap();
     assert!(matches!(

@@ -77,12 +77,12 @@ impl Downloader {
             return Err(ClientError::BaseUrl);
         }
         let names = settings.more_hosts.iter().map(|host| {
-            let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+            let name = host
+                .rsplit_once(':')
+                .map_or(host.as_str(), |(name, _)| name);
             name.to_owned()
         });
-        let trusted: HashSet<String> = names
-            .chain(url.host_str().map(str::to_owned))
-            .collect();
+        let trusted: HashSet<String> = names.chain(url.host_str().map(str::to_owned)).collect();
         // Nothing here may act on its own: no redirect, which would go anywhere, no proxy, which would be told where
         // to go, no decompression, which makes much of little.
         let http = reqwest::Client::builder()
@@ -128,13 +128,17 @@ impl Downloader {
     ) -> Result<Download, MediaError> {
         let until = Instant::now() + self.0.settings.timeout;
         let mut url = self.0.url_of(message, media, "")?;
-        let mut answer = self.0.ask(self.0.signed(self.0.http.get(url.clone())), until).await?;
+        let mut answer = self
+            .0
+            .ask(self.0.signed(self.0.http.get(url.clone())), until)
+            .await?;
         let mut at = Place::Api;
         for _ in 0..MAX_REDIRECTS {
             let Some(location) = location(&answer)? else {
                 return self.judge(answer, at);
             };
-            url = redirect(&url, location, &self.0.settings.more_hosts).map_err(MediaError::Forbidden)?;
+            url = redirect(&url, location, &self.0.settings.more_hosts)
+                .map_err(MediaError::Forbidden)?;
             answer = self.0.ask(self.0.http.get(url.clone()), until).await?;
             at = Place::FileHost;
         }
@@ -148,7 +152,10 @@ impl Downloader {
     pub async fn delete(&self, message: &MessageSid, media: &MediaSid) -> Result<(), MediaError> {
         let until = Instant::now() + self.0.settings.timeout;
         let url = self.0.url_of(message, media, ".json")?;
-        let answer = self.0.ask(self.0.signed(self.0.http.delete(url)), until).await?;
+        let answer = self
+            .0
+            .ask(self.0.signed(self.0.http.delete(url)), until)
+            .await?;
         match answer.status() {
             StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
             _ => match refusal(&answer, Place::Api) {

@@ -68,13 +68,31 @@ fn essence(declared: &str) -> String {
 
 fn kind(head: &[u8], declared_audio: bool) -> Option<Kind> {
     let either = |audio, video| {
-        if declared_audio { sound(audio) } else { film(video) }
+        if declared_audio {
+            sound(audio)
+        } else {
+            film(video)
+        }
     };
     Some(match head {
         [0xff, 0xd8, 0xff, ..] => picture("image/jpeg"),
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => picture("image/png"),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => picture("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => picture("image/webp"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => picture("image/webp"),
         // Canon's raw format begins as a TIFF does.
         [b'I', b'I', 42, 0, rest @ ..] | [b'M', b'M', 0, 42, rest @ ..]
             if !matches!(rest, [_, _, _, _, b'C', b'R', ..]) =>
@@ -82,7 +100,21 @@ fn kind(head: &[u8], declared_audio: bool) -> Option<Kind> {
             picture("image/tiff")
         }
         [b'B', b'M', rest @ ..] if is_bitmap(rest) => picture("image/bmp"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => sound("audio/wav"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'A',
+            b'V',
+            b'E',
+            ..,
+        ] => sound("audio/wav"),
         [b'#', b'!', b'A', b'M', b'R', b'\n', ..] => sound("audio/amr"),
         [b'#', b'!', b'A', b'M', b'R', b'-', b'W', b'B', b'\n', ..] => sound("audio/amr-wb"),
         [b'O', b'g', b'g', b'S', ..] => ogg(head)?,
@@ -110,10 +142,7 @@ fn kind(head: &[u8], declared_audio: bool) -> Option<Kind> {
 }
 
 /// MP4 and its kin, by brand: who made it for whom. <https://mp4ra.org/registered-types/brands>
-fn iso_media(
-    head: &[u8],
-    either: &dyn Fn(&'static str, &'static str) -> Kind,
-) -> Option<Kind> {
+fn iso_media(head: &[u8], either: &dyn Fn(&'static str, &'static str) -> Kind) -> Option<Kind> {
     let length = usize::try_from(u32::from_be_bytes(*head.first_chunk()?)).ok()?;
     let brands = head.get(8..length.min(head.len()))?;
     let major: &[u8; 4] = brands.first_chunk()?;

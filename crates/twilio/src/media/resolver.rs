@@ -25,7 +25,8 @@ impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         let trusted = self.trusted.contains(name.as_str());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             if !trusted && !found.iter().all(|address| is_public(address.ip())) {
                 return Err(NotPublic.into());
             }

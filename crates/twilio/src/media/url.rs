@@ -82,9 +82,8 @@ mod tests {
 
     #[test]
     fn a_file_of_the_message_itself_may_be_fetched() {
-        let url = format!(
-            "{BASE}/2010-04-01/Accounts/AC{DIGITS}/Messages/MM{DIGITS}/Media/ME{DIGITS}"
-        );
+        let url =
+            format!("{BASE}/2010-04-01/Accounts/AC{DIGITS}/Messages/MM{DIGITS}/Media/ME{DIGITS}");
         assert_eq!(ours(&url).expect("ours").as_str(), format!("ME{DIGITS}"));
     }
 
