@@ -121,7 +121,9 @@ async fn find(conn: &mut PgConnection, name: &Name) -> anyhow::Result<Media> {
             return files.pop().context("this message has no files");
         }
     };
-    media::load(conn, id).await?.context("there is no such file")
+    media::load(conn, id)
+        .await?
+        .context("there is no such file")
 }
 
 async fn copy(
@@ -149,8 +151,12 @@ fn list(files: &[Media], out: &mut impl Write) -> io::Result<()> {
     )?;
     for file in files {
         let bytes = file.bytes.map(|bytes| bytes.to_string());
-        let pixels = file.dimensions.map(|(width, height)| format!("{width}x{height}"));
-        let stored = file.stored_at.map(|at| at.format("%Y-%m-%d %H:%M").to_string());
+        let pixels = file
+            .dimensions
+            .map(|(width, height)| format!("{width}x{height}"));
+        let stored = file
+            .stored_at
+            .map(|at| at.format("%Y-%m-%d %H:%M").to_string());
         writeln!(
             out,
             "{}  {:<2}  {:<18}  {:<15}  {:>9}  {:<11}  {}",

@@ -21,6 +21,7 @@ mod health;
 mod items;
 mod keys;
 mod load;
+mod media;
 mod official_signer;
 mod outage;
 mod paused;
