@@ -12,7 +12,7 @@ create table pigeonhole.phone_number_claims (
     sealed_code bytea,
     code_expires_at timestamptz not null,
     wrong_tries smallint not null default 0,
-    claimed_at timestamptz not null default now()
+    claimed_at timestamptz not null default clock_timestamp()
 );
 
 comment on column pigeonhole.phone_number_claims.number_index is 'Blind index of the number, never the number.';
@@ -40,6 +40,7 @@ create table pigeonhole.sends (
 
 create index sends_user on pigeonhole.sends (user_id, created_at);
 create index sends_created on pigeonhole.sends (created_at);
+create index sends_sealed on pigeonhole.sends (expires_at) where sealed is not null;
 
 comment on column pigeonhole.sends.recipient_index is 'Blind index of the recipient''s number, never the number.';
 comment on column pigeonhole.sends.sealed is 'Recipient and text, sealed; null once they are of no more use.';

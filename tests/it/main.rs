@@ -6,14 +6,17 @@
     reason = "a test's helper fails its test"
 )]
 
+mod api;
 mod app;
 mod architecture;
 mod bad_input;
+mod browser;
 mod chaos;
 mod commands;
 mod configuration;
 mod crashes;
 mod database;
+mod demo;
 mod dev;
 mod diagnosis;
 mod duplicates;
@@ -22,13 +25,16 @@ mod items;
 mod keys;
 mod load;
 mod media;
+mod official_client;
 mod official_signer;
 mod outage;
 mod paused;
 mod privacy;
 mod process;
 mod senders;
+mod sends;
 mod settings;
+mod simulated_twilio;
 mod stop;
 mod wait;
 mod webhook;

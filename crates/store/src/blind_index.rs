@@ -37,10 +37,15 @@ impl Keyring {
     pub fn blind_indexes(&self, address: &str) -> Vec<String> {
         self.keys().map(|key| key.blind_index_of(address)).collect()
     }
+
+    /// [`Keyring::blind_indexes`] of any bytes.
+    pub(crate) fn blind_indexes_of_bytes(&self, bytes: &[u8]) -> Vec<String> {
+        self.keys().map(|key| key.blind_index_of(bytes)).collect()
+    }
 }
 
 impl Key {
-    fn blind_index_of(&self, address: &str) -> String {
+    fn blind_index_of(&self, address: impl AsRef<[u8]>) -> String {
         let mac = self
             .blind_index
             .clone()

@@ -142,6 +142,12 @@ impl DatabaseError {
         self.0.as_database_error()?.code().map(Cow::into_owned)
     }
 
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        self.0
+            .as_database_error()
+            .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    }
+
     fn is_unavailable(&self) -> bool {
         match &self.0 {
             sqlx::Error::Io(_)

@@ -5,7 +5,9 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Keyring, StoreError};
+use crate::{Context, Keyring, StoreError, expect_one};
+
+const TABLE: &str = "pigeonhole.idempotency_keys";
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum Seen {
 
 /// Reserves a user's key for a request, whose method, path and body are its `request`; only keyed digests of both are
 /// stored. While another transaction holds the same key, it waits for that one's end.
+///
+/// Fails with [`StoreError::UserGone`] if there is no such user.
 pub async fn reserve(
     conn: &mut PgConnection,
     keyring: &Keyring,
@@ -32,7 +36,61 @@ pub async fn reserve(
     key: &str,
     request: &[u8],
 ) -> Result<Seen, StoreError> {
-    todo!()
+    let keys = keyring.blind_indexes(&in_clear(user_id, key));
+    let requests = keyring.blind_indexes_of_bytes(request);
+    loop {
+        let done = sqlx::query!(
+            "insert into pigeonhole.idempotency_keys (user_id, key_index, fingerprint)
+             select $1, $2, $3
+             where not exists (select from pigeonhole.idempotency_keys where user_id = $1 and key_index = any($4))
+             on conflict do nothing",
+            user_id,
+            keys[0],
+            requests[0],
+            &keys,
+        )
+        .execute(&mut *conn)
+        .await
+        .map_err(StoreError::writing_for_user(TABLE))?;
+        if done.rows_affected() == 1 {
+            return Ok(Seen::New);
+        }
+        if let Some(seen) = look(conn, keyring, user_id, &keys, &requests).await? {
+            return Ok(seen);
+        }
+        // It was forgotten between the two statements: it is free again.
+    }
+}
+
+/// What is known of a key that stands there. A statement of its own: the row may have been committed only while the
+/// insert waited for it.
+async fn look(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    user_id: Uuid,
+    keys: &[String],
+    requests: &[String],
+) -> Result<Option<Seen>, StoreError> {
+    let row = sqlx::query!(
+        "select key_index, fingerprint, status, sealed_body from pigeonhole.idempotency_keys
+         where user_id = $1 and key_index = any($2) limit 1",
+        user_id,
+        keys,
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if !requests.contains(&row.fingerprint) {
+        return Ok(Some(Seen::ForAnother));
+    }
+    // Without an answer it is this transaction's own reservation: others see it only together with the answer.
+    let (Some(status), Some(sealed)) = (row.status, row.sealed_body) else {
+        return Ok(Some(Seen::New));
+    };
+    Ok(Some(Seen::Before {
+        status: u16::try_from(status).map_err(|_| unknown_status())?,
+        body: keyring.open(&sealed_column(user_id, &row.key_index), &sealed)?,
+    }))
 }
 
 /// Keeps the answer to the request for which the key was reserved in this transaction.
@@ -44,10 +102,43 @@ pub async fn answered(
     status: u16,
     body: &[u8],
 ) -> Result<(), StoreError> {
-    todo!()
+    let index = keyring.blind_index(&in_clear(user_id, key));
+    let sealed = keyring.seal(&sealed_column(user_id, index.as_str()), body)?;
+    let done = sqlx::query!(
+        "update pigeonhole.idempotency_keys set status = $3, sealed_body = $4
+         where user_id = $1 and key_index = $2 and status is null",
+        user_id,
+        index.as_str(),
+        i16::try_from(status).map_err(|_| unknown_status())?,
+        sealed,
+    )
+    .execute(conn)
+    .await?;
+    expect_one(&done, TABLE, index.as_str())
 }
 
 /// Forgets keys that are older than this; answers how many.
 pub async fn forget(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
-    todo!()
+    let done = sqlx::query!(
+        "delete from pigeonhole.idempotency_keys where created_at < statement_timestamp() - make_interval(secs => $1)",
+        age.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+fn in_clear(user_id: Uuid, key: &str) -> String {
+    format!("idempotency:{user_id}:{key}")
+}
+
+fn sealed_column(user_id: Uuid, key_index: &str) -> Context {
+    Context::new(TABLE, "sealed_body", format_args!("{user_id}/{key_index}"))
+}
+
+fn unknown_status() -> StoreError {
+    StoreError::UnknownValue {
+        table: TABLE,
+        column: "status",
+    }
 }

@@ -21,6 +21,7 @@ mod sealed;
 mod sealed_stream;
 pub mod sends;
 mod session;
+mod turn;
 pub mod user_phone_numbers;
 pub mod users;
 

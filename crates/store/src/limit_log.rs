@@ -1,9 +1,12 @@
 //! `pigeonhole.limit_log`: what limits count, in exact sliding windows that hold across processes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::PgConnection;
 
+use crate::clock::seconds;
+use crate::turn::{self, Turn};
 use crate::{Keyring, StoreError};
 
 /// At most `most` events of one key within any `window`.
@@ -29,7 +32,7 @@ pub struct Exceeded {
 /// Waits for its turn to take and count, until the transaction ends: between [`exceeded`] and [`record`] nobody else
 /// may record. One lock for all: whoever it holds up is about to spend money.
 pub async fn lock(conn: &mut PgConnection) -> Result<(), StoreError> {
-    todo!()
+    turn::take(conn, Turn::Limits).await
 }
 
 /// The limit that refuses an event now, if one does. Without [`lock`] the answer may be out of date when it arrives, and
@@ -39,7 +42,46 @@ pub async fn exceeded(
     keyring: &Keyring,
     limits: &[Limit],
 ) -> Result<Option<Exceeded>, StoreError> {
-    todo!()
+    // A key of the ring that is no longer the first still counts, or a rotation would reset every limit.
+    let keys: Vec<String> = limits
+        .iter()
+        .map(|limit| keyring.blind_indexes(&limit.key).join(" "))
+        .collect();
+    let most: Vec<i64> = limits.iter().map(|limit| limit.most.into()).collect();
+    let windows: Vec<f64> = limits
+        .iter()
+        .map(|limit| limit.window.as_secs_f64())
+        .collect();
+    // The event that must leave the window before there is room is the newest but `most - 1`. Of each key it takes a walk
+    // down the index, of `most` steps at most: the time a window begins must be `stable` for that, and the statement's
+    // start is earlier than what is recorded after it, so that the window errs by being longer.
+    let row = sqlx::query!(
+        r#"select n as "n!", wait as "wait!"
+           from unnest($1::text[], $2::bigint[], $3::float8[]) with ordinality as l (keys, most, seconds, n),
+           lateral (
+               select extract(epoch from event.at + make_interval(secs => seconds) - clock_timestamp())::float8
+               from unnest(string_to_array(keys, ' ')) as k (key), lateral (
+                   select at from pigeonhole.limit_log
+                   where limit_log.key = k.key and at > statement_timestamp() - make_interval(secs => seconds)
+                   order by at desc limit most
+               ) event
+               order by event.at desc offset greatest(most - 1, 0) limit 1
+           ) used (wait)
+           where most > 0
+           union all
+           select n, seconds
+           from unnest($2::bigint[], $3::float8[]) with ordinality as l (most, seconds, n) where most = 0
+           order by 2 desc, 1 limit 1"#,
+        &keys,
+        &most,
+        &windows,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Exceeded {
+        limit: usize::try_from(row.n - 1).unwrap_or_default(),
+        wait: seconds(row.wait).max(Duration::from_secs(1)),
+    }))
 }
 
 /// Counts one event for each of these keys, now by the database's clock. A key that stands there twice counts once.
@@ -48,10 +90,27 @@ pub async fn record(
     keyring: &Keyring,
     limits: &[Limit],
 ) -> Result<(), StoreError> {
-    todo!()
+    let keys: BTreeSet<&str> = limits.iter().map(|limit| limit.key.as_str()).collect();
+    let keys: Vec<String> = keys
+        .into_iter()
+        .map(|key| keyring.blind_index(key).as_str().to_owned())
+        .collect();
+    sqlx::query!(
+        "insert into pigeonhole.limit_log (key, at) select key, clock_timestamp() from unnest($1::text[]) as k (key)",
+        &keys,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Forgets what no window of at most `longest` reaches; answers how many rows went.
 pub async fn forget(conn: &mut PgConnection, longest: Duration) -> Result<u64, StoreError> {
-    todo!()
+    let done = sqlx::query!(
+        "delete from pigeonhole.limit_log where at < statement_timestamp() - make_interval(secs => $1)",
+        longest.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }

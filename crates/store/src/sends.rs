@@ -1,7 +1,10 @@
 //! `pigeonhole.sends`: one row an outgoing SMS, from the wish to send it to its delivery.
 //!
-//! Its state only moves up: pending, sending, unknown, sent, then undelivered or failed, then delivered. The two steps
-//! back, from `sending` to `pending`, are for when Twilio certainly did nothing ([`give_back`]).
+//! Its state only moves up: pending, sending, unknown, sent, then undelivered or failed, then delivered. The one step
+//! back, from `sending` to `pending`, is for when Twilio certainly did nothing ([`give_back`]).
+
+mod moves;
+mod state;
 
 use std::{fmt, time::Duration};
 
@@ -9,7 +12,12 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{E164, Keyring, StoreError};
+pub use self::moves::{Move, advance, advance_named, cancel_pending, give_back, start};
+pub use self::state::SendState;
+use crate::clock::seconds;
+use crate::{Context, E164, Keyring, StoreError};
+
+const TABLE: &str = "pigeonhole.sends";
 
 /// What an SMS is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,23 +26,12 @@ pub enum Purpose {
     Verification,
 }
 
-/// How far a send has come. Ordered: it only moves up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SendState {
-    /// Its job has not begun it.
-    Pending,
-    /// Twilio is being asked, or somebody died over it.
-    Sending,
-    /// Whether Twilio has it is not known.
-    Unknown,
-    /// Twilio has it.
-    Sent,
-    /// Twilio could not deliver it.
-    Undelivered,
-    /// It was not sent, for good.
-    Failed,
-    /// It has arrived.
-    Delivered,
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Verification => "verification",
+        }
+    }
 }
 
 /// An SMS to be sent.
@@ -92,61 +89,62 @@ pub struct Progress {
     pub updated_at: DateTime<Utc>,
 }
 
-/// What moves a send up.
-#[derive(Debug, Clone, Copy)]
-pub struct Move<'a> {
-    /// Where to.
-    pub state: SendState,
-    /// Twilio's name for it, if known; a name once given stays.
-    pub twilio_sid: Option<&'a str>,
-    /// Why, if it failed: a word from a closed set.
-    pub reason: Option<&'a str>,
-    /// Twilio's error code, if it told one.
-    pub error_code: Option<u32>,
-}
-
 /// Stores a send, pending; answers its id.
+///
+/// Fails with [`StoreError::UserGone`] if there is no such user.
 pub async fn insert(
     conn: &mut PgConnection,
     keyring: &Keyring,
     send: &NewSend,
 ) -> Result<Uuid, StoreError> {
-    todo!()
+    let id = Uuid::new_v4();
+    let recipient_index = keyring.blind_index(send.to.as_str());
+    let message = serde_json::json!([send.to.as_str(), send.body]).to_string();
+    sqlx::query!(
+        "insert into pigeonhole.sends (id, user_id, purpose, recipient_index, sealed, expires_at)
+         values ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6))",
+        id,
+        send.user_id,
+        send.purpose.as_str(),
+        recipient_index.as_str(),
+        keyring.seal(&sealed_column(id), message.as_bytes())?,
+        send.life.as_secs_f64(),
+    )
+    .execute(conn)
+    .await
+    .map_err(StoreError::writing_for_user(TABLE))?;
+    Ok(id)
 }
 
-/// The send, if it is there.
+/// The send, if it is there. An error when recipient and text are there and do not open.
 pub async fn load(
     conn: &mut PgConnection,
     keyring: &Keyring,
     id: Uuid,
 ) -> Result<Option<Send>, StoreError> {
-    todo!()
-}
-
-/// From pending to sending, if it is still pending: whoever gets `true` here, and nobody else, may ask Twilio, once.
-/// Not if its life is over.
-pub async fn start(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError> {
-    todo!()
-}
-
-/// From sending back to pending: Twilio certainly did nothing. Answers whether it was still sending.
-pub async fn give_back(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError> {
-    todo!()
-}
-
-/// Moves a send up; answers false when there is none, or it has come as far already. A send that ends loses recipient and
-/// text. Twilio's name is kept in any case, if it has none yet. Sid taken by another send: answers false, changes nothing.
-pub async fn advance(conn: &mut PgConnection, id: Uuid, to: Move<'_>) -> Result<bool, StoreError> {
-    todo!()
-}
-
-/// [`advance`] for whichever send has this name at Twilio (`to.twilio_sid` is ignored).
-pub async fn advance_named(
-    conn: &mut PgConnection,
-    twilio_sid: &str,
-    to: Move<'_>,
-) -> Result<bool, StoreError> {
-    todo!()
+    let row = sqlx::query!(
+        r#"select state, sealed, posted_at,
+               extract(epoch from expires_at - clock_timestamp())::float8 as "life!",
+               extract(epoch from clock_timestamp() - created_at)::float8 as "age!",
+               extract(epoch from clock_timestamp() - posted_at)::float8 as since_posted
+           from pigeonhole.sends where id = $1"#,
+        id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let open = |sealed: Vec<u8>| open_message(keyring, id, &sealed);
+    Ok(Some(Send {
+        id,
+        state: SendState::parse(&row.state)?,
+        message: row.sealed.map(open).transpose()?,
+        life: seconds(row.life),
+        age: seconds(row.age),
+        posted: row
+            .posted_at
+            .zip(row.since_posted)
+            .map(|(at, since)| (at, seconds(since))),
+    }))
 }
 
 /// Which of these names at Twilio belong to a send already.
@@ -154,7 +152,12 @@ pub async fn known_names(
     conn: &mut PgConnection,
     twilio_sids: &[String],
 ) -> Result<Vec<String>, StoreError> {
-    todo!()
+    Ok(sqlx::query_scalar!(
+        r#"select twilio_sid as "sid!" from pigeonhole.sends where twilio_sid = any($1) order by twilio_sid"#,
+        twilio_sids,
+    )
+    .fetch_all(conn)
+    .await?)
 }
 
 /// How far the user's last send of this purpose to this number has come.
@@ -165,11 +168,28 @@ pub async fn last_to(
     purpose: Purpose,
     to: &E164,
 ) -> Result<Option<Progress>, StoreError> {
-    todo!()
+    let row = sqlx::query!(
+        "select state, reason, updated_at from pigeonhole.sends
+         where user_id = $1 and purpose = $2 and recipient_index = any($3)
+         order by created_at desc, id limit 1",
+        user_id,
+        purpose.as_str(),
+        &keyring.blind_indexes(to.as_str()),
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(Progress {
+            state: SendState::parse(&row.state)?,
+            reason: row.reason,
+            updated_at: row.updated_at,
+        })
+    })
+    .transpose()
 }
 
 /// How many sends of this purpose to this number the user had within `window` that did not fail, and how long ago the last
-/// one was.
+/// one was; `None` if there was none. One that could not be delivered has failed.
 pub async fn recent_to(
     conn: &mut PgConnection,
     keyring: &Keyring,
@@ -178,19 +198,70 @@ pub async fn recent_to(
     to: &E164,
     window: Duration,
 ) -> Result<Option<(u32, Duration)>, StoreError> {
-    todo!()
+    let row = sqlx::query!(
+        r#"select count(*) as "count!", extract(epoch from clock_timestamp() - max(created_at))::float8 as since
+           from pigeonhole.sends
+           where user_id = $1 and purpose = $2 and recipient_index = any($3)
+               and created_at > statement_timestamp() - make_interval(secs => $4)
+               and state not in ('undelivered', 'failed')"#,
+        user_id,
+        purpose.as_str(),
+        &keyring.blind_indexes(to.as_str()),
+        window.as_secs_f64(),
+    )
+    .fetch_one(conn)
+    .await?;
+    let count = u32::try_from(row.count).unwrap_or(u32::MAX);
+    Ok(row.since.map(|since| (count, seconds(since))))
 }
 
-/// Ends the user's sends that nobody has begun: `failed`, for this reason. Answers how many.
-pub async fn cancel_pending(
-    conn: &mut PgConnection,
-    user_id: Uuid,
-    reason: &str,
-) -> Result<u64, StoreError> {
-    todo!()
-}
-
-/// Erases recipient and text of sends whose life ended an hour ago, and rows older than `age`; answers how many changed.
+/// Ends sends that nobody has begun within their life, erases recipient and text of those whose life ended an hour ago, and
+/// deletes rows older than `age`; answers how many changed.
+///
+/// Until then an SMS whose fate is not known can be found among Twilio's. A row that somebody is at work on is left for
+/// the next time.
 pub async fn forget(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
-    todo!()
+    let deleted = sqlx::query!(
+        "delete from pigeonhole.sends where id in (
+             select id from pigeonhole.sends
+             where created_at < statement_timestamp() - make_interval(secs => $1) for update skip locked)",
+        age.as_secs_f64(),
+    )
+    .execute(&mut *conn)
+    .await?;
+    // Their job ends them, unless it is a dead letter or its kind is paused.
+    let expired = sqlx::query!(
+        "update pigeonhole.sends set state = 'failed', reason = 'expired', sealed = null, updated_at = clock_timestamp()
+         where id in (
+             select id from pigeonhole.sends
+             where sealed is not null and state = 'pending' and expires_at < statement_timestamp()
+             for update skip locked)",
+    )
+    .execute(&mut *conn)
+    .await?;
+    let erased = sqlx::query!(
+        "update pigeonhole.sends set sealed = null where id in (
+             select id from pigeonhole.sends
+             where sealed is not null and expires_at < statement_timestamp() - interval '1 hour'
+             for update skip locked)",
+    )
+    .execute(conn)
+    .await?;
+    Ok(deleted.rows_affected() + expired.rows_affected() + erased.rows_affected())
+}
+
+fn open_message(keyring: &Keyring, id: Uuid, sealed: &[u8]) -> Result<(E164, String), StoreError> {
+    let message = keyring.open(&sealed_column(id), sealed)?;
+    // Only we can have sealed it, so another shape means another version; its error would quote the text.
+    serde_json::from_slice::<(String, String)>(&message)
+        .ok()
+        .and_then(|(to, body)| Some((E164::parse(&to).ok()?, body)))
+        .ok_or(StoreError::UnknownValue {
+            table: TABLE,
+            column: "sealed",
+        })
+}
+
+fn sealed_column(id: Uuid) -> Context {
+    Context::new(TABLE, "sealed", id)
 }

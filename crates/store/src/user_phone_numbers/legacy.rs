@@ -4,6 +4,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{TABLE, delete_others, lock_rows, sealed_column};
+use crate::turn::{self, Turn};
 use crate::{Keyring, StoreError, expect_one};
 
 const BATCH: i64 = 200;
@@ -17,6 +18,7 @@ pub async fn seal_legacy(conn: &mut PgConnection, keyring: &Keyring) -> Result<u
     let mut after = Uuid::nil();
     loop {
         let mut tx = conn.begin().await?;
+        turn::take(&mut tx, Turn::Numbers).await?;
         // Ours are 20 base64url characters. A number is too, without its plus sign, if it has 20 digits.
         let rows = sqlx::query!(
             "select id, phone_number from user_phone_numbers

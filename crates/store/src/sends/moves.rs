@@ -1,0 +1,145 @@
+//! What moves a send from state to state.
+
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::SendState;
+use crate::StoreError;
+
+/// What moves a send up.
+#[derive(Debug, Clone, Copy)]
+pub struct Move<'a> {
+    /// Where to.
+    pub state: SendState,
+    /// Twilio's name for it, if known; a name once given stays.
+    pub twilio_sid: Option<&'a str>,
+    /// Why, if it failed: a word from a closed set.
+    pub reason: Option<&'a str>,
+    /// Twilio's error code, if it told one.
+    pub error_code: Option<u32>,
+}
+
+/// From pending to sending, if it is still pending: whoever gets `true` here, and nobody else, may ask Twilio, once.
+/// Not if its life is over.
+pub async fn start(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "update pigeonhole.sends set state = 'sending', posted_at = clock_timestamp(), updated_at = clock_timestamp()
+         where id = $1 and state = 'pending' and expires_at > clock_timestamp()",
+        id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// From sending back to pending: Twilio certainly did nothing. Answers whether it was still sending, and had no name.
+pub async fn give_back(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "update pigeonhole.sends set state = 'pending', posted_at = null, updated_at = clock_timestamp()
+         where id = $1 and state = 'sending' and twilio_sid is null",
+        id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Moves a send up; answers false when there is none, or it has come as far already. A send that ends loses recipient and
+/// text. Twilio's name is kept in any case, if it has none yet.
+///
+/// Answers false and changes nothing if the name is another send's, or the send has another name: then it is about
+/// another SMS.
+pub async fn advance(conn: &mut PgConnection, id: Uuid, to: Move<'_>) -> Result<bool, StoreError> {
+    if to.twilio_sid.is_none() {
+        return update(conn, id, to).await;
+    }
+    // A savepoint: should another send get this name at this moment, the caller's transaction lives on.
+    let mut tx = conn.begin().await?;
+    match update(&mut tx, id, to).await {
+        Ok(moved) => {
+            tx.commit().await?;
+            Ok(moved)
+        }
+        Err(StoreError::Database(error)) if error.is_unique_violation() => {
+            tx.rollback().await?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// [`advance`] for whichever send has this name at Twilio (`to.twilio_sid` is ignored).
+pub async fn advance_named(
+    conn: &mut PgConnection,
+    twilio_sid: &str,
+    to: Move<'_>,
+) -> Result<bool, StoreError> {
+    let id = sqlx::query_scalar!(
+        "select id from pigeonhole.sends where twilio_sid = $1",
+        twilio_sid,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match id {
+        Some(id) => {
+            update(
+                conn,
+                id,
+                Move {
+                    twilio_sid: None,
+                    ..to
+                },
+            )
+            .await
+        }
+        None => Ok(false),
+    }
+}
+
+async fn update(conn: &mut PgConnection, id: Uuid, to: Move<'_>) -> Result<bool, StoreError> {
+    let moved = sqlx::query_scalar!(
+        r#"with old as materialized (
+               select id, state = any($3) as moves from pigeonhole.sends
+               where id = $1
+                   and (twilio_sid is null or $4::text is null or twilio_sid = $4)
+                   and not exists (select from pigeonhole.sends other where other.twilio_sid = $4 and other.id <> $1)
+               for update
+           )
+           update pigeonhole.sends new set
+               twilio_sid = coalesce(twilio_sid, $4),
+               state = case when moves then $2 else state end,
+               reason = case when moves then $5 else reason end,
+               error_code = case when moves then $6 else error_code end,
+               updated_at = case when moves then clock_timestamp() else updated_at end,
+               sealed = case when moves and $7 then null else sealed end
+           from old where new.id = old.id and (moves or new.twilio_sid is null and $4 is not null)
+           returning moves as "moves!""#,
+        id,
+        to.state.as_str(),
+        &to.state.below(),
+        to.twilio_sid,
+        to.reason,
+        to.error_code.and_then(|code| i32::try_from(code).ok()),
+        to.state.is_end(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(moved.unwrap_or(false))
+}
+
+/// Ends the user's sends that nobody has begun: `failed`, for this reason. Answers how many.
+pub async fn cancel_pending(
+    conn: &mut PgConnection,
+    user_id: Uuid,
+    reason: &str,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "update pigeonhole.sends set state = 'failed', reason = $2, sealed = null, updated_at = clock_timestamp()
+         where user_id = $1 and state = 'pending'",
+        user_id,
+        reason,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

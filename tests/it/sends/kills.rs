@@ -1,0 +1,127 @@
+//! A worker that is killed at any moment while it sends: never two SMS for one request, and each ends in a named state.
+//!
+//! `PIGEONHOLE_SEND_KILLS` is the number of rounds.
+
+use std::{collections::HashMap, time::Duration};
+
+use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks};
+use uuid::Uuid;
+
+use super::{age_sends, receiver_and_twilio, row, send};
+use crate::{
+    app::TestApp,
+    process::Process,
+    settings::of_the_test_run,
+    wait::{PATIENCE, eventually},
+};
+
+/// Sends begun in a round. Their answers take a random time, so that a kill finds each at another line.
+const SENDS: u32 = 6;
+
+/// The longest of these times, in milliseconds; a kill comes within a little more.
+const LONGEST: u64 = 120;
+
+fn rounds() -> u32 {
+    of_the_test_run("PIGEONHOLE_SEND_KILLS").map_or(10, |text| text.parse().expect("a number"))
+}
+
+fn random(below: u64) -> u64 {
+    rand::random_range(0..below)
+}
+
+/// Slow to accept, slow to answer, now and then cut off; with reports or without.
+fn behaviour() -> Behaviour {
+    let answer = match random(8) {
+        0 => Answer::CutAfter,
+        1 => Answer::CutBefore,
+        2 => Answer::Throttle {
+            times: 1,
+            retry_after: None,
+        },
+        _ => Answer::Slow {
+            before_accepting: random(LONGEST),
+            after: random(LONGEST),
+        },
+    };
+    if random(2) == 0 {
+        answer.without_callbacks()
+    } else {
+        Behaviour {
+            answer,
+            callbacks: Callbacks::default(),
+        }
+    }
+}
+
+/// Lets the leases of a worker that is dead run out.
+async fn end_leases(app: &TestApp) {
+    sqlx::query("update queue.jobs set run_at = now() where locked_by is not null")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+}
+
+/// Makes what waits for a time due now: what was throttled, and looks at Twilio's list.
+async fn let_time_pass(app: &TestApp) {
+    age_sends(app, Duration::from_secs(40)).await;
+    sqlx::query("update queue.jobs set run_at = now() where not ready and locked_by is null")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_killed_anywhere_between_sending_and_sent_never_sends_twice() {
+    let (app, api) = receiver_and_twilio(|database| {
+        database
+            .with("JOB_LEASE_SECONDS", "2")
+            .with("RUST_LOG", "warn")
+    })
+    .await;
+    let mut sends: HashMap<Uuid, String> = HashMap::new();
+    let mut asked = 0;
+    for round in 0..rounds() {
+        for n in 0..SENDS {
+            let number = format!("+12022{:06}", round * SENDS + n);
+            api.behave(&number, behaviour());
+            sends.insert(send(&app, &number).await, number);
+        }
+        let worker = Process::start("worker", &app.settings);
+        eventually("a request comes", PATIENCE, async || {
+            (api.requests().create > asked).then_some(())
+        })
+        .await;
+        // The kill is at a random moment from here on; no event could name it.
+        tokio::time::sleep(Duration::from_millis(random(2 * LONGEST))).await;
+        worker.kill();
+        asked = api.requests().create;
+        end_leases(&app).await;
+    }
+
+    let worker = Process::start("worker", &app.settings);
+    eventually("every job ends", 4 * PATIENCE, async || {
+        let_time_pass(&app).await;
+        (app.rows().await.jobs == 0).then_some(())
+    })
+    .await;
+    drop(worker);
+
+    let mut states: HashMap<String, u32> = HashMap::new();
+    for (id, number) in &sends {
+        let messages = api
+            .accepted()
+            .iter()
+            .filter(|message| &message.to == number)
+            .count();
+        assert!(messages <= 1, "{messages} SMS for one request");
+        let state = row(&app, *id).await.state;
+        let named = match messages {
+            0 => ["unknown", "failed"].contains(&state.as_str()),
+            _ => ["sent", "delivered"].contains(&state.as_str()),
+        };
+        assert!(named, "{messages} SMS and {state}");
+        *states.entry(state).or_default() += 1;
+    }
+    println!("{} rounds, {} sends: {states:?}", rounds(), sends.len());
+    assert_eq!(app.rows().await.dead, 0);
+}

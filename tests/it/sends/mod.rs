@@ -1,0 +1,159 @@
+//! SMS that go out: the real job and client, a simulated Twilio that behaves as badly as the real one may.
+
+mod kills;
+mod outcomes;
+mod reports;
+mod unclear;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use jobs::{Deps, SendDeps, SendVerification};
+use pigeonhole::{
+    config::{Reader, ReceiverConfig, SendingConfig},
+    dev::twilio::{Account, SimulatedApi},
+    services::Role,
+};
+use queue::testing::{Outcome, TestQueue};
+use store::{
+    E164,
+    sends::{self, NewSend, Purpose},
+};
+use tokio_util::sync::CancellationToken;
+use twilio::rest::Client;
+use uuid::Uuid;
+
+use crate::{app::TestApp, database::Database, wait::eventually};
+
+/// A number to send to.
+const TO: &str = "+12025550143";
+
+/// What is sent.
+const BODY: &str = "Your verification code is 482913. It expires in 10 minutes.";
+
+/// How long an SMS is of use here.
+const LIFE: Duration = Duration::from_mins(10);
+
+/// A receiver for the reports, a simulated Twilio, and a queue whose jobs run when told to.
+struct Rig {
+    app: TestApp,
+    api: SimulatedApi,
+    queue: TestQueue,
+}
+
+/// A row of `pigeonhole.sends`.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+struct Row {
+    state: String,
+    reason: Option<String>,
+    error_code: Option<i32>,
+    twilio_sid: Option<String>,
+    erased: bool,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let (app, api) = receiver_and_twilio(|database| database).await;
+        let config = Reader::read(&app.settings.env(), SendingConfig::read);
+        let config = config.unwrap().unwrap();
+        let deps = SendDeps {
+            deps: Deps {
+                pool: app.pool.clone(),
+                keyring: Arc::new(app.settings.keyring()),
+            },
+            twilio: Client::new(config.api_base_url, config.credentials).unwrap(),
+            sender: Arc::new(config.sender),
+            status_callback: config.status_callback,
+        };
+        let queue = TestQueue::new(app.pool.clone()).register::<SendVerification>(deps);
+        Self { app, api, queue }
+    }
+
+    async fn send(&self) -> Uuid {
+        send(&self.app, TO).await
+    }
+
+    async fn run(&self) -> Outcome {
+        self.queue.run_one().await.expect("a job is ready").outcome
+    }
+
+    async fn row(&self, id: Uuid) -> Row {
+        row(&self.app, id).await
+    }
+
+    async fn state(&self, id: Uuid) -> String {
+        self.row(id).await.state
+    }
+
+    /// Lets time pass, for the queue and for the sends.
+    async fn advance(&self, time: Duration) {
+        self.queue.advance(time).await;
+        age_sends(&self.app, time).await;
+    }
+
+    async fn wait_for_state(&self, id: Uuid, state: &str) {
+        eventually("the send gets there", crate::wait::PATIENCE, async || {
+            (self.state(id).await == state).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A receiver without a worker, and the Twilio that it and its settings belong to.
+async fn receiver_and_twilio(
+    prepare: impl FnOnce(Database) -> Database,
+) -> (TestApp, SimulatedApi) {
+    let bound = SimulatedApi::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .await
+        .unwrap();
+    let database = Database::create()
+        .await
+        .with("TWILIO_API_BASE_URL", bound.base_url());
+    let app = TestApp::on(prepare(database), Role::Receiver).await;
+    let config = Reader::read(&app.settings.env(), ReceiverConfig::read).unwrap();
+    let account = Account::of(&config).unwrap();
+    let api = bound.serve(account, CancellationToken::new()).unwrap();
+    api.connect(&format!("http://{}", app.receiver));
+    (app, api)
+}
+
+/// Stores a send of the test's user, with its job.
+async fn send(database: &Database, to: &str) -> Uuid {
+    let send = NewSend {
+        user_id: database.user,
+        purpose: Purpose::Verification,
+        to: E164::parse(to).unwrap(),
+        body: BODY.to_owned(),
+        life: LIFE,
+    };
+    let mut tx = database.pool.begin().await.unwrap();
+    let keyring = database.settings.keyring();
+    let send = sends::insert(&mut tx, &keyring, &send).await.unwrap();
+    queue::enqueue(&mut tx, &SendVerification { send })
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    send
+}
+
+async fn row(database: &Database, id: Uuid) -> Row {
+    sqlx::query_as(
+        "select state, reason, error_code, twilio_sid, sealed is null as erased from pigeonhole.sends where id = $1",
+    )
+    .bind(id)
+    .fetch_one(&database.pool)
+    .await
+    .unwrap()
+}
+
+/// Makes all sends older.
+async fn age_sends(database: &Database, time: Duration) {
+    sqlx::query(
+        "update pigeonhole.sends set created_at = created_at - passed, posted_at = posted_at - passed,
+             expires_at = expires_at - passed
+         from make_interval(secs => $1) as passed",
+    )
+    .bind(time.as_secs_f64())
+    .execute(&database.pool)
+    .await
+    .unwrap();
+}
