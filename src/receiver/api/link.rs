@@ -58,7 +58,7 @@ use super::{
 )]
 pub(super) async fn link(State(api): State<Api>, request: Request) -> Response {
     let (call, body) = Call::of(request);
-    call.answer("link", api.0.link(&call, body)).await
+    call.answer("link", Box::pin(api.0.link(&call, body))).await
 }
 
 /// What is asked for.

@@ -11,6 +11,8 @@ mod outage;
 mod own;
 mod pages;
 mod repeats;
+mod schemathesis;
+mod silence;
 mod tokens;
 mod two_users;
 mod unauthorized;
