@@ -4,10 +4,18 @@ use std::time::Duration;
 
 use queue::{CompleteError, JobError, admin::AdminError};
 use store::StoreError;
-use twilio::{MessageSid, PayloadError};
+use twilio::{MessageSid, PayloadError, media::MediaError};
+
+use crate::{DownloadError, MediaStoreError};
 
 /// How long a job waits for a database that is away. Longer than a restart, shorter than anyone's patience.
 const DATABASE_AWAY: Duration = Duration::from_secs(2);
+
+/// How long files wait when Twilio has had too many requests and does not say for how long.
+const THROTTLED: Duration = Duration::from_secs(10);
+
+/// How long files wait when Twilio does not accept our account, which somebody has to mend.
+const ACCOUNT_REFUSED: Duration = Duration::from_mins(1);
 
 /// Why a step failed. No text holds personal data: it is stored with the job.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +32,12 @@ pub enum StepError {
     /// The tables could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file of the message is not to be had for now.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// The media store could not be asked.
+    #[error(transparent)]
+    MediaStore(#[from] MediaStoreError),
     /// Nothing failed, but it is not time yet.
     #[error("to be looked at again in {0:?}")]
     Wait(Duration),
@@ -49,6 +63,33 @@ impl From<StepError> for JobError {
             }
             StepError::Wait(time) => Self::Snooze(time),
             StepError::Pause(error) => Self::retry(error),
+            StepError::Download(DownloadError::Store(error)) | StepError::MediaStore(error) => {
+                match error {
+                    MediaStoreError::Seal(error) => StepError::from(error).into(),
+                    MediaStoreError::Address(_)
+                    | MediaStoreError::Folder(_)
+                    | MediaStoreError::Missing
+                    | MediaStoreError::Store(_)
+                    | MediaStoreError::TooLong(_) => Self::retry(error),
+                }
+            }
+            StepError::Download(DownloadError::NotYet { look_again }) => Self::Snooze(look_again),
+            // If it was deleted with its user, the next attempt finds that out.
+            StepError::Download(error @ DownloadError::Overtaken) => Self::retry(error),
+            StepError::Download(DownloadError::Twilio(error)) => match error {
+                MediaError::Throttled { retry_after } => {
+                    Self::Snooze(retry_after.unwrap_or(THROTTLED))
+                }
+                // No message is at fault, so none loses an attempt.
+                MediaError::Account { .. } => {
+                    tracing::error!(%error, "media wait until TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are right");
+                    Self::Snooze(ACCOUNT_REFUSED)
+                }
+                MediaError::Unavailable(_) => Self::retry(error),
+                MediaError::Forbidden(_) | MediaError::NotFound | MediaError::TooLarge { .. } => {
+                    Self::discard(error)
+                }
+            },
             StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
             StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {

@@ -2,6 +2,7 @@
 
 mod flags;
 mod jobs;
+pub mod media;
 mod migrate;
 mod phone_numbers;
 mod processes;

@@ -25,6 +25,7 @@ mod items;
 mod keys;
 mod load;
 mod models;
+mod media;
 mod official_client;
 mod official_signer;
 mod outage;

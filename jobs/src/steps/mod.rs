@@ -1,6 +1,7 @@
 //! The steps that jobs are made of: plain functions, in the order of the data path.
 
 mod account;
+pub(crate) mod download;
 mod reconcile;
 mod send;
 mod write_items;
