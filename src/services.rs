@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin,
-    config::{DatabaseConfig, ProcessConfig, Reader, ReceiverConfig, WorkerConfig, keyring},
+    config::{
+        ApiConfig, DatabaseConfig, ProcessConfig, Reader, ReceiverConfig, WorkerConfig, keyring,
+    },
     database, http,
-    receiver::Receiver,
+    receiver::{Receiver, api::Api},
     worker,
 };
 
@@ -44,6 +46,8 @@ pub struct ServicesConfig {
     pub process: ProcessConfig,
     /// Present if the process has a receiver.
     pub receiver: Option<ReceiverConfig>,
+    /// Present if the receiver has the phone number API.
+    pub api: Option<ApiConfig>,
     /// Present if the process has a worker.
     pub worker: Option<WorkerConfig>,
 }
@@ -54,12 +58,14 @@ impl ServicesConfig {
         let (database, keyring) = (DatabaseConfig::read(r), keyring(r));
         let process = ProcessConfig::read(r);
         let receiver = (role != Role::Worker).then(|| ReceiverConfig::read(r));
+        let api = (role != Role::Worker).then(|| ApiConfig::read(r));
         let worker = (role != Role::Receiver).then(|| WorkerConfig::read(r));
         Some(Self {
             database: database?,
             keyring: Arc::new(keyring?),
             process: process?,
             receiver: transpose(receiver)?,
+            api: transpose(api)?.flatten(),
             worker: transpose(worker)?,
         })
     }
@@ -118,8 +124,12 @@ impl Services {
             let listener = bind("LISTEN_ADDR", receiver.listen).await?;
             let addr = listener.local_addr()?;
             services.receiver_addr = Some(addr);
-            let routes =
+            let mut routes =
                 Receiver::new(receiver, pool.clone(), config.keyring.clone(), &waker)?.router();
+            if let Some(api) = &config.api {
+                let api = Api::start(api, pool.clone(), config.keyring.clone(), &waker)?;
+                routes = routes.merge(api.router());
+            }
             tracing::info!(%addr, public = receiver.public_base_url, "receiver listens");
             let serving = http::serve(listener, routes, stop.clone(), grace);
             services.running.spawn(async move {

@@ -41,6 +41,12 @@ async fn forget(deps: &Deps) -> Result<(), StepError> {
     let sends = sends::forget(&mut conn, SENDS).await?;
     let limits = limit_log::forget(&mut conn, LIMITS).await?;
     let answers = idempotency_keys::forget(&mut conn, ANSWERS).await?;
-    tracing::info!(claims, sends, limits, answers, "forgot what is of no more use");
+    tracing::info!(
+        claims,
+        sends,
+        limits,
+        answers,
+        "forgot what is of no more use"
+    );
     Ok(())
 }

@@ -1,19 +1,23 @@
-//! What the phone number API needs: whose tokens count, who may call, and what bounds the SMS it sends.
+//! What the phone number API needs: whose tokens count and who may call. What it sends is in `verification.rs`.
 
-use std::{path::PathBuf, time::Duration};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::Reader;
+use super::{Reader, VerificationConfig, http_url};
+use crate::receiver::api::Keys;
+
+/// The shortest `JWT_SECRET`: HS256 wants a key as long as its digest (RFC 7518, 3.2).
+const SHORTEST_SECRET: usize = 32;
 
 /// The phone number API. It is there only where bearer tokens can be checked.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
     /// Whose tokens count.
     pub tokens: TokenConfig,
-    /// `CORS_ALLOWED_ORIGINS`.
+    /// `CORS_ALLOWED_ORIGINS`, as browsers write them.
     pub origins: Vec<String>,
     /// `TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<IpNet>,
@@ -37,35 +41,116 @@ pub struct TokenConfig {
 /// Where the keys are.
 #[derive(Debug, Clone)]
 pub enum Jwks {
-    /// In a file, read at the start.
-    File(PathBuf),
+    /// They stood in a file.
+    File(Keys),
     /// Under a URL, read at the start, and again when a token names a key that is not known.
     Url(Url),
 }
 
-/// Verification SMS.
-#[derive(Debug, Clone)]
-pub struct VerificationConfig {
-    /// `VERIFICATION_CODE_EXPIRY_MINUTES`.
-    pub code_life: Duration,
-    /// `VERIFICATION_MESSAGE`, which holds `{code}`.
-    pub message: String,
-    /// `VERIFICATION_COUNTRIES`: ISO 3166 codes, upper case.
-    pub countries: Vec<String>,
-    /// `VERIFICATION_IP_HOURLY_LIMIT`.
-    pub per_ip: u32,
-    /// `VERIFICATION_PREFIX_HOURLY_LIMIT`.
-    pub per_prefix: u32,
-    /// `VERIFICATION_COUNTRY_HOURLY_LIMIT`.
-    pub per_country: u32,
-    /// `VERIFICATION_DAILY_BUDGET`.
-    pub per_day: u32,
-}
-
 impl ApiConfig {
-    /// Reads it: `Some(None)` where no tokens are configured, and so no API is wanted.
-    #[expect(clippy::option_option, reason = "not wanted and wrong are different answers")]
-    pub fn read(_r: &mut Reader<'_>) -> Option<Option<Self>> {
-        todo!("H3")
+    /// Reads it: `Some(None)` where no tokens are configured, and so no API is wanted. What is wrong is told in any case.
+    #[expect(
+        clippy::option_option,
+        reason = "not wanted and wrong are different answers"
+    )]
+    pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
+        let tokens = TokenConfig::read(r);
+        let origins = r.optional("CORS_ALLOWED_ORIGINS", |text| list(text, origin));
+        let trusted_proxies = r.optional("TRUSTED_PROXIES", |text| list(text, network));
+        let verification = VerificationConfig::read(r);
+        let Some(tokens) = tokens? else {
+            return origins.and(trusted_proxies).and(verification).map(|_| None);
+        };
+        let senders = ["TWILIO_PHONE_NUMBER", "TWILIO_MESSAGING_SERVICE_SID"];
+        if senders.iter().all(|name| r.text(name).is_none()) {
+            r.mistake(
+                "TWILIO_PHONE_NUMBER",
+                "is not set, and neither is TWILIO_MESSAGING_SERVICE_SID: JWT_SECRET or JWT_JWKS turns the phone \
+                 number API on, and there would be nobody to send its codes from",
+            );
+            return None;
+        }
+        Some(Some(Self {
+            tokens,
+            origins: origins?.unwrap_or_default(),
+            trusted_proxies: trusted_proxies?.unwrap_or_default(),
+            verification: verification?,
+        }))
     }
 }
+
+impl TokenConfig {
+    #[expect(
+        clippy::option_option,
+        reason = "not wanted and wrong are different answers"
+    )]
+    fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
+        let secret = r.optional("JWT_SECRET", |text| {
+            let secret = SecretString::from(text.to_owned());
+            if secret.expose_secret().len() < SHORTEST_SECRET {
+                return Err(format!(
+                    "must have {SHORTEST_SECRET} bytes at least; make one with `openssl rand -hex 32`"
+                ));
+            }
+            Ok(secret)
+        });
+        let jwks = r.optional("JWT_JWKS", jwks);
+        let (secret, jwks) = (secret?, jwks?);
+        if secret.is_none() && jwks.is_none() {
+            return Some(None);
+        }
+        Some(Some(Self {
+            secret,
+            jwks,
+            issuer: r.text("JWT_ISSUER").map(str::to_owned),
+            audience: r.text("JWT_AUDIENCE").map(str::to_owned),
+        }))
+    }
+}
+
+fn jwks(text: &str) -> Result<Jwks, String> {
+    if text.contains("://") {
+        return http_url(text).map(Jwks::Url);
+    }
+    let file = std::fs::read(text).map_err(|error| {
+        format!("names a file that cannot be read ({error}); a URL would start with https://")
+    })?;
+    Keys::parse(&file)
+        .map(Jwks::File)
+        .map_err(|error| format!("names a file that is of no use: {error}"))
+}
+
+/// Comma-separated values, each parsed; an error says which place in the list is wrong.
+pub(super) fn list<T>(
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let parsed = text.split(',').enumerate().map(|(at, entry)| {
+        parse(entry.trim()).map_err(|what| format!("is wrong at entry {}: {what}", at + 1))
+    });
+    parsed.collect()
+}
+
+/// An origin, in the form in which browsers send it.
+fn origin(text: &str) -> Result<String, String> {
+    let wrong = || {
+        "an origin is a scheme, a host and perhaps a port, without a path, such as https://app.example.com"
+            .to_owned()
+    };
+    let url = http_url(text).map_err(|_| wrong())?;
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    if rest.contains(['/', '?', '#', '@', '\\']) || rest.contains(char::is_whitespace) {
+        return Err(wrong());
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "it must be a network such as 10.0.0.0/8 or an address".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! `accept` (one commit). Nothing that is refused is stored.
 
 mod accept;
+pub mod api;
 mod error;
 pub(crate) mod health;
 mod payload;

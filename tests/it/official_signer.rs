@@ -24,7 +24,8 @@ given = json.load(sys.stdin)
 print(RequestValidator(given['token']).compute_signature(given['url'], given['parameters']))
 ";
 
-fn python() -> Option<String> {
+/// An interpreter with Twilio's library, if there is one.
+pub(crate) fn python() -> Option<String> {
     let python = of_the_test_run("PYTHON").unwrap_or_else(|| "python3".to_owned());
     let has_it = Command::new(&python)
         .args(["-c", "import twilio"])

@@ -20,6 +20,16 @@ pub async fn ensure(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreE
     Ok(())
 }
 
+/// Is there such a user?
+pub async fn exists(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from users where id = $1) as "exists!""#,
+        user_id,
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// Is there such a user? If so, nobody deletes them before the transaction ends.
 ///
 /// To be asked before a row of theirs is locked: a deletion locks the user first and their rows after, and whoever does

@@ -56,11 +56,16 @@ pub(super) async fn reconcile(
     };
     let mut candidates: Vec<MessageRecord> = records
         .into_iter()
-        .filter(|record| record.body == *body && record.created >= since && record.direction == SENT_BY_US)
+        .filter(|record| {
+            record.body == *body && record.created >= since && record.direction == SENT_BY_US
+        })
         .collect();
     // A resent code has the same text. Each message is one send's, the oldest first.
     candidates.sort_by_key(|record| record.created);
-    let names: Vec<String> = candidates.iter().map(|record| record.sid.to_string()).collect();
+    let names: Vec<String> = candidates
+        .iter()
+        .map(|record| record.sid.to_string())
+        .collect();
     let known = {
         let mut conn = deps.deps.pool.acquire().await?;
         sends::known_names(&mut conn, &names).await?

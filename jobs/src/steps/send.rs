@@ -119,7 +119,11 @@ async fn ask(
             reason: AccountProblem::Trial,
             ..
         }) => end(deps, send.id, failed("account", code)).await,
-        Err(CreateError::Account { status, code, reason }) => {
+        Err(CreateError::Account {
+            status,
+            code,
+            reason,
+        }) => {
             give_back(deps, send.id).await?;
             super::account::pause(deps, kind, status, code, reason).await?;
             Err(StepError::Wait(WAIT.1))

@@ -88,7 +88,11 @@ async fn wrong_credentials_pause_the_kind_for_all_and_no_attempt_is_spent() {
     let mut conn = rig.app.pool.acquire().await.unwrap();
     let stats = admin::stats(&mut conn).await.unwrap();
     let shown = serde_json::to_string(&stats).unwrap();
-    for words in ["20003", "TWILIO_AUTH_TOKEN", "jobs resume send_verification"] {
+    for words in [
+        "20003",
+        "TWILIO_AUTH_TOKEN",
+        "jobs resume send_verification",
+    ] {
         assert!(shown.contains(words), "{words} is not in {shown}");
     }
 
@@ -115,8 +119,15 @@ async fn a_code_is_never_delivered_after_it_has_expired() {
     age_sends(&rig.app, LIFE).await;
     assert_eq!(rig.run().await, Outcome::Completed);
     let row = rig.row(late).await;
-    assert_eq!((row.state.as_str(), row.reason.as_deref()), ("failed", Some("expired")));
-    assert_eq!(rig.api.posts_to(TO), 1, "nothing was asked for the late one");
+    assert_eq!(
+        (row.state.as_str(), row.reason.as_deref()),
+        ("failed", Some("expired"))
+    );
+    assert_eq!(
+        rig.api.posts_to(TO),
+        1,
+        "nothing was asked for the late one"
+    );
 }
 
 #[tokio::test]

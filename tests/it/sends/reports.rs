@@ -1,6 +1,6 @@
 //! Twilio's status callbacks: signed, in any order, repeated, early.
 
-use pigeonhole::dev::twilio::{Callbacks, Behaviour, Answer};
+use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks};
 use reqwest::StatusCode;
 use twilio::signature;
 use uuid::Uuid;
@@ -22,22 +22,46 @@ fn sequence(statuses: &[&str], error_code: Option<u32>, before_answer: bool) -> 
 #[tokio::test]
 async fn reports_in_any_order_and_number_leave_the_furthest_state() {
     for (statuses, error_code, expected, reason) in [
-        (&["queued", "sent", "delivered"][..], None, "delivered", None),
+        (
+            &["queued", "sent", "delivered"][..],
+            None,
+            "delivered",
+            None,
+        ),
         (&["delivered", "sent", "queued"], None, "delivered", None),
         (&["sent", "sent", "queued", "sending"], None, "sent", None),
-        (&["undelivered", "sent"], Some(30005), "undelivered", Some("unknown_number")),
-        (&["failed", "queued"], Some(30007), "failed", Some("filtered")),
-        (&["sent", "undelivered", "delivered"], Some(30003), "delivered", None),
+        (
+            &["undelivered", "sent"],
+            Some(30005),
+            "undelivered",
+            Some("unknown_number"),
+        ),
+        (
+            &["failed", "queued"],
+            Some(30007),
+            "failed",
+            Some("filtered"),
+        ),
+        (
+            &["sent", "undelivered", "delivered"],
+            Some(30003),
+            "delivered",
+            None,
+        ),
         (&["teleported"], None, "sent", None),
     ] {
         for before_answer in [false, true] {
             let rig = Rig::start().await;
-            rig.api.behave(TO, sequence(statuses, error_code, before_answer));
+            rig.api
+                .behave(TO, sequence(statuses, error_code, before_answer));
             let id = rig.send().await;
             rig.run().await;
             let sid = rig.api.message_to(TO).await.sid;
             let told = rig.api.callbacks_of(&sid, statuses.len()).await;
-            assert!(told.iter().all(|told| told.http_status == Some(204)), "{told:?}");
+            assert!(
+                told.iter().all(|told| told.http_status == Some(204)),
+                "{told:?}"
+            );
             let row = rig.row(id).await;
             assert_eq!(row.state, expected, "{statuses:?}, early: {before_answer}");
             assert_eq!(row.reason.as_deref(), reason, "{statuses:?}");
@@ -87,8 +111,12 @@ async fn only_what_twilio_signed_for_our_account_moves_a_send() {
     let token = rig.app.settings.get("TWILIO_AUTH_TOKEN").to_owned();
     let account = rig.app.settings.get("TWILIO_ACCOUNT_SID").to_owned();
     let parameters = |account: &str, sid: &str, status: &str| {
-        [("MessageSid", sid), ("AccountSid", account), ("MessageStatus", status)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        [
+            ("MessageSid", sid),
+            ("AccountSid", account),
+            ("MessageStatus", status),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
     };
     let path = format!("/api/sms/status?send={id}");
     let delivered = parameters(&account, &sid, "delivered");
@@ -103,10 +131,16 @@ async fn only_what_twilio_signed_for_our_account_moves_a_send() {
     let stranger = parameters(&account, &format!("SM{}", hex()), "delivered");
     let elsewhere = format!("/api/sms/status?send={}", Uuid::new_v4());
     assert_eq!(report(&rig, &token, &elsewhere, &stranger).await, 204);
-    assert_eq!(report(&rig, &token, "/api/sms/status", &stranger).await, 204);
+    assert_eq!(
+        report(&rig, &token, "/api/sms/status", &stranger).await,
+        204
+    );
     assert_eq!(rig.state(id).await, "sent");
 
     // Without our id, Twilio's name will do.
-    assert_eq!(report(&rig, &token, "/api/sms/status", &delivered).await, 204);
+    assert_eq!(
+        report(&rig, &token, "/api/sms/status", &delivered).await,
+        204
+    );
     assert_eq!(rig.state(id).await, "delivered");
 }

@@ -1,4 +1,4 @@
-//! A simulated Twilio: makes up messages as Twilio would, signs them and delivers them.
+//! Messages that people send to our number: made up as Twilio would, signed and delivered.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use twilio::signature;
 use url::Url;
 
+use super::hex;
 use crate::config::ReceiverConfig;
 
 /// How long Twilio waits for an answer.
@@ -172,9 +173,4 @@ impl SimulatedTwilio {
         }
         parameters
     }
-}
-
-/// 32 random hexadecimal digits: half of an id of Twilio's, or of a key.
-pub(super) fn hex() -> String {
-    format!("{:032x}", rand::random::<u128>())
 }

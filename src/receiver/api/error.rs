@@ -1,0 +1,298 @@
+//! Why a request was refused: each reason's HTTP status, body, metric label and log line in one place.
+//!
+//! Where the app's front end knows a reason by its code, the body has the app's shape, `{"error", "code"}`; everything
+//! else is a problem (RFC 9457). No body tells more than its reason, and none quotes what was sent.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use queue::EnqueueError;
+use serde::Serialize;
+use store::StoreError;
+
+use super::{
+    number::NotANumber,
+    schema::{Code, Problem, RateLimited, Refusal, Unauthorized},
+};
+
+/// The texts of those without an app's sentence are for problems' details and for the log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("No authorization header provided")]
+    NoAuthorization,
+    #[error("Invalid authorization header format")]
+    AuthorizationFormat,
+    #[error("Invalid token")]
+    InvalidToken(&'static str),
+    #[error("The keys that tokens are checked with could not be read yet")]
+    KeysUnavailable,
+    #[error("Phone number is required")]
+    MissingPhoneNumber,
+    #[error("{0}")]
+    InvalidPhoneNumber(#[from] NotANumber),
+    #[error("Verification codes cannot be sent to numbers of this country")]
+    CountryNotAllowed,
+    #[error("User already has a different phone number linked")]
+    HasDifferentPhone,
+    #[error("Phone number and verification code are required")]
+    MissingFields,
+    #[error("Verification code must be 6 digits")]
+    InvalidCodeFormat,
+    #[error("Invalid or expired verification code")]
+    VerificationFailed,
+    #[error("No phone number linked to this account")]
+    PhoneNumberNotFound,
+    #[error("Too many requests. Try again later")]
+    RateLimited { limit: &'static str, wait: Duration },
+    #[error("A code was sent a moment ago. Wait before asking for another one")]
+    ResendTooSoon { wait: Duration },
+    #[error("The content type must be application/json")]
+    MediaType,
+    #[error("The body must have 16 KiB at most")]
+    TooLarge,
+    #[error("The body took longer than 5 s")]
+    TooSlow,
+    #[error("The body ended early")]
+    CutOff,
+    #[error("The body is no JSON")]
+    NotJson,
+    #[error("Idempotency-Key must be one key of 1 to 255 visible ASCII characters")]
+    IdempotencyKey,
+    #[error("This Idempotency-Key was used for another request")]
+    IdempotencyKeyReused,
+    #[error("This path has no such method; the Allow header lists those it has")]
+    MethodNotAllowed,
+    #[error("Route not found")]
+    NotFound,
+    #[error("The database did not answer in time")]
+    DatabaseSlow,
+    #[error("the database: {0}")]
+    Store(StoreError),
+    #[error("the job could not be written: {0}")]
+    Enqueue(EnqueueError),
+    #[error("an answer could not be written or read back; this is a bug, please report it")]
+    KeptAnswer,
+    #[error("the number does not open: its key is missing")]
+    NumberDoesNotOpen,
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UserGone { .. } => Self::InvalidToken("user_gone"),
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<EnqueueError> for ApiError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Database(error) => error.into(),
+            EnqueueError::Args { .. } => Self::Enqueue(error),
+        }
+    }
+}
+
+impl ApiError {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoAuthorization | Self::AuthorizationFormat | Self::InvalidToken(_) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::MissingPhoneNumber
+            | Self::InvalidPhoneNumber(_)
+            | Self::CountryNotAllowed
+            | Self::MissingFields
+            | Self::InvalidCodeFormat
+            | Self::VerificationFailed
+            | Self::CutOff
+            | Self::NotJson
+            | Self::IdempotencyKey => StatusCode::BAD_REQUEST,
+            Self::HasDifferentPhone => StatusCode::CONFLICT,
+            Self::PhoneNumberNotFound | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::RateLimited { .. } | Self::ResendTooSoon { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::KeysUnavailable | Self::DatabaseSlow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Enqueue(_) | Self::KeptAnswer | Self::NumberDoesNotOpen => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::NoAuthorization => "no_authorization",
+            Self::AuthorizationFormat => "authorization_format",
+            Self::InvalidToken(_) => "invalid_token",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::MissingPhoneNumber => "missing_phone_number",
+            Self::InvalidPhoneNumber(_) => "invalid_phone_number",
+            Self::CountryNotAllowed => "country_not_allowed",
+            Self::HasDifferentPhone => "has_different_phone",
+            Self::MissingFields => "missing_fields",
+            Self::InvalidCodeFormat => "invalid_code_format",
+            Self::VerificationFailed => "verification_failed",
+            Self::PhoneNumberNotFound => "phone_number_not_found",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::ResendTooSoon { .. } => "resend_too_soon",
+            Self::MediaType => "media_type",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::CutOff => "cut_off",
+            Self::NotJson => "not_json",
+            Self::IdempotencyKey => "idempotency_key",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotFound => "not_found",
+            Self::DatabaseSlow => "database_slow",
+            Self::Store(error) => error.label(),
+            Self::Enqueue(_) => "args",
+            Self::KeptAnswer => "kept_answer",
+            Self::NumberDoesNotOpen => "number_does_not_open",
+        }
+    }
+
+    /// The code by which the app's front end knows it.
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::MissingPhoneNumber => Some(Code::MissingPhoneNumber),
+            Self::InvalidPhoneNumber(_) => Some(Code::InvalidPhoneNumber),
+            Self::CountryNotAllowed => Some(Code::CountryNotAllowed),
+            Self::HasDifferentPhone => Some(Code::UserHasDifferentPhone),
+            Self::MissingFields => Some(Code::MissingFields),
+            Self::InvalidCodeFormat => Some(Code::InvalidCodeFormat),
+            Self::VerificationFailed => Some(Code::VerificationFailed),
+            Self::PhoneNumberNotFound => Some(Code::PhoneNumberNotFound),
+            Self::NotFound => Some(Code::NotFound),
+            Self::RateLimited { .. } | Self::ResendTooSoon { .. } => Some(Code::RateLimited),
+            Self::Store(error) if error.is_unavailable() => None,
+            Self::Store(_) | Self::Enqueue(_) | Self::KeptAnswer | Self::NumberDoesNotOpen => {
+                Some(Code::InternalError)
+            }
+            Self::NoAuthorization
+            | Self::AuthorizationFormat
+            | Self::InvalidToken(_)
+            | Self::KeysUnavailable
+            | Self::MediaType
+            | Self::TooLarge
+            | Self::TooSlow
+            | Self::CutOff
+            | Self::NotJson
+            | Self::IdempotencyKey
+            | Self::IdempotencyKeyReused
+            | Self::MethodNotAllowed
+            | Self::DatabaseSlow => None,
+        }
+    }
+
+    /// Which limit refused, for metrics.
+    pub(super) fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::RateLimited { limit, .. } => Some(limit),
+            Self::ResendTooSoon { .. } => Some("resend_delay"),
+            _ => None,
+        }
+    }
+
+    pub(super) fn log(&self) {
+        let (reason, status) = (self.label(), self.status().as_u16());
+        if self.status().is_server_error() {
+            tracing::error!(reason, status, error = %self, "request not carried out");
+        } else if let Self::InvalidToken(why) = self {
+            tracing::info!(reason, status, why, "request refused");
+        } else {
+            tracing::info!(reason, status, limit = self.limit(), "request refused");
+        }
+    }
+
+    /// The app's shape.
+    pub(super) fn refusal(&self, code: Code) -> Refusal {
+        let error = match code {
+            Code::InternalError => "An unexpected error occurred".to_owned(),
+            _ => self.to_string(),
+        };
+        Refusal { error, code }
+    }
+
+    fn body(&self) -> Response {
+        match (self, self.code()) {
+            (Self::NoAuthorization | Self::AuthorizationFormat | Self::InvalidToken(_), _) => {
+                let error = self.to_string();
+                json("application/json", &Unauthorized { error })
+            }
+            (Self::RateLimited { wait, .. } | Self::ResendTooSoon { wait }, Some(code)) => {
+                let body = RateLimited {
+                    error: self.to_string(),
+                    code,
+                    retry_after: whole_seconds(*wait),
+                };
+                json("application/json", &body)
+            }
+            (_, Some(code)) => json("application/json", &self.refusal(code)),
+            (_, None) => {
+                let status = self.status();
+                let detail = match self {
+                    Self::Store(_) => "The database is away".to_owned(),
+                    _ => self.to_string(),
+                };
+                let problem = Problem {
+                    r#type: "about:blank".to_owned(),
+                    title: status.canonical_reason().unwrap_or("Error").to_owned(),
+                    status: status.as_u16(),
+                    detail,
+                };
+                json("application/problem+json", &problem)
+            }
+        }
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        match self {
+            Self::RateLimited { wait, .. } | Self::ResendTooSoon { wait } => {
+                headers.insert(header::RETRY_AFTER, whole_seconds(*wait).into());
+            }
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ if self.status() == StatusCode::UNAUTHORIZED => {
+                let bearer = HeaderValue::from_static("Bearer");
+                headers.insert(header::WWW_AUTHENTICATE, bearer);
+            }
+            _ => {}
+        }
+        headers
+    }
+}
+
+/// Rounded up: whoever comes back then is let in.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+fn json(media_type: &'static str, body: &impl Serialize) -> Response {
+    let bytes = serde_json::to_vec(body).unwrap_or_default(); // texts and numbers can always be written
+    let media_type = HeaderValue::from_static(media_type);
+    ([(header::CONTENT_TYPE, media_type)], bytes).into_response()
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status(), self.headers(), self.body()).into_response()
+    }
+}

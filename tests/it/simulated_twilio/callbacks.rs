@@ -1,0 +1,181 @@
+//! Status callbacks: signed for the public URL, in the order asked for, and told again by the list.
+
+use axum::{body::to_bytes, extract::Request};
+use pigeonhole::dev::twilio::{Answer, Callbacks};
+use tokio::sync::mpsc;
+use twilio::{
+    form,
+    rest::{NewMessage, Sender},
+    signature::{self, AuthTokens, Body, Validator},
+    status::{StatusCallback, reason},
+};
+
+use super::{ANA, Fake, Played, long_ago};
+use crate::settings::PUBLIC_BASE_URL;
+
+/// The callback, if its signature is good.
+async fn check(played: &Played, request: Request) -> (String, StatusCallback) {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, 64 * 1024).await.unwrap();
+    let fields = form::parse(&body, 200).unwrap();
+    let uri = head.uri.to_string();
+    let token = played.settings.get("TWILIO_AUTH_TOKEN").into();
+    let validator = Validator::new(&AuthTokens::new(vec![token]).unwrap());
+    let url = format!("{PUBLIC_BASE_URL}{uri}");
+    let given = head.headers[signature::HEADER].as_bytes();
+    let form = Body::Form(&fields);
+    assert_eq!(validator.check(&url, form, given), Ok(()));
+    let moved = format!("{url}x");
+    assert!(validator.check(&moved, form, given).is_err());
+    (uri, StatusCallback::from_fields(&fields).unwrap())
+}
+
+/// An API that is connected to a receiver, which shows what it gets.
+async fn connected() -> (Played, Fake, mpsc::UnboundedReceiver<Request>) {
+    let played = Played::start().await;
+    let (receiver, shown) = Fake::showing(|| "").await;
+    played.api.connect(&receiver.base);
+    (played, receiver, shown)
+}
+
+fn sequence(statuses: &[&str], before_answer: bool) -> Callbacks {
+    Callbacks::Sequence {
+        statuses: statuses.iter().map(|&status| status.to_owned()).collect(),
+        error_code: None,
+        before_answer,
+    }
+}
+
+async fn statuses(
+    played: &Played,
+    shown: &mut mpsc::UnboundedReceiver<Request>,
+    count: usize,
+) -> Vec<String> {
+    let mut told = Vec::new();
+    for _ in 0..count {
+        let (_, callback) = check(played, shown.recv().await.unwrap()).await;
+        told.push(callback.status.to_string());
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_message_is_told_to_be_sent_and_delivered_with_good_signatures_and_the_query_kept() {
+    let (played, _receiver, mut shown) = connected().await;
+    let created = played.send(ANA, "hello").await.unwrap();
+    for status in ["sent", "delivered"] {
+        let (uri, callback) = check(&played, shown.recv().await.unwrap()).await;
+        assert_eq!(uri, "/api/sms/status?send=a%20b");
+        assert_eq!(callback.message_sid, created.sid);
+        assert_eq!(
+            callback.account_sid.as_str(),
+            played.settings.get("TWILIO_ACCOUNT_SID")
+        );
+        assert_eq!(callback.status.as_str(), status);
+        assert_eq!(callback.error_code, None);
+    }
+    let made = played.api.callbacks_of(created.sid.as_str(), 2).await;
+    assert!(
+        made.iter()
+            .all(|callback| callback.http_status == Some(200))
+    );
+    let found = played.client.messages_to(ANA, long_ago()).await.unwrap();
+    assert_eq!(found[0].status.as_str(), "delivered");
+}
+
+#[tokio::test]
+async fn a_message_by_a_service_starts_as_accepted_and_is_told_to_be_queued() {
+    let (played, _receiver, mut shown) = connected().await;
+    let callback = format!("{PUBLIC_BASE_URL}/api/sms/status");
+    let message = NewMessage {
+        to: ANA,
+        from: &Sender::MessagingService(format!("MG{}", "0".repeat(32))),
+        body: "hello",
+        status_callback: Some(&callback),
+        validity: std::time::Duration::from_mins(1),
+    };
+    let created = played.client.create_message(&message).await.unwrap();
+    assert_eq!(created.status.as_str(), "accepted");
+    let told = statuses(&played, &mut shown, 3).await;
+    assert_eq!(told, ["queued", "sent", "delivered"]);
+    assert_eq!(played.api.accepted()[0].from, None);
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_delivered_says_why() {
+    let (played, _receiver, mut shown) = connected().await;
+    played
+        .api
+        .behave(ANA, Callbacks::Undelivered { code: 30005 });
+    played.send(ANA, "hello").await.unwrap();
+    assert_eq!(statuses(&played, &mut shown, 1).await, ["sent"]);
+    let (_, callback) = check(&played, shown.recv().await.unwrap()).await;
+    assert_eq!(callback.status.as_str(), "undelivered");
+    let code = callback.error_code.unwrap();
+    assert_eq!(reason(code).label(), "unknown_number");
+    let found = played.client.messages_to(ANA, long_ago()).await.unwrap();
+    assert_eq!(found[0].error_code, Some(code));
+}
+
+#[tokio::test]
+async fn callbacks_come_in_any_order_that_is_asked_for_and_the_message_keeps_what_it_has_reached() {
+    let (played, _receiver, mut shown) = connected().await;
+    let order = ["delivered", "sent", "sent", "queued", "delivered"];
+    played.api.behave(ANA, sequence(&order, false));
+    let created = played.send(ANA, "hello").await.unwrap();
+    assert_eq!(statuses(&played, &mut shown, 5).await, order);
+    played.api.callbacks_of(created.sid.as_str(), 5).await;
+    assert_eq!(played.api.message_to(ANA).await.status, "delivered");
+}
+
+#[tokio::test]
+async fn callbacks_can_come_before_the_request_is_answered() {
+    let (played, _receiver, mut shown) = connected().await;
+    played
+        .api
+        .behave(ANA, sequence(&["sent", "delivered"], true));
+    played.send(ANA, "hello").await.unwrap();
+    for status in ["sent", "delivered"] {
+        let request = shown.try_recv().expect("it came before the answer");
+        assert_eq!(check(&played, request).await.1.status.as_str(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_message_whose_answer_was_lost_is_told_of_unless_that_is_switched_off() {
+    let (played, _receiver, mut shown) = connected().await;
+    let quiet = "+12025550101";
+    played
+        .api
+        .behave(quiet, Answer::CutAfter.without_callbacks());
+    played.api.behave(ANA, Answer::CutAfter);
+    played.send(quiet, "hello").await.unwrap_err();
+    played.send(ANA, "hello").await.unwrap_err();
+    assert_eq!(
+        statuses(&played, &mut shown, 2).await,
+        ["sent", "delivered"]
+    );
+    let sid = played.api.message_to(quiet).await.sid;
+    assert!(played.api.callbacks_of(&sid, 0).await.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_but_the_receiver_is_ever_called_back() {
+    let (played, elsewhere, mut shown) = connected().await;
+    for url in [
+        format!("{}/api/sms/status", elsewhere.base),
+        format!("{PUBLIC_BASE_URL}.evil.example.com/"),
+    ] {
+        let message = NewMessage {
+            to: ANA,
+            from: &Sender::Number(super::OURS.to_owned()),
+            body: "hello",
+            status_callback: Some(&url),
+            validity: std::time::Duration::from_mins(1),
+        };
+        let created = played.client.create_message(&message).await.unwrap();
+        let made = played.api.callbacks_of(created.sid.as_str(), 2).await;
+        assert!(made.iter().all(|callback| callback.http_status.is_none()));
+    }
+    assert!(shown.try_recv().is_err());
+}

@@ -1,0 +1,245 @@
+//! What a request to send a message comes to.
+
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
+use pigeonhole::dev::twilio::{Answer, Behaviour};
+use tokio::net::TcpListener;
+use twilio::rest::{AccountProblem, CreateError, NotProcessed, Refusal, Unclear};
+
+use super::{ANA, Fake, OURS, Played, client_at, send};
+use crate::settings::PUBLIC_BASE_URL;
+
+fn no_connection() -> CreateError {
+    CreateError::NotProcessed {
+        retry_after: None,
+        why: NotProcessed::NoConnection,
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_taken_with_all_that_was_asked_for() {
+    let played = Played::start().await;
+    let body = "Zoë & Bo = 100% + \u{1f44b}: 123456";
+    let created = played.send(ANA, body).await.unwrap();
+    assert_eq!(created.status.as_str(), "queued");
+    let [accepted] = &played.api.accepted()[..] else {
+        panic!("not one message");
+    };
+    assert_eq!(accepted.sid, created.sid.as_str());
+    assert_eq!((accepted.to.as_str(), accepted.body.as_str()), (ANA, body));
+    assert_eq!(accepted.from.as_deref(), Some(OURS));
+    assert_eq!(accepted.validity, Some(600));
+    let callback = format!("{PUBLIC_BASE_URL}/api/sms/status?send=a%20b");
+    assert_eq!(accepted.status_callback, Some(callback));
+    assert_eq!(played.api.message_to(ANA).await.sid, accepted.sid);
+    assert_eq!(played.api.requests().create, 1);
+}
+
+#[tokio::test]
+async fn each_way_to_fail_has_its_class_and_only_what_was_taken_was_sent() {
+    let played = Played::start().await;
+    let refuse = |status, code| Answer::Refuse { status, code };
+    let refused = |status, code, reason| CreateError::Refused {
+        status,
+        code: Some(code),
+        reason,
+    };
+    let account = |status, code, reason| CreateError::Account {
+        status,
+        code: Some(code),
+        reason,
+    };
+    let server_error = CreateError::Unclear(Unclear::ServerError(500));
+    let lost = CreateError::Unclear(Unclear::ConnectionLost);
+    let odd = |status| CreateError::Unclear(Unclear::UnexpectedAnswer(status));
+    let throttled = CreateError::NotProcessed {
+        retry_after: Some(Duration::from_secs(7)),
+        why: NotProcessed::Throttled,
+    };
+    let full = CreateError::NotProcessed {
+        retry_after: Some(Duration::from_mins(1)),
+        why: NotProcessed::QueueFull,
+    };
+    let throttle = Answer::Throttle {
+        times: 1,
+        retry_after: Some(7),
+    };
+    for (answer, error, messages) in [
+        (
+            refuse(400, 21211),
+            refused(400, 21211, Refusal::InvalidNumber),
+            0,
+        ),
+        (
+            refuse(400, 21408),
+            refused(400, 21408, Refusal::RegionNotEnabled),
+            0,
+        ),
+        (
+            refuse(400, 21610),
+            refused(400, 21610, Refusal::OptedOut),
+            0,
+        ),
+        (
+            refuse(403, 30450),
+            refused(403, 30450, Refusal::BlockedAsFraud),
+            0,
+        ),
+        (
+            refuse(400, 21608),
+            account(400, 21608, AccountProblem::Trial),
+            0,
+        ),
+        (
+            refuse(401, 20005),
+            account(401, 20005, AccountProblem::Suspended),
+            0,
+        ),
+        (
+            Answer::BadCredentials,
+            account(401, 20003, AccountProblem::Credentials),
+            0,
+        ),
+        (throttle, throttled, 0),
+        (refuse(429, 21611), full, 0),
+        (
+            Answer::ServerError { accept: false },
+            server_error.clone(),
+            0,
+        ),
+        (Answer::ServerError { accept: true }, server_error, 1),
+        (Answer::CutBefore, lost.clone(), 0),
+        (Answer::CutAfter, lost, 1),
+        (Answer::Garbage, odd(201), 1),
+        (refuse(307, 0), odd(307), 0),
+    ] {
+        let number = format!("+1202555{:04}", played.api.requests().create);
+        played.api.behave(&number, answer.clone());
+        assert_eq!(
+            played.send(&number, "hello").await,
+            Err(error),
+            "{answer:?}"
+        );
+        assert_eq!(
+            played.api.posts_to(&number),
+            1,
+            "{answer:?} was asked again"
+        );
+        let sent = played.api.messages_to(&number, 0).await;
+        assert_eq!(sent.len(), messages, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_throttled_request_is_fine_later() {
+    let played = Played::start().await;
+    played.api.behave(
+        ANA,
+        Answer::Throttle {
+            times: 2,
+            retry_after: None,
+        },
+    );
+    let throttled = CreateError::NotProcessed {
+        retry_after: None,
+        why: NotProcessed::Throttled,
+    };
+    assert_eq!(played.send(ANA, "one").await, Err(throttled.clone()));
+    assert_eq!(played.send(ANA, "two").await, Err(throttled));
+    played.send(ANA, "three").await.unwrap();
+    assert_eq!(played.api.message_to(ANA).await.body, "three");
+    assert_eq!(played.api.posts_to(ANA), 3);
+}
+
+#[tokio::test]
+async fn twilios_magic_numbers_are_refused_as_twilio_does() {
+    let played = Played::start().await;
+    for (number, expected) in [
+        ("+15005550001", Refusal::InvalidNumber),
+        ("+15005550002", Refusal::NoRoute),
+        ("+15005550003", Refusal::RegionNotEnabled),
+        ("+15005550004", Refusal::OptedOut),
+        ("+15005550009", Refusal::NotMobile),
+    ] {
+        match played.send(number, "hello").await {
+            Err(CreateError::Refused { reason, .. }) => assert_eq!(reason, expected, "{number}"),
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    assert!(played.api.accepted().is_empty());
+    played.api.behave("+15005550001", Behaviour::default());
+    played.send("+15005550001", "hello").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_late_is_waited_for_and_one_that_never_comes_is_not() {
+    let played = Played::start().await;
+    let slow = |before_accepting, after| Answer::Slow {
+        before_accepting,
+        after,
+    };
+    played.api.behave(ANA, slow(50, 50));
+    played.send(ANA, "late").await.unwrap();
+
+    let (never, too_late, taken) = ("+12025550101", "+12025550102", "+12025550103");
+    played.api.behave(never, Answer::Never);
+    played.api.behave(too_late, slow(16_000, 0));
+    played.api.behave(taken, slow(0, 600_000));
+    let timeout = Err(CreateError::Unclear(Unclear::Timeout));
+    let (a, b, c) = tokio::join!(
+        played.send(never, "a"),
+        played.send(too_late, "b"),
+        played.send(taken, "c"),
+    );
+    assert_eq!((&a, &b, &c), (&timeout, &timeout, &timeout));
+    // What Twilio makes of a request it makes whether or not somebody waits.
+    assert_eq!(played.api.message_to(taken).await.body, "c");
+    assert_eq!(played.api.message_to(too_late).await.body, "b");
+    assert!(played.api.messages_to(never, 0).await.is_empty());
+    for number in [never, too_late, taken] {
+        assert_eq!(played.api.posts_to(number), 1);
+    }
+}
+
+#[tokio::test]
+async fn without_a_connection_nothing_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let refused = client_at(&format!("http://127.0.0.1:{port}"));
+    assert_eq!(send(&refused, ANA, "hello").await, Err(no_connection()));
+
+    let unknown = client_at("http://nobody.invalid");
+    assert_eq!(send(&unknown, ANA, "hello").await, Err(no_connection()));
+}
+
+#[tokio::test]
+async fn a_failure_of_tls_is_before_anything_was_sent_and_so_is_its_taking_too_long() {
+    let played = Played::start().await;
+    let plain = played.api.addr();
+    let no_tls = client_at(&format!("https://{plain}"));
+    assert_eq!(send(&no_tls, ANA, "hello").await, Err(no_connection()));
+    assert_eq!(played.api.requests().create, 0);
+
+    // It accepts connections, and says nothing on them.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute_tls = client_at(&format!("https://{}", mute.local_addr().unwrap()));
+    assert_eq!(send(&mute_tls, ANA, "hello").await, Err(no_connection()));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let answer = || {
+        let to = [(header::LOCATION, "/elsewhere")];
+        (StatusCode::TEMPORARY_REDIRECT, to, "")
+    };
+    let (fake, mut shown) = Fake::showing(answer).await;
+    let client = client_at(&fake.base);
+    assert_eq!(
+        send(&client, ANA, "hello").await,
+        Err(CreateError::Unclear(Unclear::UnexpectedAnswer(307)))
+    );
+    assert_eq!(shown.try_recv().unwrap().method(), "POST");
+    assert!(shown.try_recv().is_err(), "it asked twice");
+}
