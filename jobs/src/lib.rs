@@ -3,6 +3,7 @@
 //! A job's arguments are ids; it loads what it needs, does its work outside any transaction, and ends with one
 //! transaction that writes its effect and completes it.
 
+mod batches;
 mod deps;
 mod error;
 mod forget;
@@ -10,7 +11,7 @@ mod process_message;
 mod send_verification;
 mod steps;
 
-pub use deps::{Deps, SendDeps};
+pub use deps::{Deps, Policy, SendDeps};
 pub use error::StepError;
 pub use forget::Forget;
 pub use process_message::ProcessMessage;

@@ -3,7 +3,7 @@
 mod finish;
 mod open;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 pub use self::finish::{Finish, Finished, Found, finish_all};
 pub use self::open::{keep_slots, load_all, owners};
+use crate::clock::seconds;
 use crate::{Context, Keyring, StoreError, expect_one};
 
 const TABLE: &str = "pigeonhole.inbound_messages";
@@ -68,8 +69,8 @@ pub struct StoredMessage {
     pub state: MessageState,
     /// Every field of the webhook, in its order; `None` once retention has erased them.
     pub fields: Option<Vec<(String, String)>>,
-    /// Its place within its user's rate limit, if it has been given one.
-    pub slot_at: Option<DateTime<Utc>>,
+    /// How long until its place within its user's rate limit, if it has been given one; zero once that has come.
+    pub slot_in: Option<Duration>,
 }
 
 /// A message that has ended, without what it says.
@@ -195,7 +196,8 @@ pub async fn load(
     message_sid: &str,
 ) -> Result<Option<StoredMessage>, StoreError> {
     let row = sqlx::query!(
-        "select message_sid, account_sid, received_at, state, sealed, slot_at
+        "select message_sid, account_sid, received_at, state, sealed,
+             extract(epoch from slot_at - clock_timestamp())::float8 as slot_in
          from pigeonhole.inbound_messages where message_sid = $1",
         message_sid,
     )
@@ -209,7 +211,7 @@ pub async fn load(
         message_sid: row.message_sid,
         account_sid: row.account_sid,
         received_at: row.received_at,
-        slot_at: row.slot_at,
+        slot_in: row.slot_in.map(seconds),
     }))
 }
 

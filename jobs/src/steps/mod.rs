@@ -2,11 +2,15 @@
 
 mod account;
 mod extract;
+mod finish;
+mod open;
 mod reconcile;
 mod send;
-mod write_items;
+
 
 pub(crate) use extract::{Extracted, extract};
 pub use reconcile::state_of;
+pub(crate) use finish::{Endings, complete_only, finish, write_items};
+pub(crate) use open::{Opened, Openings};
 pub(crate) use send::send;
-pub(crate) use write_items::{complete_only, finish, write_items};
+

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{MessageState, StoredMessage, open_fields};
+use crate::clock::seconds;
 use crate::user_phone_numbers::forms;
 use crate::{E164, Keyring, StoreError};
 
@@ -19,7 +20,8 @@ pub async fn load_all(
     message_sids: &[String],
 ) -> Result<Vec<Option<Result<StoredMessage, StoreError>>>, StoreError> {
     let rows = sqlx::query!(
-        "select message_sid, account_sid, received_at, state, sealed, slot_at
+        "select message_sid, account_sid, received_at, state, sealed,
+             extract(epoch from slot_at - clock_timestamp())::float8 as slot_in
          from pigeonhole.inbound_messages where message_sid = any($1)",
         message_sids,
     )
@@ -36,7 +38,7 @@ pub async fn load_all(
                     message_sid: row.message_sid.clone(),
                     account_sid: row.account_sid,
                     received_at: row.received_at,
-                    slot_at: row.slot_at,
+                    slot_in: row.slot_in.map(seconds),
                 })
             });
             (row.message_sid, message)
