@@ -6,7 +6,8 @@
 //! taken is taken in the caller's transaction: it stands if and only if what the caller writes down with it does.
 //!
 //! The row of a key is locked until that transaction ends, because until then nobody knows whether the slot is taken. So
-//! the transaction should be short, and take all that it takes in one call: two calls could wait for each other's keys.
+//! the transaction should be short, of the usual isolation (read committed), and take all that it takes in one call:
+//! transactions that make two calls could wait for each other in a circle.
 
 mod gcra;
 
@@ -149,13 +150,17 @@ async fn lock(conn: &mut PgConnection, keys: &[&str]) -> Result<(), sqlx::Error>
 
 /// The numbers of these keys, and the time. A statement of its own, so that both are as of now, when all locks are held:
 /// the transaction's time is older than what others took while we waited.
+///
+/// Row by row through the index, which the `limit` makes sure of: `key = any($1)` with some hundred keys was planned as
+/// a scan of the whole table.
 async fn read(
     conn: &mut PgConnection,
     keys: &[&str],
 ) -> Result<(HashMap<String, u64>, u64), sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select key, tat_ns, (select clock_timestamp()) as "now!"
-           from queue.rate_limits where key = any($1)"#,
+        r#"select asked.key as "key!", found.tat_ns, (select clock_timestamp()) as "now!"
+           from unnest($1::text[]) as asked(key)
+           cross join lateral (select tat_ns from queue.rate_limits where key = asked.key limit 1) as found"#,
         keys as &[&str],
     )
     .fetch_all(conn)
@@ -168,14 +173,16 @@ async fn read(
     Ok((arrivals.collect(), now.saturating_mul(1000)))
 }
 
+/// Writes numbers of rows that are locked. They are there: this is an update, in the form whose plan cannot go wrong.
 async fn write(conn: &mut PgConnection, changed: HashMap<&str, i64>) -> Result<(), sqlx::Error> {
     if changed.is_empty() {
         return Ok(());
     }
     let (keys, arrivals): (Vec<&str>, Vec<i64>) = changed.into_iter().unzip();
     sqlx::query!(
-        "update queue.rate_limits as r set tat_ns = new.tat_ns
-         from unnest($1::text[], $2::bigint[]) as new(key, tat_ns) where r.key = new.key",
+        "insert into queue.rate_limits (key, tat_ns)
+         select * from unnest($1::text[], $2::bigint[])
+         on conflict (key) do update set tat_ns = excluded.tat_ns",
         &keys as &[&str],
         &arrivals,
     )
