@@ -35,14 +35,13 @@ pub fn runner(
         .schedule("queue_maintenance", "17 * * * *", &Maintenance {})?
         .register::<Forget>(deps.clone(), 1)
         .schedule("forget", "*/10 * * * *", &Forget {})?;
-    match &config.sending {
-        Some(sending) => {
-            let deps = send_deps(deps.clone(), sending)?;
-            runner = runner.register::<SendVerification>(deps, config.concurrency);
-        }
-        None => tracing::warn!(
+    if let Some(sending) = &config.sending {
+        let deps = send_deps(deps.clone(), sending)?;
+        runner = runner.register::<SendVerification>(deps, config.concurrency);
+    } else {
+        tracing::warn!(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then they wait"
-        ),
+        );
     }
     if config.enrichment_enabled {
         runner = runner.register::<ProcessMessage>(deps, config.concurrency);

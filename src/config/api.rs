@@ -49,10 +49,6 @@ pub enum Jwks {
 
 impl ApiConfig {
     /// Reads it: `Some(None)` where no tokens are configured, and so no API is wanted. What is wrong is told in any case.
-    #[expect(
-        clippy::option_option,
-        reason = "not wanted and wrong are different answers"
-    )]
     pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
         let tokens = TokenConfig::read(r);
         let origins = r.optional("CORS_ALLOWED_ORIGINS", |text| list(text, origin));

@@ -265,6 +265,10 @@ impl LogConfig {
     }
 }
 
+#[expect(
+    clippy::option_option,
+    reason = "not wanted and wrong are different answers"
+)]
 fn phone_number(r: &mut Reader<'_>) -> Option<Option<E164>> {
     r.optional("TWILIO_PHONE_NUMBER", |text| {
         E164::parse(text).map_err(|_| "must be in E.164: + and digits, such as +15551234567".into())

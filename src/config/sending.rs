@@ -23,10 +23,6 @@ pub struct SendingConfig {
 
 impl SendingConfig {
     /// Reads it: `Some(None)` where there is nobody to send from, and so nothing can be sent.
-    #[expect(
-        clippy::option_option,
-        reason = "not wanted and wrong are different answers"
-    )]
     pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
         let Some(sender) = sender(r)? else {
             return Some(None);

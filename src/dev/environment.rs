@@ -40,15 +40,17 @@ impl Environment {
             )
         })?;
         let path = dir.join(SECRETS);
-        let secrets = match read(&path) {
+        let kept = match read(&path) {
             Ok(secrets) => secrets,
-            Err(error) if error.not_found() => {
-                let secrets = new_secrets();
-                write(&path, &secrets)?;
-                secrets
-            }
+            Err(error) if error.not_found() => BTreeMap::new(),
             Err(_) => anyhow::bail!("{} cannot be read", path.display()),
         };
+        // The file of an earlier version lacks what is newer; what it has seals the database, and stays.
+        let mut secrets = new_secrets();
+        secrets.extend(kept.clone());
+        if secrets != kept {
+            write(&path, &secrets)?;
+        }
         Ok(Self { dir, secrets })
     }
 
@@ -57,16 +59,18 @@ impl Environment {
         self.dir.join(SETTINGS)
     }
 
-    /// All settings, which are also written to [`Self::env_file`]. An address that is in use is replaced by a free one,
-    /// unless a flag names it.
+    /// All settings, which are also written to [`Self::env_file`]. Those made for this run give way to flags. An address
+    /// that is in use is replaced by a free one, unless a flag names it.
     pub(super) fn complete(
         &self,
-        database_url: &str,
+        of_this_run: impl IntoIterator<Item = (&'static str, String)>,
         flags: BTreeMap<String, String>,
     ) -> anyhow::Result<Env> {
         let mut settings = self.secrets.clone();
-        settings.insert("DATABASE_URL".to_owned(), database_url.to_owned());
         settings.insert("RUST_LOG".to_owned(), "warn".to_owned());
+        for (name, value) in of_this_run {
+            settings.insert(name.to_owned(), value);
+        }
         for name in ["LISTEN_ADDR", "ADMIN_ADDR"] {
             settings.insert(name.to_owned(), free_addr(name)?.to_string());
         }
@@ -95,6 +99,7 @@ fn new_secrets() -> BTreeMap<String, String> {
         ("TWILIO_AUTH_TOKEN", hex()),
         ("TWILIO_PHONE_NUMBER", "+15005550006".to_owned()),
         ("ENCRYPTION_KEY", format!("{}{}", hex(), hex())),
+        ("JWT_SECRET", format!("{}{}", hex(), hex())),
     ];
     secrets.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -2,20 +2,21 @@
 //!
 //! The database is kept between runs; `kill -9` leaves nothing running.
 
+mod demo;
 mod environment;
+mod samples;
 pub mod twilio;
 mod watch;
 
 use std::{
     collections::{BTreeMap, HashSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
 use anyhow::Context;
 use embedded_postgres::{Server, Settings};
-use sqlx::PgPool;
-use store::{E164, Keyring, user_phone_numbers, users};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -26,15 +27,13 @@ use crate::{
     services::{Role, Services, ServicesConfig},
     shutdown, telemetry,
 };
+use demo::Demo;
 use environment::Environment;
-use twilio::{SimulatedTwilio, Text};
+use twilio::{Account, SimulatedApi, SimulatedTwilio};
 use watch::Watch;
 
 /// The number of the demo user, from the range kept for fiction.
 pub const DEMO_NUMBER: &str = "+12025550123";
-
-/// A number that nobody has linked.
-const STRANGER: &str = "+12025550199";
 
 /// The demo user.
 const DEMO_USER: Uuid = Uuid::from_u128(0x0de3_0000_0000_4000_8000_0000_0000_0001);
@@ -51,10 +50,13 @@ pub(crate) struct Args {
     /// Stop once the sample messages have been shown.
     #[arg(long)]
     once: bool,
+    /// Where the demo page is served [default: 127.0.0.1:3001, or another port if that is in use]
+    #[arg(long, value_name = "IP:PORT")]
+    demo_addr: Option<SocketAddr>,
 }
 
 /// Runs until a signal, or with `--once` until the samples have been shown.
-pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Args, mut flags: BTreeMap<String, String>) -> anyhow::Result<()> {
     let stop = shutdown::on_signal().context("cannot watch for signals")?;
     let environment = Environment::open(args.data_dir)?;
     say("starting Postgres");
@@ -64,30 +66,101 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
             .await?
             .context("the embedded Postgres does not start")?;
     let database_url = server.ensure_database("pigeonhole").await?;
-    let env = environment.complete(&database_url, flags)?;
-    let (log, config, receiver) = Reader::read(&env, |r| {
+    let demo = Demo::bind(args.demo_addr).await?;
+    let demo_url = demo.url();
+    let api = SimulatedApi::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    if let Some(others) = flags.get_mut("CORS_ALLOWED_ORIGINS") {
+        *others = format!("{others},{}", demo.origins());
+    }
+    let of_this_run = [
+        ("DATABASE_URL", database_url.clone()),
+        ("TWILIO_API_BASE_URL", api.base_url()),
+        ("CORS_ALLOWED_ORIGINS", demo.origins()),
+    ];
+    let env = environment.complete(of_this_run, flags)?;
+    let (log, config, receiver, secret) = Reader::read(&env, |r| {
         let (log, config) = (LogConfig::read(r), ServicesConfig::read(r, Role::Both));
-        let receiver = ReceiverConfig::read(r);
-        Some((log?, config?, receiver?))
+        let (receiver, secret) = (ReceiverConfig::read(r), demo::secret(r));
+        Some((log?, config?, receiver?, secret?))
     })?;
     telemetry::init_logs(&log)?;
     let metrics = telemetry::init_metrics()?;
 
     let services_stop = CancellationToken::new();
-    let keyring = config.keyring.clone();
     let pool = database::pool(&config.database);
     store::migrate(&pool)
         .await
         .context("the migrations were not applied")?;
-    link_demo_user(&pool, &keyring).await?;
+    samples::link_demo_user(&pool, &config.keyring).await?;
+    // It outlasts the services, which may still send while they stop.
+    let twilio_stop = CancellationToken::new();
+    let target = reachable(receiver.listen);
+    let api = api.serve(Account::of(&receiver)?, twilio_stop.clone())?;
+    api.connect(&target);
     let services = Services::start(config, metrics, services_stop.clone()).await?;
     let mut watch = Watch::start(&pool).await?;
-
-    let target = format!("http://{}", receiver.listen);
     let twilio = SimulatedTwilio::new(&receiver, &target)?;
+    let parts = demo::Parts {
+        pool: pool.clone(),
+        secret,
+        api: target,
+        our_number: receiver
+            .twilio
+            .phone_number
+            .map(|number| number.as_str().to_owned()),
+        twilio: twilio.clone(),
+        phones: api.clone(),
+    };
+    let demo = tokio::spawn(demo.serve(parts, services_stop.clone()));
+
     say("a simulated Twilio sends a few texts\n");
+    let sent = deliver_samples(&twilio).await?;
+    timeout(SAMPLES_DEADLINE, watch.show_until(sent))
+        .await
+        .context("the samples were not processed in time; see the log above")??;
+    if !args.once {
+        let admin = services.admin_addr;
+        print_what_next(
+            &environment,
+            &demo_url,
+            &database_url,
+            receiver.listen,
+            api.addr(),
+            admin,
+        );
+        tokio::select! {
+            () = stop.cancelled() => {}
+            result = watch.show_on() => result?,
+            () = watch::show_sms(&api) => {}
+        }
+    }
+    say("stopping");
+    services_stop.cancel();
+    demo.await??;
+    drop(watch);
+    pool.close().await;
+    services.finished().await?;
+    twilio_stop.cancel();
+    tokio::task::spawn_blocking(move || drop(server)).await?;
+    say("stopped; the database is kept for the next run");
+    Ok(())
+}
+
+/// The URL under which something on this machine reaches a listener, which may listen everywhere.
+fn reachable(mut addr: SocketAddr) -> String {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(match addr.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{addr}")
+}
+
+/// Delivers the samples, and answers their SIDs.
+async fn deliver_samples(twilio: &SimulatedTwilio) -> anyhow::Result<HashSet<String>> {
     let mut sent = HashSet::new();
-    for text in samples() {
+    for text in samples::texts() {
         let delivery = twilio.deliver(&text).await?;
         anyhow::ensure!(
             delivery.status == 200,
@@ -96,71 +169,24 @@ pub(crate) async fn run(args: Args, flags: BTreeMap<String, String>) -> anyhow::
         );
         sent.insert(delivery.message_sid);
     }
-    timeout(SAMPLES_DEADLINE, watch.show_until(sent))
-        .await
-        .context("the samples were not processed in time; see the log above")??;
-    if !args.once {
-        print_what_next(&environment, &database_url, &receiver, services.admin_addr);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            result = watch.show_on() => result?,
-        }
-    }
-    say("stopping");
-    drop(watch);
-    pool.close().await;
-    services_stop.cancel();
-    services.finished().await?;
-    tokio::task::spawn_blocking(move || drop(server)).await?;
-    say("stopped; the database is kept for the next run");
-    Ok(())
-}
-
-async fn link_demo_user(pool: &PgPool, keyring: &Keyring) -> anyhow::Result<()> {
-    let mut conn = pool.acquire().await?;
-    let number = E164::parse(DEMO_NUMBER).context("the demo number is no number")?;
-    users::ensure(&mut conn, DEMO_USER).await?;
-    user_phone_numbers::link(&mut conn, keyring, DEMO_USER, &number).await?;
-    Ok(())
-}
-
-/// One message of each kind that is handled differently.
-fn samples() -> Vec<Text> {
-    let text = |from: &str, body: &str| Text {
-        from: from.to_owned(),
-        body: body.to_owned(),
-        ..Text::default()
-    };
-    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    vec![
-        text(DEMO_NUMBER, "Met Ana at #RustConf, she builds #databases"),
-        Text {
-            fields: vec![
-                field("Latitude", "52.5163"),
-                field("Longitude", "13.3777"),
-                field("Label", "Brandenburg Gate"),
-            ],
-            ..text(DEMO_NUMBER, "We meet here on Friday")
-        },
-        Text {
-            media: vec!["image/jpeg".to_owned()],
-            ..text(DEMO_NUMBER, "Her card #contact")
-        },
-        text(STRANGER, "Nobody has linked this number"),
-    ]
+    Ok(sent)
 }
 
 fn print_what_next(
     environment: &Environment,
+    demo_url: &str,
     database_url: &str,
-    receiver: &ReceiverConfig,
-    admin: std::net::SocketAddr,
+    listen: SocketAddr,
+    twilio: SocketAddr,
+    admin: SocketAddr,
 ) {
     let env_file = environment.env_file();
     let env_file = env_file.display();
     say(&format!(
         "\n\
+         demo page  {demo_url}   link a number there: its phone is on the page\n\
          receiver   http://{listen}/api/sms/webhook   health http://{listen}/readyz\n\
+         Twilio     http://{twilio}   simulated; docs/simulated-twilio.md says how to make it misbehave\n\
          metrics    http://{admin}/metrics\n\
          database   psql \"{database_url}\"\n\
          \n\
@@ -168,8 +194,8 @@ fn print_what_next(
          \x20 cargo run -q -- --env-file {env_file} simulate --body 'Lunch with Bo #friends'\n\
          \x20 cargo run -q -- --env-file {env_file} simulate --count 1000 --rate 200\n\
          \x20 cargo run -q -- --env-file {env_file} phone-numbers list\n\
-         What comes of each message shows here. Ctrl-C stops everything; the database is kept.\n",
-        listen = receiver.listen,
+         What comes of each message shows here, and so does each SMS that goes out, with its code.\n\
+         Ctrl-C stops everything; the database is kept.\n",
     ));
 }
 

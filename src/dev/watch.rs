@@ -14,11 +14,25 @@ use store::{
     inbound_messages::{self, Ended},
 };
 
+use super::twilio::SimulatedApi;
+
 /// How often to look.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How far to look back for messages whose transaction took longer than their neighbours'.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);
+
+/// Shows each SMS that goes out, for as long as it is polled: whoever watches has no other phone.
+pub(super) async fn show_sms(api: &SimulatedApi) {
+    let mut seen = 0;
+    loop {
+        let new = api.accepted_after(seen).await;
+        seen += new.len();
+        for message in new {
+            println!("SMS to {}: {}", message.to, message.body);
+        }
+    }
+}
 
 /// Looks for messages that have ended since it was started.
 pub(super) struct Watch {

@@ -5,6 +5,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -16,10 +17,10 @@ use crate::{
 };
 
 /// Where a `dev` keeps its data. Removed in the end.
-struct DataDir(PathBuf);
+pub(crate) struct DataDir(PathBuf);
 
 impl DataDir {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Not a folder of ours: as root, Postgres runs under another account, which must be able to enter.
         Self(std::env::temp_dir().join(format!("pigeonhole-dev-{}", &hex()[..12])))
     }
@@ -39,7 +40,7 @@ impl DataDir {
         output.lines().filter(ours).map(str::to_owned).collect()
     }
 
-    async fn wait_until_left_alone(&self) {
+    pub(crate) async fn wait_until_left_alone(&self) {
         eventually("no process is left", PATIENCE, async || {
             self.processes().is_empty().then_some(())
         })
@@ -66,7 +67,7 @@ fn arguments(dir: &DataDir) -> Vec<String> {
         listener.local_addr().unwrap().to_string()
     };
     let dir = dir.path().to_str().unwrap();
-    let (listen, admin) = (free(), free());
+    let (listen, admin, demo) = (free(), free(), free());
     [
         "dev",
         "--data-dir",
@@ -75,12 +76,71 @@ fn arguments(dir: &DataDir) -> Vec<String> {
         &listen,
         "--admin-addr",
         &admin,
+        "--demo-addr",
+        &demo,
     ]
     .map(str::to_owned)
     .into()
 }
 
-async fn run_once(dir: &DataDir) {
+/// A `dev` that has started, and runs until it is killed.
+pub(crate) struct Dev {
+    process: tokio::process::Child,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Dev {
+    pub(crate) async fn start(dir: &DataDir) -> Self {
+        let mut command = program(&environment());
+        command.args(arguments(dir)).stdout(Stdio::piped());
+        let mut process = tokio::process::Command::from(command)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let saying = said.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                saying.lock().unwrap().push(line);
+            }
+        });
+        let dev = Self { process, said };
+        dev.says("Ctrl-C stops everything").await;
+        dev
+    }
+
+    /// Ends it, as `kill -9` does.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Waits until it has said this on the terminal, and answers the rest of that line.
+    pub(crate) async fn says(&self, what: &str) -> String {
+        let awaited = format!("dev says {what:?}");
+        eventually(&awaited, PATIENCE, async || {
+            let said = self.said.lock().unwrap();
+            let mut rests = said.iter().filter_map(|line| line.split_once(what));
+            rests.next().map(|(_, rest)| rest.to_owned())
+        })
+        .await
+    }
+
+    /// How many lines say this.
+    pub(crate) fn said(&self, what: &str) -> usize {
+        let said = self.said.lock().unwrap();
+        said.iter().filter(|line| line.contains(what)).count()
+    }
+
+    /// The address of its demo page.
+    pub(crate) async fn demo_url(&self) -> String {
+        let line = self.says("demo page").await;
+        line.split_whitespace().next().unwrap().to_owned()
+    }
+}
+
+/// Runs a `dev` until its samples are processed.
+pub(crate) async fn run_once(dir: &DataDir) {
     let mut arguments = arguments(dir);
     arguments.push("--once".to_owned());
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -108,24 +168,7 @@ async fn dev_runs_twice_on_the_same_data_and_leaves_no_process_behind() {
 #[tokio::test]
 async fn a_killed_dev_leaves_no_postgres_behind_and_its_data_is_good() {
     let dir = DataDir::new();
-    let mut command = program(&environment());
-    command.args(arguments(&dir)).stdout(Stdio::piped());
-    let mut dev = tokio::process::Command::from(command)
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
-    let ready = async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.contains("Ctrl-C stops everything") {
-                return;
-            }
-        }
-        panic!("it ended");
-    };
-    tokio::time::timeout(PATIENCE, ready)
-        .await
-        .expect("dev is ready");
+    let dev = Dev::start(&dir).await;
 
     let env_file = dir.path().join("dev.env");
     let simulate = [
@@ -140,7 +183,30 @@ async fn a_killed_dev_leaves_no_postgres_behind_and_its_data_is_good() {
     assert!(ran.stdout.contains("1 × HTTP 200"), "{}", ran.stdout);
 
     assert!(dir.processes().len() > 1, "Postgres is not seen");
-    dev.kill().await.unwrap();
+    dev.kill().await;
     dir.wait_until_left_alone().await;
     run_once(&dir).await;
+}
+
+#[tokio::test]
+async fn secrets_that_an_earlier_version_did_not_have_are_added_to_those_it_had() {
+    let dir = DataDir::new();
+    run_once(&dir).await;
+    let path = dir.path().join("secrets.env");
+    let complete = fs::read_to_string(&path).unwrap();
+    let without_newest = |file: &str| -> String {
+        let lines = file.split_inclusive('\n');
+        lines
+            .filter(|line| !line.starts_with("JWT_SECRET="))
+            .collect()
+    };
+    let earlier = without_newest(&complete);
+    assert_ne!(earlier, complete);
+    fs::write(&path, &earlier).unwrap();
+
+    run_once(&dir).await;
+    let now = fs::read_to_string(&path).unwrap();
+    assert_eq!(without_newest(&now), earlier);
+    assert_ne!(now, earlier, "what was missing is there again");
+    assert_ne!(now, complete, "and is another secret");
 }

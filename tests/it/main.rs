@@ -6,14 +6,17 @@
     reason = "a test's helper fails its test"
 )]
 
+mod api;
 mod app;
 mod architecture;
 mod bad_input;
+mod browser;
 mod chaos;
 mod commands;
 mod configuration;
 mod crashes;
 mod database;
+mod demo;
 mod dev;
 mod diagnosis;
 mod duplicates;

@@ -36,6 +36,7 @@ impl Settings {
             .with("TWILIO_AUTH_TOKEN", hex())
             .with("TWILIO_PHONE_NUMBER", "+15005550006")
             .with("ENCRYPTION_KEY", key())
+            .with("JWT_SECRET", key())
             .with("SHUTDOWN_GRACE_SECONDS", "10")
             .with("LOG_FORMAT", "json")
     }

@@ -4,6 +4,7 @@ mod account;
 mod callbacks;
 mod lists;
 mod sending;
+mod wire;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,7 +19,10 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use twilio::rest::{Client, CreateError, Created, Credentials, NewMessage, Sender};
 
-use crate::settings::{PUBLIC_BASE_URL, Settings};
+use crate::{
+    settings::{PUBLIC_BASE_URL, Settings},
+    wait::PATIENCE,
+};
 
 /// Our number.
 const OURS: &str = "+15005550006";
@@ -91,6 +95,12 @@ async fn send(client: &Client, to: &str, body: &str) -> Result<Created, CreateEr
         validity: Duration::from_mins(10),
     };
     client.create_message(&message).await
+}
+
+/// What must happen, and fails the test if it does not.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(PATIENCE, what).await;
+    waited.expect("it did not happen")
 }
 
 /// Well before anything that a test does, by the clock of the simulated Twilio.

@@ -140,6 +140,24 @@ pub async fn of_message(
     .await?)
 }
 
+/// A user's items, at most `limit` of them, the newest first.
+pub async fn of_user(
+    conn: &mut PgConnection,
+    user_id: Uuid,
+    limit: i64,
+) -> Result<Vec<StoredItem>, StoreError> {
+    Ok(sqlx::query_as!(
+        StoredItem,
+        "select id, user_id, item_type, field_name, value, source, source_metadata
+         from enrichment_items where user_id = $1
+         order by created_at desc, item_type, value, id limit $2",
+        user_id,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 impl Origin {
     pub(crate) fn metadata(&self, keyring: &Keyring, item_id: Uuid) -> Result<Value, StoreError> {
         let context = Context::new(TABLE, "source_metadata.phone_number", item_id);

@@ -57,21 +57,6 @@ pub async fn claim(
     if !users::hold(&mut tx, user_id).await? {
         return Err(StoreError::UserGone { table: TABLE });
     }
-    // First there must be a row to lock, or two first claims at once would issue two codes.
-    let index = keyring.blind_index(number.as_str());
-    let sealed_number = keyring.seal(
-        &column("sealed_number", user_id),
-        number.as_str().as_bytes(),
-    )?;
-    sqlx::query!(
-        "insert into pigeonhole.phone_number_claims (user_id, number_index, sealed_number, code_expires_at)
-         values ($1, $2, $3, clock_timestamp()) on conflict (user_id) do nothing",
-        user_id,
-        index.as_str(),
-        sealed_number,
-    )
-    .execute(&mut *tx)
-    .await?;
     let before = Locked::row(&mut tx, user_id).await?;
     let issued = match before.and_then(|row| row.reissue(keyring, user_id, number)) {
         Some(issued) => issued,
@@ -81,7 +66,7 @@ pub async fn claim(
     Ok(issued)
 }
 
-/// Writes a new code into the user's row.
+/// Writes a claim with a new code, over the one before.
 async fn issue(
     conn: &mut PgConnection,
     keyring: &Keyring,
@@ -90,15 +75,23 @@ async fn issue(
     life: Duration,
 ) -> Result<Issued, StoreError> {
     let code = Code::random()?;
+    let sealed_number = keyring.seal(
+        &column("sealed_number", user_id),
+        number.as_str().as_bytes(),
+    )?;
     let index = keyring.blind_index(number.as_str());
     let expires_at = sqlx::query_scalar!(
-        "update pigeonhole.phone_number_claims set number_index = $2, sealed_number = $3, sealed_code = $4,
-             code_expires_at = clock_timestamp() + make_interval(secs => $5), wrong_tries = 0,
-             claimed_at = clock_timestamp()
-         where user_id = $1 returning code_expires_at",
+        "insert into pigeonhole.phone_number_claims
+             (user_id, number_index, sealed_number, sealed_code, code_expires_at, claimed_at)
+         values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5), clock_timestamp())
+         on conflict (user_id) do update set
+             number_index = excluded.number_index, sealed_number = excluded.sealed_number,
+             sealed_code = excluded.sealed_code, code_expires_at = excluded.code_expires_at,
+             wrong_tries = 0, claimed_at = excluded.claimed_at
+         returning code_expires_at",
         user_id,
         index.as_str(),
-        keyring.seal(&column("sealed_number", user_id), number.as_str().as_bytes())?,
+        sealed_number,
         keyring.seal(&column("sealed_code", user_id), code.as_str().as_bytes())?,
         life.as_secs_f64(),
     )
@@ -154,7 +147,7 @@ pub async fn remove(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, Stor
     Ok(done.rows_affected() > 0)
 }
 
-/// Locks the user's claim, if there is one, until the transaction ends.
+/// Locks the claim of a user who is held, until the transaction ends; if there is none, none appears.
 pub(crate) async fn lock(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreError> {
     Locked::row(conn, user_id).await?;
     Ok(())
@@ -166,12 +159,23 @@ pub(crate) async fn remove_number(
     keyring: &Keyring,
     number: &E164,
 ) -> Result<u64, StoreError> {
-    // In an order, so that two of these do not wait for each other.
+    let index = keyring.blind_indexes(number.as_str());
+    // The users first, as in `users::hold`; and in an order, so that two of these do not wait for each other.
+    let claimants = sqlx::query_scalar!(
+        "select id from users
+         where id in (select user_id from pigeonhole.phone_number_claims where number_index = any($1))
+         order by id for key share",
+        &index,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
     let done = sqlx::query!(
         "delete from pigeonhole.phone_number_claims where user_id in (
-             select user_id from pigeonhole.phone_number_claims where number_index = any($1)
+             select user_id from pigeonhole.phone_number_claims
+             where user_id = any($1) and number_index = any($2)
              order by user_id for update)",
-        &keyring.blind_indexes(number.as_str()),
+        &claimants,
+        &index,
     )
     .execute(conn)
     .await?;

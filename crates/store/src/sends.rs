@@ -215,7 +215,8 @@ pub async fn recent_to(
     Ok(row.since.map(|since| (count, seconds(since))))
 }
 
-/// Erases recipient and text of sends whose life ended an hour ago, and rows older than `age`; answers how many changed.
+/// Ends sends that nobody has begun within their life, erases recipient and text of those whose life ended an hour ago, and
+/// deletes rows older than `age`; answers how many changed.
 ///
 /// Until then an SMS whose fate is not known can be found among Twilio's. A row that somebody is at work on is left for
 /// the next time.
@@ -228,6 +229,16 @@ pub async fn forget(conn: &mut PgConnection, age: Duration) -> Result<u64, Store
     )
     .execute(&mut *conn)
     .await?;
+    // Their job ends them, unless it is a dead letter or its kind is paused.
+    let expired = sqlx::query!(
+        "update pigeonhole.sends set state = 'failed', reason = 'expired', sealed = null, updated_at = clock_timestamp()
+         where id in (
+             select id from pigeonhole.sends
+             where sealed is not null and state = 'pending' and expires_at < statement_timestamp()
+             for update skip locked)",
+    )
+    .execute(&mut *conn)
+    .await?;
     let erased = sqlx::query!(
         "update pigeonhole.sends set sealed = null where id in (
              select id from pigeonhole.sends
@@ -236,7 +247,7 @@ pub async fn forget(conn: &mut PgConnection, age: Duration) -> Result<u64, Store
     )
     .execute(conn)
     .await?;
-    Ok(deleted.rows_affected() + erased.rows_affected())
+    Ok(deleted.rows_affected() + expired.rows_affected() + erased.rows_affected())
 }
 
 fn open_message(keyring: &Keyring, id: Uuid, sealed: &[u8]) -> Result<(E164, String), StoreError> {

@@ -5,7 +5,7 @@
 //! under any key of the ring.
 
 //!
-//! Whatever changes whose a number is takes its turn ([`Turn::Numbers`]): numbers move rarely, and so no two changes
+//! Whatever changes whose a number is takes its turn (`Turn::Numbers`): numbers move rarely, and so no two changes
 //! ever get in each other's way.
 
 mod legacy;

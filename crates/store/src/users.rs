@@ -30,13 +30,18 @@ pub async fn exists(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, Stor
     .await?)
 }
 
-/// Is there such a user? If so, nobody deletes them before the transaction ends.
+/// Is there such a user? If so, before the transaction ends nobody deletes them, and nobody else who asks this gets an
+/// answer: what a user claims, enters and gives up goes one after the other.
 ///
 /// To be asked before a row of theirs is locked: a deletion locks the user first and their rows after, and whoever does
 /// it the other way round, by a foreign key of what they insert, may wait for it while it waits for them.
 pub(crate) async fn hold(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, StoreError> {
-    let found = sqlx::query!("select id from users where id = $1 for key share", user_id)
-        .fetch_optional(conn)
-        .await?;
+    let found = sqlx::query!(
+        "with held as materialized (select id from users where id = $1 for key share)
+         select pg_advisory_xact_lock(hashtextextended(id::text, 0)) from held",
+        user_id,
+    )
+    .fetch_optional(conn)
+    .await?;
     Ok(found.is_some())
 }

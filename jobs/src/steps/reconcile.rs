@@ -92,14 +92,13 @@ pub(super) async fn reconcile(
 
 /// Another look later, or the end of looking.
 fn again(send: &Send, ago: Duration) -> Result<(), StepError> {
-    match LOOKS.iter().find(|look| **look > ago) {
-        Some(next) => Err(StepError::Wait(*next - ago)),
-        None => {
-            count("never_known");
-            tracing::warn!(send = %send.id, "Twilio's list does not have it: it stays unknown and is not sent again");
-            Ok(())
-        }
+    let next = LOOKS.iter().find_map(|look| look.checked_sub(ago));
+    if let Some(wait) = next.filter(|wait| !wait.is_zero()) {
+        return Err(StepError::Wait(wait));
     }
+    count("never_known");
+    tracing::warn!(send = %send.id, "Twilio's list does not have it: it stays unknown and is not sent again");
+    Ok(())
 }
 
 /// What Twilio's word for a message means for a send.

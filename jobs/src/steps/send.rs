@@ -90,11 +90,11 @@ async fn ask(
     };
     match deps.twilio.create_message(&message).await {
         Ok(created) => {
-            let sent = Move {
+            let taken = Move {
                 twilio_sid: Some(created.sid.as_str()),
                 ..to(SendState::Sent)
             };
-            end(deps, send.id, sent).await
+            end(deps, send.id, taken).await
         }
         Err(CreateError::Unclear(why)) => {
             let mut conn = deps.deps.pool.acquire().await?;

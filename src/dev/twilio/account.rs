@@ -55,3 +55,33 @@ impl Account {
         (rest.is_empty() || rest.starts_with(['/', '?'])).then(|| format!("{target}{rest}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callback_goes_to_the_receiver_if_its_url_is_under_the_public_one_and_else_nowhere() {
+        let account = Account {
+            sid: format!("AC{}", "0".repeat(32)).parse().unwrap(),
+            auth_token: "a-token".into(),
+            keys: Vec::new(),
+            number: "+15005550006".to_owned(),
+            public_base_url: "https://sms.example.com".to_owned(),
+        };
+        for (rest, expected) in [
+            ("/status?send=a%20b", Some("/status?send=a%20b")),
+            ("/status?a=1#rc=3", Some("/status?a=1")),
+            ("?a=1", Some("?a=1")),
+            ("", Some("")),
+            (".evil.example.com/", None),
+            ("@evil.example.com/", None),
+            (":8443/status", None),
+        ] {
+            let url = format!("https://sms.example.com{rest}");
+            let expected = expected.map(|rest| format!("http://127.0.0.1:3000{rest}"));
+            assert_eq!(account.route(&url, "http://127.0.0.1:3000"), expected);
+        }
+        assert_eq!(account.route("http://127.0.0.1:3000/", "http://x"), None);
+    }
+}

@@ -1,6 +1,6 @@
 //! The simulated REST API as its user holds it: started in three steps, then told what to do and asked what it has seen.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -10,7 +10,7 @@ use super::{
     account::Account,
     behaviour::Behaviour,
     callbacks,
-    ledger::{AcceptedMessage, CallbackDelivery, Ledger, Requests},
+    ledger::{AcceptedMessage, CallbackDelivery, Ledger, Requests, State},
     server,
 };
 
@@ -46,10 +46,9 @@ impl BoundApi {
 /// 1. [`SimulatedApi::bind`] it, and set `TWILIO_API_BASE_URL` to [`BoundApi::base_url`];
 /// 2. [`BoundApi::serve`] it once the configuration is read, before anything may send;
 /// 3. [`SimulatedApi::connect`] it to the receiver once that has an address. Callbacks until then go nowhere.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SimulatedApi(Arc<Inner>);
 
-#[derive(Debug)]
 pub(super) struct Inner {
     pub(super) account: Account,
     pub(super) ledger: Ledger,
@@ -60,6 +59,12 @@ pub(super) struct Inner {
 
 /// The same, as its handlers hold it.
 pub(super) type Shared = Arc<Inner>;
+
+impl fmt::Debug for SimulatedApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SimulatedApi").field(&self.0.addr).finish()
+    }
+}
 
 impl SimulatedApi {
     /// Listens, and lets requests wait until they are served.
@@ -94,7 +99,7 @@ impl SimulatedApi {
 
     /// Those that were taken after the first so many, as soon as there are any.
     pub async fn accepted_after(&self, seen: usize) -> Vec<AcceptedMessage> {
-        let look = |state: &super::ledger::State| {
+        let look = |state: &State| {
             let new = state.messages.get(seen..)?;
             (!new.is_empty()).then(|| new.to_vec())
         };
@@ -111,7 +116,7 @@ impl SimulatedApi {
 
     /// Every message to this number, as soon as there are so many.
     pub async fn messages_to(&self, number: &str, at_least: usize) -> Vec<AcceptedMessage> {
-        let look = |state: &super::ledger::State| {
+        let look = |state: &State| {
             let messages = state.to(number);
             (messages.len() >= at_least).then(|| messages.cloned().collect())
         };
@@ -125,13 +130,13 @@ impl SimulatedApi {
 
     /// How often it was asked to send to this number, whatever the answer was.
     pub fn posts_to(&self, number: &str) -> u64 {
-        let posts = |state: &super::ledger::State| state.posts.get(number).copied();
+        let posts = |state: &State| state.posts.get(number).copied();
         self.0.ledger.look(posts).unwrap_or_default()
     }
 
     /// The status callbacks of this message, in order, as soon as so many have been made.
     pub async fn callbacks_of(&self, sid: &str, at_least: usize) -> Vec<CallbackDelivery> {
-        let look = |state: &super::ledger::State| {
+        let look = |state: &State| {
             let of_it = state.callbacks.iter().filter(|c| c.message_sid == sid);
             let of_it: Vec<_> = of_it.cloned().collect();
             (of_it.len() >= at_least).then_some(of_it)

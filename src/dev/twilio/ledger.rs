@@ -2,7 +2,7 @@
 //!
 //! Whoever waits for something to appear here is woken when it does.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::behaviour::{Answer, Behaviour, Step, rank};
 
 /// A message that was taken, and that costs money therefore.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct AcceptedMessage {
     /// Its SID.
     pub sid: String,
@@ -37,6 +37,15 @@ pub struct AcceptedMessage {
     pub sent: Option<DateTime<Utc>>,
     /// It was deleted by a request: the API shows it no more.
     pub deleted: bool,
+}
+
+impl fmt::Debug for AcceptedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcceptedMessage")
+            .field("sid", &self.sid)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How often each operation was asked for, by somebody with the right credentials.
@@ -65,7 +74,7 @@ pub struct CallbackDelivery {
     pub http_status: Option<u16>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct State {
     pub(super) messages: Vec<AcceptedMessage>,
     by_sid: HashMap<String, usize>,
@@ -95,7 +104,6 @@ impl State {
 }
 
 /// The state, and who waits for it to change.
-#[derive(Debug)]
 pub(super) struct Ledger(watch::Sender<State>);
 
 impl Ledger {

@@ -119,8 +119,8 @@ async fn beyond_its_bounds_the_intake_sheds_at_once_and_nobody_waits_for_longer_
         .execute(&mut *blocker)
         .await
         .unwrap();
-    let started = Clock::now();
     let accepted = join_all((0..QUEUE + WRITERS * BATCH + 500).map(async |number| {
+        let started = Clock::now();
         let result = rig.accept(number).await;
         (result, started.elapsed())
     }))
@@ -131,16 +131,12 @@ async fn beyond_its_bounds_the_intake_sheds_at_once_and_nobody_waits_for_longer_
         .map(|(_, after)| *after)
         .collect();
     assert!(shed.len() >= 500, "{} were shed", shed.len());
-    let slowest = accepted.iter().map(|(_, after)| *after).max().unwrap();
     let others = accepted
         .iter()
         .filter(|(result, _)| matches!(result, Err(ReceiverError::DatabaseSlow)));
     assert_eq!(others.count() + shed.len(), accepted.len());
-    // All were sealed one after the other on one thread before the first could be answered; from then on it is quick.
-    assert!(
-        shed.iter().all(|after| *after + DEADLINE / 2 < slowest),
-        "{shed:?} of {slowest:?}"
-    );
+    let slowest = shed.iter().max().unwrap();
+    assert!(*slowest < DEADLINE / 2, "{slowest:?}");
 
     blocker.rollback().await.unwrap();
     let late = rig.accept(1_000_000).await;

@@ -5,7 +5,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use twilio::rest::{Client, CreateError, Credentials};
 
-use super::{ANA, OURS, Played, client, send};
+use super::{ANA, OURS, Played, client, send, soon};
 use crate::webhook;
 
 fn request(played: &Played, method: Method, path: &str) -> RequestBuilder {
@@ -158,7 +158,7 @@ async fn a_message_can_be_deleted_once_it_has_arrived() {
     assert_eq!(refusal(delete).await, (409, 20009));
 
     let gone = played.send(ANA, "hello").await.unwrap();
-    played.api.callbacks_of(gone.sid.as_str(), 2).await;
+    soon(played.api.callbacks_of(gone.sid.as_str(), 2)).await;
     let delete = || of_account(&played, Method::DELETE, &file(gone.sid.as_str()));
     assert_eq!(delete().send().await.unwrap().status(), 204);
     assert_eq!(refusal(delete()).await, (404, 20404));

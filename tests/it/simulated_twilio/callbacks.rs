@@ -10,7 +10,7 @@ use twilio::{
     status::{StatusCallback, reason},
 };
 
-use super::{ANA, Fake, Played, long_ago};
+use super::{ANA, Fake, Played, long_ago, soon};
 use crate::settings::PUBLIC_BASE_URL;
 
 /// The callback, if its signature is good.
@@ -53,7 +53,7 @@ async fn statuses(
 ) -> Vec<String> {
     let mut told = Vec::new();
     for _ in 0..count {
-        let (_, callback) = check(played, shown.recv().await.unwrap()).await;
+        let (_, callback) = check(played, soon(shown.recv()).await.unwrap()).await;
         told.push(callback.status.to_string());
     }
     told
@@ -64,7 +64,7 @@ async fn a_message_is_told_to_be_sent_and_delivered_with_good_signatures_and_the
     let (played, _receiver, mut shown) = connected().await;
     let created = played.send(ANA, "hello").await.unwrap();
     for status in ["sent", "delivered"] {
-        let (uri, callback) = check(&played, shown.recv().await.unwrap()).await;
+        let (uri, callback) = check(&played, soon(shown.recv()).await.unwrap()).await;
         assert_eq!(uri, "/api/sms/status?send=a%20b");
         assert_eq!(callback.message_sid, created.sid);
         assert_eq!(
@@ -74,7 +74,7 @@ async fn a_message_is_told_to_be_sent_and_delivered_with_good_signatures_and_the
         assert_eq!(callback.status.as_str(), status);
         assert_eq!(callback.error_code, None);
     }
-    let made = played.api.callbacks_of(created.sid.as_str(), 2).await;
+    let made = soon(played.api.callbacks_of(created.sid.as_str(), 2)).await;
     assert!(
         made.iter()
             .all(|callback| callback.http_status == Some(200))
@@ -109,7 +109,7 @@ async fn a_message_that_is_not_delivered_says_why() {
         .behave(ANA, Callbacks::Undelivered { code: 30005 });
     played.send(ANA, "hello").await.unwrap();
     assert_eq!(statuses(&played, &mut shown, 1).await, ["sent"]);
-    let (_, callback) = check(&played, shown.recv().await.unwrap()).await;
+    let (_, callback) = check(&played, soon(shown.recv()).await.unwrap()).await;
     assert_eq!(callback.status.as_str(), "undelivered");
     let code = callback.error_code.unwrap();
     assert_eq!(reason(code).label(), "unknown_number");
@@ -120,12 +120,12 @@ async fn a_message_that_is_not_delivered_says_why() {
 #[tokio::test]
 async fn callbacks_come_in_any_order_that_is_asked_for_and_the_message_keeps_what_it_has_reached() {
     let (played, _receiver, mut shown) = connected().await;
-    let order = ["delivered", "sent", "sent", "queued", "delivered"];
+    let order = ["delivered", "sent", "delivered", "sent", "queued"];
     played.api.behave(ANA, sequence(&order, false));
     let created = played.send(ANA, "hello").await.unwrap();
     assert_eq!(statuses(&played, &mut shown, 5).await, order);
-    played.api.callbacks_of(created.sid.as_str(), 5).await;
-    assert_eq!(played.api.message_to(ANA).await.status, "delivered");
+    soon(played.api.callbacks_of(created.sid.as_str(), 5)).await;
+    assert_eq!(soon(played.api.message_to(ANA)).await.status, "delivered");
 }
 
 #[tokio::test]
@@ -155,8 +155,8 @@ async fn a_message_whose_answer_was_lost_is_told_of_unless_that_is_switched_off(
         statuses(&played, &mut shown, 2).await,
         ["sent", "delivered"]
     );
-    let sid = played.api.message_to(quiet).await.sid;
-    assert!(played.api.callbacks_of(&sid, 0).await.is_empty());
+    let sid = soon(played.api.message_to(quiet)).await.sid;
+    assert!(soon(played.api.callbacks_of(&sid, 0)).await.is_empty());
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn nobody_but_the_receiver_is_ever_called_back() {
             validity: std::time::Duration::from_mins(1),
         };
         let created = played.client.create_message(&message).await.unwrap();
-        let made = played.api.callbacks_of(created.sid.as_str(), 2).await;
+        let made = soon(played.api.callbacks_of(created.sid.as_str(), 2)).await;
         assert!(made.iter().all(|callback| callback.http_status.is_none()));
     }
     assert!(shown.try_recv().is_err());

@@ -4,7 +4,7 @@ use pigeonhole::dev::twilio::{Answer, Callbacks};
 use serde_json::json;
 use twilio::rest::{AccountProblem, ListError, Unclear};
 
-use super::{ANA, Fake, Played, client, client_at, long_ago, second};
+use super::{ANA, Fake, Played, client, client_at, long_ago, second, soon};
 
 #[tokio::test]
 async fn a_message_whose_answer_was_lost_is_found_and_those_to_others_are_not() {
@@ -28,7 +28,7 @@ async fn a_message_whose_answer_was_lost_is_found_and_those_to_others_are_not() 
         assert_eq!(message.to, ANA);
         assert_eq!(message.direction, "outbound-api");
         assert_eq!(message.error_code, None);
-        let accepted = played.api.messages_to(ANA, 2).await;
+        let accepted = soon(played.api.messages_to(ANA, 2)).await;
         let accepted = accepted
             .iter()
             .find(|a| a.sid == message.sid.as_str())
@@ -56,7 +56,7 @@ async fn a_message_that_waits_to_be_sent_is_found_too() {
 async fn what_is_older_than_asked_for_is_left_out() {
     let played = Played::start().await;
     played.send(ANA, "hello").await.unwrap();
-    let at = played.api.message_to(ANA).await.at;
+    let at = soon(played.api.message_to(ANA)).await.at;
     let found = async |since| played.client.messages_to(ANA, since).await.unwrap().len();
     assert_eq!(found(at).await, 1);
     assert_eq!(found(at + second() * 30).await, 1, "clocks differ");

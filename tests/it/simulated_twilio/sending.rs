@@ -7,7 +7,7 @@ use pigeonhole::dev::twilio::{Answer, Behaviour};
 use tokio::net::TcpListener;
 use twilio::rest::{AccountProblem, CreateError, NotProcessed, Refusal, Unclear};
 
-use super::{ANA, Fake, OURS, Played, client_at, send};
+use super::{ANA, Fake, OURS, Played, client_at, send, soon};
 use crate::settings::PUBLIC_BASE_URL;
 
 fn no_connection() -> CreateError {
@@ -32,7 +32,7 @@ async fn a_message_is_taken_with_all_that_was_asked_for() {
     assert_eq!(accepted.validity, Some(600));
     let callback = format!("{PUBLIC_BASE_URL}/api/sms/status?send=a%20b");
     assert_eq!(accepted.status_callback, Some(callback));
-    assert_eq!(played.api.message_to(ANA).await.sid, accepted.sid);
+    assert_eq!(soon(played.api.message_to(ANA)).await.sid, accepted.sid);
     assert_eq!(played.api.requests().create, 1);
 }
 
@@ -126,7 +126,7 @@ async fn each_way_to_fail_has_its_class_and_only_what_was_taken_was_sent() {
             1,
             "{answer:?} was asked again"
         );
-        let sent = played.api.messages_to(&number, 0).await;
+        let sent = soon(played.api.messages_to(&number, 0)).await;
         assert_eq!(sent.len(), messages, "{answer:?}");
     }
 }
@@ -148,7 +148,7 @@ async fn a_throttled_request_is_fine_later() {
     assert_eq!(played.send(ANA, "one").await, Err(throttled.clone()));
     assert_eq!(played.send(ANA, "two").await, Err(throttled));
     played.send(ANA, "three").await.unwrap();
-    assert_eq!(played.api.message_to(ANA).await.body, "three");
+    assert_eq!(soon(played.api.message_to(ANA)).await.body, "three");
     assert_eq!(played.api.posts_to(ANA), 3);
 }
 
@@ -194,9 +194,9 @@ async fn an_answer_that_is_late_is_waited_for_and_one_that_never_comes_is_not() 
     );
     assert_eq!((&a, &b, &c), (&timeout, &timeout, &timeout));
     // What Twilio makes of a request it makes whether or not somebody waits.
-    assert_eq!(played.api.message_to(taken).await.body, "c");
-    assert_eq!(played.api.message_to(too_late).await.body, "b");
-    assert!(played.api.messages_to(never, 0).await.is_empty());
+    assert_eq!(soon(played.api.message_to(taken)).await.body, "c");
+    assert_eq!(soon(played.api.message_to(too_late)).await.body, "b");
+    assert!(soon(played.api.messages_to(never, 0)).await.is_empty());
     for number in [never, too_late, taken] {
         assert_eq!(played.api.posts_to(number), 1);
     }

@@ -3,10 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
 mod enrichment_items;
+mod idempotency_keys;
 mod inbound_messages;
 mod legacy_rows;
+mod limit_log;
 mod migrations;
+mod number_races;
+mod owners;
+mod phone_number_claims;
+mod phone_number_codes;
 mod refused_tables;
+mod send_moves;
+mod sends;
 mod support;
 mod user_phone_numbers;
 mod users;

@@ -1,9 +1,11 @@
 //! A database with our migrations, a keyring, and shorthands.
 
 use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
 
 use embedded_postgres::testing::TestDatabase;
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row};
 use store::{E164, Keyring, migrator, users};
 use uuid::Uuid;
@@ -19,7 +21,7 @@ pub(crate) const APP_STATUS: &str = include_str!("../fixtures/app_status.sql");
 pub(crate) struct Db {
     conn: PoolConnection<Postgres>,
     pub(crate) pool: PgPool,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl Db {
@@ -46,7 +48,30 @@ impl Db {
         Self {
             conn,
             pool,
-            _database: database,
+            database,
+        }
+    }
+
+    /// Connections for many tasks at once.
+    pub(crate) async fn crowd(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(40)
+            .connect(&self.database.url())
+            .await
+            .unwrap()
+    }
+
+    /// Waits until somebody waits for a lock in this database; fails if nobody does.
+    pub(crate) async fn until_somebody_waits(&mut self) {
+        let started = Instant::now();
+        let waiting = "select count(*)::text from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        while self.text(waiting).await == "0" {
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "nobody waits for a lock"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

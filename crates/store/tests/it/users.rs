@@ -1,4 +1,10 @@
-use store::{StoreError, inbound_messages, migrate, user_phone_numbers, users};
+use std::time::Duration;
+
+use store::sends::{self, NewSend, Purpose};
+use store::{
+    StoreError, idempotency_keys, inbound_messages, migrate, phone_number_claims,
+    user_phone_numbers, users,
+};
 use uuid::Uuid;
 
 use crate::support::{APP, Db, app_user, keyring, number};
@@ -62,4 +68,43 @@ async fn the_functions_of_this_crate_can_be_spawned() {
         migrate(&db.pool).await.unwrap();
     });
     spawned.await.unwrap();
+}
+
+#[tokio::test]
+async fn deleting_a_user_leaves_no_row_of_theirs() {
+    let mut db = Db::migrated().await;
+    let (user, keyring) = (db.user().await, keyring());
+    let to = number("+12025550143");
+    user_phone_numbers::link(&mut db, &keyring, user, &number("+12025550144"))
+        .await
+        .unwrap();
+    phone_number_claims::claim(&mut db, &keyring, user, &to, Duration::from_mins(10))
+        .await
+        .unwrap();
+    let send = NewSend {
+        user_id: user,
+        purpose: Purpose::Verification,
+        to,
+        body: String::from("Your code is 123456"),
+        life: Duration::from_mins(10),
+    };
+    sends::insert(&mut db, &keyring, &send).await.unwrap();
+    idempotency_keys::reserve(&mut db, &keyring, user, "key", b"request")
+        .await
+        .unwrap();
+    let tables = [
+        "users",
+        "user_phone_numbers",
+        "pigeonhole.phone_number_claims",
+        "pigeonhole.sends",
+        "pigeonhole.idempotency_keys",
+    ];
+    for table in tables {
+        assert!(db.dump(table).await.contains(&user.to_string()), "{table}");
+    }
+    db.run(&format!("delete from users where id = '{user}'"))
+        .await;
+    for table in tables {
+        assert_eq!(db.dump(table).await, "", "{table}");
+    }
 }

@@ -1,0 +1,63 @@
+//! Signed-in users, as the front end would speak for them.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Answer, Api, PATH, VERIFY, guess, number, tokens};
+
+/// A user with a token.
+#[derive(Clone)]
+pub(super) struct Caller<'a> {
+    pub(super) api: &'a Api,
+    pub(super) user: Uuid,
+    pub(super) token: String,
+}
+
+impl<'a> Caller<'a> {
+    pub(super) fn new(api: &'a Api, user: Uuid) -> Self {
+        let token = tokens::of(user, api.app.settings.get("JWT_SECRET"));
+        Self { api, user, token }
+    }
+
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.api.request(method, path).bearer_auth(&self.token)
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request(Method::POST, path).json(body);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// With an `Idempotency-Key`.
+    pub(super) async fn post_once(&self, key: &str, path: &str, body: &Value) -> Answer {
+        let request = self.request(Method::POST, path).json(body);
+        let response = request.header("idempotency-key", key).send().await.unwrap();
+        Answer::of(response).await
+    }
+
+    pub(super) async fn link(&self, text: &str) -> Answer {
+        self.post(PATH, &number(text)).await
+    }
+
+    pub(super) async fn verify(&self, number: &str, code: &str) -> Answer {
+        self.post(VERIFY, &guess(number, code)).await
+    }
+
+    pub(super) async fn show(&self) -> Answer {
+        let request = self.request(Method::GET, PATH);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub(super) async fn unlink(&self) -> Answer {
+        let request = self.request(Method::DELETE, PATH);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Links a number, and enters the code.
+    pub(super) async fn prove(&self, number: &str) {
+        assert_eq!(self.link(number).await.status, 201);
+        let code = self.api.code_sent_to(number).await;
+        assert_eq!(self.verify(number, &code).await.status, 200);
+    }
+}

@@ -1,0 +1,182 @@
+//! Tokens that are signed with the keys of an identity provider.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{Router, http::StatusCode, routing::get};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{
+    Api, PATH,
+    tokens::{self, Key},
+};
+use crate::wait::{PATIENCE, eventually};
+
+impl Api {
+    async fn status_with(&self, token: &str) -> u16 {
+        let request = self.request(Method::GET, PATH).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    }
+}
+
+fn file(set: &Value) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), set.to_string()).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn keys_of_a_file_check_the_tokens_that_name_them() {
+    let (rsa, ec, stranger) = (Key::rsa("r1"), Key::ec("e1"), Key::rsa("r1"));
+    let file = file(&tokens::jwks(&[&rsa, &ec]));
+    let api = Api::with(&[("JWT_JWKS", file.path().to_str().unwrap())]).await;
+    let claims = tokens::claims(api.app.user);
+    for key in [&rsa, &ec] {
+        assert_eq!(api.status_with(&key.token(&claims)).await, 200);
+        // The only key for its algorithm need not be named.
+        assert_eq!(api.status_with(&key.anonymous_token(&claims)).await, 200);
+    }
+    assert_eq!(api.status_with(&stranger.token(&claims)).await, 401);
+    assert_eq!(
+        api.status_with(&Key::ec("unknown").token(&claims)).await,
+        401
+    );
+    let expired = json!({ "userId": api.app.user, "exp": tokens::from_now(-60) });
+    assert_eq!(api.status_with(&rsa.token(&expired)).await, 401);
+    // The app's own tokens count as before.
+    assert_eq!(api.linked().show().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_public_key_is_no_secret_and_the_type_of_a_key_decides_its_algorithm() {
+    let (rsa, ec) = (Key::rsa("r1"), Key::ec("e1"));
+    let file = file(&tokens::jwks(&[&rsa, &ec]));
+    let api = Api::with(&[("JWT_JWKS", file.path().to_str().unwrap())]).await;
+    let claims = tokens::claims(api.app.user);
+    let modulus = rsa.jwk()["n"].as_str().unwrap().to_owned();
+    let decoded = URL_SAFE_NO_PAD.decode(&modulus).unwrap();
+    let jwk = rsa.jwk().to_string();
+    for secret in [modulus.as_bytes(), &decoded, jwk.as_bytes()] {
+        assert_eq!(api.status_with(&tokens::hs256(&claims, secret)).await, 401);
+    }
+    // RS256 with the EC key's name, and the other way round.
+    let swapped = [(Key::rsa("e1")), (Key::ec("r1"))];
+    for key in &swapped {
+        assert_eq!(api.status_with(&key.token(&claims)).await, 401);
+    }
+    // A header that brings its own key, or says where one is.
+    let forger = Key::rsa("r1");
+    for mut header in [
+        json!({ "jwk": forger.jwk() }),
+        json!({ "jku": "https://evil.example.com" }),
+    ] {
+        header["alg"] = json!("RS256");
+        header["kid"] = json!("r1");
+        let head = URL_SAFE_NO_PAD.encode(header.to_string());
+        let (_, rest) = forger
+            .token(&claims)
+            .split_once('.')
+            .map(|(h, r)| (h.to_owned(), r.to_owned()))
+            .unwrap();
+        assert_eq!(api.status_with(&format!("{head}.{rest}")).await, 401);
+    }
+}
+
+/// An identity provider: what it answers, and how often it was asked.
+#[derive(Clone)]
+struct Provider {
+    answer: Arc<Mutex<(StatusCode, String)>>,
+    asked: Arc<AtomicUsize>,
+    addr: SocketAddr,
+}
+
+impl Provider {
+    async fn start(set: &Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let provider = Self {
+            answer: Arc::new(Mutex::new((StatusCode::OK, set.to_string()))),
+            asked: Arc::default(),
+            addr: listener.local_addr().unwrap(),
+        };
+        let shared = provider.clone();
+        let keys = get(async move || {
+            shared.asked.fetch_add(1, Ordering::Relaxed);
+            shared.answer.lock().unwrap().clone()
+        });
+        tokio::spawn(async move {
+            axum::serve(listener, Router::new().route("/keys", keys))
+                .await
+                .ok();
+        });
+        provider
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn answers(&self, status: StatusCode, body: &str) {
+        *self.answer.lock().unwrap() = (status, body.to_owned());
+    }
+
+    async fn api(&self) -> Api {
+        Api::with(&[("JWT_JWKS", &format!("http://{}/keys", self.addr))]).await
+    }
+}
+
+#[tokio::test]
+async fn keys_of_a_url_are_read_at_the_start_and_unknown_names_ask_once_a_minute() {
+    let key = Key::ec("e1");
+    let provider = Provider::start(&tokens::jwks(&[&key])).await;
+    let api = provider.api().await;
+    let claims = tokens::claims(api.app.user);
+    assert_eq!(api.status_with(&key.token(&claims)).await, 200);
+    assert_eq!(provider.asked(), 1);
+    for n in 0..20 {
+        let unknown = Key::ec(&format!("unknown-{n}"));
+        assert_eq!(api.status_with(&unknown.token(&claims)).await, 401);
+    }
+    assert_eq!(provider.asked(), 1); // it was asked less than a minute ago
+    assert_eq!(api.status_with(&key.token(&claims)).await, 200);
+}
+
+#[tokio::test]
+async fn until_there_are_keys_whoever_asks_hears_503_and_is_let_in_once_there_are() {
+    let key = Key::ec("e1");
+    let set = tokens::jwks(&[&key]);
+    let provider = Provider::start(&set).await;
+    let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(300_000));
+    for (status, body) in [
+        (StatusCode::INTERNAL_SERVER_ERROR, set.to_string()),
+        (StatusCode::FOUND, set.to_string()),
+        (StatusCode::OK, "<html>".to_owned()),
+        (StatusCode::OK, huge),
+    ] {
+        provider.answers(status, &body);
+        let api = provider.api().await;
+        let token = key.token(&tokens::claims(api.app.user));
+        let request = api.request(Method::GET, PATH).bearer_auth(&token);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 503);
+        assert!(response.headers().contains_key("retry-after"));
+        // Other tokens are none of the provider's business.
+        assert_eq!(api.linked().show().await.status, 200);
+        provider.answers(StatusCode::OK, &set.to_string());
+        eventually("the keys are there", PATIENCE, async || {
+            (api.status_with(&token).await == 200).then_some(())
+        })
+        .await;
+        // And stay there when the provider is away.
+        provider.answers(StatusCode::BAD_GATEWAY, "");
+        assert_eq!(api.status_with(&token).await, 200);
+    }
+}

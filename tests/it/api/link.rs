@@ -1,0 +1,132 @@
+//! A user says that a number is theirs.
+
+use serde_json::json;
+
+use super::{Api, FREE, OTHER, PATH, number};
+use crate::database::NUMBER;
+
+#[tokio::test]
+async fn a_number_is_claimed_and_a_code_is_on_its_way() {
+    let api = Api::start().await;
+    let caller = api.user().await;
+    let answer = caller.link("(202) 555-0143").await;
+    assert_eq!(answer.status, 201);
+    let expected = json!({
+        "message": "Verification code sent to phone number",
+        "phoneNumber": "(202) 555-0143",
+    });
+    assert_eq!(answer.body, expected);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("cache-control"), "no-store");
+
+    assert_eq!(api.sends().await, 1);
+    let (to, text) = api.sms().await.remove(0);
+    let code = api.code_sent_to(FREE).await;
+    assert_eq!(to.as_str(), FREE);
+    let expected = format!("Your verification code is {code}. It expires in 10 minutes.");
+    assert_eq!(text, expected);
+    // Nothing but a claim: the number is nobody's yet.
+    assert_eq!(api.owner(FREE).await, None);
+    assert_eq!(api.count("pigeonhole.phone_number_claims").await, 1);
+    let mine = format!("user_phone_numbers where user_id = '{}'", caller.user);
+    assert_eq!(api.count(&mine).await, 0);
+}
+
+#[tokio::test]
+async fn the_job_goes_on_with_the_requests_trace() {
+    let api = Api::start().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let caller = api.user().await;
+    let request = caller
+        .request(reqwest::Method::POST, PATH)
+        .json(&number(FREE));
+    let response = request.header("traceparent", trace).send().await.unwrap();
+    assert_eq!(response.status(), 201);
+    let jobs = format!("queue.jobs where trace = '{trace}'");
+    assert_eq!(api.count(&jobs).await, 1);
+}
+
+#[tokio::test]
+async fn what_is_no_number_is_refused_by_its_code_and_sends_nothing() {
+    let api = Api::start().await;
+    let caller = api.user().await;
+    for body in [
+        json!({}),
+        json!({ "phoneNumber": null }),
+        json!({ "phoneNumber": "" }),
+        json!({ "phoneNumber": " " }),
+        json!({ "phoneNumber": 12_025_550_143_u64 }),
+        json!({ "phoneNumber": [FREE] }),
+        json!([FREE]),
+        json!(FREE),
+    ] {
+        let answer = caller.post(PATH, &body).await;
+        assert_eq!(answer.code(), (400, "MISSING_PHONE_NUMBER"), "{body}");
+        assert_eq!(answer.body["error"], "Phone number is required");
+    }
+    for bad in [
+        "whatsapp:+12025550143",
+        "+12025550143 ext. 5",
+        "12345",
+        "+1 800 234 5678",
+        "+1\u{0}2025550143",
+        "abc",
+    ] {
+        let answer = caller.link(bad).await;
+        assert_eq!(answer.code(), (400, "INVALID_PHONE_NUMBER"), "{bad}");
+        assert!(!answer.body["error"].as_str().unwrap().contains(bad));
+    }
+    for abroad in ["+447400123456", "+18765550123", "+8613800138000"] {
+        let answer = caller.link(abroad).await;
+        assert_eq!(answer.code(), (400, "COUNTRY_NOT_ALLOWED"), "{abroad}");
+    }
+    assert_eq!(api.sends().await, 0);
+    assert_eq!(api.count("pigeonhole.limit_log").await, 0);
+}
+
+#[tokio::test]
+async fn other_countries_are_a_setting() {
+    let api = Api::with(&[("VERIFICATION_COUNTRIES", "gb, JM")]).await;
+    let caller = api.user().await;
+    for abroad in ["+447400123456", "+18765550123"] {
+        assert_eq!(caller.link(abroad).await.status, 201, "{abroad}");
+    }
+    assert_eq!(caller.link(FREE).await.code(), (400, "COUNTRY_NOT_ALLOWED"));
+}
+
+#[tokio::test]
+async fn whoever_has_another_number_must_unlink_it_first() {
+    let api = Api::start().await;
+    let caller = api.linked();
+    let answer = caller.link(FREE).await;
+    assert_eq!(answer.code(), (409, "USER_HAS_DIFFERENT_PHONE"));
+    let expected = "User already has a different phone number linked";
+    assert_eq!(answer.body["error"], expected);
+    assert_eq!(api.sends().await, 0);
+    assert_eq!(caller.unlink().await.status, 204);
+    assert_eq!(caller.link(FREE).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_number_that_was_mistyped_gives_way_to_the_next_one() {
+    let api = Api::start().await;
+    let caller = api.user().await;
+    assert_eq!(caller.link(OTHER).await.status, 201);
+    let old = api.code_sent_to(OTHER).await;
+    assert_eq!(caller.link(FREE).await.status, 201);
+    assert_eq!(caller.show().await.body["phoneNumber"], FREE);
+    assert_eq!(
+        caller.verify(OTHER, &old).await.code(),
+        (400, "VERIFICATION_FAILED")
+    );
+    let code = api.code_sent_to(FREE).await;
+    assert_eq!(caller.verify(FREE, &code).await.status, 200);
+}
+
+#[tokio::test]
+async fn ones_own_verified_number_may_be_verified_again() {
+    let api = Api::start().await;
+    let caller = api.linked();
+    caller.prove(NUMBER).await;
+    assert_eq!(api.owner(NUMBER).await, Some(caller.user));
+}

@@ -1,0 +1,113 @@
+//! `Idempotency-Key`: a repeat is answered as the request was, and has no effect of its own.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+
+use super::{Answer, Api, FREE, OTHER, PATH, VERIFY, guess, number, wrong};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_requests_with_one_key_at_once_send_one_sms_and_have_one_answer() {
+    let api = Api::start().await;
+    let caller = api.user().await;
+    let body = number(FREE);
+    let asks = (0..10).map(|_| caller.post_once("\"a-key\"", PATH, &body));
+    let answers = join_all(asks).await;
+    for answer in &answers {
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert_eq!(answer.body, answers[0].body);
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+    assert_eq!(api.sends().await, 1);
+    // Later, too, when a new request would have to wait no more.
+    api.pass(Duration::from_mins(2)).await;
+    let later = caller.post_once("a-key", PATH, &body).await;
+    assert_eq!((later.status, &later.body), (201, &answers[0].body));
+    assert_eq!(api.sends().await, 1);
+}
+
+#[tokio::test]
+async fn a_key_for_another_request_is_refused() {
+    let api = Api::start().await;
+    let caller = api.user().await;
+    assert_eq!(
+        caller.post_once("key", PATH, &number(FREE)).await.status,
+        201
+    );
+    for (path, body) in [
+        (PATH, number(OTHER)),
+        (VERIFY, guess(FREE, "123456")),
+        (PATH, json!({ "phoneNumber": FREE, "more": 1 })),
+    ] {
+        let answer = caller.post_once("key", path, &body).await;
+        assert_eq!(answer.status, 422, "{path} {body}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.body["status"], 422);
+    }
+    // Keys are each user's own.
+    let other = api
+        .user()
+        .await
+        .post_once("key", PATH, &number(OTHER))
+        .await;
+    assert_eq!(other.status, 201);
+}
+
+#[tokio::test]
+async fn a_repeated_guess_is_no_second_guess() {
+    let api = Api::start().await;
+    let caller = api.user().await;
+    assert_eq!(caller.link(FREE).await.status, 201);
+    let code = api.code_sent_to(FREE).await;
+    for _ in 0..12 {
+        let answer = caller
+            .post_once("guess", VERIFY, &guess(FREE, &wrong(&code)))
+            .await;
+        assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+    for _ in 0..3 {
+        let answer = caller.post_once("right", VERIFY, &guess(FREE, &code)).await;
+        assert_eq!(
+            (answer.status, &answer.body["verified"]),
+            (200, &json!(true))
+        );
+    }
+    assert_eq!(api.owner(FREE).await, Some(caller.user));
+}
+
+#[tokio::test]
+async fn a_refusal_that_changed_nothing_is_not_kept() {
+    let api = Api::start().await;
+    let caller = api.user().await;
+    // Of a text that is no number, nothing is remembered, and the key is free.
+    assert_eq!(caller.post_once("a", PATH, &number("no")).await.status, 400);
+    assert_eq!(caller.post_once("a", PATH, &number(FREE)).await.status, 201);
+    // Too early is not for ever.
+    let body = number(FREE);
+    let wait = caller.post_once("b", PATH, &body).await.retry_after();
+    api.pass(Duration::from_secs(wait)).await;
+    assert_eq!(caller.post_once("b", PATH, &body).await.status, 201);
+    assert_eq!(api.sends().await, 2);
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_refused() {
+    let api = Api::start().await;
+    let caller = api.user().await;
+    let long = "k".repeat(256);
+    for bad in ["", "\"\"", "two words", "\"half", &long] {
+        let answer = caller.post_once(bad, PATH, &number(FREE)).await;
+        assert_eq!(answer.status, 400, "{bad}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    let twice = caller
+        .request(Method::POST, PATH)
+        .header("idempotency-key", "a")
+        .header("idempotency-key", "b")
+        .json(&number(FREE));
+    assert_eq!(Answer::of(twice.send().await.unwrap()).await.status, 400);
+    assert_eq!(api.sends().await, 0);
+}

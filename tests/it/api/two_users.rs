@@ -1,0 +1,67 @@
+//! No route lets one user read, verify or remove what is another's; and the newest proof of a number wins.
+
+use super::{Api, FREE, wrong};
+use crate::database::NUMBER;
+
+#[tokio::test]
+async fn no_route_reaches_another_users_number() {
+    let api = Api::start().await;
+    let (owner, claimant, stranger) = (api.linked(), api.user().await, api.user().await);
+    assert_eq!(claimant.link(FREE).await.status, 201);
+    let code = api.code_sent_to(FREE).await;
+
+    assert_eq!(
+        stranger.show().await.code(),
+        (404, "PHONE_NUMBER_NOT_FOUND")
+    );
+    assert_eq!(
+        stranger.unlink().await.code(),
+        (404, "PHONE_NUMBER_NOT_FOUND")
+    );
+    for number in [NUMBER, FREE] {
+        let answer = stranger.verify(number, &code).await;
+        assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
+        // Wanting it takes nothing from whoever has it, or is about to.
+        assert_eq!(stranger.link(number).await.status, 201);
+        assert_eq!(stranger.unlink().await.status, 204);
+    }
+    assert_eq!(owner.show().await.body["phoneNumber"], NUMBER);
+    assert_eq!(api.owner(NUMBER).await, Some(owner.user));
+    assert_eq!(claimant.show().await.body["phoneNumber"], FREE);
+    assert_eq!(claimant.verify(FREE, &code).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_not_proved_is_in_nobodys_way() {
+    let api = Api::start().await;
+    let (squatter, owner) = (api.user().await, api.user().await);
+    assert_eq!(squatter.link(FREE).await.status, 201);
+    let code = api.code_sent_to(FREE).await;
+    owner.prove(FREE).await;
+    assert_eq!(api.owner(FREE).await, Some(owner.user));
+    // The codes went to the owner's phone, which is where they stay.
+    let answer = squatter.verify(FREE, &wrong(&code)).await;
+    assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
+    assert_eq!(api.owner(FREE).await, Some(owner.user));
+}
+
+#[tokio::test]
+async fn whoever_proves_a_number_has_it_and_the_one_before_keeps_their_items() {
+    let api = Api::start().await;
+    let (before, after) = (api.linked(), api.user().await);
+    sqlx::query(
+        "insert into enrichment_items (user_id, item_type, action, value) values ($1, 'tag', 'add', 'rust')",
+    )
+    .bind(before.user)
+    .execute(&api.app.pool)
+    .await
+    .unwrap();
+    after.prove(NUMBER).await;
+    assert_eq!(api.owner(NUMBER).await, Some(after.user));
+    assert_eq!(before.show().await.code(), (404, "PHONE_NUMBER_NOT_FOUND"));
+    let kept = format!("enrichment_items where user_id = '{}'", before.user);
+    assert_eq!(api.count(&kept).await, 1);
+    assert_eq!(api.count("enrichment_items").await, 1);
+    // They may have another one now.
+    assert_eq!(before.link(FREE).await.status, 201);
+}

@@ -1,0 +1,155 @@
+//! The demo page of `dev`, in a real browser: what a user does there, from signing in to seeing an item.
+
+use serde_json::json;
+
+use crate::{
+    browser::Browser,
+    dev::{DataDir, Dev, run_once},
+    wait::{PATIENCE, eventually},
+};
+
+/// The answers that the page asks for on purpose, which browsers call errors: the user has no number yet, and a wrong
+/// code.
+const EXPECTED: [(&str, &str); 2] = [
+    ("/api/user/phone-number ", "404"),
+    ("/api/user/phone-number/verify ", "400"),
+];
+
+async fn assert_content(browser: &Browser) {
+    let complaints = browser.complaints().await.into_iter();
+    let unexpected: Vec<_> = complaints
+        .filter(|complaint| {
+            !EXPECTED
+                .iter()
+                .any(|(path, status)| complaint.contains(path) && complaint.contains(status))
+        })
+        .collect();
+    assert_eq!(unexpected, Vec::<String>::new());
+}
+
+/// The code in an SMS.
+fn code_in(sms: &str) -> String {
+    let mut words = sms.split(|c: char| !c.is_ascii_digit());
+    words.find(|word| word.len() == 6).expect(sms).to_owned()
+}
+
+/// Another code than this one.
+fn not(code: &str) -> &'static str {
+    if code == "123456" { "654321" } else { "123456" }
+}
+
+/// Asks for a code for this number, and answers the one that the phone on the page shows.
+async fn claim(browser: &Browser, number: &str) -> String {
+    browser.fill("#phone-number", number).await;
+    browser.click("#link button").await;
+    let sms = "#messages .theirs:last-child";
+    code_in(&browser.says(sms, "verification code").await)
+}
+
+#[tokio::test]
+async fn a_user_links_a_number_on_the_demo_page_and_their_text_becomes_items() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let dir = DataDir::new();
+    let dev = Dev::start(&dir).await;
+    browser.go(&dev.demo_url().await).await;
+
+    browser.click("[data-user=new]").await;
+    let code = claim(&browser, "(202) 555-0143").await;
+    browser
+        .says("#delivery", "delivered to +1 202 555 0143")
+        .await;
+    let shown = dev.says("SMS to +12025550143: ").await;
+    assert!(shown.contains(&code), "the terminal is the phone, too");
+
+    browser.fill("#code", not(&code)).await;
+    browser.click("#verify button").await;
+    browser.says("#number-error", "VERIFICATION_FAILED").await;
+    browser.picture("wrong-code.png").await;
+
+    browser.fill("#code", &code).await;
+    browser.click("#verify button").await;
+    browser.says("#linked", "+1 202 555 0143 verified").await;
+    assert_eq!(browser.text("#number-error").await, "");
+
+    browser.fill("#body", "Met Ana at #RustConf").await;
+    browser.click("#text button").await;
+    browser
+        .says("#messages .mine", "Met Ana at #RustConf")
+        .await;
+    browser.says("#item-list", "tag RustConf").await;
+    browser
+        .says("#item-list", "note Met Ana at #RustConf")
+        .await;
+
+    browser.picture("demo.png").await;
+
+    // Somebody else sees nothing of it; they who sign in again, all.
+    browser.click("#sign-out").await;
+    browser.click("[data-user=bo]").await;
+    browser.says("#name", "Bo").await;
+    browser.says("#no-items", "Nothing yet").await;
+    browser.click("#sign-out").await;
+    browser.click("[data-user=ana]").await;
+    browser.says("#linked", "+1 202 555 0123").await;
+    browser.says("#item-list", "Brandenburg Gate").await;
+    assert_content(&browser).await;
+}
+
+#[tokio::test]
+async fn a_number_that_is_unlinked_makes_no_more_items_and_can_be_linked_by_another_user() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let dir = DataDir::new();
+    let dev = Dev::start(&dir).await;
+    browser.go(&dev.demo_url().await).await;
+
+    browser.click("[data-user=ana]").await;
+    browser.click("#unlink").await;
+    browser.fill("#body", "Nobody's #secret").await;
+    browser.click("#text button").await;
+    // One of the samples was ignored, too.
+    let ignored = async || (dev.said("ignored_unlinked") == 2).then_some(());
+    eventually("it is ignored", PATIENCE, ignored).await;
+    assert!(!browser.text("#item-list").await.contains("secret"));
+
+    browser.click("#sign-out").await;
+    browser.click("[data-user=bo]").await;
+    let code = claim(&browser, "202 555 0123").await;
+    browser.fill("#code", &code).await;
+    browser.click("#verify button").await;
+    browser.says("#linked", "+1 202 555 0123 verified").await;
+    // A reload forgets nothing.
+    browser.go(&dev.demo_url().await).await;
+    browser.says("#linked", "+1 202 555 0123 verified").await;
+    assert_content(&browser).await;
+
+    // At the next start it is Ana's again, and the samples from it are processed.
+    dev.kill().await;
+    dir.wait_until_left_alone().await;
+    run_once(&dir).await;
+}
+
+#[tokio::test]
+async fn the_demo_page_says_what_is_wrong_and_fits_a_small_window() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let dir = DataDir::new();
+    let dev = Dev::start(&dir).await;
+    browser.resize(360, 740).await;
+    browser.go(&dev.demo_url().await).await;
+    browser.click("[data-user=new]").await;
+    browser.fill("#phone-number", "12345").await;
+    browser.click("#link button").await;
+    browser.says("#number-error", "INVALID_PHONE_NUMBER").await;
+    browser.picture("small.png").await;
+
+    let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+    assert_eq!(browser.run(fits).await, json!(true));
+    let unlabelled =
+        "return [...document.querySelectorAll('input')].filter((i) => !i.labels.length).length";
+    assert_eq!(browser.run(unlabelled).await, json!(0));
+}
