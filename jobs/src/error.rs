@@ -41,12 +41,22 @@ pub enum StepError {
     /// Nothing failed, but it is not time yet.
     #[error("to be looked at again in {0:?}")]
     Wait(Duration),
+    /// The process is about to end.
+    #[error("the process stops")]
+    Stopping,
     /// The kind of job could not be paused.
     #[error(transparent)]
     Pause(#[from] AdminError),
     /// The job could not be completed with its effect.
     #[error(transparent)]
     Complete(#[from] CompleteError),
+}
+
+impl StepError {
+    /// The database is away, so that the same would happen to anything else that is tried now.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unavailable(_)))
+    }
 }
 
 impl From<sqlx::Error> for StepError {
@@ -62,6 +72,7 @@ impl From<StepError> for JobError {
                 Self::discard(error)
             }
             StepError::Wait(time) => Self::Snooze(time),
+            StepError::Stopping => Self::Snooze(Duration::ZERO),
             StepError::Pause(error) => Self::retry(error),
             StepError::Download(DownloadError::Store(error)) | StepError::MediaStore(error) => {
                 match error {

@@ -3,6 +3,7 @@
 //! A job's arguments are ids; it loads what it needs, does its work outside any transaction, and ends with one
 //! transaction that writes its effect and completes it.
 
+mod batches;
 mod delete_at_twilio;
 mod deps;
 mod error;
@@ -16,7 +17,7 @@ mod send_verification;
 mod steps;
 
 pub use delete_at_twilio::DeleteAtTwilio;
-pub use deps::{Deps, SendDeps};
+pub use deps::{Deps, Policy, SendDeps};
 pub use error::StepError;
 pub use forget::Forget;
 pub use media_store::{MediaReader, MediaStore, MediaStoreError, MediaWriter};

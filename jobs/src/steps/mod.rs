@@ -2,11 +2,14 @@
 
 mod account;
 pub(crate) mod download;
+mod finish;
+mod open;
 mod reconcile;
 mod send;
-mod write_items;
 
 pub(crate) use crate::extract::{Extracted, of_text as extract};
 pub use reconcile::state_of;
+pub(crate) use finish::{Endings, complete_only, finish, write_items};
+pub(crate) use open::{Opened, Openings};
 pub(crate) use send::send;
-pub(crate) use write_items::{complete_only, finish, write_items};
+
