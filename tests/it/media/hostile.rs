@@ -26,7 +26,10 @@ impl Trap {
             Ok(listener) => listener,
             Err(_) => TcpListener::bind("0.0.0.0:0").await.unwrap(),
         };
-        let (port, caught) = (listener.local_addr().unwrap().port(), Arc::<AtomicUsize>::default());
+        let (port, caught) = (
+            listener.local_addr().unwrap().port(),
+            Arc::<AtomicUsize>::default(),
+        );
         let counter = Arc::clone(&caught);
         tokio::spawn(async move {
             while listener.accept().await.is_ok() {
