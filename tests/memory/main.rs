@@ -1,10 +1,6 @@
 //! How much memory downloads take. In a process of its own, whose high-water mark is this test's alone.
 
-#![expect(
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test's helper fails its test, and says what it has measured"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 #![cfg(target_os = "linux")]
 
 use std::{sync::Arc, time::Duration};
