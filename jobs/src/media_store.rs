@@ -6,7 +6,7 @@
 mod location;
 mod upkeep;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, fmt, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -69,13 +69,14 @@ impl MediaStore {
 
     /// Begins to write a file.
     pub fn create(&self, object: &Object) -> Result<MediaWriter, MediaStoreError> {
-        let mut pending = Vec::new();
-        let sealer = StreamSealer::begin(&object.key, object.media_id, &mut pending)?;
+        let mut header = Vec::new();
+        let sealer = StreamSealer::begin(&object.key, object.media_id, &mut header)?;
         Ok(MediaWriter {
             store: self.clone(),
             path: self.path(&object.name),
             sealer,
-            pending,
+            length: header.len(),
+            pending: VecDeque::from([header.into()]),
             upload: None,
         })
     }
@@ -109,32 +110,62 @@ pub struct MediaWriter {
     store: MediaStore,
     path: ObjectPath,
     sealer: StreamSealer,
-    /// Sealed and not written.
-    pending: Vec<u8>,
+    /// Sealed and not written. In the pieces in which it came, so that nothing is copied to and fro while it grows.
+    pending: VecDeque<Bytes>,
+    /// How much that is.
+    length: usize,
     upload: Option<Box<dyn MultipartUpload>>,
 }
 
 impl MediaWriter {
     /// Takes more of the file.
     pub async fn write(&mut self, plaintext: &[u8]) -> Result<(), MediaStoreError> {
-        self.sealer.push(plaintext, &mut self.pending)?;
+        let mut sealed = Vec::new();
+        self.sealer.push(plaintext, &mut sealed)?;
+        self.append(sealed);
         let part = self.store.0.part;
-        while self.pending.len() > part {
-            let rest = self.pending.split_off(part);
-            let full = std::mem::replace(&mut self.pending, rest);
+        while self.length > part {
+            let payload = self.take(part);
             let upload = match &mut self.upload {
                 Some(upload) => upload,
                 none => none.insert(self.store.0.objects.put_multipart(&self.path).await?),
             };
-            upload.put_part(full.into()).await?;
+            upload.put_part(payload).await?;
         }
         Ok(())
     }
 
+    fn append(&mut self, sealed: Vec<u8>) {
+        if !sealed.is_empty() {
+            self.length += sealed.len();
+            self.pending.push_back(sealed.into());
+        }
+    }
+
+    /// The first bytes of what is pending, as many as this.
+    fn take(&mut self, length: usize) -> PutPayload {
+        let (mut taken, mut left) = (Vec::new(), length.min(self.length));
+        self.length -= left;
+        while let Some(mut piece) = self.pending.pop_front() {
+            if piece.len() > left {
+                let rest = piece.split_off(left);
+                self.pending.push_front(rest);
+            }
+            left -= piece.len();
+            taken.push(piece);
+            if left == 0 {
+                break;
+            }
+        }
+        taken.into_iter().collect()
+    }
+
     /// Ends the file. Afterwards it is there, also if the machine fails.
     pub async fn finish(mut self) -> Result<(), MediaStoreError> {
-        self.sealer.finish(&mut self.pending)?;
-        let last = PutPayload::from(self.pending);
+        let mut sealed = Vec::new();
+        self.sealer.finish(&mut sealed)?;
+        self.pending.push_back(sealed.into());
+        let last: PutPayload = self.pending.into_iter().collect();
         match self.upload {
             Some(mut upload) => {
                 upload.put_part(last).await?;

@@ -1,10 +1,6 @@
 //! How much memory downloads take. In a process of its own, whose high-water mark is this test's alone.
 
-#![expect(
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test's helper fails its test, and says what it has measured"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 #![cfg(target_os = "linux")]
 
 use std::{sync::Arc, time::Duration};
@@ -51,7 +47,9 @@ async fn file() -> Response {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let mut piece = Bytes::from_static(&ZEROES);
         if sent == 0 {
-            piece = [b"\xff\xf1\x50\x80".as_slice(), &ZEROES[4..]].concat().into();
+            piece = [b"\xff\xf1\x50\x80".as_slice(), &ZEROES[4..]]
+                .concat()
+                .into();
         }
         Some((Ok::<_, std::io::Error>(piece), sent + PIECE))
     });
@@ -60,7 +58,10 @@ async fn file() -> Response {
 
 fn high_water_mark_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -69,7 +70,9 @@ async fn a_hundred_files_at_once_stay_under_256_mib() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        axum::serve(listener, Router::new().fallback(file)).await.unwrap();
+        axum::serve(listener, Router::new().fallback(file))
+            .await
+            .unwrap();
     });
     let database = TestDatabase::create(&store::migrator()).await;
     let pool = database.pool().await;
@@ -108,7 +111,8 @@ async fn a_hundred_files_at_once_stay_under_256_mib() {
         .execute(&mut *conn)
         .await
         .unwrap();
-        let url = format!("http://{addr}/2010-04-01/Accounts/{ACCOUNT}/Messages/{sid}/Media/ME{n:032x}");
+        let url =
+            format!("http://{addr}/2010-04-01/Accounts/{ACCOUNT}/Messages/{sid}/Media/ME{n:032x}");
         let fields = [
             ("MessageSid", sid.as_str()),
             ("AccountSid", ACCOUNT),
@@ -130,7 +134,10 @@ async fn a_hundred_files_at_once_stay_under_256_mib() {
     });
     for media in join_all(downloads).await {
         let media = media.unwrap();
-        assert_eq!((media[0].state, media[0].bytes), (MediaState::Stored, Some(LENGTH as u64)));
+        assert_eq!(
+            (media[0].state, media[0].bytes),
+            (MediaState::Stored, Some(LENGTH as u64))
+        );
     }
     let after = high_water_mark_kib();
     eprintln!(

@@ -81,7 +81,7 @@ impl StreamSealer {
         out.extend(header);
         Ok(Self {
             stream: EncryptorBE32::new((&*key.0).into(), &prefix),
-            associated_data: associated_data(&header, file),
+            associated_data: associated_data(header, file),
             chunk: Zeroizing::new(Vec::with_capacity(CHUNK + TAG)),
         })
     }
@@ -179,7 +179,7 @@ impl StreamOpener {
                     return Err(open_error(self.file));
                 }
                 let stream = DecryptorBE32::new((&*self.key.0).into(), &prefix);
-                self.stream = Some((stream, associated_data(&header, self.file)));
+                self.stream = Some((stream, associated_data(header, self.file)));
                 self.sealed.reserve_exact(CHUNK + TAG);
             }
             Some((stream, associated_data)) => {
@@ -209,8 +209,8 @@ impl fmt::Debug for StreamOpener {
 const TABLE: &str = "pigeonhole.media";
 
 /// Of every chunk: what the file is, and whose.
-fn associated_data(header: &[u8; HEADER], file: Uuid) -> Vec<u8> {
-    [header, TABLE.as_bytes(), file.as_bytes()].concat()
+fn associated_data(header: [u8; HEADER], file: Uuid) -> Vec<u8> {
+    [&header, TABLE.as_bytes(), file.as_bytes()].concat()
 }
 
 fn seal_error() -> StoreError {

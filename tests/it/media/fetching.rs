@@ -22,24 +22,13 @@ async fn a_file_is_stored_as_it_came_and_sealed() {
     assert_eq!(objects.len(), 1);
     let sealed = std::fs::read(&objects[0]).unwrap();
     assert!(!sealed.windows(4).any(|bytes| bytes == b"JFIF"));
-    assert_eq!(
-        hex_of(media[0].sha256.as_ref().unwrap()),
-        sha256sum(&file).await
-    );
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// By the database, which has not computed the other.
-async fn sha256sum(file: &[u8]) -> String {
-    let database = crate::database::Database::create().await;
-    sqlx::query_scalar("select encode(sha256($1), 'hex')")
-        .bind(file)
-        .fetch_one(&database.pool)
+    // By the database, which has not computed the other.
+    let same: bool = sqlx::query_scalar("select sha256 = sha256($1) from pigeonhole.media")
+        .bind(file.as_ref())
+        .fetch_one(&rig.database.pool)
         .await
-        .unwrap()
+        .unwrap();
+    assert!(same);
 }
 
 #[tokio::test]
@@ -161,7 +150,7 @@ fn late(height: u16) -> axum::body::Bytes {
     let mut bytes = b"\xff\xd8".to_vec();
     for _ in 0..2 {
         bytes.extend(b"\xff\xe1\xff\xff");
-        bytes.extend([7; 0xffff - 2]);
+        bytes.extend(std::iter::repeat_n(7, 0xffff - 2));
     }
     bytes.extend(b"\xff\xc0\0\x11\x08");
     bytes.extend(height.to_be_bytes());

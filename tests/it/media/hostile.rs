@@ -26,7 +26,10 @@ impl Trap {
             Ok(listener) => listener,
             Err(_) => TcpListener::bind("0.0.0.0:0").await.unwrap(),
         };
-        let (port, caught) = (listener.local_addr().unwrap().port(), Arc::<AtomicUsize>::default());
+        let (port, caught) = (
+            listener.local_addr().unwrap().port(),
+            Arc::<AtomicUsize>::default(),
+        );
         let counter = Arc::clone(&caught);
         tokio::spawn(async move {
             while listener.accept().await.is_ok() {
@@ -167,7 +170,7 @@ async fn no_hostile_url_of_a_message_is_fetched() {
     let file = format!("ME{}", hex());
     let path = rig.path(&sid, &file);
     let account = path.split('/').nth(3).unwrap().to_owned();
-    let fill = |text: &str| {
+    let complete = |text: &str| {
         let words = text.split_inclusive(['/', '\\', ':', '@']).map(|word| {
             let (name, end) = word.split_at(word.trim_end_matches(['/', '\\', ':', '@']).len());
             let name = match name {
@@ -186,14 +189,14 @@ async fn no_hostile_url_of_a_message_is_fetched() {
         words.collect::<String>()
     };
     let hosts = HOSTS.iter().flat_map(|host| {
-        let host = fill(host);
+        let host = complete(host);
         [
             format!("http://{host}{path}"),
             format!("https://{host}{path}"),
         ]
     });
     let api = rig.api.url("");
-    let paths = PATHS.iter().map(|path| format!("{api}{}", fill(path)));
+    let paths = PATHS.iter().map(|path| format!("{api}{}", complete(path)));
     let cased = [
         rig.api.url(&path).replacen("http", "HTTP", 1),
         format!(" {}", rig.api.url(&path)),
@@ -204,7 +207,7 @@ async fn no_hostile_url_of_a_message_is_fetched() {
     ];
     let urls: Vec<String> = hosts
         .chain(paths)
-        .chain(OTHERS.iter().map(|url| fill(url)))
+        .chain(OTHERS.iter().map(|url| complete(url)))
         .chain(cased)
         .chain(userinfo)
         .collect();

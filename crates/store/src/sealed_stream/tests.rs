@@ -105,7 +105,9 @@ fn a_file_whose_chunks_were_moved_repeated_left_out_or_mixed_does_not_open() {
     let (mine, others) = (parts(&sealed), parts(&other));
     let joined = |order: &[&Vec<u8>]| {
         let mut file = sealed[..HEADER].to_vec();
-        order.iter().for_each(|part| file.extend(*part));
+        for part in order {
+            file.extend(*part);
+        }
         open(&key, FILE, &file, CHUNK)
     };
     assert!(joined(&[&mine[0], &mine[1], &mine[2], &mine[3]]).unwrap() == one);

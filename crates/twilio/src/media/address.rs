@@ -7,7 +7,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 /// What is no host of the public internet, by IANA's registry of special-purpose addresses.
 /// <https://www.iana.org/assignments/iana-ipv4-special-registry>
 const V4: [(Ipv4Addr, u8); 17] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network
+    (Ipv4Addr::UNSPECIFIED, 8),            // this network
     (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
     (Ipv4Addr::new(100, 64, 0, 0), 10),    // carriers' NAT
     (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback
@@ -26,7 +26,7 @@ const V4: [(Ipv4Addr, u8); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 3),      // multicast, reserved, broadcast
 ];
 
-/// What is no host within the one block that is given out, 2000::/3: everything else is refused as
+/// What is no host within the one block that is given out, `2000::/3`: everything else is refused as
 /// a whole, and with it loopback, link-local, unique local, multicast, and all that holds an IPv4
 /// address in it (mapped, compatible, translated).
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>

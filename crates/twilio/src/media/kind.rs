@@ -163,12 +163,15 @@ fn iso_media(head: &[u8], either: &dyn Fn(&'static str, &'static str) -> Kind) -
         b"M4A " | b"M4B " | b"F4A " => sound("audio/mp4"),
         [b'3', b'g', b'2', _] => either("audio/3gpp2", "video/3gpp2"),
         [b'3', b'g', ..] => either("audio/3gpp", "video/3gpp"),
-        [b'i', b's', b'o', b'm' | b'2'..=b'9'] | [b'm', b'p', b'4', b'1' | b'2' | b'v'] => {
-            either("audio/mp4", "video/mp4")
-        }
-        b"avc1" | b"dash" | b"mmp4" | b"MSNV" | b"M4V " | b"M4VH" | b"M4VP" => {
-            either("audio/mp4", "video/mp4")
-        }
+        [b'i', b's', b'o', b'm' | b'2'..=b'9']
+        | [b'm', b'p', b'4', b'1' | b'2' | b'v']
+        | b"avc1"
+        | b"dash"
+        | b"mmp4"
+        | b"MSNV"
+        | b"M4V "
+        | b"M4VH"
+        | b"M4VP" => either("audio/mp4", "video/mp4"),
         _ => return None,
     })
 }

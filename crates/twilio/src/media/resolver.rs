@@ -62,12 +62,23 @@ mod tests {
     }
 
     async fn resolves(resolver: &PublicOnly, name: &str) -> bool {
-        resolver.resolve(name.parse().expect("a name")).await.is_ok()
+        resolver
+            .resolve(name.parse().expect("a name"))
+            .await
+            .is_ok()
     }
 
     #[tokio::test]
     async fn a_name_that_stands_for_this_machine_does_not_resolve_unless_it_is_trusted() {
-        for name in ["localhost", "127.0.0.1", "127.1", "0x7f000001", "2130706433", "::1", "10.0.0.1"] {
+        for name in [
+            "localhost",
+            "127.0.0.1",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "::1",
+            "10.0.0.1",
+        ] {
             assert!(!resolves(&trusting(&["other"]), name).await, "{name}");
         }
         assert!(resolves(&trusting(&["localhost"]), "localhost").await);
@@ -76,7 +87,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_to_such_a_name_fails_as_forbidden_and_nobody_is_asked() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let url = format!("http://localhost:{port}/");
         let get = async |resolver: PublicOnly| {
