@@ -3,6 +3,8 @@
 //! Each struct reads its own variables; all mistakes are reported together, by name, before anything starts.
 
 mod api;
+mod extraction;
+mod media;
 mod reader;
 mod sending;
 mod variables;
@@ -13,10 +15,12 @@ use std::{net::SocketAddr, num::NonZeroU32, str::FromStr, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use store::{E164, Keyring};
-use twilio::{AccountSid, signature::AuthTokens};
+use twilio::{AccountSid, rest::Credentials, signature::AuthTokens};
 use url::Url;
 
 pub use api::{ApiConfig, Jwks, TokenConfig};
+pub use extraction::ExtractionConfig;
+pub use media::{MediaConfig, MediaStoreConfig};
 pub use reader::{Env, Mistakes, Reader};
 pub use sending::{STATUS_PATH, SendingConfig};
 pub use variables::{VARIABLES, Variable};
@@ -134,6 +138,15 @@ impl TwilioConfig {
             api_base_url: api_base_url?,
         })
     }
+
+    /// Who we are to the API.
+    fn credentials(&self) -> Option<Credentials> {
+        Some(Credentials {
+            username: self.account_sid.to_string(),
+            account: self.account_sid.clone(),
+            secret: self.auth_tokens.first()?.clone(),
+        })
+    }
 }
 
 /// What the receiver needs.
@@ -177,6 +190,10 @@ pub struct WorkerConfig {
     pub enrichment_enabled: bool,
     /// How SMS are sent, where there is somebody to send from.
     pub sending: Option<SendingConfig>,
+    /// What becomes of the files of messages.
+    pub media: MediaConfig,
+    /// Who finds what messages say.
+    pub extraction: ExtractionConfig,
 }
 
 impl WorkerConfig {
@@ -197,10 +214,9 @@ impl WorkerConfig {
             });
         let enrichment_enabled = r.required("SMS_ENRICHMENT_ENABLED", boolean);
         let sending = SendingConfig::read(r);
-        // Read by later work, but a mistake in them is told today.
-        let per_hour = r.required("RATE_LIMIT_MESSAGES_PER_HOUR", positive);
-        let media_mb = r.required("MAX_MEDIA_SIZE_MB", positive);
-        per_hour.and(media_mb)?;
+        let (media, extraction) = (MediaConfig::read(r), ExtractionConfig::read(r));
+        // Read by later work, but a mistake in it is told today.
+        r.required("RATE_LIMIT_MESSAGES_PER_HOUR", positive)?;
         Some(Self {
             name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
@@ -208,6 +224,8 @@ impl WorkerConfig {
             keep_dead_letters: keep_dead_letters?,
             enrichment_enabled: enrichment_enabled?,
             sending: sending?,
+            media: media?,
+            extraction: extraction?,
         })
     }
 }
