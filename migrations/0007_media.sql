@@ -27,6 +27,7 @@ create table pigeonhole.media (
 
 create index media_user on pigeonhole.media (user_id);
 create index media_stored on pigeonhole.media (stored_at) where state = 'stored';
+create index media_at_twilio on pigeonhole.media (message_sid) where deleted_at_twilio is null and media_sid is not null;
 create index media_storing on pigeonhole.media (begun_at) where state = 'storing' and object_key is not null;
 
 comment on column pigeonhole.media.reason is 'Why it was refused: a word from a closed set.';

@@ -1,7 +1,8 @@
 //! Has Twilio delete the files of a message that we have dealt with: it keeps them until it is asked.
 
-use queue::{Attempt, Job, JobError};
+use queue::{Attempt, EnqueueError, Job, JobError, NewJob};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use store::media;
 use twilio::{MediaSid, MessageSid};
 
@@ -24,6 +25,20 @@ impl Job for DeleteAtTwilio {
 }
 
 impl DeleteAtTwilio {
+    /// Enqueues a job for each of these messages that has none yet.
+    pub(crate) async fn enqueue(
+        conn: &mut PgConnection,
+        messages: impl IntoIterator<Item = MessageSid>,
+    ) -> Result<(), StepError> {
+        let job = |message: MessageSid| {
+            let key = format!("{}:{message}", Self::NAME);
+            Ok(NewJob::of(&Self { message })?.unique_key(key))
+        };
+        let jobs = messages.into_iter().map(job).collect::<Result<Vec<_>, EnqueueError>>()?;
+        queue::enqueue_all(conn, &jobs).await?;
+        Ok(())
+    }
+
     /// Each file's deletion is written down at once, so another attempt goes on where this one was.
     async fn delete(&self, deps: &MediaDeps) -> Result<(), StepError> {
         let files = {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use queue::{CompleteError, JobError, admin::AdminError};
+use queue::{CompleteError, EnqueueError, JobError, admin::AdminError};
 use store::StoreError;
 use twilio::{MessageSid, PayloadError, media::MediaError};
 
-use crate::{DownloadError, MediaStoreError};
+use crate::{DownloadError, MediaStoreError, extract::ExtractError};
 
 /// How long a job waits for a database that is away. Longer than a restart, shorter than anyone's patience.
 const DATABASE_AWAY: Duration = Duration::from_secs(2);
@@ -14,7 +14,10 @@ const DATABASE_AWAY: Duration = Duration::from_secs(2);
 /// How long files wait when Twilio has had too many requests and does not say for how long.
 const THROTTLED: Duration = Duration::from_secs(10);
 
-/// How long files wait when Twilio does not accept our account, which somebody has to mend.
+/// How long messages wait when a model has had too many requests and does not say for how long.
+const MODEL_THROTTLED: Duration = Duration::from_secs(30);
+
+/// How long messages wait when Twilio or a model does not accept our account, which somebody has to mend.
 const ACCOUNT_REFUSED: Duration = Duration::from_mins(1);
 
 /// Why a step failed. No text holds personal data: it is stored with the job.
@@ -38,6 +41,14 @@ pub enum StepError {
     /// The media store could not be asked.
     #[error(transparent)]
     MediaStore(#[from] MediaStoreError),
+    /// It is not known what the message says.
+    #[error(transparent)]
+    Extract {
+        /// Why.
+        error: ExtractError,
+        /// On the last attempt, the rules will say what they find.
+        or_rules: bool,
+    },
     /// Nothing failed, but it is not time yet.
     #[error("to be looked at again in {0:?}")]
     Wait(Duration),
@@ -62,6 +73,35 @@ impl StepError {
 impl From<sqlx::Error> for StepError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+impl From<EnqueueError> for StepError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Database(error) => error.into(),
+            // Our arguments are ids.
+            EnqueueError::Args { source, .. } => sqlx::Error::Encode(source.into()).into(),
+        }
+    }
+}
+
+/// Where the rules answer in the end, each failure brings that nearer; where nobody does, waiting costs nothing.
+fn of_extraction(error: ExtractError, or_rules: bool) -> JobError {
+    match error {
+        ExtractError::Unavailable(_) | ExtractError::BadAnswer(_) | ExtractError::Content(_) => {
+            JobError::retry(error)
+        }
+        ExtractError::Throttled { after } => JobError::Snooze(after.unwrap_or(MODEL_THROTTLED)),
+        ExtractError::Account { .. } => {
+            tracing::error!(%error, "the model is not asked any more until EXTRACTOR and its settings are right");
+            if or_rules {
+                JobError::retry(error)
+            } else {
+                JobError::Snooze(ACCOUNT_REFUSED)
+            }
+        }
+        ExtractError::Refused(_) => JobError::discard(error),
     }
 }
 
@@ -101,6 +141,7 @@ impl From<StepError> for JobError {
                     Self::discard(error)
                 }
             },
+            StepError::Extract { error, or_rules } => of_extraction(error, or_rules),
             StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
             StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {

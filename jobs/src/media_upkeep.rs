@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
-use store::media::upkeep::{self, erase_older, garbage, give_up_storing};
+use store::media::upkeep::{self, erase_older, garbage, give_up_storing, left_at_twilio};
 
-use crate::{Deps, MediaStore, MediaStoreError, StepError};
+use crate::{DeleteAtTwilio, Deps, MediaStore, MediaStoreError, StepError};
 
 /// An attempt at a message takes minutes. What was begun a day ago and is not there will not be.
 const STORING: Duration = Duration::from_hours(24);
@@ -27,6 +27,8 @@ pub struct MediaUpkeepDeps {
     pub store: MediaStore,
     /// How long a file is kept after it was stored.
     pub retention: Duration,
+    /// Have Twilio delete what it still has of messages that have ended.
+    pub delete_at_twilio: bool,
 }
 
 /// Meant for a schedule, of every few minutes: an erased file's object goes with the next run.
@@ -62,6 +64,12 @@ async fn keep_up(deps: &MediaUpkeepDeps) -> Result<(), StepError> {
         if done < BATCH {
             break;
         }
+    }
+    if deps.delete_at_twilio {
+        let mut conn = deps.deps.pool.acquire().await?;
+        let left = left_at_twilio(&mut conn).await?;
+        let messages = left.iter().filter_map(|sid| sid.parse().ok());
+        DeleteAtTwilio::enqueue(&mut conn, messages).await?;
     }
     let deleted = delete_garbage(deps).await?;
     if erased + given_up + deleted > 0 {

@@ -29,6 +29,11 @@ impl WithFallback {
         }
     }
 
+    /// Is there a model, and are there rules to answer in its place?
+    pub fn may_fall_back(&self) -> bool {
+        self.fallback == Fallback::Rules && !matches!(self.extractor, AnyExtractor::Rules(_))
+    }
+
     /// What the message says. An error is the extractor's, and worth another attempt if it is none of the message's
     /// own; on the last attempt, and for what would be no different the next time, the fallback answers instead.
     pub async fn extract(

@@ -48,6 +48,19 @@ pub async fn give_up_storing(conn: &mut PgConnection, age: Duration) -> Result<u
     Ok(done.rows_affected())
 }
 
+/// Messages that ended ten minutes ago or longer, and of whose files Twilio may still have some; at most 1000.
+pub async fn left_at_twilio(conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select distinct message_sid from pigeonhole.media m join pigeonhole.inbound_messages i using (message_sid)
+         where m.deleted_at_twilio is null and m.media_sid is not null and m.state not in ('storing', 'gone')
+             and i.finished_at <= clock_timestamp() - interval '10 minutes'
+         order by message_sid limit $1",
+        BATCH,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Objects that nobody needs, the oldest first, at most 1000 of those behind `after`.
 pub async fn garbage(
     conn: &mut PgConnection,
