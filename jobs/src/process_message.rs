@@ -36,7 +36,7 @@ impl ProcessMessage {
                 let state = FinalState::IgnoredUnlinked;
                 return steps::finish(deps, &webhook, state, None, attempt).await;
             }
-            Opened::Refused(webhook, owner, _) => {
+            Opened::Refused(webhook, owner) => {
                 let state = FinalState::RateLimited;
                 return steps::finish(deps, &webhook, state, Some(owner), attempt).await;
             }

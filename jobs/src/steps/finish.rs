@@ -3,7 +3,7 @@
 //! Killed before the commit, nothing is there and the job runs again; killed after it, everything is there and the job
 //! is gone. Messages that end at the same time share a commit; each ends as a whole, or not at all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use queue::Attempt;
 use sqlx::PgPool;
@@ -19,6 +19,9 @@ use crate::{Deps, StepError, batches::Together};
 
 /// Who found the items, where no model did.
 const RULES: &str = "rules";
+
+/// How long a message waits for whoever is changing its user or their number. Longer than that takes.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// Ends messages.
 pub(crate) struct Endings {
@@ -102,6 +105,7 @@ async fn finish_with(deps: &Deps, finish: Finish, attempt: &Attempt) -> Result<(
             tracing::info!(message.sid = sid, ?state, "message ended without items");
         }
         Finished::Before => attempt.was_completed(),
+        Finished::Busy => return Err(StepError::Wait(BUSY)),
         Finished::LeaseLost => return Err(StepError::Complete(queue::CompleteError::LeaseLost)),
     }
     Ok(())

@@ -7,10 +7,8 @@ mod open;
 mod reconcile;
 mod send;
 
-
 pub(crate) use extract::{Extracted, extract};
-pub use reconcile::state_of;
 pub(crate) use finish::{Endings, complete_only, finish, write_items};
 pub(crate) use open::{Opened, Openings};
+pub use reconcile::state_of;
 pub(crate) use send::send;
-

@@ -25,8 +25,8 @@ pub(crate) enum Opened {
     Wait(Duration),
     /// Its sender's number is nobody's.
     Stranger(Box<InboundWebhook>),
-    /// Its user has sent too many; this is how long it would have had to wait.
-    Refused(Box<InboundWebhook>, Owner, Duration),
+    /// Its user has sent too many.
+    Refused(Box<InboundWebhook>, Owner),
     /// It may be processed.
     Ready(Box<InboundWebhook>, Owner),
 }
@@ -66,7 +66,10 @@ impl Together for Openings {
             .collect();
         self.find_owners(&mut conn, &mut opened).await?;
         self.give_slots(&mut conn, &mut opened).await?;
-        Ok(opened.into_iter().map(|found| found.map(Found::opened)).collect())
+        Ok(opened
+            .into_iter()
+            .map(|found| found.map(Found::opened))
+            .collect())
     }
 }
 
@@ -98,13 +101,20 @@ fn read(
     if stored.state != MessageState::Received {
         return Ok(Found::Is(Opened::Ended));
     }
-    let fields = stored.fields.ok_or_else(|| StepError::Erased(sid.clone()))?;
+    let fields = stored
+        .fields
+        .ok_or_else(|| StepError::Erased(sid.clone()))?;
     let webhook = Box::new(InboundWebhook::from_fields(fields)?);
     // A short code, a name or another channel's address is nobody's phone number.
     Ok(match webhook.from().phone().map(E164::parse) {
         Some(Ok(number)) => Found::Numbered(webhook, number, stored.slot_in),
         Some(Err(_)) | None => Found::Is(Opened::Stranger(webhook)),
     })
+}
+
+/// The key under which a user's messages are counted.
+pub(crate) fn rate_key(user: Uuid) -> String {
+    format!("message:{user}")
 }
 
 impl Openings {
@@ -124,7 +134,9 @@ impl Openings {
             return Ok(());
         }
         let owners = inbound_messages::owners(conn, &self.keyring, &numbers).await?;
-        let numbered = opened.iter_mut().filter(|f| matches!(f, Ok(Found::Numbered(..))));
+        let numbered = opened
+            .iter_mut()
+            .filter(|f| matches!(f, Ok(Found::Numbered(..))));
         for (found, owner) in numbered.zip(owners) {
             let Ok(Found::Numbered(webhook, number, slot)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
@@ -133,6 +145,10 @@ impl Openings {
             };
             *found = Ok(match (owner, slot) {
                 (None, _) => Found::Is(Opened::Stranger(webhook)),
+                // It will end without effect, which costs its user nothing.
+                (Some(user), _) if !self.policy.enrichment => {
+                    Found::Is(Opened::Ready(webhook, (user, number)))
+                }
                 (Some(user), None) => Found::Unplaced(webhook, (user, number)),
                 (Some(user), Some(Duration::ZERO)) => {
                     Found::Is(Opened::Ready(webhook, (user, number)))
@@ -151,7 +167,7 @@ impl Openings {
         let keys: Vec<String> = opened
             .iter()
             .filter_map(|found| match found {
-                Ok(Found::Unplaced(_, (user, _))) => Some(user.to_string()),
+                Ok(Found::Unplaced(_, (user, _))) => Some(rate_key(*user)),
                 _ => None,
             })
             .collect();
@@ -162,7 +178,9 @@ impl Openings {
         let mut tx = sqlx::Connection::begin(conn).await?;
         let taken = rate_limit::take_all(&mut tx, &keys, &self.policy.limit).await?;
         let mut slots = Vec::new();
-        let unplaced = opened.iter_mut().filter(|f| matches!(f, Ok(Found::Unplaced(..))));
+        let unplaced = opened
+            .iter_mut()
+            .filter(|f| matches!(f, Ok(Found::Unplaced(..))));
         for (found, (admission, slot)) in unplaced.zip(taken) {
             let Ok(Found::Unplaced(webhook, owner)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
@@ -175,7 +193,7 @@ impl Openings {
             *found = Ok(Found::Is(match admission {
                 Admission::Now => Opened::Ready(webhook, owner),
                 Admission::At { wait, .. } => Opened::Wait(wait),
-                Admission::Refused { wait } => Opened::Refused(webhook, owner, wait),
+                Admission::Refused { .. } => Opened::Refused(webhook, owner),
             }));
         }
         inbound_messages::keep_slots(&mut tx, &slots).await?;
