@@ -57,7 +57,9 @@ impl Deps {
 
 impl fmt::Debug for Deps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deps").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Deps")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 

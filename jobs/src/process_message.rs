@@ -1,12 +1,14 @@
 //! Turns one inbound message into the items its sender's user will review.
 
+use std::time::Duration;
+
 use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use store::inbound_messages::FinalState;
 use twilio::MessageSid;
 
 use crate::{
-    Deps, StepError,
+    MessageDeps, StepError,
     steps::{self, Opened},
 };
 
@@ -19,16 +21,19 @@ pub struct ProcessMessage {
 
 impl Job for ProcessMessage {
     const NAME: &'static str = "process_message";
-    type Deps = Deps;
+    /// For ten files, one after the other if others are under way, and a model.
+    const TIMEOUT: Duration = Duration::from_mins(10);
+    type Deps = MessageDeps;
 
-    async fn run(&self, deps: &Deps, attempt: &Attempt) -> Result<(), JobError> {
+    async fn run(&self, deps: &MessageDeps, attempt: &Attempt) -> Result<(), JobError> {
         Ok(self.process(deps, attempt).await?)
     }
 }
 
 impl ProcessMessage {
-    async fn process(&self, deps: &Deps, attempt: &Attempt) -> Result<(), StepError> {
-        let (webhook, owner) = match deps.openings.ask(self.message.clone()).await?? {
+    async fn process(&self, message_deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
+        let deps = &message_deps.media.deps;
+        let (webhook, owner, came) = match deps.openings.ask(self.message.clone()).await?? {
             // An operator has requeued a job whose message is done.
             Opened::Ended => return steps::complete_only(deps, attempt).await,
             Opened::Wait(time) => return Err(StepError::Wait(time)),
@@ -36,17 +41,19 @@ impl ProcessMessage {
                 let state = FinalState::IgnoredUnlinked;
                 return steps::finish(deps, &webhook, state, None, attempt).await;
             }
-            Opened::Refused(webhook, owner, _) => {
+            Opened::Refused(webhook, owner) => {
                 let state = FinalState::RateLimited;
                 return steps::finish(deps, &webhook, state, Some(owner), attempt).await;
             }
-            Opened::Ready(webhook, owner) => (webhook, owner),
+            Opened::Ready(webhook, owner, came) => (webhook, owner, came),
         };
         if !deps.policy.enrichment {
             let state = FinalState::IgnoredDisabled;
             return steps::finish(deps, &webhook, state, Some(owner), attempt).await;
         }
-        let items = steps::extract(&webhook);
-        steps::write_items(deps, &webhook, owner, &items, attempt).await
+        let found = steps::understand(message_deps, &webhook, &owner, came, attempt).await?;
+        steps::write_items(deps, &webhook, owner, found, attempt).await?;
+        steps::let_go_of_files(message_deps, &webhook).await;
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 mod api;
 mod extraction;
 mod media;
+mod messages;
 mod reader;
 mod sending;
 mod variables;
@@ -12,6 +13,7 @@ mod verification;
 
 use std::{net::SocketAddr, num::NonZeroU32, str::FromStr, time::Duration};
 
+use jobs::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use store::{E164, Keyring};
@@ -186,8 +188,8 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// `DEAD_LETTER_RETENTION_DAYS`.
     pub keep_dead_letters: Duration,
-    /// `SMS_ENRICHMENT_ENABLED`: while it is false no message is processed; they wait in the queue.
-    pub enrichment_enabled: bool,
+    /// `SMS_ENRICHMENT_ENABLED` and `RATE_LIMIT_…`.
+    pub policy: Policy,
     /// How SMS are sent, where there is somebody to send from.
     pub sending: Option<SendingConfig>,
     /// What becomes of the files of messages.
@@ -212,17 +214,15 @@ impl WorkerConfig {
                 Ok(days @ 1..=3650) => Ok(Duration::from_hours(24 * days)),
                 _ => Err("must be a number of days from 1 to 3650".to_owned()),
             });
-        let enrichment_enabled = r.required("SMS_ENRICHMENT_ENABLED", boolean);
+        let policy = messages::policy(r);
         let sending = SendingConfig::read(r);
         let (media, extraction) = (MediaConfig::read(r), ExtractionConfig::read(r));
-        // Read by later work, but a mistake in it is told today.
-        r.required("RATE_LIMIT_MESSAGES_PER_HOUR", positive)?;
         Some(Self {
             name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
             lease: lease?,
             keep_dead_letters: keep_dead_letters?,
-            enrichment_enabled: enrichment_enabled?,
+            policy: policy?,
             sending: sending?,
             media: media?,
             extraction: extraction?,

@@ -29,7 +29,6 @@ pub use fallback::{Fallback, WithFallback};
 pub use gemini::{Gemini, GeminiConfig};
 pub use openai::{OpenAi, OpenAiConfig};
 pub use rules::Rules;
-pub(crate) use rules::of_text;
 
 /// The most items that one message makes. More is no message, but an attack on whoever has to review them.
 pub const MAX_ITEMS: usize = 200;

@@ -4,7 +4,7 @@
 //! The text and the files that nobody looks into are one note, the text first: a caption stays with what it is about.
 //! With cards alone, the text is what is said of their people: it is their context.
 
-use twilio::{InboundWebhook, webhook::Location};
+use twilio::webhook::Location;
 
 use super::{
     Attachment, ContentError, ExtractError, Extracted, ExtractedBy, Extraction, Extractor, Message,
@@ -51,19 +51,6 @@ impl Extractor for Rules {
             .collect();
         Ok(Extraction::new(items, ExtractedBy::Rules))
     }
-}
-
-/// What a message without media says.
-pub(crate) fn of_text(webhook: &InboundWebhook) -> Vec<Extracted> {
-    let tags = tags(webhook.body())
-        .into_iter()
-        .map(|tag| Extracted::tag(tag.to_owned()));
-    let place = webhook.location();
-    note(webhook.body(), &[])
-        .into_iter()
-        .chain(tags)
-        .chain(place.as_ref().map(location))
-        .collect()
 }
 
 /// The text as it was sent, if it is not blank, and a line for each of the files.

@@ -3,7 +3,7 @@
 //! Killed before the commit, nothing is there and the job runs again; killed after it, everything is there and the job
 //! is gone. Messages that end at the same time share a commit; each ends as a whole, or not at all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use queue::Attempt;
 use sqlx::PgPool;
@@ -14,11 +14,11 @@ use store::{
 };
 use twilio::{InboundWebhook, webhook::MessageKind};
 
-use super::{Extracted, open::Owner};
-use crate::{Deps, StepError, batches::Together};
+use super::open::Owner;
+use crate::{Deps, StepError, batches::Together, extract::Extraction};
 
-/// Who found the items, where no model did.
-const RULES: &str = "rules";
+/// How long a message waits for whoever is changing its user or their number. Longer than that takes.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// Ends messages.
 pub(crate) struct Endings {
@@ -42,21 +42,21 @@ pub(crate) async fn write_items(
     deps: &Deps,
     webhook: &InboundWebhook,
     owner: Owner,
-    extracted: &[Extracted],
+    extraction: Extraction,
     attempt: &Attempt,
 ) -> Result<(), StepError> {
     let sid = webhook.message_sid().as_str();
     let items = (0u32..)
-        .zip(extracted)
+        .zip(extraction.items)
         .map(|(position, item)| NewItem {
             id: item_id(sid, position),
             item_type: item.item_type,
             field_name: item.field_name.map(str::to_owned),
-            value: item.value.clone(),
+            value: item.value,
         })
         .collect();
     let found = Found {
-        extracted_by: RULES.to_owned(),
+        extracted_by: extraction.by.label().to_owned(),
         origin: origin(webhook, &owner),
         items,
     };
@@ -102,6 +102,7 @@ async fn finish_with(deps: &Deps, finish: Finish, attempt: &Attempt) -> Result<(
             tracing::info!(message.sid = sid, ?state, "message ended without items");
         }
         Finished::Before => attempt.was_completed(),
+        Finished::Busy => return Err(StepError::Wait(BUSY)),
         Finished::LeaseLost => return Err(StepError::Complete(queue::CompleteError::LeaseLost)),
     }
     Ok(())

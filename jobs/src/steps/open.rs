@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use queue::rate_limit::{self, Admission};
 use sqlx::{PgConnection, PgPool};
 use store::{
@@ -25,10 +26,10 @@ pub(crate) enum Opened {
     Wait(Duration),
     /// Its sender's number is nobody's.
     Stranger(Box<InboundWebhook>),
-    /// Its user has sent too many; this is how long it would have had to wait.
-    Refused(Box<InboundWebhook>, Owner, Duration),
-    /// It may be processed.
-    Ready(Box<InboundWebhook>, Owner),
+    /// Its user has sent too many.
+    Refused(Box<InboundWebhook>, Owner),
+    /// It may be processed. When it came, by the database's clock.
+    Ready(Box<InboundWebhook>, Owner, DateTime<Utc>),
 }
 
 /// Whose message it is, and by which number.
@@ -52,6 +53,13 @@ impl Together for Openings {
         let mut conn = self.pool.acquire().await?;
         let texts: Vec<String> = sids.iter().map(ToString::to_string).collect();
         let stored = inbound_messages::load_all(&mut conn, &self.keyring, &texts).await?;
+        let came: Vec<DateTime<Utc>> = stored
+            .iter()
+            .map(|stored| match stored {
+                Some(Ok(message)) => message.received_at,
+                Some(Err(_)) | None => DateTime::UNIX_EPOCH, // there will be no message to go with it
+            })
+            .collect();
         let mut seen = HashSet::new();
         let mut opened: Vec<Result<Found, StepError>> = sids
             .iter()
@@ -66,7 +74,11 @@ impl Together for Openings {
             .collect();
         self.find_owners(&mut conn, &mut opened).await?;
         self.give_slots(&mut conn, &mut opened).await?;
-        Ok(opened.into_iter().map(|found| found.map(Found::opened)).collect())
+        Ok(opened
+            .into_iter()
+            .zip(came)
+            .map(|(found, came)| found.map(|found| found.opened(came)))
+            .collect())
     }
 }
 
@@ -77,14 +89,18 @@ enum Found {
     Numbered(Box<InboundWebhook>, E164, Option<Duration>),
     /// Sent by a user, and without a place within their limit.
     Unplaced(Box<InboundWebhook>, Owner),
+    /// It may be processed.
+    Placed(Box<InboundWebhook>, Owner),
 }
 
 impl Found {
-    fn opened(self) -> Opened {
+    fn opened(self, came: DateTime<Utc>) -> Opened {
         match self {
             Self::Is(opened) => opened,
             Self::Numbered(webhook, ..) => Opened::Stranger(webhook),
-            Self::Unplaced(webhook, owner) => Opened::Ready(webhook, owner),
+            Self::Unplaced(webhook, owner) | Self::Placed(webhook, owner) => {
+                Opened::Ready(webhook, owner, came)
+            }
         }
     }
 }
@@ -98,13 +114,20 @@ fn read(
     if stored.state != MessageState::Received {
         return Ok(Found::Is(Opened::Ended));
     }
-    let fields = stored.fields.ok_or_else(|| StepError::Erased(sid.clone()))?;
+    let fields = stored
+        .fields
+        .ok_or_else(|| StepError::Erased(sid.clone()))?;
     let webhook = Box::new(InboundWebhook::from_fields(fields)?);
     // A short code, a name or another channel's address is nobody's phone number.
     Ok(match webhook.from().phone().map(E164::parse) {
         Some(Ok(number)) => Found::Numbered(webhook, number, stored.slot_in),
         Some(Err(_)) | None => Found::Is(Opened::Stranger(webhook)),
     })
+}
+
+/// The key under which a user's messages are counted.
+pub(crate) fn rate_key(user: Uuid) -> String {
+    format!("message:{user}")
 }
 
 impl Openings {
@@ -124,7 +147,9 @@ impl Openings {
             return Ok(());
         }
         let owners = inbound_messages::owners(conn, &self.keyring, &numbers).await?;
-        let numbered = opened.iter_mut().filter(|f| matches!(f, Ok(Found::Numbered(..))));
+        let numbered = opened
+            .iter_mut()
+            .filter(|f| matches!(f, Ok(Found::Numbered(..))));
         for (found, owner) in numbered.zip(owners) {
             let Ok(Found::Numbered(webhook, number, slot)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
@@ -133,9 +158,13 @@ impl Openings {
             };
             *found = Ok(match (owner, slot) {
                 (None, _) => Found::Is(Opened::Stranger(webhook)),
+                // It will end without effect, which costs its user nothing.
+                (Some(user), _) if !self.policy.enrichment => {
+                    Found::Placed(webhook, (user, number))
+                }
                 (Some(user), None) => Found::Unplaced(webhook, (user, number)),
                 (Some(user), Some(Duration::ZERO)) => {
-                    Found::Is(Opened::Ready(webhook, (user, number)))
+                    Found::Placed(webhook, (user, number))
                 }
                 (Some(_), Some(wait)) => Found::Is(Opened::Wait(wait)),
             });
@@ -151,7 +180,7 @@ impl Openings {
         let keys: Vec<String> = opened
             .iter()
             .filter_map(|found| match found {
-                Ok(Found::Unplaced(_, (user, _))) => Some(user.to_string()),
+                Ok(Found::Unplaced(_, (user, _))) => Some(rate_key(*user)),
                 _ => None,
             })
             .collect();
@@ -162,7 +191,9 @@ impl Openings {
         let mut tx = sqlx::Connection::begin(conn).await?;
         let taken = rate_limit::take_all(&mut tx, &keys, &self.policy.limit).await?;
         let mut slots = Vec::new();
-        let unplaced = opened.iter_mut().filter(|f| matches!(f, Ok(Found::Unplaced(..))));
+        let unplaced = opened
+            .iter_mut()
+            .filter(|f| matches!(f, Ok(Found::Unplaced(..))));
         for (found, (admission, slot)) in unplaced.zip(taken) {
             let Ok(Found::Unplaced(webhook, owner)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
@@ -172,11 +203,11 @@ impl Openings {
             if !matches!(admission, Admission::Refused { .. }) {
                 slots.push((webhook.message_sid().to_string(), slot));
             }
-            *found = Ok(Found::Is(match admission {
-                Admission::Now => Opened::Ready(webhook, owner),
-                Admission::At { wait, .. } => Opened::Wait(wait),
-                Admission::Refused { wait } => Opened::Refused(webhook, owner, wait),
-            }));
+            *found = Ok(match admission {
+                Admission::Now => Found::Placed(webhook, owner),
+                Admission::At { wait, .. } => Found::Is(Opened::Wait(wait)),
+                Admission::Refused { .. } => Found::Is(Opened::Refused(webhook, owner)),
+            });
         }
         inbound_messages::keep_slots(&mut tx, &slots).await?;
         tx.commit().await?;
