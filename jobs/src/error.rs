@@ -42,9 +42,10 @@ pub enum StepError {
     #[error(transparent)]
     MediaStore(#[from] MediaStoreError),
     /// It is not known what the message says.
-    #[error(transparent)]
+    #[error("it is not known what the message says")]
     Extract {
         /// Why.
+        #[source]
         error: ExtractError,
         /// On the last attempt, the rules will say what they find.
         or_rules: bool,
