@@ -19,6 +19,11 @@ use store::{
 use twilio::{MessageSid, webhook::MAX_MEDIA};
 use uuid::Uuid;
 
+use crate::{
+    config::{DatabaseConfig, Env, LogConfig, MediaStoreConfig, Reader, keyring},
+    database, telemetry,
+};
+
 /// What can be asked of media.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -68,6 +73,19 @@ impl FromStr for Name {
             Some(_) => Err(wrong),
         }
     }
+}
+
+pub(super) async fn open_and_run(env: &Env, command: Command) -> anyhow::Result<()> {
+    let (log, database, keyring, store) = Reader::read(env, |r| {
+        let (log, database) = (LogConfig::read(r), DatabaseConfig::read(r));
+        let (keyring, store) = (keyring(r), MediaStoreConfig::read(r));
+        Some((log?, database?, keyring?, store?))
+    })?;
+    telemetry::init_logs(&log)?;
+    let pool = database::pool(&database);
+    let mut conn = pool.acquire().await.context("cannot reach the database")?;
+    let store = store.open().context("MEDIA_STORE cannot be used")?;
+    run(&mut conn, &keyring, &store, command, &mut io::stdout()).await
 }
 
 /// Does it, writing to `out`.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 #![cfg(target_os = "linux")]
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -12,7 +12,8 @@ use axum::{
 };
 use embedded_postgres::testing::TestDatabase;
 use futures_util::{future::join_all, stream};
-use jobs::{Deps, MediaDeps, MediaStore, download};
+use jobs::{Deps, MediaDeps, MediaStore, Policy, download};
+use queue::rate_limit::RateLimit;
 use store::{Keyring, media::MediaState, users};
 use tokio::{net::TcpListener, sync::Semaphore};
 use twilio::{
@@ -88,11 +89,17 @@ async fn a_hundred_files_at_once_stay_under_256_mib() {
         timeout: Duration::from_mins(10),
         more_hosts: Vec::new(),
     };
-    let deps = MediaDeps {
-        deps: Deps {
-            pool: pool.clone(),
-            keyring: Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap()),
+    let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
+    let policy = Policy {
+        enrichment: true,
+        limit: RateLimit {
+            burst: NonZeroU32::MAX,
+            period: Duration::from_secs(1),
+            max_delay: Duration::ZERO,
         },
+    };
+    let deps = MediaDeps {
+        deps: Deps::start(pool.clone(), keyring, policy),
         downloader: Downloader::new(settings).unwrap(),
         store: MediaStore::at(&Url::from_file_path(folder.path()).unwrap(), &[]).unwrap(),
         at_once: Arc::new(Semaphore::new(FILES)),

@@ -22,6 +22,11 @@ pub struct BoundApi {
 }
 
 impl BoundApi {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// What is to be `TWILIO_API_BASE_URL`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)

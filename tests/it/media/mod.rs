@@ -6,5 +6,5 @@ mod hostile;
 mod keeping;
 mod kinds;
 mod operator;
-mod rig;
+pub(crate) mod rig;
 mod upkeep;

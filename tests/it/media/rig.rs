@@ -17,6 +17,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use futures_util::stream;
 use jobs::{Deps, MediaDeps, MediaStore, MediaUpkeepDeps, StepError, download};
+use pigeonhole::config::{Reader, WorkerConfig};
 use queue::JobError;
 use store::{
     media::{Media, MediaState},
@@ -230,10 +231,11 @@ impl Rig {
             more_hosts: vec![cdn.addr.to_string()],
         };
         let deps = MediaDeps {
-            deps: Deps {
-                pool: database.pool.clone(),
-                keyring: Arc::new(database.settings.keyring()),
-            },
+            deps: Deps::start(
+                database.pool.clone(),
+                Arc::new(database.settings.keyring()),
+                Reader::read(&database.settings.env(), WorkerConfig::read).unwrap().policy,
+            ),
             downloader: Downloader::new(settings).unwrap(),
             store: store_in(&folder.path().join("media")),
             at_once: Arc::new(Semaphore::new(16)),
@@ -253,6 +255,7 @@ impl Rig {
             deps: self.deps.deps.clone(),
             store: self.deps.store.clone(),
             retention,
+            delete_at_twilio: false,
         }
     }
 

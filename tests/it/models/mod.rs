@@ -1,7 +1,7 @@
 //! Extraction by models, over HTTP, from fakes that speak the services' protocols, their errors included.
 
 mod errors;
-mod fake;
+pub(crate) mod fake;
 mod fallback;
 mod files;
 mod gemini;
