@@ -2,13 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{Deps, Forget, ProcessMessage, SendDeps, SendVerification};
+use anyhow::Context;
+use jobs::{
+    DeleteAtTwilio, Deps, Forget, MediaDeps, MediaSweep, MediaUpkeep, MediaUpkeepDeps, MessageDeps,
+    ProcessMessage, SendDeps, SendVerification,
+};
 use queue::{Maintenance, MaintenanceDeps, Runner, Settings};
 use sqlx::PgPool;
 use store::Keyring;
-use twilio::rest::Client;
+use tokio::sync::Semaphore;
+use twilio::{
+    media::{self, Downloader},
+    rest::Client,
+};
 
-use crate::config::{SendingConfig, WorkerConfig};
+use crate::config::{MediaConfig, SendingConfig, WorkerConfig};
+
+/// How many media files a process fetches at once.
+const FILES_AT_ONCE: usize = 32;
+
+/// How long one media file may take, in all.
+const FILE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A runner of all jobs that this configuration allows.
 pub fn runner(
@@ -22,9 +36,19 @@ pub fn runner(
         grace,
         ..Settings::new(config.name.clone().unwrap_or_else(host_and_process))
     };
-    let deps = Deps {
-        pool: pool.clone(),
-        keyring,
+    let deps = Deps::start(pool.clone(), keyring, config.policy.clone());
+    let media = media_deps(deps.clone(), &config.media)?;
+    let upkeep = MediaUpkeepDeps {
+        deps: deps.clone(),
+        store: media.store.clone(),
+        retention: config.media.retention,
+        delete_at_twilio: config.media.delete_at_twilio,
+    };
+    let messages = MessageDeps {
+        media: media.clone(),
+        extractor: Arc::new(config.extraction.extractor.clone()),
+        keep_media: !config.media.retention.is_zero(),
+        delete_at_twilio: config.media.delete_at_twilio,
     };
     let maintenance = MaintenanceDeps {
         pool: pool.clone(),
@@ -34,7 +58,13 @@ pub fn runner(
         .register::<Maintenance>(maintenance, 1)
         .schedule("queue_maintenance", "17 * * * *", &Maintenance {})?
         .register::<Forget>(deps.clone(), 1)
-        .schedule("forget", "*/10 * * * *", &Forget {})?;
+        .schedule("forget", "*/10 * * * *", &Forget {})?
+        .register::<ProcessMessage>(messages, config.concurrency)
+        .register::<DeleteAtTwilio>(media, FILES_AT_ONCE)
+        .register::<MediaUpkeep>(upkeep.clone(), 1)
+        .schedule("media_upkeep", "*/5 * * * *", &MediaUpkeep {})?
+        .register::<MediaSweep>(upkeep, 1)
+        .schedule("media_sweep", "41 */6 * * *", &MediaSweep {})?;
     if let Some(sending) = &config.sending {
         let deps = send_deps(deps.clone(), sending)?;
         runner = runner.register::<SendVerification>(deps, config.concurrency);
@@ -43,11 +73,9 @@ pub fn runner(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then they wait"
         );
     }
-    if config.enrichment_enabled {
-        runner = runner.register::<ProcessMessage>(deps, config.concurrency);
-    } else {
+    if !config.policy.enrichment {
         tracing::warn!(
-            "SMS_ENRICHMENT_ENABLED is false: messages wait in the queue until it is true"
+            "SMS_ENRICHMENT_ENABLED is false: messages are accepted, and end without items"
         );
     }
     Ok(runner)
@@ -59,6 +87,25 @@ fn send_deps(deps: Deps, config: &SendingConfig) -> anyhow::Result<SendDeps> {
         twilio: Client::new(config.api_base_url.clone(), config.credentials.clone())?,
         sender: Arc::new(config.sender.clone()),
         status_callback: config.status_callback.clone(),
+    })
+}
+
+fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
+    if !config.extra_hosts.is_empty() {
+        tracing::warn!("MEDIA_EXTRA_HOSTS is set, which is for tests: media may come from inside");
+    }
+    let settings = media::Settings {
+        api_base_url: config.api_base_url.clone(),
+        credentials: config.credentials.clone(),
+        max_bytes: config.max_bytes,
+        timeout: FILE_TIMEOUT,
+        more_hosts: config.extra_hosts.clone(),
+    };
+    Ok(MediaDeps {
+        deps,
+        downloader: Downloader::new(settings)?,
+        store: config.store.open().context("MEDIA_STORE cannot be used")?,
+        at_once: Arc::new(Semaphore::new(FILES_AT_ONCE)),
     })
 }
 

@@ -1,19 +1,66 @@
 //! What jobs work with.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
+use queue::rate_limit::RateLimit;
 use sqlx::PgPool;
 use store::Keyring;
 use twilio::rest::{Client, Sender};
 use uuid::Uuid;
 
+use crate::{
+    batches::Batches,
+    steps::{Endings, Openings},
+};
+
 /// Everything a job may need, made once at the start. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Deps {
     /// The database.
     pub pool: PgPool,
     /// The keys that open and seal personal data.
     pub keyring: Arc<Keyring>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) openings: Batches<Openings>,
+    pub(crate) endings: Batches<Endings>,
+}
+
+/// What operators decide about messages.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// False: messages end as `ignored_disabled`.
+    pub enrichment: bool,
+    /// Of each user.
+    pub limit: RateLimit,
+}
+
+impl Deps {
+    /// Starts what jobs share.
+    pub fn start(pool: PgPool, keyring: Arc<Keyring>, policy: Policy) -> Self {
+        let policy = Arc::new(policy);
+        Self {
+            openings: Batches::start(Openings {
+                pool: pool.clone(),
+                keyring: keyring.clone(),
+                policy: policy.clone(),
+            }),
+            endings: Batches::start(Endings {
+                pool: pool.clone(),
+                keyring: keyring.clone(),
+            }),
+            pool,
+            keyring,
+            policy,
+        }
+    }
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deps")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What jobs that send SMS need besides.

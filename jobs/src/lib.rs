@@ -3,16 +3,29 @@
 //! A job's arguments are ids; it loads what it needs, does its work outside any transaction, and ends with one
 //! transaction that writes its effect and completes it.
 
+mod batches;
+mod delete_at_twilio;
 mod deps;
 mod error;
+pub mod extract;
 mod forget;
+mod media_store;
+mod media_sweep;
+mod media_upkeep;
+mod message_deps;
 mod process_message;
 mod send_verification;
 mod steps;
 
-pub use deps::{Deps, SendDeps};
+pub use delete_at_twilio::DeleteAtTwilio;
+pub use deps::{Deps, Policy, SendDeps};
 pub use error::StepError;
 pub use forget::Forget;
+pub use media_store::{MediaReader, MediaStore, MediaStoreError, MediaWriter};
+pub use media_sweep::MediaSweep;
+pub use media_upkeep::{MediaUpkeep, MediaUpkeepDeps};
+pub use message_deps::MessageDeps;
 pub use process_message::ProcessMessage;
 pub use send_verification::SendVerification;
+pub use steps::download::{DownloadError, MediaDeps, download};
 pub use steps::state_of;

@@ -1,16 +1,16 @@
 //! Turns one inbound message into the items its sender's user will review.
 
+use std::time::Duration;
+
 use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
-use store::{
-    E164,
-    inbound_messages::{self, FinalState, MessageState},
-    user_phone_numbers,
-};
-use twilio::{InboundWebhook, MessageSid};
-use uuid::Uuid;
+use store::inbound_messages::FinalState;
+use twilio::MessageSid;
 
-use crate::{Deps, StepError, steps};
+use crate::{
+    MessageDeps, StepError,
+    steps::{self, Opened},
+};
 
 /// Process the message with this SID.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,51 +21,39 @@ pub struct ProcessMessage {
 
 impl Job for ProcessMessage {
     const NAME: &'static str = "process_message";
-    type Deps = Deps;
+    /// For ten files, one after the other if others are under way, and a model.
+    const TIMEOUT: Duration = Duration::from_mins(10);
+    type Deps = MessageDeps;
 
-    async fn run(&self, deps: &Deps, attempt: &Attempt) -> Result<(), JobError> {
+    async fn run(&self, deps: &MessageDeps, attempt: &Attempt) -> Result<(), JobError> {
         Ok(self.process(deps, attempt).await?)
     }
 }
 
 impl ProcessMessage {
-    async fn process(&self, deps: &Deps, attempt: &Attempt) -> Result<(), StepError> {
-        let Some((webhook, owner)) = self.open(deps).await? else {
-            // It ended before: an operator requeued a job whose message is done.
-            return steps::complete_only(deps, attempt).await;
-        };
-        let Some((user, number)) = owner else {
-            return steps::finish(deps, &self.message, FinalState::IgnoredUnlinked, attempt).await;
-        };
-        let items = steps::extract(&webhook);
-        steps::write_items(deps, &webhook, (user, &number), &items, attempt).await
-    }
-
-    /// The message and the user whose verified number it came from; `None` if it has ended already.
-    async fn open(
-        &self,
-        deps: &Deps,
-    ) -> Result<Option<(InboundWebhook, Option<(Uuid, E164)>)>, StepError> {
-        let mut conn = deps.pool.acquire().await?;
-        let stored = inbound_messages::load(&mut conn, &deps.keyring, self.message.as_str())
-            .await?
-            .ok_or_else(|| StepError::NoSuchMessage(self.message.clone()))?;
-        if stored.state != MessageState::Received {
-            return Ok(None);
-        }
-        let fields = stored
-            .fields
-            .ok_or_else(|| StepError::Erased(self.message.clone()))?;
-        let webhook = InboundWebhook::from_fields(fields)?;
-        // A short code, a name or another channel's address is nobody's phone number.
-        let owner = match webhook.from().phone().map(E164::parse) {
-            Some(Ok(number)) => {
-                user_phone_numbers::find_verified_owner(&mut conn, &deps.keyring, &number)
-                    .await?
-                    .map(|user| (user, number))
+    async fn process(&self, message_deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
+        let deps = &message_deps.media.deps;
+        let (webhook, owner, came) = match deps.openings.ask(self.message.clone()).await?? {
+            // An operator has requeued a job whose message is done.
+            Opened::Ended => return steps::complete_only(deps, attempt).await,
+            Opened::Wait(time) => return Err(StepError::Wait(time)),
+            Opened::Stranger(webhook) => {
+                let state = FinalState::IgnoredUnlinked;
+                return steps::finish(deps, &webhook, state, None, attempt).await;
             }
-            Some(Err(_)) | None => None,
+            Opened::Refused(webhook, owner) => {
+                let state = FinalState::RateLimited;
+                return steps::finish(deps, &webhook, state, Some(owner), attempt).await;
+            }
+            Opened::Ready(webhook, owner, came) => (webhook, owner, came),
         };
-        Ok(Some((webhook, owner)))
+        if !deps.policy.enrichment {
+            let state = FinalState::IgnoredDisabled;
+            return steps::finish(deps, &webhook, state, Some(owner), attempt).await;
+        }
+        let found = steps::understand(message_deps, &webhook, &owner, came, attempt).await?;
+        steps::write_items(deps, &webhook, owner, found, attempt).await?;
+        steps::let_go_of_files(message_deps, &webhook).await;
+        Ok(())
     }
 }

@@ -1,17 +1,29 @@
 //! Jobs through the queue's own test kit: the real claim, the real acknowledgement, no background tasks.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use embedded_postgres::testing::TestDatabase;
-use jobs::{Deps, ProcessMessage};
-use queue::testing::{Outcome, TestQueue};
+use jobs::{
+    Deps, MediaDeps, MediaStore, MessageDeps, Policy, ProcessMessage,
+    extract::{AnyExtractor, Fallback, Rules, WithFallback},
+};
+use queue::{
+    rate_limit::RateLimit,
+    testing::{Outcome, TestQueue},
+};
 use sqlx::{PgConnection, PgPool};
 use store::{
     E164, Keyring,
     inbound_messages::{self, AcceptJob, Acceptance, MessageState, NewMessage},
     user_phone_numbers, users,
 };
+use tokio::sync::Semaphore;
+use twilio::{
+    media::{Downloader, Settings},
+    rest::Credentials,
+};
+use url::Url;
 use uuid::Uuid;
 
 const SID: &str = "SM0123456789abcdef0123456789abcdef";
@@ -44,14 +56,51 @@ async fn accept(conn: &mut PgConnection, keyring: &Keyring) {
     assert_eq!(new.unwrap(), [SID]);
 }
 
+/// Two messages at once, and one an hour.
+fn policy() -> Policy {
+    Policy {
+        enrichment: true,
+        limit: RateLimit {
+            burst: NonZeroU32::new(2).unwrap(),
+            period: Duration::from_hours(1),
+            max_delay: Duration::from_hours(24),
+        },
+    }
+}
+
+/// The rules, and a Twilio that nobody asks, as no message here has files.
+fn message_deps(deps: Deps) -> MessageDeps {
+    let account = format!("AC{}", "0".repeat(32));
+    let downloader = Downloader::new(Settings {
+        api_base_url: "http://127.0.0.1:9".parse().unwrap(),
+        credentials: Credentials {
+            account: account.parse().unwrap(),
+            username: account,
+            secret: "a-token".into(),
+        },
+        max_bytes: 1,
+        timeout: Duration::from_secs(1),
+        more_hosts: Vec::new(),
+    });
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
+    MessageDeps {
+        media: MediaDeps {
+            deps,
+            downloader: downloader.unwrap(),
+            store: MediaStore::at(&Url::from_file_path(folder).unwrap(), &[]).unwrap(),
+            at_once: Arc::new(Semaphore::new(1)),
+        },
+        extractor: Arc::new(WithFallback::new(AnyExtractor::Rules(Rules), Fallback::None)),
+        keep_media: true,
+        delete_at_twilio: false,
+    }
+}
+
 async fn rig() -> (PgPool, Arc<Keyring>, TestQueue) {
     let database = TestDatabase::create(&store::migrator()).await;
     let pool = database.pool().await;
     let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
-    let deps = Deps {
-        pool: pool.clone(),
-        keyring: keyring.clone(),
-    };
+    let deps = message_deps(Deps::start(pool.clone(), keyring.clone(), policy()));
     let queue = TestQueue::new(pool.clone()).register::<ProcessMessage>(deps);
     (pool, keyring, queue)
 }

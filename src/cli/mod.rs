@@ -2,6 +2,7 @@
 
 mod flags;
 mod jobs;
+pub mod media;
 mod migrate;
 mod phone_numbers;
 mod processes;
@@ -47,6 +48,9 @@ enum Command {
     /// Link phone numbers to users, as an operator.
     #[command(subcommand)]
     PhoneNumbers(phone_numbers::Command),
+    /// Look at the files that messages brought, as an operator.
+    #[command(subcommand)]
+    Media(media::Command),
     /// Look at the queue and set it right, as an operator.
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -83,6 +87,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => migrate::run(&env()?).await,
         Command::Simulate(args) => simulate::run(&env()?, args).await,
         Command::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
+        Command::Media(command) => media::open_and_run(&env()?, command).await,
         Command::Jobs(command) => jobs::run(&env()?, command).await,
     }
 }

@@ -136,9 +136,12 @@ impl<'e> Reader<'e> {
         self.env.get(name)
     }
 
-    /// Notes a mistake. The text must not hold the value of a secret.
+    /// Notes a mistake, once if several read the same setting. The text must not hold the value of a secret.
     pub fn mistake(&mut self, name: &str, what: impl fmt::Display) {
-        self.mistakes.push(format!("{name} {what}"));
+        let mistake = format!("{name} {what}");
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
     }
 
     /// A setting that must be there. `parse` answers what would be right.

@@ -29,14 +29,9 @@ impl SendingConfig {
         };
         let (twilio, base) = (TwilioConfig::read(r), public_base_url(r));
         let (twilio, base) = (twilio?, base?);
-        let token = twilio.auth_tokens.into_iter().next()?;
         Some(Some(Self {
+            credentials: twilio.credentials()?,
             api_base_url: twilio.api_base_url,
-            credentials: Credentials {
-                username: twilio.account_sid.to_string(),
-                account: twilio.account_sid,
-                secret: token,
-            },
             sender,
             status_callback: format!("{base}{STATUS_PATH}"),
         }))

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use url::Url;
 
 use super::twilio::hex;
 use crate::config::{Env, VARIABLES};
@@ -57,6 +58,13 @@ impl Environment {
     /// The file for other commands.
     pub(super) fn env_file(&self) -> PathBuf {
         self.dir.join(SETTINGS)
+    }
+
+    /// The files of messages, beside the database that knows them.
+    pub(super) fn media_store(&self) -> anyhow::Result<String> {
+        let dir = fs::canonicalize(&self.dir)?;
+        let url = Url::from_directory_path(dir.join("media")).ok();
+        Ok(url.context("the data folder has no path")?.to_string())
     }
 
     /// All settings, which are also written to [`Self::env_file`]. Those made for this run give way to flags. An address

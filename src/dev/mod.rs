@@ -75,6 +75,8 @@ pub(crate) async fn run(args: Args, mut flags: BTreeMap<String, String>) -> anyh
     let of_this_run = [
         ("DATABASE_URL", database_url.clone()),
         ("TWILIO_API_BASE_URL", api.base_url()),
+        ("MEDIA_EXTRA_HOSTS", api.addr().to_string()),
+        ("MEDIA_STORE", environment.media_store()?),
         ("CORS_ALLOWED_ORIGINS", demo.origins()),
     ];
     let env = environment.complete(of_this_run, flags)?;

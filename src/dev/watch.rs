@@ -12,6 +12,7 @@ use sqlx::{Postgres, pool::PoolConnection};
 use store::{
     enrichment_items,
     inbound_messages::{self, Ended},
+    media,
 };
 
 use super::twilio::SimulatedApi;
@@ -99,6 +100,11 @@ impl Watch {
             message.message_sid,
             took.num_milliseconds()
         );
+        for file in media::of_message(&mut self.conn, &message.message_sid).await? {
+            let kind = file.content_type.as_deref().unwrap_or("a file");
+            let state = file.state.label();
+            println!("    file {}: {kind}, {state}", file.position);
+        }
         for item in items {
             let field = item
                 .field_name

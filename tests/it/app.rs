@@ -4,8 +4,8 @@ use std::{net::SocketAddr, ops::Deref};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
-    config::Reader,
-    dev::twilio::{Delivery, SimulatedTwilio, Text},
+    config::{Reader, ReceiverConfig},
+    dev::twilio::{Account, Delivery, SimulatedApi, SimulatedTwilio, Text},
     services::{Role, Services, ServicesConfig},
 };
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,23 @@ impl TestApp {
     /// Receiver and worker.
     pub(crate) async fn start() -> Self {
         Self::on(Database::create().await, Role::Both).await
+    }
+
+    /// Receiver and worker, and a Twilio that has the files of messages.
+    pub(crate) async fn with_twilio(prepare: impl FnOnce(Database) -> Database) -> (Self, SimulatedApi) {
+        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let database = Database::create()
+            .await
+            .with("TWILIO_API_BASE_URL", bound.base_url())
+            .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string());
+        let database = prepare(database);
+        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
+        let account = Account::of(&config).unwrap();
+        // It lasts as long as the test's runtime.
+        let api = bound.serve(account, CancellationToken::new()).unwrap();
+        let app = Self::on(database, Role::Both).await;
+        api.connect(&format!("http://{}", app.receiver));
+        (app, api)
     }
 
     /// A receiver alone: what it takes in waits.

@@ -138,7 +138,7 @@ async fn numbers_that_the_app_stored_in_clear_work_and_are_sealed_on_request() {
 
 #[tokio::test]
 async fn simulate_delivers_messages_and_says_how_they_were_answered() {
-    let app = TestApp::start().await;
+    let (app, _) = TestApp::with_twilio(|database| database).await;
     let receiver = format!("http://{}", app.receiver);
     let simulate = ["simulate", "--receiver", &receiver];
 
@@ -169,7 +169,9 @@ async fn simulate_delivers_messages_and_says_how_they_were_answered() {
     let sid = ran.stdout.split_whitespace().next().unwrap();
     assert!(sid.starts_with("MM"), "{}", ran.stdout);
     app.wait_until_ended(sid).await;
-    assert!(app.values(sid).await.contains(&"48.1, 11.5".to_owned()));
+    let values = app.values(sid).await;
+    assert!(values.contains(&"48.1, 11.5".to_owned()), "{values:?}");
+    assert!(values[0].ends_with("Photo, 48×32, 188 bytes"), "{values:?}");
 
     let many = [&simulate[..], &["--count", "30", "--rate", "200"]].concat();
     assert_says(&run(&many, &app.settings).await, "30 × HTTP 200");

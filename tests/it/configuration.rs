@@ -13,7 +13,7 @@ async fn without_any_setting_all_that_are_missing_are_named_and_nothing_starts()
             "receiver",
             ["PUBLIC_BASE_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"].as_slice(),
         ),
-        ("worker", &[]),
+        ("worker", &["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"]),
         (
             "serve",
             &["PUBLIC_BASE_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"],

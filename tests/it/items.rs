@@ -89,7 +89,7 @@ async fn a_text_with_tags_and_a_place_becomes_a_note_tags_and_a_location() {
 
 #[tokio::test]
 async fn a_message_with_media_is_an_mms_and_names_the_type_of_the_first() {
-    let app = TestApp::start().await;
+    let (app, _) = TestApp::with_twilio(|database| database).await;
     let text = Text {
         media: vec!["image/jpeg".to_owned(), "audio/ogg".to_owned()],
         ..text(NUMBER, "Her card #contact")
@@ -102,7 +102,11 @@ async fn a_message_with_media_is_an_mms_and_names_the_type_of_the_first() {
     assert_eq!(
         items.iter().map(shape).collect::<Vec<_>>(),
         [
-            ("field", Some("customNotes"), "Her card #contact"),
+            (
+                "field",
+                Some("customNotes"),
+                "Her card #contact\nPhoto, 48×32, 556 bytes\nVoice message, 377 bytes"
+            ),
             ("tag", None, "contact")
         ]
     );

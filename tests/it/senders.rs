@@ -59,7 +59,7 @@ async fn an_empty_message_is_processed_and_makes_no_items() {
 
 #[tokio::test]
 async fn when_the_number_of_media_lies_what_is_there_decides() {
-    let app = TestApp::start().await;
+    let (app, _) = TestApp::with_twilio(|database| database).await;
     let fewer = Text {
         fields: vec![field("NumMedia", "3")],
         ..text(NUMBER, "no media")

@@ -1,6 +1,6 @@
 //! The settings of a test: for services in this process and, as their environment, for real processes.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
 use pigeonhole::{
     config::{Env, Reader, ReceiverConfig},
@@ -8,6 +8,7 @@ use pigeonhole::{
 };
 use store::Keyring;
 use twilio::signature;
+use url::Url;
 
 /// The URL that Twilio signs. Nothing listens there: only the letters matter.
 pub(crate) const PUBLIC_BASE_URL: &str = "https://sms.example.com";
@@ -35,9 +36,14 @@ impl Settings {
             .with("TWILIO_ACCOUNT_SID", format!("AC{}", hex()))
             .with("TWILIO_AUTH_TOKEN", hex())
             .with("TWILIO_PHONE_NUMBER", "+15005550006")
+            // Nobody is there: a test that wants somebody to be says who.
+            .with("TWILIO_API_BASE_URL", "http://127.0.0.1:9")
+            .with("MEDIA_STORE", media_store())
             .with("ENCRYPTION_KEY", key())
             .with("JWT_SECRET", key())
             .with("SHUTDOWN_GRACE_SECONDS", "10")
+            // Tests send many messages from one number.
+            .with("RATE_LIMIT_BURST", "1000000")
             .with("LOG_FORMAT", "json")
     }
 
@@ -74,6 +80,12 @@ impl Settings {
         let url = format!("{PUBLIC_BASE_URL}{WEBHOOK}");
         signature::sign(self.get("TWILIO_AUTH_TOKEN"), &url, parameters)
     }
+}
+
+/// One for all tests: each database has a namespace of its own there.
+fn media_store() -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
+    Url::from_file_path(folder).unwrap().to_string()
 }
 
 /// 32 random hexadecimal digits.

@@ -210,6 +210,7 @@ impl Executor {
             id: job.id,
             claim: job.claim,
             number: job.attempt,
+            max: job.max_attempts,
             trace: job.trace.clone(),
             completed: lease.completed.clone(),
         });

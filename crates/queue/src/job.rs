@@ -111,12 +111,22 @@ pub enum CompleteError {
     Database(#[from] sqlx::Error),
 }
 
+/// Names one claim of one job: every write about an attempt must name it, and changes nothing if another claim came after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fence {
+    /// The job.
+    pub job: JobId,
+    /// The claim.
+    pub claim: i32,
+}
+
 /// One run of a job, holding its lease.
 #[derive(Debug)]
 pub struct Attempt {
     pub(crate) id: JobId,
     pub(crate) claim: i32,
     pub(crate) number: u16,
+    pub(crate) max: u16,
     pub(crate) trace: Option<String>,
     pub(crate) completed: Arc<AtomicBool>,
 }
@@ -130,6 +140,25 @@ impl Attempt {
     /// Which attempt this is, from 1.
     pub fn number(&self) -> u16 {
         self.number
+    }
+
+    /// If this attempt fails, there is no other.
+    pub fn is_last(&self) -> bool {
+        self.number >= self.max
+    }
+
+    /// What a statement of the caller's must name that completes the job. See [`Attempt::was_completed`].
+    pub fn fence(&self) -> Fence {
+        Fence {
+            job: self.id,
+            claim: self.claim,
+        }
+    }
+
+    /// For completing many jobs in one statement of the caller's: to be called once a transaction has committed that
+    /// deleted this job's row under its [`Fence`], as [`Attempt::complete`] does for one.
+    pub fn was_completed(&self) {
+        self.completed.store(true, Ordering::Release);
     }
 
     /// The trace context (a W3C `traceparent`) of whoever enqueued the job.

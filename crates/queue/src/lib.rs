@@ -12,6 +12,7 @@
 //! - a worker that lost its lease can change nothing, and its work is cancelled;
 //! - a job that kills its process is a dead letter after `max_attempts` claims;
 //! - waiting (a snooze, a shutdown, a deploy) costs no attempt;
+//! - a [`rate_limit`] is exact over all processes, and who has to wait is given a slot that is nobody else's;
 //! - the database's clock alone decides what is due.
 //!
 //! Each promise has its tests: `docs/queue-guarantees.md`. The states of a job, and what a crash at each transition
@@ -32,6 +33,7 @@ mod job;
 mod lease;
 mod maintenance;
 mod presence;
+pub mod rate_limit;
 mod runner;
 mod scan;
 mod schedule;
@@ -41,7 +43,7 @@ mod wake;
 
 pub use backoff::Backoff;
 pub use enqueue::{EnqueueError, NewJob, enqueue, enqueue_all};
-pub use job::{Attempt, CompleteError, Job, JobError, JobId, Priority};
+pub use job::{Attempt, CompleteError, Fence, Job, JobError, JobId, Priority};
 pub use maintenance::{Maintenance, MaintenanceDeps};
 pub use runner::{Runner, RunnerDied, Settings};
 pub use schedule::{BadCron, ScheduleError};

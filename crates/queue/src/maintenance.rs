@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
-use crate::{Attempt, Job, JobError};
+use crate::{Attempt, Job, JobError, rate_limit};
 
 /// The most dead letters deleted in one statement: short transactions, even after a disaster.
 const BATCH: i64 = 5000;
@@ -19,8 +19,8 @@ pub struct MaintenanceDeps {
     pub keep_dead_jobs: Duration,
 }
 
-/// Deletes dead letters that are older than their retention, figures older than a day, and the names of workers that
-/// were killed long ago. Meant for a schedule.
+/// Deletes dead letters that are older than their retention, figures older than a day, the names of workers that were
+/// killed long ago, and rate limits that have recovered. Meant for a schedule.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Maintenance {}
 
@@ -60,5 +60,6 @@ async fn clean(deps: &MaintenanceDeps) -> Result<u64, sqlx::Error> {
     sqlx::query!("delete from queue.workers where seen_at < now() - interval '1 hour'")
         .execute(&deps.pool)
         .await?;
+    rate_limit::forget(&mut *deps.pool.acquire().await?).await?;
     Ok(deleted)
 }

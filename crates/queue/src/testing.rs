@@ -172,7 +172,7 @@ impl TestQueue {
     }
 
     /// Lets time pass, by moving everything in the queue into the past: what is due by then is ready, a lease that is
-    /// not renewed runs out, and schedules come round.
+    /// not renewed runs out, schedules come round, and rate limits recover.
     pub async fn advance(&self, time: Duration) {
         let seconds = time.as_secs_f64();
         let mut tx = self.pool.begin().await.expect("a transaction");
@@ -203,6 +203,13 @@ impl TestQueue {
         .execute(&mut *tx)
         .await
         .expect("schedules come nearer");
+        sqlx::query!(
+            "update queue.rate_limits set tat_ns = tat_ns - ($1::float8 * 1000000)::bigint * 1000",
+            seconds
+        )
+        .execute(&mut *tx)
+        .await
+        .expect("slots come nearer");
         tx.commit().await.expect("time passes");
     }
 

@@ -159,7 +159,7 @@ pub async fn of_user(
 }
 
 impl Origin {
-    fn metadata(&self, keyring: &Keyring, item_id: Uuid) -> Result<Value, StoreError> {
+    pub(crate) fn metadata(&self, keyring: &Keyring, item_id: Uuid) -> Result<Value, StoreError> {
         let context = Context::new(TABLE, "source_metadata.phone_number", item_id);
         let mut metadata = Map::new();
         let mut put = |key: &str, value: &str| metadata.insert(key.to_owned(), value.into());
@@ -179,7 +179,7 @@ impl Origin {
 }
 
 impl Source {
-    fn as_str(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Sms => "sms",
             Self::Mms { .. } => "mms",
@@ -188,7 +188,7 @@ impl Source {
 }
 
 impl ItemType {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Field => "field",
             Self::Tag => "tag",

@@ -1,11 +1,17 @@
 //! `pigeonhole.inbound_messages`: the durable inbox. A row makes a repeat of its webhook harmless.
 
-use std::fmt;
+mod finish;
+mod open;
+
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::finish::{Finish, Finished, Found, finish_all};
+pub use self::open::{keep_slots, load_all, owners};
+use crate::clock::seconds;
 use crate::{Context, Keyring, StoreError, expect_one};
 
 const TABLE: &str = "pigeonhole.inbound_messages";
@@ -63,6 +69,8 @@ pub struct StoredMessage {
     pub state: MessageState,
     /// Every field of the webhook, in its order; `None` once retention has erased them.
     pub fields: Option<Vec<(String, String)>>,
+    /// How long until its place within its user's rate limit, if it has been given one; zero once that has come.
+    pub slot_in: Option<Duration>,
 }
 
 /// A message that has ended, without what it says.
@@ -85,8 +93,20 @@ pub enum MessageState {
     Received,
     /// Its items are written.
     Processed,
+    /// It could not be processed; its user has been told.
+    Failed,
+    /// Its user had sent too many.
+    RateLimited,
     /// Its sender's number is verified for nobody, so it made no items.
     IgnoredUnlinked,
+    /// Enrichment was switched off when its turn came.
+    IgnoredDisabled,
+    /// It asked us to send no more.
+    KeywordStop,
+    /// It asked us to send again.
+    KeywordStart,
+    /// It asked for help.
+    KeywordHelp,
 }
 
 /// The states in which a message ends.
@@ -94,8 +114,20 @@ pub enum MessageState {
 pub enum FinalState {
     /// Its items are written.
     Processed,
+    /// It could not be processed; its user has been told.
+    Failed,
+    /// Its user had sent too many.
+    RateLimited,
     /// Its sender's number is verified for nobody, so it made no items.
     IgnoredUnlinked,
+    /// Enrichment was switched off when its turn came.
+    IgnoredDisabled,
+    /// It asked us to send no more.
+    KeywordStop,
+    /// It asked us to send again.
+    KeywordStart,
+    /// It asked for help.
+    KeywordHelp,
 }
 
 impl NewMessage {
@@ -164,7 +196,8 @@ pub async fn load(
     message_sid: &str,
 ) -> Result<Option<StoredMessage>, StoreError> {
     let row = sqlx::query!(
-        "select message_sid, account_sid, received_at, state, sealed
+        "select message_sid, account_sid, received_at, state, sealed,
+             extract(epoch from slot_at - clock_timestamp())::float8 as slot_in
          from pigeonhole.inbound_messages where message_sid = $1",
         message_sid,
     )
@@ -178,6 +211,7 @@ pub async fn load(
         message_sid: row.message_sid,
         account_sid: row.account_sid,
         received_at: row.received_at,
+        slot_in: row.slot_in.map(seconds),
     }))
 }
 
@@ -265,18 +299,34 @@ impl MessageState {
         match self {
             Self::Received => "received",
             Self::Processed => "processed",
+            Self::Failed => "failed",
+            Self::RateLimited => "rate_limited",
             Self::IgnoredUnlinked => "ignored_unlinked",
+            Self::IgnoredDisabled => "ignored_disabled",
+            Self::KeywordStop => "keyword_stop",
+            Self::KeywordStart => "keyword_start",
+            Self::KeywordHelp => "keyword_help",
         }
     }
 
     fn parse(text: &str) -> Result<Self, StoreError> {
-        [Self::Received, Self::Processed, Self::IgnoredUnlinked]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(StoreError::UnknownValue {
-                table: TABLE,
-                column: "state",
-            })
+        [
+            Self::Received,
+            Self::Processed,
+            Self::Failed,
+            Self::RateLimited,
+            Self::IgnoredUnlinked,
+            Self::IgnoredDisabled,
+            Self::KeywordStop,
+            Self::KeywordStart,
+            Self::KeywordHelp,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or(StoreError::UnknownValue {
+            table: TABLE,
+            column: "state",
+        })
     }
 }
 
@@ -284,7 +334,13 @@ impl From<FinalState> for MessageState {
     fn from(state: FinalState) -> Self {
         match state {
             FinalState::Processed => Self::Processed,
+            FinalState::Failed => Self::Failed,
+            FinalState::RateLimited => Self::RateLimited,
             FinalState::IgnoredUnlinked => Self::IgnoredUnlinked,
+            FinalState::IgnoredDisabled => Self::IgnoredDisabled,
+            FinalState::KeywordStop => Self::KeywordStop,
+            FinalState::KeywordStart => Self::KeywordStart,
+            FinalState::KeywordHelp => Self::KeywordHelp,
         }
     }
 }

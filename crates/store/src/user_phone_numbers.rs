@@ -130,7 +130,7 @@ impl SealedRow {
 }
 
 /// What `phone_number` may hold for a number: its blind index under each key, or, in a row of the app's, the number.
-fn forms(keyring: &Keyring, number: &str) -> Vec<String> {
+pub(crate) fn forms(keyring: &Keyring, number: &str) -> Vec<String> {
     let mut forms = keyring.blind_indexes(number);
     forms.push(number.to_owned());
     forms

@@ -2,8 +2,8 @@
 //! how to have it send a message.
 //!
 //! This crate reads no environment and knows no database; nothing in it may print a message body, a
-//! phone number or a token. All but [`rest::Client`] is pure functions and types, and that client
-//! is the one thing in it that opens a socket.
+//! phone number or a token. All is pure functions and types, but for [`rest::Client`] and
+//! [`media::Downloader`], which alone open sockets.
 //!
 //! The order in which the receiver uses it: [`form::parse`] the body,
 //! [`signature::Validator::check`] it, make an [`InboundWebhook`] of it, answer with [`twiml`]. What
@@ -13,6 +13,7 @@ mod address;
 mod auth_tokens;
 pub mod diagnosis;
 pub mod form;
+pub mod media;
 mod media_item;
 mod message_status;
 mod payload;
@@ -26,5 +27,5 @@ pub mod webhook;
 
 pub use address::{Address, AddressError, AddressKind};
 pub use message_status::MessageStatus;
-pub use sid::{AccountSid, MessageSid, SidError};
+pub use sid::{AccountSid, MediaSid, MessageSid, SidError};
 pub use webhook::{InboundWebhook, PayloadError};

@@ -79,6 +79,11 @@ sid! {
     AccountSid, "account", ["AC"]
 }
 
+sid! {
+    /// A media file: `ME`, and 32 hexadecimal digits.
+    MediaSid, "media", ["ME"]
+}
+
 fn is_sid(text: &str, prefixes: &[&str]) -> bool {
     let digits = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
     digits.is_some_and(|d| d.len() == 32 && d.bytes().all(|b| b.is_ascii_hexdigit()))

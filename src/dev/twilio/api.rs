@@ -1,6 +1,6 @@
 //! The simulated REST API as its user holds it: started in three steps, then told what to do and asked what it has seen.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -22,6 +22,11 @@ pub struct BoundApi {
 }
 
 impl BoundApi {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// What is to be `TWILIO_API_BASE_URL`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)
@@ -54,7 +59,7 @@ pub(super) struct Inner {
     pub(super) ledger: Ledger,
     pub(super) client: reqwest::Client,
     pub(super) stop: CancellationToken,
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
 }
 
 /// The same, as its handlers hold it.
@@ -121,6 +126,16 @@ impl SimulatedApi {
             (messages.len() >= at_least).then(|| messages.cloned().collect())
         };
         self.0.ledger.wait(look).await
+    }
+
+    /// From now on, each file that came with a message is not there yet when it is asked for, so many times.
+    pub fn delay_media(&self, times: u32) {
+        self.0.ledger.change(|state| state.media.late = times);
+    }
+
+    /// The SIDs of the files that were deleted by requests.
+    pub fn deleted_media(&self) -> HashSet<String> {
+        self.0.ledger.look(|state| state.media.deleted.clone())
     }
 
     /// How often each operation was asked for.

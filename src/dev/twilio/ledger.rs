@@ -2,7 +2,10 @@
 //!
 //! Whoever waits for something to appear here is woken when it does.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -59,6 +62,8 @@ pub struct Requests {
     pub fetch: u64,
     /// To delete a message.
     pub delete: u64,
+    /// For a file that came with a message.
+    pub media: u64,
     /// Anything with the wrong credentials.
     pub unauthorized: u64,
 }
@@ -83,8 +88,27 @@ pub(super) struct State {
     pub(super) posts: HashMap<String, u64>,
     pub(super) requests: Requests,
     pub(super) callbacks: Vec<CallbackDelivery>,
+    pub(super) media: Media,
     /// Where the receiver really is.
     pub(super) receiver: Option<String>,
+}
+
+/// The files that came with messages.
+#[derive(Default)]
+pub(super) struct Media {
+    pub(super) deleted: HashSet<String>,
+    /// How often each is not there yet when it is asked for.
+    pub(super) late: u32,
+    asked: HashMap<String, u32>,
+}
+
+impl Media {
+    /// Counts a request for a file. Is it not there yet?
+    pub(super) fn is_early(&mut self, name: &str) -> bool {
+        let asked = self.asked.entry(name.to_owned()).or_default();
+        *asked += 1;
+        *asked <= self.late
+    }
 }
 
 impl State {

@@ -1,6 +1,7 @@
 //! A simulated Twilio. [`SimulatedTwilio`] plays the people who text us: it makes up webhooks and delivers them.
 //! [`SimulatedApi`] plays the REST API through which we text people: it takes messages, lists them, and tells by status
-//! callbacks what becomes of them; each number can be made to misbehave in its own way.
+//! callbacks what becomes of them; each number can be made to misbehave in its own way. And it has the files of those
+//! messages that people have sent us.
 //!
 //! For `dev` and the tests. `docs/simulated-twilio.md` says how to use it by hand.
 
@@ -12,7 +13,9 @@ mod callbacks;
 mod control;
 mod create;
 mod ledger;
+mod media;
 mod read;
+mod samples;
 mod server;
 mod webhooks;
 

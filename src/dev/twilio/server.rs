@@ -25,7 +25,7 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{answers, api::Shared, control, create, hex, read};
+use super::{answers, api::Shared, control, create, hex, media, read};
 
 /// How long to wait before accepting again when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -121,12 +121,14 @@ fn router(api: Shared) -> Router {
     let account = Router::new()
         .route("/Messages.json", get(read::list).post(create::create))
         .route("/Messages/{file}", get(read::fetch).delete(read::delete))
+        .merge(media::of_account())
         .fallback(async || answers::error(404, 20404))
         .method_not_allowed_fallback(async || answers::error(405, 20004))
         .layer(middleware::from_fn_with_state(api.clone(), admit));
     Router::new()
         .nest("/2010-04-01/Accounts/{account}", account)
         .merge(control::router())
+        .merge(media::files())
         .fallback(async || answers::error(404, 20404))
         .with_state(api)
 }

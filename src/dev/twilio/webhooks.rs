@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use twilio::signature;
 use url::Url;
 
-use super::hex;
+use super::{hex, samples};
 use crate::config::ReceiverConfig;
 
 /// How long Twilio waits for an answer.
@@ -37,7 +37,7 @@ pub struct Text {
     pub from: String,
     /// What it says.
     pub body: String,
-    /// The MIME type of each attachment.
+    /// The MIME type of each attachment. Of many types, the simulated API has a file.
     pub media: Vec<String>,
     /// More parameters, or other values for those that are sent anyway. An empty value sends an empty parameter.
     pub fields: Vec<(String, String)>,
@@ -157,9 +157,9 @@ impl SimulatedTwilio {
         .into();
         for (index, media_type) in text.media.iter().enumerate() {
             let path = format!(
-                "/2010-04-01/Accounts/{}/Messages/{sid}/Media/ME{}",
+                "/2010-04-01/Accounts/{}/Messages/{sid}/Media/{}",
                 self.account_sid,
-                hex()
+                samples::new_sid(media_type)
             );
             let base = self.api_base_url.as_str().trim_end_matches('/');
             parameters.push((format!("MediaContentType{index}"), media_type.clone()));

@@ -270,7 +270,7 @@ fn not_processed(code: Option<u32>, retry_after: Option<&str>) -> CreateError {
 }
 
 /// `Retry-After` in seconds. As a date it would need a clock, and Twilio sends none.
-fn seconds(retry_after: &str) -> Option<Duration> {
+pub(crate) fn seconds(retry_after: &str) -> Option<Duration> {
     let text = retry_after.trim();
     // Longer texts of digits are numbers, too, but too large for the type.
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {

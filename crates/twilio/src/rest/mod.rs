@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::AccountSid;
 pub use crate::MessageStatus;
+pub(crate) use error::seconds as retry_after_seconds;
 pub use error::{AccountProblem, CreateError, ListError, NotProcessed, Refusal, Unclear};
 use message::Page;
 pub use message::{Created, MessageRecord, NewMessage, Sender};

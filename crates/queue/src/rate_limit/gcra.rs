@@ -1,0 +1,137 @@
+//! The decision, apart from SQL: governor's GCRA over the one number that is stored for a key.
+//!
+//! That number is GCRA's *theoretical arrival time*, here in nanoseconds since the Unix epoch. An event conforms from
+//! `(burst - 1) * period` before it, and each event that is admitted moves it on by a period. Once it has passed it says
+//! no more than no number at all.
+
+use std::{cell::Cell, time::Duration};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock,
+    middleware::NoOpMiddleware,
+    nanos::Nanos,
+    state::{NotKeyed, StateStore},
+};
+
+use super::RateLimit;
+
+/// The resolution of the database's clock and of what it stores, in nanoseconds.
+const MICROSECOND: u64 = 1_000;
+
+/// Fifty years, in nanoseconds. With no limit longer than that, sums of times fit the database's bigint until 2162.
+const LONGEST: u64 = 50 * 365 * 24 * 3_600 * 1_000_000_000;
+
+/// The last time that fits into a bigint.
+const END_OF_TIME: u64 = i64::MAX.unsigned_abs();
+
+/// A limit in the terms of the decision.
+pub(super) struct Gcra {
+    quota: Quota,
+    max_delay: u64,
+}
+
+/// What becomes of one event. Times in nanoseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It has this slot, and the key's number is now that.
+    Admitted { slot: u64, arrival: u64 },
+    /// It could have had this slot, but that is too far away. The key's number stays.
+    Refused { slot: u64 },
+}
+
+impl Gcra {
+    pub(super) fn new(limit: &RateLimit) -> Self {
+        let period = nanos(limit.period).div_ceil(MICROSECOND) * MICROSECOND;
+        let longest = LONGEST / u64::from(limit.burst.get());
+        let period = period.clamp(MICROSECOND, longest - longest % MICROSECOND);
+        // `with_period` has an answer, as the period is not zero.
+        let quota = Quota::with_period(Duration::from_nanos(period))
+            .unwrap_or(Quota::per_second(limit.burst))
+            .allow_burst(limit.burst);
+        Self {
+            quota,
+            max_delay: nanos(limit.max_delay),
+        }
+    }
+
+    /// Decides on one event of a key whose number is `arrival` (0: none), at the time `now`.
+    pub(super) fn decide(&self, arrival: u64, now: u64) -> Decision {
+        let (arrival, now) = (arrival.min(END_OF_TIME), now.min(END_OF_TIME));
+        let (slot, next) = match self.check(arrival, now) {
+            Ok(next) => (now, next),
+            Err(slot) if slot - now > self.max_delay => return Decision::Refused { slot },
+            // It conforms at the time that governor has named: deciding then, not now, moves the number on.
+            Err(slot) => match self.check(arrival, slot) {
+                Ok(next) => (slot, next),
+                Err(slot) => return Decision::Refused { slot },
+            },
+        };
+        if next > END_OF_TIME {
+            return Decision::Refused { slot };
+        }
+        Decision::Admitted {
+            slot,
+            arrival: next,
+        }
+    }
+
+    /// Does an event conform at this time? The key's next number, or the earliest time at which it would.
+    fn check(&self, arrival: u64, time: u64) -> Result<u64, u64> {
+        let row = Row {
+            arrival: arrival.into(),
+            next: Cell::new(arrival),
+        };
+        // A limiter keeps its numbers relative to the time of its making (boinkor-net/governor#252): made while the
+        // clock reads 0, it keeps them as they are stored.
+        let limiter = RateLimiter::<_, _, _, NoOpMiddleware<_>>::new(
+            self.quota,
+            row,
+            StoppedClock(Cell::new(0)),
+        );
+        limiter.clock().0.set(time);
+        match limiter.check() {
+            Ok(()) => Ok(limiter.into_state_store().next.get()),
+            Err(not_until) => Err(not_until.earliest_possible().as_u64()),
+        }
+    }
+}
+
+/// Whole nanoseconds, at most [`LONGEST`].
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).map_or(LONGEST, |nanos| nanos.min(LONGEST))
+}
+
+/// A locked row, to governor: nobody else writes to it, so there is nothing to compare and swap.
+struct Row {
+    arrival: Nanos,
+    next: Cell<u64>,
+}
+
+impl StateStore for Row {
+    type Key = NotKeyed;
+
+    fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let (outcome, next) = measure(Some(self.arrival))?;
+        self.next.set(next.into());
+        Ok(outcome)
+    }
+}
+
+/// A clock that reads what it was told: the database's time.
+#[derive(Clone)]
+struct StoppedClock(Cell<u64>);
+
+impl Clock for StoppedClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.get().into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Has Twilio delete the files of a message that we have dealt with: it keeps them until it is asked.
+
+use queue::{Attempt, EnqueueError, Job, JobError, NewJob};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use store::media;
+use twilio::{MediaSid, MessageSid};
+
+use crate::{DownloadError, MediaDeps, StepError};
+
+/// Delete the files of this message at Twilio.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeleteAtTwilio {
+    /// The message, which has ended.
+    pub message: MessageSid,
+}
+
+impl Job for DeleteAtTwilio {
+    const NAME: &'static str = "delete_at_twilio";
+    type Deps = MediaDeps;
+
+    async fn run(&self, deps: &MediaDeps, _: &Attempt) -> Result<(), JobError> {
+        Ok(self.delete(deps).await?)
+    }
+}
+
+impl DeleteAtTwilio {
+    /// Enqueues a job for each of these messages that has none yet.
+    pub(crate) async fn enqueue(
+        conn: &mut PgConnection,
+        messages: impl IntoIterator<Item = MessageSid>,
+    ) -> Result<(), StepError> {
+        let job = |message: MessageSid| {
+            let key = format!("{}:{message}", Self::NAME);
+            Ok(NewJob::of(&Self { message })?.unique_key(key))
+        };
+        let jobs = messages.into_iter().map(job).collect::<Result<Vec<_>, EnqueueError>>()?;
+        queue::enqueue_all(conn, &jobs).await?;
+        Ok(())
+    }
+
+    /// Each file's deletion is written down at once, so another attempt goes on where this one was.
+    async fn delete(&self, deps: &MediaDeps) -> Result<(), StepError> {
+        let files = {
+            let mut conn = deps.deps.pool.acquire().await?;
+            media::still_at_twilio(&mut conn, self.message.as_str()).await?
+        };
+        for (id, media_sid) in files {
+            // It was a SID when it was written.
+            let Ok(media_sid) = media_sid.parse::<MediaSid>() else {
+                continue;
+            };
+            let deleted = deps.downloader.delete(&self.message, &media_sid).await;
+            deleted.map_err(DownloadError::Twilio)?;
+            let mut conn = deps.deps.pool.acquire().await?;
+            media::deleted_at_twilio(&mut conn, id).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! One request to a model's service, and what its answer means before anybody looks at what the model said.
+
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Response, header::HeaderMap};
+use serde_json::Value;
+use url::Url;
+
+use super::{AccountProblem, BadAnswer, ExtractError, ModelConfigError, Refusal, Unavailable};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Far more than the longest answer that we would use.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// A longer wait than this is not taken from an answer.
+const MAX_AFTER: Duration = Duration::from_hours(1);
+
+/// A client that goes where it is told and nowhere else: no redirect, which would take the key and the message along,
+/// and no proxy from the environment. It asks once; the job asks again.
+pub(super) fn client(timeout: Duration) -> Result<reqwest::Client, ModelConfigError> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout)
+        .build()
+        .map_err(ModelConfigError::Http)
+}
+
+/// The base URL without a slash at its end.
+pub(super) fn base(url: &Url) -> Result<String, ModelConfigError> {
+    let usable = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if usable {
+        Ok(url.as_str().trim_end_matches('/').to_owned())
+    } else {
+        Err(ModelConfigError::BaseUrl)
+    }
+}
+
+/// What is special about a service's errors.
+pub(super) struct Dialect {
+    /// What the body of a 4xx says, where the status alone does not.
+    pub(super) refine: fn(status: u16, body: &Value) -> Option<ExtractError>,
+    /// When the body or a header of the service's own says that it may be asked again.
+    pub(super) after: fn(&HeaderMap, &Value) -> Option<Duration>,
+}
+
+/// Asks once, and returns the body of a 200. Nothing of a request or an answer gets into an error.
+pub(super) async fn ask(request: RequestBuilder, dialect: &Dialect) -> Result<Value, ExtractError> {
+    let mut answer = request.send().await.map_err(|error| of_failure(&error))?;
+    let status = answer.status().as_u16();
+    let body = read(&mut answer).await;
+    if status == 200 {
+        let body = body?;
+        return serde_json::from_slice(&body)
+            .map_err(|_| ExtractError::BadAnswer(BadAnswer::Protocol));
+    }
+    // Whatever is wrong with an error's body, the status says most of it.
+    let body: Value = body
+        .ok()
+        .and_then(|body| serde_json::from_slice(&body).ok())
+        .unwrap_or_default();
+    Err(of_status(status, answer.headers(), &body, dialect))
+}
+
+async fn read(answer: &mut Response) -> Result<Vec<u8>, ExtractError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| of_failure(&error))? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(ExtractError::BadAnswer(BadAnswer::TooLong));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn of_failure(error: &reqwest::Error) -> ExtractError {
+    ExtractError::Unavailable(if error.is_timeout() {
+        Unavailable::Timeout
+    } else {
+        Unavailable::Connection
+    })
+}
+
+fn of_status(status: u16, headers: &HeaderMap, body: &Value, dialect: &Dialect) -> ExtractError {
+    let account = |problem| ExtractError::Account { status, problem };
+    if let Some(error) = (dialect.refine)(status, body) {
+        return error;
+    }
+    match status {
+        429 => {
+            let after = retry_after(headers).or_else(|| (dialect.after)(headers, body));
+            ExtractError::Throttled {
+                after: after.map(|after| after.min(MAX_AFTER)),
+            }
+        }
+        408 => ExtractError::Unavailable(Unavailable::Timeout),
+        500.. => ExtractError::Unavailable(Unavailable::Server(status)),
+        401 | 403 => account(AccountProblem::Credentials),
+        402 => account(AccountProblem::Billing),
+        404 => account(AccountProblem::Model),
+        300..400 | 405 => account(AccountProblem::Address),
+        400..500 => ExtractError::Refused(Refusal::Request(status)),
+        _ => ExtractError::BadAnswer(BadAnswer::Protocol),
+    }
+}
+
+/// `Retry-After` in seconds. As a date it would need a clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(reqwest::header::RETRY_AFTER)?;
+    seconds(value.to_str().ok()?)
+}
+
+/// `34`, or `34.07`.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_numbers_that_are_no_trick() {
+        assert_eq!(seconds(" 34 "), Some(Duration::from_secs(34)));
+        assert_eq!(seconds("0.5"), Some(Duration::from_millis(500)));
+        for bad in [
+            "",
+            "-1",
+            "NaN",
+            "inf",
+            "1e300",
+            "Fri, 31 Dec 1999 23:59:59 GMT",
+        ] {
+            assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_an_address_and_nothing_more() {
+        let read = |text: &str| base(&text.parse().unwrap());
+        assert_eq!(
+            read("https://api.example/v1/").unwrap(),
+            "https://api.example/v1"
+        );
+        for bad in [
+            "ftp://a",
+            "mailto:a",
+            "https://a/?b",
+            "https://a/#b",
+            "https://key@a/",
+            "https://:key@a/",
+        ] {
+            assert!(matches!(read(bad), Err(ModelConfigError::BaseUrl)), "{bad}");
+        }
+    }
+}

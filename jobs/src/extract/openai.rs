@@ -1,0 +1,264 @@
+//! `OpenAI`, and what speaks its protocol: <https://platform.openai.com/docs/api-reference/chat/create>.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{
+    AccountProblem, BadAnswer, ExtractError, ExtractedBy, Extraction, Extractor, Message,
+    ModelConfigError, Refusal,
+    answer::{Answer, json_schema},
+    http::{self, Dialect},
+    prompt,
+    question::{File, Question},
+};
+
+/// What is needed to ask a model behind such an endpoint.
+#[derive(Clone)]
+pub struct OpenAiConfig {
+    /// `OPENAI_API_KEY`; an endpoint of one's own may need none.
+    pub api_key: Option<SecretString>,
+    /// `OPENAI_MODEL`.
+    pub model: String,
+    /// `OPENAI_BASE_URL`, with its version: `https://api.openai.com/v1`.
+    pub base_url: Url,
+    /// How long a question may take in all.
+    pub timeout: Duration,
+    /// The most bytes of all files of a question.
+    pub max_inline_bytes: u32,
+}
+
+impl fmt::Debug for OpenAiConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenAiConfig({}, [sealed])", self.model)
+    }
+}
+
+/// `EXTRACTOR=openai`. Cheap to clone.
+#[derive(Clone)]
+pub struct OpenAi(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    url: String,
+    key: Option<HeaderValue>,
+    model: String,
+    max_inline_bytes: u32,
+}
+
+impl fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenAi({}, {}, [sealed])", self.0.url, self.0.model)
+    }
+}
+
+impl OpenAi {
+    /// A client of the model.
+    pub fn new(config: &OpenAiConfig) -> Result<Self, ModelConfigError> {
+        let base = http::base(&config.base_url)?;
+        let key = match &config.api_key {
+            None => None,
+            Some(key) => {
+                let key = format!("Bearer {}", key.expose_secret());
+                let mut key = HeaderValue::from_str(&key).map_err(|_| ModelConfigError::Key)?;
+                key.set_sensitive(true);
+                Some(key)
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            http: http::client(config.timeout)?,
+            url: format!("{base}/chat/completions"),
+            key,
+            model: config.model.clone(),
+            max_inline_bytes: config.max_inline_bytes,
+        })))
+    }
+
+    async fn ask(&self, question: &mut Question<'_>) -> Result<Answer, ExtractError> {
+        let mut request = self.0.http.post(&self.0.url);
+        if let Some(key) = &self.0.key {
+            request = request.header(AUTHORIZATION, key.clone());
+        }
+        let request = request.json(&self.body(question));
+        let answer = http::ask(request, &DIALECT).await?;
+        Answer::read(&generated(answer)?).map_err(ExtractError::BadAnswer)
+    }
+
+    /// No limit of tokens and no temperature: models do not agree on their names, nor take them all. Takes the files
+    /// of the question along, so that they are in memory no longer than until this is written.
+    fn body(&self, question: &mut Question<'_>) -> Request<'_> {
+        let text = Part::Text {
+            text: prompt::data(question.text()),
+        };
+        let files = question.take_files().into_iter().map(part);
+        Request {
+            model: &self.0.model,
+            messages: [
+                Turn {
+                    role: "system",
+                    content: Content::Text(prompt::INSTRUCTIONS),
+                },
+                Turn {
+                    role: "user",
+                    content: Content::Parts(std::iter::once(text).chain(files).collect()),
+                },
+            ],
+            response_format: json!({
+                "type": "json_schema",
+                "json_schema": { "name": "extraction", "strict": true, "schema": json_schema() },
+            }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    model: &'a str,
+    messages: [Turn; 2],
+    response_format: Value,
+}
+
+#[derive(Serialize)]
+struct Turn {
+    role: &'static str,
+    content: Content,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content {
+    Text(&'static str),
+    Parts(Vec<Part>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part {
+    Text { text: String },
+    ImageUrl { image_url: ImageUrl },
+    InputAudio { input_audio: InputAudio },
+}
+
+#[derive(Serialize)]
+struct ImageUrl {
+    url: String,
+}
+
+#[derive(Serialize)]
+struct InputAudio {
+    data: String,
+    format: &'static str,
+}
+
+impl Extractor for OpenAi {
+    async fn extract<'a>(&'a self, message: &'a Message<'a>) -> Result<Extraction, ExtractError> {
+        let mut question = Question::of(message, takes, self.0.max_inline_bytes).await?;
+        if !question.is_worth_asking() {
+            return Ok(question.unasked());
+        }
+        let answer = self.ask(&mut question).await?;
+        Ok(question.answered(answer, ExtractedBy::OpenAi))
+    }
+}
+
+/// The types that it takes: pictures, and recordings as WAV or MP3.
+fn takes(essence: &str) -> Option<&'static str> {
+    Some(match essence {
+        "image/jpeg" | "image/jpg" => "image/jpeg",
+        "image/png" => "image/png",
+        "image/webp" => "image/webp",
+        "image/gif" => "image/gif",
+        "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => "wav",
+        "audio/mpeg" | "audio/mp3" => "mp3",
+        _ => return None,
+    })
+}
+
+fn part(file: File) -> Part {
+    match file.content_type {
+        format @ ("wav" | "mp3") => Part::InputAudio {
+            input_audio: InputAudio {
+                data: file.base64,
+                format,
+            },
+        },
+        image => Part::ImageUrl {
+            image_url: ImageUrl {
+                url: format!("data:{image};base64,{}", file.base64),
+            },
+        },
+    }
+}
+
+#[derive(Deserialize)]
+struct Completion {
+    #[serde(default)]
+    choices: Vec<Choice>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Said,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    content: Option<String>,
+    refusal: Option<String>,
+}
+
+/// The text that the model generated, if it came to its end by itself.
+fn generated(answer: Value) -> Result<String, ExtractError> {
+    let bad = |what| Err(ExtractError::BadAnswer(what));
+    let Ok(completion) = serde_json::from_value::<Completion>(answer) else {
+        return bad(BadAnswer::Protocol);
+    };
+    let Some(choice) = completion.choices.into_iter().next() else {
+        return bad(BadAnswer::Empty);
+    };
+    if choice
+        .message
+        .refusal
+        .is_some_and(|refusal| !refusal.is_empty())
+    {
+        return Err(ExtractError::Refused(Refusal::Declined));
+    }
+    match choice.finish_reason.as_deref() {
+        // Not every compatible endpoint says how it ended; what it said is checked all the same.
+        Some("stop" | "eos") | None => {}
+        Some("length") => return bad(BadAnswer::Cut),
+        Some("content_filter") => return Err(ExtractError::Refused(Refusal::Safety)),
+        Some(_) => return bad(BadAnswer::Protocol),
+    }
+    Ok(choice.message.content.unwrap_or_default())
+}
+
+const DIALECT: Dialect = Dialect { refine, after };
+
+/// <https://platform.openai.com/docs/guides/error-codes>
+fn refine(status: u16, body: &Value) -> Option<ExtractError> {
+    let said = |key: &str| body["error"][key].as_str().unwrap_or_default().to_owned();
+    let problem = match (said("code").as_str(), said("type").as_str()) {
+        ("content_filter" | "content_policy_violation", _) => {
+            return Some(ExtractError::Refused(Refusal::Safety));
+        }
+        // A 429, but no waiting will help.
+        ("insufficient_quota" | "credit_balance_exhausted" | "billing_not_active", _)
+        | (_, "insufficient_quota") => AccountProblem::Billing,
+        ("invalid_api_key", _) => AccountProblem::Credentials,
+        ("model_not_found", _) => AccountProblem::Model,
+        _ => return None,
+    };
+    Some(ExtractError::Account { status, problem })
+}
+
+/// `retry-after-ms`, which `OpenAI` sends beside `Retry-After` at times.
+fn after(headers: &HeaderMap, _: &Value) -> Option<Duration> {
+    let milliseconds = headers.get("retry-after-ms")?.to_str().ok()?;
+    http::seconds(milliseconds).map(|thousandfold| thousandfold / 1000)
+}

@@ -1,0 +1,169 @@
+//! What a model is asked about a message, and what the rules have to say besides: of cards, which they read better, and
+//! of files that the model does not take.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{
+    Attachment, ContentError, ExtractError, ExtractedBy, Extraction, Message, answer::Answer,
+    rules, vcard::Card,
+};
+
+/// How many bytes of files are in questions at once, in a process. Each byte takes up to three in memory, when its
+/// base64 is written into the request.
+const AT_ONCE: u32 = 32 * 1024 * 1024;
+
+static ROOM: Semaphore = Semaphore::const_new(AT_ONCE as usize);
+
+/// A file within a request.
+pub(super) struct File {
+    /// The type by the model's name for it.
+    pub(super) content_type: &'static str,
+    pub(super) base64: String,
+}
+
+/// Everything about a message that is needed before a model is asked.
+pub(super) struct Question<'a> {
+    message: &'a Message<'a>,
+    files: Vec<File>,
+    cards: Vec<Card>,
+    /// What the model sees.
+    seen: Vec<&'a Attachment>,
+    /// What nobody looks into.
+    unseen: Vec<&'a Attachment>,
+    /// Held until the model has answered.
+    room: Option<SemaphorePermit<'static>>,
+}
+
+impl<'a> Question<'a> {
+    /// `takes` says which type is which to the model, if it takes it; `budget` is the most bytes of all files together.
+    pub(super) async fn of(
+        message: &'a Message<'a>,
+        takes: fn(&str) -> Option<&'static str>,
+        budget: u32,
+    ) -> Result<Self, ExtractError> {
+        let mut question = Self {
+            message,
+            files: Vec::new(),
+            cards: Vec::new(),
+            seen: Vec::new(),
+            unseen: Vec::new(),
+            room: None,
+        };
+        let mut left = u64::from(budget.min(AT_ONCE));
+        let mut chosen = Vec::new();
+        for attachment in message.media {
+            let cards = rules::cards_in(attachment).await?;
+            match takes(&attachment.essence()) {
+                _ if !cards.is_empty() => question.cards.extend(cards),
+                Some(content_type) if attachment.bytes <= left => {
+                    left -= attachment.bytes;
+                    chosen.push((attachment, content_type));
+                }
+                Some(_) | None => question.unseen.push(attachment),
+            }
+        }
+        let total: u64 = chosen.iter().map(|(attachment, _)| attachment.bytes).sum();
+        if total > 0 {
+            let permits = u32::try_from(total).unwrap_or(AT_ONCE).min(AT_ONCE);
+            // It is never closed, and an error would only mean that nothing is held back.
+            question.room = ROOM.acquire_many(permits).await.ok();
+        }
+        for (attachment, content_type) in chosen {
+            match attachment.content.read(attachment.bytes).await {
+                Ok(bytes) => {
+                    question.seen.push(attachment);
+                    question.files.push(File {
+                        content_type,
+                        base64: BASE64_STANDARD.encode(bytes),
+                    });
+                }
+                Err(ContentError::Gone | ContentError::TooLarge) => {
+                    question.unseen.push(attachment);
+                }
+                Err(ContentError::Unavailable(error)) => return Err(ExtractError::Content(error)),
+            }
+        }
+        question
+            .unseen
+            .sort_by_key(|attachment| attachment.position);
+        Ok(question)
+    }
+
+    /// Is there anything that the rules do not understand as well?
+    pub(super) fn is_worth_asking(&self) -> bool {
+        !self.files.is_empty() || !self.text().is_empty()
+    }
+
+    /// The files, for the request.
+    pub(super) fn take_files(&mut self) -> Vec<File> {
+        std::mem::take(&mut self.files)
+    }
+
+    pub(super) fn text(&self) -> &'a str {
+        self.message.text.trim()
+    }
+
+    /// What the model answers and what the rules say, together. No message that says something becomes nothing: if the
+    /// model finds nothing in a file, it is named as the rules would. The model's contacts, tags, locations and notes
+    /// come first, in this order.
+    pub(super) fn answered(self, answer: Answer, by: ExtractedBy) -> Extraction {
+        let text = self.text();
+        let mut items = answer.into_items(&rules::tags(text));
+        let mut named = self.unseen;
+        if items.is_empty() {
+            named.extend(self.seen);
+            named.sort_by_key(|attachment| attachment.position);
+        }
+        items.extend(self.message.location.as_ref().map(rules::location));
+        items.extend(rules::contacts(&self.cards, text));
+        items.extend(rules::note("", &named));
+        drop(self.room);
+        Extraction::new(items, by)
+    }
+
+    /// What the rules say where the model is not asked.
+    pub(super) fn unasked(self) -> Extraction {
+        self.answered(Answer::default(), ExtractedBy::Rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, sync::Arc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_files_than_there_is_room_for_wait_for_their_turn() {
+        let media = [Attachment {
+            position: 0,
+            content_type: "image/png".to_owned(),
+            bytes: 20_000_000, // as it says; there is no need to have them
+            dimensions: None,
+            duration: None,
+            content: Arc::new(vec![0; 3]),
+        }];
+        let message = Message {
+            text: "",
+            location: None,
+            media: &media,
+        };
+        let takes = |_: &str| Some("image/png");
+        let first = Question::of(&message, takes, AT_ONCE).await.unwrap();
+        let mut second = pin!(Question::of(&message, takes, AT_ONCE));
+        tokio::select! {
+            biased;
+            _ = &mut second => panic!("there was no room"),
+            () = std::future::ready(()) => {}
+        }
+        let small = Message {
+            text: "no files",
+            media: &[],
+            ..message
+        };
+        assert!(Question::of(&small, takes, AT_ONCE).await.is_ok());
+        drop(first.answered(Answer::default(), ExtractedBy::Gemini));
+        assert_eq!(second.await.unwrap().files.len(), 1);
+    }
+}

@@ -1,0 +1,216 @@
+//! The beginning of a message: what it says, whose it is, and when its user's rate limit lets it be processed.
+//!
+//! Its place within the limit is taken and written down in one transaction, once. Killed before that commit, nothing was
+//! taken; killed after it, the next attempt finds the place and is not charged again.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use queue::rate_limit::{self, Admission};
+use sqlx::{PgConnection, PgPool};
+use store::{
+    E164, Keyring, StoreError,
+    inbound_messages::{self, MessageState, StoredMessage},
+};
+use twilio::{InboundWebhook, MessageSid};
+use uuid::Uuid;
+
+use crate::{StepError, batches::Together, deps::Policy};
+
+/// A message, ready for what comes next.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// It has ended before.
+    Ended,
+    /// Its turn comes later.
+    Wait(Duration),
+    /// Its sender's number is nobody's.
+    Stranger(Box<InboundWebhook>),
+    /// Its user has sent too many.
+    Refused(Box<InboundWebhook>, Owner),
+    /// It may be processed. When it came, by the database's clock.
+    Ready(Box<InboundWebhook>, Owner, DateTime<Utc>),
+}
+
+/// Whose message it is, and by which number.
+pub(crate) type Owner = (Uuid, E164);
+
+/// Opens messages.
+pub(crate) struct Openings {
+    pub(crate) pool: PgPool,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) policy: Arc<Policy>,
+}
+
+/// Two jobs of one message, at the same time: an operator has requeued a dead letter that was replaced. One goes first.
+const TWICE: Duration = Duration::from_secs(1);
+
+impl Together for Openings {
+    type Wish = MessageSid;
+    type Answer = Result<Opened, StepError>;
+
+    async fn run(&self, sids: &[MessageSid]) -> Result<Vec<Self::Answer>, StepError> {
+        let mut conn = self.pool.acquire().await?;
+        let texts: Vec<String> = sids.iter().map(ToString::to_string).collect();
+        let stored = inbound_messages::load_all(&mut conn, &self.keyring, &texts).await?;
+        let came: Vec<DateTime<Utc>> = stored
+            .iter()
+            .map(|stored| match stored {
+                Some(Ok(message)) => message.received_at,
+                Some(Err(_)) | None => DateTime::UNIX_EPOCH, // there will be no message to go with it
+            })
+            .collect();
+        let mut seen = HashSet::new();
+        let mut opened: Vec<Result<Found, StepError>> = sids
+            .iter()
+            .zip(stored)
+            .map(|(sid, stored)| {
+                if seen.insert(sid) {
+                    read(sid, stored)
+                } else {
+                    Ok(Found::Is(Opened::Wait(TWICE)))
+                }
+            })
+            .collect();
+        self.find_owners(&mut conn, &mut opened).await?;
+        self.give_slots(&mut conn, &mut opened).await?;
+        Ok(opened
+            .into_iter()
+            .zip(came)
+            .map(|(found, came)| found.map(|found| found.opened(came)))
+            .collect())
+    }
+}
+
+/// A message on its way through the batch.
+enum Found {
+    Is(Opened),
+    /// Sent from a number that may be somebody's.
+    Numbered(Box<InboundWebhook>, E164, Option<Duration>),
+    /// Sent by a user, and without a place within their limit.
+    Unplaced(Box<InboundWebhook>, Owner),
+    /// It may be processed.
+    Placed(Box<InboundWebhook>, Owner),
+}
+
+impl Found {
+    fn opened(self, came: DateTime<Utc>) -> Opened {
+        match self {
+            Self::Is(opened) => opened,
+            Self::Numbered(webhook, ..) => Opened::Stranger(webhook),
+            Self::Unplaced(webhook, owner) | Self::Placed(webhook, owner) => {
+                Opened::Ready(webhook, owner, came)
+            }
+        }
+    }
+}
+
+/// What the message says, and where it came from.
+fn read(
+    sid: &MessageSid,
+    stored: Option<Result<StoredMessage, StoreError>>,
+) -> Result<Found, StepError> {
+    let stored = stored.ok_or_else(|| StepError::NoSuchMessage(sid.clone()))??;
+    if stored.state != MessageState::Received {
+        return Ok(Found::Is(Opened::Ended));
+    }
+    let fields = stored
+        .fields
+        .ok_or_else(|| StepError::Erased(sid.clone()))?;
+    let webhook = Box::new(InboundWebhook::from_fields(fields)?);
+    // A short code, a name or another channel's address is nobody's phone number.
+    Ok(match webhook.from().phone().map(E164::parse) {
+        Some(Ok(number)) => Found::Numbered(webhook, number, stored.slot_in),
+        Some(Err(_)) | None => Found::Is(Opened::Stranger(webhook)),
+    })
+}
+
+/// The key under which a user's messages are counted.
+pub(crate) fn rate_key(user: Uuid) -> String {
+    format!("message:{user}")
+}
+
+impl Openings {
+    async fn find_owners(
+        &self,
+        conn: &mut PgConnection,
+        opened: &mut [Result<Found, StepError>],
+    ) -> Result<(), StepError> {
+        let numbers: Vec<E164> = opened
+            .iter()
+            .filter_map(|found| match found {
+                Ok(Found::Numbered(_, number, _)) => Some(number.clone()),
+                _ => None,
+            })
+            .collect();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let owners = inbound_messages::owners(conn, &self.keyring, &numbers).await?;
+        let numbered = opened
+            .iter_mut()
+            .filter(|f| matches!(f, Ok(Found::Numbered(..))));
+        for (found, owner) in numbered.zip(owners) {
+            let Ok(Found::Numbered(webhook, number, slot)) =
+                std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
+            else {
+                continue;
+            };
+            *found = Ok(match (owner, slot) {
+                (None, _) => Found::Is(Opened::Stranger(webhook)),
+                // It will end without effect, which costs its user nothing.
+                (Some(user), _) if !self.policy.enrichment => {
+                    Found::Placed(webhook, (user, number))
+                }
+                (Some(user), None) => Found::Unplaced(webhook, (user, number)),
+                (Some(user), Some(Duration::ZERO)) => {
+                    Found::Placed(webhook, (user, number))
+                }
+                (Some(_), Some(wait)) => Found::Is(Opened::Wait(wait)),
+            });
+        }
+        Ok(())
+    }
+
+    async fn give_slots(
+        &self,
+        conn: &mut PgConnection,
+        opened: &mut [Result<Found, StepError>],
+    ) -> Result<(), StepError> {
+        let keys: Vec<String> = opened
+            .iter()
+            .filter_map(|found| match found {
+                Ok(Found::Unplaced(_, (user, _))) => Some(rate_key(*user)),
+                _ => None,
+            })
+            .collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut tx = sqlx::Connection::begin(conn).await?;
+        let taken = rate_limit::take_all(&mut tx, &keys, &self.policy.limit).await?;
+        let mut slots = Vec::new();
+        let unplaced = opened
+            .iter_mut()
+            .filter(|f| matches!(f, Ok(Found::Unplaced(..))));
+        for (found, (admission, slot)) in unplaced.zip(taken) {
+            let Ok(Found::Unplaced(webhook, owner)) =
+                std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
+            else {
+                continue;
+            };
+            if !matches!(admission, Admission::Refused { .. }) {
+                slots.push((webhook.message_sid().to_string(), slot));
+            }
+            *found = Ok(match admission {
+                Admission::Now => Found::Placed(webhook, owner),
+                Admission::At { wait, .. } => Found::Is(Opened::Wait(wait)),
+                Admission::Refused { .. } => Found::Is(Opened::Refused(webhook, owner)),
+            });
+        }
+        inbound_messages::keep_slots(&mut tx, &slots).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! What does the message say, with all that came with it? No transaction is open meanwhile: a model may take its time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use queue::Attempt;
+use store::media::Media;
+use twilio::InboundWebhook;
+
+use super::{attachments::attachments, download::download, open::Owner};
+use crate::{
+    MessageDeps, StepError,
+    extract::{Extraction, Message},
+};
+
+/// A message older than this waits for no model any more, if the rules may answer instead. Waiting costs no attempt, so
+/// there may be no last one.
+const PATIENCE: TimeDelta = TimeDelta::hours(1);
+
+/// Fetches the message's files, and finds what it says.
+pub(crate) async fn understand(
+    deps: &MessageDeps,
+    webhook: &InboundWebhook,
+    (user_id, _): &Owner,
+    received_at: DateTime<Utc>,
+    attempt: &Attempt,
+) -> Result<Extraction, StepError> {
+    let files: Vec<Media> = if webhook.media().is_empty() {
+        Vec::new()
+    } else {
+        download(&deps.media, webhook, *user_id, received_at).await?
+    };
+    let keyring = &deps.media.deps.keyring;
+    let files = attachments(&deps.media.store, keyring, &files)?;
+    let message = Message {
+        text: webhook.body(),
+        location: webhook.location(),
+        media: &files,
+    };
+    let extractor = &deps.extractor;
+    let give_up = extractor.may_fall_back()
+        && (attempt.is_last() || is_old(deps, received_at).await?);
+    let extraction = extractor.extract(&message, give_up).await;
+    let extraction = extraction.map_err(|error| StepError::Extract {
+        error,
+        or_rules: extractor.may_fall_back(),
+    })?;
+    let by = extraction.by.label();
+    metrics::counter!("pigeonhole_extractions_total", "by" => by).increment(1);
+    if let Some(error) = &extraction.instead_because_of {
+        let message_sid = webhook.message_sid();
+        tracing::warn!(message.sid = %message_sid, why = error.label(), "the rules answered instead of the model");
+    }
+    Ok(extraction)
+}
+
+async fn is_old(deps: &MessageDeps, received_at: DateTime<Utc>) -> Result<bool, StepError> {
+    let mut conn = deps.media.deps.pool.acquire().await?;
+    Ok(store::now(&mut conn).await? - received_at > PATIENCE)
+}

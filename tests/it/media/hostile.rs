@@ -1,0 +1,336 @@
+//! URLs that must lead nowhere. Where it can, each points at a trap: a port, on every address of this machine, that
+//! counts who comes.
+
+use std::{
+    net::Ipv6Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use store::media::{MediaState, Refusal};
+use tokio::net::TcpListener;
+
+use super::rig::{Answer, Rig};
+use crate::settings::hex;
+
+struct Trap {
+    port: u16,
+    caught: Arc<AtomicUsize>,
+}
+
+impl Trap {
+    async fn set() -> Self {
+        let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).await {
+            Ok(listener) => listener,
+            Err(_) => TcpListener::bind("0.0.0.0:0").await.unwrap(),
+        };
+        let (port, caught) = (
+            listener.local_addr().unwrap().port(),
+            Arc::<AtomicUsize>::default(),
+        );
+        let counter = Arc::clone(&caught);
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { port, caught }
+    }
+}
+
+/// Hosts inside, in the many ways to write them. `P` is the trap's port.
+const HOSTS: [&str; 50] = [
+    "127.0.0.1:P",
+    "127.1:P",
+    "127.0.1:P",
+    "2130706433:P",
+    "0x7f000001:P",
+    "0x7f.1:P",
+    "0177.0.0.1:P",
+    "017700000001:P",
+    "0:P",
+    "0.0.0.0:P",
+    "127.0.0.1.:P",
+    "127.255.255.254:P",
+    "[::1]:P",
+    "[::]:P",
+    "[::ffff:127.0.0.1]:P",
+    "[::ffff:7f00:1]:P",
+    "[0:0:0:0:0:ffff:127.0.0.1]:P",
+    "[::127.0.0.1]:P",
+    "[64:ff9b::7f00:1]:P",
+    "localhost:P",
+    "LOCALHOST:P",
+    "localhost.:P",
+    "localhost.localdomain:P",
+    "ip6-localhost:P",
+    "127。0。0。1:P",
+    "①②⑦.⓪.⓪.①:P",
+    "１２７.０.０.１:P",
+    "169.254.169.254",
+    "[fe80::1]",
+    "[fd00:ec2::254]",
+    "metadata.google.internal",
+    "metadata",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.0.1",
+    "100.100.100.200",
+    "0xa9fea9fe",
+    "2852039166",
+    "twilio.com.evil.example",
+    "twilio.com.:443",
+    "eviltwilio.com",
+    "twiliocdn.com.evil.example",
+    "xtwiliocdn.com",
+    "amazonaws.com",
+    "evilamazonaws.com",
+    "amazonaws.com.evil.example",
+    "s3.amazonaws.com:P",
+    "mms.twiliocdn.com:P",
+    "tw\u{131}lio.com",
+    "api.twilio.com:80",
+];
+
+/// What follows the API's address in the place of a file's path. `A` and `M` stand for our account and the message.
+const PATHS: [&str; 40] = [
+    "",
+    "/",
+    "/A/M",
+    "/2010-04-01/Accounts/A/Messages/M/Media",
+    "/2010-04-01/Accounts/A/Messages/M/Media/",
+    "/2010-04-01/Accounts/A/Messages/M/Media/ME1",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F.json",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F/",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F?x=1",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F#x",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F ",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F\t",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F\r\nHost: x",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F%00",
+    "/2010-04-01/Accounts/A/Messages/M/Media/F%2f..",
+    "/2010-04-01/Accounts/A/Messages/M/Media/../F",
+    "/2010-04-01/Accounts/A/Messages/M/Media//F",
+    "//2010-04-01/Accounts/A/Messages/M/Media/F",
+    "/2010-04-01/Accounts/A/Messages/M/media/F",
+    "/2010-04-01/accounts/A/Messages/M/Media/F",
+    "/2010-04-01/Accounts/A/Messages/O/Media/F",
+    "/2010-04-01/Accounts/B/Messages/M/Media/F",
+    "/2010-04-01/Accounts/B/Messages/O/Media/F",
+    "/2010-04-01/Accounts/A/../B/Messages/M/Media/F",
+    "/2010-04-01/Accounts/A/Messages/M/Media/../../O/Media/F",
+    "/2010-04-01/Accounts/A%2f..%2fB/Messages/M/Media/F",
+    "/2010-04-01/Accounts/A/Messages/M/Media/%4dE1",
+    "/2010-04-01/Accounts/A/Messages/M",
+    "/2010-04-01/Accounts/A/Messages.json",
+    "/2010-04-01/Accounts/A.json",
+    "/2010-04-01/Accounts/A/Keys.json",
+    "/2010-04-01/Accounts/A/Recordings/F",
+    "/2009-01-01/Accounts/A/Messages/M/Media/F",
+    "\\2010-04-01\\Accounts\\A\\Messages\\M\\Media\\F",
+    ".evil.example/2010-04-01/Accounts/A/Messages/M/Media/F",
+    ":1@127.0.0.1:P/2010-04-01/Accounts/A/Messages/M/Media/F",
+    "@127.0.0.1:P/2010-04-01/Accounts/A/Messages/M/Media/F",
+    "/\\127.0.0.1:P/2010-04-01/Accounts/A/Messages/M/Media/F",
+    "0/2010-04-01/Accounts/A/Messages/M/Media/F",
+    "/2010-04-01/Accounts/A/Messages/M/Media/MEzz23456789abcdef0123456789abcdef",
+];
+
+/// What is no http address at all, or hides one.
+const OTHERS: [&str; 20] = [
+    "",
+    " ",
+    "x",
+    "//127.0.0.1:P/x",
+    "/x",
+    "http:127.0.0.1:P",
+    "http:/127.0.0.1:P/x",
+    "http:///127.0.0.1:P/x",
+    "http://",
+    "https://",
+    "file:///etc/passwd",
+    "ftp://127.0.0.1:P/x",
+    "gopher://127.0.0.1:P/_x",
+    "data:image/png,x",
+    "dict://127.0.0.1:P/x",
+    "ldap://127.0.0.1:P",
+    "jar:http://127.0.0.1:P!/x",
+    "unix:/run/x",
+    "javascript:alert(1)",
+    "http://a@b@127.0.0.1:P/x",
+];
+
+#[tokio::test]
+async fn no_hostile_url_of_a_message_is_fetched() {
+    let rig = Rig::start().await;
+    let trap = Trap::set().await;
+    let (sid, other) = (format!("MM{}", hex()), format!("MM{}", hex()));
+    let file = format!("ME{}", hex());
+    let path = rig.path(&sid, &file);
+    let account = path.split('/').nth(3).unwrap().to_owned();
+    let complete = |text: &str| {
+        let words = text.split_inclusive(['/', '\\', ':', '@']).map(|word| {
+            let (name, end) = word.split_at(word.trim_end_matches(['/', '\\', ':', '@']).len());
+            let name = match name {
+                "A" => account.clone(),
+                "B" => format!("AC{}", hex()),
+                "M" => sid.clone(),
+                "O" => other.clone(),
+                "P" => trap.port.to_string(),
+                name => match name.strip_prefix('F') {
+                    Some(rest) => format!("{file}{rest}"),
+                    None => name.to_owned(),
+                },
+            };
+            name + end
+        });
+        words.collect::<String>()
+    };
+    let hosts = HOSTS.iter().flat_map(|host| {
+        let host = complete(host);
+        [
+            format!("http://{host}{path}"),
+            format!("https://{host}{path}"),
+        ]
+    });
+    let api = rig.api.url("");
+    let paths = PATHS.iter().map(|path| format!("{api}{}", complete(path)));
+    let cased = [
+        rig.api.url(&path).replacen("http", "HTTP", 1),
+        format!(" {}", rig.api.url(&path)),
+    ];
+    let userinfo = [
+        format!("http://x@{}{path}", rig.api.addr),
+        format!("http://x:y@{}{path}", rig.api.addr),
+    ];
+    let urls: Vec<String> = hosts
+        .chain(paths)
+        .chain(OTHERS.iter().map(|url| complete(url)))
+        .chain(cased)
+        .chain(userinfo)
+        .collect();
+    assert!(urls.len() >= 150, "{}", urls.len());
+
+    for url in &urls {
+        let judged = rig.deps.downloader.media_sid(&sid.parse().unwrap(), url);
+        assert!(judged.is_err(), "{url}");
+    }
+    for group in urls.chunks(10) {
+        let sid = format!("MM{}", hex());
+        // An empty one announces nothing.
+        let announced: Vec<_> = group
+            .iter()
+            .filter(|url| !url.is_empty())
+            .map(|url| ("image/jpeg", url.clone()))
+            .collect();
+        let message = rig.announce(&sid, &announced).await;
+        let media = rig.ended(&message).await;
+        assert_eq!(media.len(), announced.len());
+        for media in media {
+            assert_eq!(media.state, MediaState::Refused(Refusal::Forbidden));
+            assert_eq!(media.media_sid, None);
+        }
+    }
+    assert_eq!(trap.caught.load(Ordering::SeqCst), 0);
+    assert_eq!(rig.api.asked().len(), 0);
+    // It is the URLs that were refused, not this message.
+    rig.api.answers(&path, [Answer::File(super::rig::jpeg(9))]);
+    let good = rig
+        .announce(&sid, &[("image/jpeg", rig.api.url(&path))])
+        .await;
+    assert_eq!(rig.state(&good).await, MediaState::Stored);
+}
+
+#[tokio::test]
+async fn no_hostile_redirect_is_followed() {
+    let rig = Rig::start().await;
+    let trap = Trap::set().await;
+    let port = trap.port.to_string();
+    let hosts = HOSTS.iter().flat_map(|host| {
+        let host = host.replace('P', &port);
+        [
+            format!("http://{host}/x"),
+            format!("https://{host}/x"),
+            format!("//{host}/x"),
+        ]
+    });
+    let usernames = [
+        "https://mms.twiliocdn.com@127.0.0.1:P/x",
+        "https://u:p@mms.twiliocdn.com/x",
+        "https://mms.twiliocdn.com:P@127.0.0.1:P/x",
+        "https://127.0.0.1:P\\@mms.twiliocdn.com/x",
+        "https://127.0.0.1:P#@mms.twiliocdn.com/",
+        "https://127.0.0.1:P?@mms.twiliocdn.com/",
+        "http://mms.twiliocdn.com/x",
+        "ftp://mms.twiliocdn.com/x",
+        "https:///127.0.0.1:P/x",
+        "/x",
+        "x",
+        "?x",
+        "",
+    ];
+    let others = OTHERS
+        .iter()
+        .chain(&usernames)
+        .map(|url| url.replace('P', &port));
+    let urls: Vec<String> = hosts.chain(others).collect();
+    assert!(urls.len() >= 150, "{}", urls.len());
+    for group in urls.chunks(10) {
+        // What no header can say, no server can send.
+        let sendable = group.iter().filter(|url| url.is_ascii());
+        let files = sendable.map(|url| ("image/jpeg", vec![Answer::Redirect(url.clone())]));
+        let message = rig.message(files.collect()).await;
+        for (media, url) in rig.ended(&message).await.iter().zip(group) {
+            assert_eq!(
+                media.state,
+                MediaState::Refused(Refusal::Forbidden),
+                "{url}"
+            );
+        }
+    }
+    assert_eq!(trap.caught.load(Ordering::SeqCst), 0);
+    assert_eq!(rig.cdn.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn three_redirects_are_followed_and_a_fourth_is_not() {
+    let rig = Rig::start().await;
+    for (redirects, state) in [
+        (3, MediaState::Stored),
+        (4, MediaState::Refused(Refusal::Forbidden)),
+    ] {
+        let start = hex();
+        for at in 1..=redirects {
+            let answer = if at == redirects {
+                Answer::File(super::rig::jpeg(9))
+            } else {
+                Answer::Redirect(rig.cdn.url(&format!("/{start}/{}", at + 1)))
+            };
+            rig.cdn.answers(&format!("/{start}/{at}"), [answer]);
+        }
+        let first = Answer::Redirect(rig.cdn.url(&format!("/{start}/1")));
+        let message = rig.message(vec![("image/jpeg", vec![first])]).await;
+        assert_eq!(rig.state(&message).await, state, "{redirects}");
+    }
+    let endless = "/endless";
+    rig.cdn
+        .answers(endless, [Answer::Redirect(rig.cdn.url(endless))]);
+    let message = rig
+        .message(vec![("", vec![Answer::Redirect(rig.cdn.url(endless))])])
+        .await;
+    assert_eq!(
+        rig.state(&message).await,
+        MediaState::Refused(Refusal::Forbidden)
+    );
+    let relative = rig.cdn.asked().len();
+    let message = rig
+        .message(vec![("", vec![Answer::Redirect("/elsewhere".into())])])
+        .await;
+    assert_eq!(
+        rig.state(&message).await,
+        MediaState::Refused(Refusal::Forbidden)
+    );
+    assert_eq!(rig.cdn.asked().len(), relative);
+}

@@ -1,0 +1,107 @@
+use std::{
+    fs::File,
+    io::{Read, Seek},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use clap::{FromArgMatches, Subcommand};
+use pigeonhole::cli::media::{Command, run};
+use store::media::media_id;
+
+use super::rig::{Answer, Message, Rig, jpeg};
+
+/// What the command writes to its standard output.
+async fn media(rig: &Rig, args: &[&str]) -> anyhow::Result<Vec<u8>> {
+    let command = Command::augment_subcommands(clap::Command::new("media"));
+    let args = ["media"].iter().chain(args);
+    let command = Command::from_arg_matches(&command.try_get_matches_from(args)?)?;
+    let mut conn = rig.database.pool.acquire().await.unwrap();
+    let mut out: File = tempfile::tempfile().unwrap();
+    run(
+        &mut conn,
+        &rig.deps.deps.keyring,
+        &rig.deps.store,
+        command,
+        &mut out,
+    )
+    .await?;
+    let mut written = Vec::new();
+    out.rewind().unwrap();
+    out.read_to_end(&mut written).unwrap();
+    Ok(written)
+}
+
+async fn two_files(rig: &Rig) -> Message {
+    let answers = [jpeg(200_000), b"MZ".as_slice().into()]
+        .map(|file| ("image/jpeg", vec![Answer::File(file)]));
+    let message = rig.message(answers.into()).await;
+    rig.ended(&message).await;
+    message
+}
+
+#[tokio::test]
+async fn an_operator_gets_a_file_by_its_id_and_by_its_place_in_a_message() {
+    let rig = Rig::start().await;
+    let message = two_files(&rig).await;
+    let sid = message.sid().as_str();
+    let id = media_id(sid, 0).to_string();
+    for name in [&id, &format!("{sid}/0")] {
+        assert!(media(&rig, &["get", name]).await.unwrap() == jpeg(200_000));
+    }
+    let path = rig.folder.path().join("file.jpg");
+    let output = path.to_str().unwrap();
+    media(&rig, &["get", &id, "-o", output]).await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == jpeg(200_000));
+    assert_eq!(mode(&path), 0o600);
+    let again = media(&rig, &["get", &id, "-o", output]).await;
+    assert!(again.unwrap_err().to_string().contains("cannot make"));
+
+    let only = rig.usual("image/jpeg", Answer::File(jpeg(50))).await;
+    rig.ended(&only).await;
+    assert!(media(&rig, &["get", only.sid().as_str()]).await.unwrap() == jpeg(50));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_to_be_had_is_named_with_its_reason() {
+    let rig = Rig::start().await;
+    let sid = two_files(&rig).await.sid().to_string();
+    let cases = [
+        (sid.clone(), "has several files"),
+        (format!("{sid}/1"), "type_not_supported"),
+        (format!("{sid}/2"), "no such file"),
+        (format!("{sid}/10"), "SID/N"),
+        ("x".to_owned(), "SID/N"),
+        (format!("MM{}", crate::settings::hex()), "has no files"),
+    ];
+    for (name, said) in cases {
+        let error = media(&rig, &["get", &name]).await.unwrap_err();
+        assert!(format!("{error:#}").contains(said), "{name}: {error:#}");
+    }
+}
+
+#[tokio::test]
+async fn the_list_says_what_became_of_each_file() {
+    let rig = Rig::start().await;
+    let message = two_files(&rig).await;
+    let list = media(&rig, &["list", message.sid().as_str()])
+        .await
+        .unwrap();
+    let list = String::from_utf8(list).unwrap();
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 3, "{list}");
+    assert!(
+        lines[1].contains("stored") && lines[1].contains("200000") && lines[1].contains("640x480")
+    );
+    assert!(lines[2].contains("type_not_supported"), "{list}");
+}
+
+#[tokio::test]
+async fn the_folder_is_for_our_eyes_only() {
+    let rig = Rig::start().await;
+    assert_eq!(mode(&rig.folder.path().join("media")), 0o700);
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}

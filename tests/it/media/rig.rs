@@ -1,0 +1,414 @@
+//! A Twilio that has media, a host that it keeps them on, and the step under test between them.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use futures_util::stream;
+use jobs::{Deps, MediaDeps, MediaStore, MediaUpkeepDeps, StepError, download};
+use pigeonhole::config::{Reader, WorkerConfig};
+use queue::JobError;
+use store::{
+    media::{Media, MediaState},
+    users,
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use twilio::{
+    InboundWebhook, MessageSid,
+    media::{Downloader, Settings},
+    rest::Credentials,
+};
+use url::Url;
+use uuid::Uuid;
+
+use crate::{database::Database, settings::hex};
+
+/// The limit of these tests' files.
+pub(crate) const MAX_BYTES: usize = 5 * 1024 * 1024;
+
+/// How a server answers one request.
+#[derive(Clone)]
+pub(crate) enum Answer {
+    /// With these bytes.
+    File(Bytes),
+    /// With these bytes, and no word of how many there are.
+    Unsized(Bytes),
+    /// With a `Content-Length`, and a body that never ends.
+    Announces(u64),
+    /// With half of these bytes, and then no more.
+    Cut(Bytes),
+    /// With a byte now and then.
+    Drip,
+    /// With a redirect to there.
+    Redirect(String),
+    /// With a status, and `Retry-After`.
+    Status(u16, Option<&'static str>),
+}
+
+/// A request that came.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+}
+
+/// A server of files, by path. What it has several answers for it gives one by one, the last again and again.
+pub(crate) struct FileServer {
+    pub(crate) addr: SocketAddr,
+    known: Arc<Known>,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    answers: Mutex<HashMap<String, Vec<Answer>>>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+impl FileServer {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let known = Arc::<Known>::default();
+        let router = axum::Router::new()
+            .fallback(answer)
+            .with_state(known.clone());
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            addr,
+            known,
+            serving,
+        }
+    }
+
+    pub(crate) fn answers(&self, path: &str, answers: impl IntoIterator<Item = Answer>) {
+        let answers = answers.into_iter().collect();
+        self.known
+            .answers
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), answers);
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.known.asked.lock().unwrap().clone()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+}
+
+impl Drop for FileServer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn answer(State(known): State<Arc<Known>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    known.asked.lock().unwrap().push(Asked {
+        method: request.method().clone(),
+        path: path.clone(),
+        headers: request.headers().clone(),
+    });
+    let answer = {
+        let mut answers = known.answers.lock().unwrap();
+        match answers.get_mut(&path) {
+            None => Answer::Status(404, None),
+            Some(answers) if answers.len() > 1 => answers.remove(0),
+            Some(answers) => answers[0].clone(),
+        }
+    };
+    match answer {
+        Answer::File(bytes) => bytes.into_response(),
+        Answer::Unsized(bytes) => {
+            let chunks: Vec<_> = bytes
+                .chunks(7000)
+                .map(Bytes::copy_from_slice)
+                .map(sent)
+                .collect();
+            Body::from_stream(stream::iter(chunks)).into_response()
+        }
+        Answer::Announces(length) => {
+            let endless = stream::repeat_with(|| sent(Bytes::from_static(&[0; 8192])));
+            let body = Body::from_stream(endless);
+            ([(header::CONTENT_LENGTH, length)], body).into_response()
+        }
+        Answer::Cut(bytes) => {
+            let half = bytes.slice(..bytes.len() / 2);
+            let cut = stream::iter([sent(half), Err(std::io::Error::other("cut"))]);
+            (
+                [(header::CONTENT_LENGTH, bytes.len())],
+                Body::from_stream(cut),
+            )
+                .into_response()
+        }
+        Answer::Drip => {
+            let drops = stream::unfold((), async |()| {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Some((sent(Bytes::from_static(b"\xff\xd8\xff")), ()))
+            });
+            Body::from_stream(drops).into_response()
+        }
+        Answer::Redirect(location) => (
+            StatusCode::TEMPORARY_REDIRECT,
+            [(header::LOCATION, location)],
+        )
+            .into_response(),
+        Answer::Status(status, None) => StatusCode::from_u16(status).unwrap().into_response(),
+        Answer::Status(status, Some(wait)) => {
+            let status = StatusCode::from_u16(status).unwrap();
+            (status, [(header::RETRY_AFTER, wait)]).into_response()
+        }
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what a stream of a body is made of"
+)]
+fn sent(bytes: Bytes) -> std::io::Result<Bytes> {
+    Ok(bytes)
+}
+
+/// All of it, on a database and in a folder of its own.
+pub(crate) struct Rig {
+    pub(crate) database: Database,
+    pub(crate) api: FileServer,
+    pub(crate) cdn: FileServer,
+    pub(crate) deps: MediaDeps,
+    pub(crate) folder: TempDir,
+    credentials: Credentials,
+}
+
+/// A message with files, which is stored.
+pub(crate) struct Message {
+    pub(crate) webhook: InboundWebhook,
+    pub(crate) received_at: DateTime<Utc>,
+    pub(crate) user: Uuid,
+}
+
+impl Message {
+    pub(crate) fn sid(&self) -> &MessageSid {
+        self.webhook.message_sid()
+    }
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        Self::with_timeout(Duration::from_secs(20)).await
+    }
+
+    pub(crate) async fn with_timeout(timeout: Duration) -> Self {
+        let (api, cdn) = (FileServer::start().await, FileServer::start().await);
+        let database = Database::create().await;
+        let folder = tempfile::tempdir().unwrap();
+        let account = format!("AC{}", hex());
+        let credentials = Credentials {
+            username: account.clone(),
+            account: account.parse().unwrap(),
+            secret: "the-token".to_owned().into(),
+        };
+        let settings = Settings {
+            api_base_url: api.url("").parse().unwrap(),
+            credentials: credentials.clone(),
+            max_bytes: MAX_BYTES as u64,
+            timeout,
+            more_hosts: vec![cdn.addr.to_string()],
+        };
+        let deps = MediaDeps {
+            deps: Deps::start(
+                database.pool.clone(),
+                Arc::new(database.settings.keyring()),
+                Reader::read(&database.settings.env(), WorkerConfig::read).unwrap().policy,
+            ),
+            downloader: Downloader::new(settings).unwrap(),
+            store: store_in(&folder.path().join("media")),
+            at_once: Arc::new(Semaphore::new(16)),
+        };
+        Self {
+            database,
+            api,
+            cdn,
+            deps,
+            folder,
+            credentials,
+        }
+    }
+
+    pub(crate) fn upkeep(&self, retention: Duration) -> MediaUpkeepDeps {
+        MediaUpkeepDeps {
+            deps: self.deps.deps.clone(),
+            store: self.deps.store.clone(),
+            retention,
+            delete_at_twilio: false,
+        }
+    }
+
+    /// A file at Twilio's API, which answers so; the path, which a message announces.
+    pub(crate) fn path(&self, message: &str, media: &str) -> String {
+        let account = &self.credentials.account;
+        format!("/2010-04-01/Accounts/{account}/Messages/{message}/Media/{media}")
+    }
+
+    /// A message with one file for each, each of the declared type, at Twilio's API.
+    pub(crate) async fn message(&self, files: Vec<(&str, Vec<Answer>)>) -> Message {
+        let sid = format!("MM{}", hex());
+        let mut urls = Vec::new();
+        for (declared, answers) in files {
+            let path = self.path(&sid, &format!("ME{}", hex()));
+            self.api.answers(&path, answers);
+            urls.push((declared, self.api.url(&path)));
+        }
+        self.announce(&sid, &urls).await
+    }
+
+    /// A message with one file, which Twilio redirects to where it keeps it.
+    pub(crate) async fn usual(&self, declared: &str, file: Answer) -> Message {
+        let path = format!("/{}", hex());
+        self.cdn.answers(&path, [file]);
+        let to = self.cdn.url(&path);
+        self.message(vec![(declared, vec![Answer::Redirect(to)])])
+            .await
+    }
+
+    /// A message that announces these URLs.
+    pub(crate) async fn announce(&self, sid: &str, urls: &[(&str, String)]) -> Message {
+        let mut fields: Vec<(String, String)> = [
+            ("MessageSid", sid),
+            ("AccountSid", self.credentials.account.as_str()),
+            ("From", crate::database::NUMBER),
+            ("To", "+15005550006"),
+            ("NumMedia", &urls.len().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        for (at, (declared, url)) in urls.iter().enumerate() {
+            fields.push((format!("MediaUrl{at}"), url.clone()));
+            fields.push((format!("MediaContentType{at}"), (*declared).to_owned()));
+        }
+        let received_at = sqlx::query_scalar(
+            "insert into pigeonhole.inbound_messages (message_sid, account_sid, sender_index)
+             values ($1, $2, 'x') returning received_at",
+        )
+        .bind(sid)
+        .bind(self.credentials.account.as_str())
+        .fetch_one(&self.database.pool)
+        .await
+        .unwrap();
+        Message {
+            webhook: InboundWebhook::from_fields(fields).unwrap(),
+            received_at,
+            user: self.database.user,
+        }
+    }
+
+    pub(crate) async fn download(&self, message: &Message) -> Result<Vec<Media>, StepError> {
+        download(
+            &self.deps,
+            &message.webhook,
+            message.user,
+            message.received_at,
+        )
+        .await
+    }
+
+    /// The files, which must have come to an end.
+    pub(crate) async fn ended(&self, message: &Message) -> Vec<Media> {
+        self.download(message).await.unwrap()
+    }
+
+    /// How the only file ended.
+    pub(crate) async fn state(&self, message: &Message) -> MediaState {
+        let media = self.ended(message).await;
+        assert_eq!(media.len(), 1);
+        media[0].state
+    }
+
+    /// What the failure of a download means for its job.
+    pub(crate) async fn failure(&self, message: &Message) -> JobError {
+        self.download(message).await.unwrap_err().into()
+    }
+
+    /// The bytes of a stored file.
+    pub(crate) async fn opened(&self, media: &Media) -> Vec<u8> {
+        let object = media.object(&self.deps.deps.keyring).unwrap().unwrap();
+        self.deps
+            .store
+            .read_all(&object, MAX_BYTES as u64)
+            .await
+            .unwrap()
+    }
+
+    /// All files in the store's folder, whatever they are.
+    pub(crate) fn files(&self) -> Vec<std::path::PathBuf> {
+        files_in(&self.folder.path().join("media"))
+    }
+
+    pub(crate) async fn run(&self, statement: &'static str) -> u64 {
+        let done = sqlx::query(statement).execute(&self.database.pool).await;
+        done.unwrap().rows_affected()
+    }
+
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query)
+            .fetch_one(&self.database.pool)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn another_user(&self) -> Uuid {
+        let user = Uuid::new_v4();
+        let mut conn = self.database.pool.acquire().await.unwrap();
+        users::ensure(&mut conn, user).await.unwrap();
+        user
+    }
+}
+
+pub(crate) fn store_in(folder: &Path) -> MediaStore {
+    MediaStore::at(&Url::from_file_path(folder).unwrap(), &[]).unwrap()
+}
+
+fn files_in(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_in(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// A JPEG of so many bytes, as far as its first bytes tell.
+pub(crate) fn jpeg(length: usize) -> Bytes {
+    let mut bytes = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xc0\0\x11\x08\x01\xe0\x02\x80\x03"
+        .to_vec();
+    bytes.extend((bytes.len()..length).map(|at| u8::try_from(at * 7 % 253).unwrap()));
+    bytes.into()
+}
+
+/// A PNG of so many pixels, as it says.
+pub(crate) fn png(width: u32, height: u32) -> Bytes {
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+    bytes.extend(width.to_be_bytes());
+    bytes.extend(height.to_be_bytes());
+    bytes.extend([8, 2, 0, 0, 0, 1, 2, 3, 4]);
+    bytes.into()
+}

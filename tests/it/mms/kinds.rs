@@ -1,0 +1,165 @@
+//! What each file becomes.
+
+use axum::http::Method;
+use pigeonhole::dev::twilio::Text;
+
+use super::{Rig, Row, mms, said};
+use crate::{app::field, media::rig::FileServer};
+
+#[tokio::test]
+async fn a_file_is_stored_and_its_message_says_that_it_came() {
+    let rig = Rig::start().await;
+    let sid = rig.process("Her card #contact", &["image/jpeg"]).await;
+    let stored = Row {
+        position: 0,
+        state: "stored".to_owned(),
+        reason: None,
+        content_type: Some("image/jpeg".to_owned()),
+        bytes: Some(556),
+        kept: true,
+        deleted_at_twilio: false,
+    };
+    assert_eq!(rig.rows(&sid).await, [stored]);
+    assert_eq!(rig.objects(), 1);
+    assert_eq!(
+        said(&rig.items(&sid).await),
+        [
+            (Some("customNotes"), "Her card #contact\nPhoto, 48×32, 556 bytes"),
+            (None, "contact"),
+        ]
+    );
+    let by: Option<String> = sqlx::query_scalar("select extracted_by from pigeonhole.inbound_messages")
+        .fetch_one(&rig.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(by.as_deref(), Some("rules"));
+    // Once by our credentials, where they belong; the other request, for the file, has none, or it would be refused.
+    assert_eq!(rig.api.requests().media, 1);
+    assert_eq!(rig.api.requests().unauthorized, 0);
+}
+
+#[tokio::test]
+async fn ten_files_of_ten_types_are_stored_each_in_its_place_and_named_in_their_order() {
+    let rig = Rig::start().await;
+    let kinds = [
+        "image/jpeg",
+        "image/png",
+        "image/gif",
+        "image/webp",
+        "audio/ogg",
+        "audio/amr",
+        "audio/mpeg",
+        "video/mp4",
+        "video/3gpp",
+        "application/pdf",
+    ];
+    let sid = rig.process("All of it", &kinds).await;
+    let rows = rig.rows(&sid).await;
+    let types: Vec<_> = rows.iter().map(|row| row.content_type.as_deref()).collect();
+    assert_eq!(types, kinds.map(Some));
+    assert!(rows.iter().all(|row| row.state == "stored" && row.kept), "{rows:?}");
+    assert_eq!(rig.objects(), 10);
+    assert_eq!(
+        said(&rig.items(&sid).await),
+        [(
+            Some("customNotes"),
+            "All of it\n\
+             Photo, 48×32, 556 bytes\n\
+             Photo, 48×32, 188 bytes\n\
+             GIF, 48×32, 201 bytes\n\
+             Photo, 48×32, 200 bytes\n\
+             Voice message, 377 bytes\n\
+             Voice message, 16 bytes\n\
+             Audio, 801 bytes\n\
+             Video, 2 kB\n\
+             Video, 2 kB\n\
+             PDF, 580 bytes"
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_is_its_context() {
+    let rig = Rig::start().await;
+    let sid = rig.process("Met at #RustConf", &["text/vcard"]).await;
+    assert_eq!(rig.states(&sid).await, ["stored"]);
+    assert_eq!(
+        said(&rig.items(&sid).await),
+        [
+            (None, "RustConf"),
+            (None, r##"{"name":"Ana Example","context":"Met at #RustConf"}"##),
+            (Some("phone"), "+12025550143"),
+            (Some("email"), "ana@example.com"),
+            (Some("organization"), "Example Databases"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_wraps_a_message_is_left_out_and_what_is_of_no_allowed_type_is_refused_whatever_it_is_declared_to_be() {
+    let rig = Rig::start().await;
+    let text = Text {
+        fields: vec![field("MediaContentType3", "image/jpeg")],
+        ..mms("Look", &["application/smil", "text/plain", "image/png", "application/zip"])
+    };
+    let sid = rig.process_text(&text).await;
+    assert_eq!(
+        rig.states(&sid).await,
+        ["skipped", "skipped", "stored", "type_not_supported"]
+    );
+    assert_eq!(rig.objects(), 1);
+    assert_eq!(
+        said(&rig.items(&sid).await),
+        [(Some("customNotes"), "Look\nPhoto, 48×32, 188 bytes")]
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_refused_whether_its_length_is_announced_or_not() {
+    let rig = Rig::with(|database| database.with("MAX_MEDIA_SIZE_MB", "1")).await;
+    let sid = rig
+        .process("Large", &["image/bmp", "audio/wav", "image/png"])
+        .await;
+    assert_eq!(rig.states(&sid).await, ["too_large", "too_large", "stored"]);
+    assert_eq!(
+        said(&rig.items(&sid).await),
+        [(Some("customNotes"), "Large\nPhoto, 48×32, 188 bytes")]
+    );
+    rig.keep_up(1).await;
+
+    let rig = Rig::start().await;
+    let sid = rig.process("", &["image/bmp", "audio/wav"]).await;
+    assert_eq!(rig.states(&sid).await, ["stored", "stored"]);
+    assert_eq!(
+        said(&rig.items(&sid).await),
+        [(
+            Some("customNotes"),
+            "Photo, 1024×1024, 3.1 MB\nVoice message, 1.9 MB"
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_twilio_does_not_have_yet_is_waited_for_and_costs_no_attempt() {
+    let rig = Rig::start().await;
+    rig.api.delay_media(2);
+    let sid = rig.process("Soon", &["image/gif", "text/vcard"]).await;
+    assert_eq!(rig.states(&sid).await, ["stored", "stored"]);
+    assert!(rig.api.requests().media >= 6);
+    assert_eq!(rig.app.rows().await.dead, 0);
+}
+
+#[tokio::test]
+async fn a_url_that_is_not_twilios_is_refused_and_nobody_is_asked() {
+    let elsewhere = FileServer::start().await;
+    let rig = Rig::start().await;
+    let text = Text {
+        fields: vec![field("MediaUrl0", &elsewhere.url("/Media/ME1"))],
+        ..mms("Look", &["image/png"])
+    };
+    let sid = rig.process_text(&text).await;
+    assert_eq!(rig.states(&sid).await, ["forbidden"]);
+    let asked: Vec<Method> = elsewhere.asked().into_iter().map(|asked| asked.method).collect();
+    assert_eq!(asked, Vec::<Method>::new());
+    assert_eq!(said(&rig.items(&sid).await), [(Some("customNotes"), "Look")]);
+}

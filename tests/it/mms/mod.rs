@@ -1,0 +1,124 @@
+//! Messages with files, from the webhook to the items: a real receiver and worker, and a simulated Twilio that has the
+//! files.
+
+mod kinds;
+mod leaving;
+mod models;
+
+use std::path::Path;
+
+use jobs::MediaUpkeep;
+use pigeonhole::dev::twilio::{SimulatedApi, Text};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::{
+    app::{TestApp, text},
+    database::{Database, Item, NUMBER},
+    wait::{PATIENCE, eventually},
+};
+
+/// A row of `pigeonhole.media`.
+#[derive(Debug, PartialEq, Eq, sqlx::FromRow)]
+struct Row {
+    position: i16,
+    state: String,
+    reason: Option<String>,
+    content_type: Option<String>,
+    bytes: Option<i64>,
+    /// There is an object.
+    kept: bool,
+    deleted_at_twilio: bool,
+}
+
+/// The program, its Twilio, and the folder that it keeps files in.
+struct Rig {
+    app: TestApp,
+    api: SimulatedApi,
+    folder: TempDir,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        Self::with(|database| database).await
+    }
+
+    async fn with(prepare: impl FnOnce(Database) -> Database) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Url::from_file_path(folder.path().join("media")).unwrap();
+        let prepare = |database: Database| prepare(database.with("MEDIA_STORE", store));
+        let (app, api) = TestApp::with_twilio(prepare).await;
+        Self { app, api, folder }
+    }
+
+    /// Has a message with these files processed; answers its SID.
+    async fn process(&self, body: &str, media: &[&str]) -> String {
+        self.process_text(&mms(body, media)).await
+    }
+
+    async fn process_text(&self, text: &Text) -> String {
+        let sid = self.app.deliver_text(text).await;
+        assert_eq!(self.app.wait_until_ended(&sid).await, "processed");
+        sid
+    }
+
+    async fn rows(&self, sid: &str) -> Vec<Row> {
+        sqlx::query_as(
+            "select position, state, reason, content_type, bytes, object_key is not null as kept,
+                 deleted_at_twilio is not null as deleted_at_twilio
+             from pigeonhole.media where message_sid = $1 order by position",
+        )
+        .bind(sid)
+        .fetch_all(&self.app.pool)
+        .await
+        .unwrap()
+    }
+
+    /// What became of each file.
+    async fn states(&self, sid: &str) -> Vec<String> {
+        let rows = self.rows(sid).await.into_iter();
+        rows.map(|row| row.reason.unwrap_or(row.state)).collect()
+    }
+
+    async fn items(&self, sid: &str) -> Vec<Item> {
+        self.app.items(sid).await
+    }
+
+    /// How many objects there are.
+    fn objects(&self) -> usize {
+        count_files(&self.folder.path().join("media"))
+    }
+
+    /// Has the worker do what it does every few minutes, until there are so many objects.
+    async fn keep_up(&self, objects: usize) {
+        let mut conn = self.app.pool.acquire().await.unwrap();
+        queue::enqueue(&mut conn, &MediaUpkeep {}).await.unwrap();
+        eventually("the objects are gone", PATIENCE, async || {
+            (self.objects() == objects).then_some(())
+        })
+        .await;
+    }
+}
+
+fn count_files(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
+        .sum()
+}
+
+fn mms(body: &str, media: &[&str]) -> Text {
+    Text {
+        media: media.iter().map(|kind| (*kind).to_owned()).collect(),
+        ..text(NUMBER, body)
+    }
+}
+
+/// The parts of items that depend on the message.
+fn said(items: &[Item]) -> Vec<(Option<&str>, &str)> {
+    let said = items.iter().map(|item| (item.field_name.as_deref(), item.value.as_str()));
+    said.collect()
+}

@@ -1,0 +1,392 @@
+//! Each way in which a model does not answer, and what it is taken for.
+
+use std::{error::Error, iter, time::Duration};
+
+use jobs::extract::{AccountProblem, BadAnswer, ExtractError, Extractor, Refusal, Unavailable};
+use serde_json::{Value, json};
+
+use super::{
+    fake::{BOTH, Fake, KEY, Protocol, Reply, completion, extractor},
+    message,
+};
+
+const TEXT: &str = "text-canary-91c2 Ana";
+const ANSWER: &str = "answer-canary-55d0";
+
+/// An error with all its causes, both ways in which it may be shown.
+fn all_of(error: &ExtractError) -> String {
+    let causes = iter::successors(Some(error as &dyn Error), |&error| error.source());
+    let shown: Vec<String> = causes.map(|error| format!("{error:?} {error}")).collect();
+    shown.join(" ")
+}
+
+async fn error_of(fake: &Fake, reply: Reply) -> ExtractError {
+    let before = fake.asked().len();
+    fake.will(reply);
+    let error = fake
+        .extractor()
+        .extract(&message(TEXT, &[]))
+        .await
+        .unwrap_err();
+    assert_eq!(fake.asked().len(), before + 1, "asked once");
+    let shown = all_of(&error);
+    for secret in [KEY, "text-canary", ANSWER] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    error
+}
+
+fn http(status: u16, body: &Value) -> Reply {
+    Reply::Http(status, Vec::new(), body.to_string())
+}
+
+#[tokio::test]
+async fn what_may_be_better_another_time_is_unavailable() {
+    for protocol in BOTH {
+        let fake = Fake::start(protocol).await;
+        for status in [500, 502, 503, 504, 529] {
+            let error = error_of(
+                &fake,
+                http(status, &json!({ "error": { "message": ANSWER } })),
+            )
+            .await;
+            assert!(
+                matches!(error, ExtractError::Unavailable(Unavailable::Server(s)) if s == status),
+                "{error:?}"
+            );
+        }
+        let error = error_of(&fake, Reply::Silence).await;
+        assert!(
+            matches!(error, ExtractError::Unavailable(Unavailable::Timeout)),
+            "{error:?}"
+        );
+        let error = error_of(&fake, Reply::Cut).await;
+        assert!(
+            matches!(error, ExtractError::Unavailable(Unavailable::Connection)),
+            "{error:?}"
+        );
+
+        let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", nobody.local_addr().unwrap());
+        drop(nobody);
+        let error = extractor(protocol, &base, KEY, 0)
+            .extract(&message(TEXT, &[]))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, ExtractError::Unavailable(Unavailable::Connection)),
+            "{error:?}"
+        );
+        assert!(!all_of(&error).contains("text-canary"));
+    }
+}
+
+async fn throttled(
+    fake: &Fake,
+    headers: &[(&'static str, &str)],
+    body: &Value,
+) -> Option<Duration> {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()))
+        .collect();
+    match error_of(fake, Reply::Http(429, headers, body.to_string())).await {
+        ExtractError::Throttled { after } => after,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_throttled_for_as_long_as_the_service_says() {
+    let seconds = |n| Some(Duration::from_secs(n));
+    for protocol in BOTH {
+        let fake = Fake::start(protocol).await;
+        assert_eq!(
+            throttled(&fake, &[("retry-after", "7")], &json!({})).await,
+            seconds(7)
+        );
+        assert_eq!(
+            throttled(&fake, &[("retry-after", "999999")], &json!({})).await,
+            seconds(3600)
+        );
+        for nonsense in ["-1", "soon", "Fri, 31 Dec 1999 23:59:59 GMT"] {
+            assert_eq!(
+                throttled(&fake, &[("retry-after", nonsense)], &json!({})).await,
+                None
+            );
+        }
+    }
+    let fake = Fake::start(Protocol::Gemini).await;
+    let body = json!({ "error": {
+        "code": 429,
+        "message": ANSWER,
+        "status": "RESOURCE_EXHAUSTED",
+        "details": [
+            { "@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{ "quotaId": "GenerateRequestsPerMinute" }] },
+            { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s" },
+        ],
+    } });
+    assert_eq!(
+        throttled(&fake, &[], &body).await,
+        Some(Duration::from_millis(34_500))
+    );
+    let fake = Fake::start(Protocol::OpenAi).await;
+    let body = json!({ "error": { "message": ANSWER, "type": "requests", "code": "rate_limit_exceeded" } });
+    let after = throttled(&fake, &[("retry-after-ms", "1500")], &body).await;
+    assert_eq!(after, Some(Duration::from_millis(1500)));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_with_a_message() {
+    use AccountProblem::{Address, Billing, Credentials, Model};
+    let openai = |code: &str, kind: &str| json!({ "error": { "message": ANSWER, "type": kind, "param": null, "code": code } });
+    let google = |status: &str, details: Value| json!({ "error": { "message": ANSWER, "status": status, "details": details } });
+    let mut cases: Vec<(Protocol, u16, Value, AccountProblem)> = vec![
+        (
+            Protocol::Gemini,
+            400,
+            google("FAILED_PRECONDITION", json!([])),
+            Billing,
+        ),
+        (
+            Protocol::Gemini,
+            400,
+            google("INVALID_ARGUMENT", json!([{ "reason": "API_KEY_INVALID" }])),
+            Credentials,
+        ),
+        (
+            Protocol::OpenAi,
+            429,
+            openai("insufficient_quota", "insufficient_quota"),
+            Billing,
+        ),
+        (
+            Protocol::OpenAi,
+            400,
+            openai("model_not_found", "invalid_request_error"),
+            Model,
+        ),
+    ];
+    for protocol in BOTH {
+        for (status, problem) in [
+            (401, Credentials),
+            (403, Credentials),
+            (402, Billing),
+            (404, Model),
+            (405, Address),
+            (308, Address),
+        ] {
+            cases.push((
+                protocol,
+                status,
+                json!({ "error": { "message": ANSWER } }),
+                problem,
+            ));
+        }
+    }
+    for (protocol, status, body, expected) in cases {
+        let fake = Fake::start(protocol).await;
+        let error = error_of(&fake, http(status, &body)).await;
+        match error {
+            ExtractError::Account { status: s, problem } => {
+                assert_eq!((s, problem), (status, expected));
+            }
+            other => panic!("{protocol:?} {status}: {other:?}"),
+        }
+    }
+    for protocol in BOTH {
+        let fake = Fake::start(protocol).await;
+        let wrong_key = fake.extractor_with("another key", 0);
+        let error = wrong_key.extract(&message(TEXT, &[])).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ExtractError::Account {
+                    problem: Credentials,
+                    ..
+                }
+            ),
+            "{protocol:?}: {error:?}"
+        );
+        assert!(!all_of(&error).contains(KEY));
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_takes_neither_the_key_nor_the_message_along() {
+    for protocol in BOTH {
+        let (fake, elsewhere) = (Fake::start(protocol).await, Fake::start(protocol).await);
+        let location = format!("http://{}/", elsewhere.address);
+        let error = error_of(
+            &fake,
+            Reply::Http(307, vec![("location", location)], String::new()),
+        )
+        .await;
+        assert!(
+            matches!(
+                error,
+                ExtractError::Account {
+                    problem: AccountProblem::Address,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        assert!(elsewhere.asked().is_empty());
+    }
+}
+
+fn gemini_ends(reason: &str) -> Reply {
+    Reply::Body(
+        json!({ "candidates": [{ "content": { "parts": [{ "text": ANSWER }] }, "finishReason": reason }] }),
+    )
+}
+
+fn openai_ends(reason: &str) -> Reply {
+    Reply::Body(
+        json!({ "choices": [{ "message": { "role": "assistant", "content": ANSWER }, "finish_reason": reason }] }),
+    )
+}
+
+#[tokio::test]
+async fn a_refusal_is_one_however_it_is_said() {
+    let blocked = Reply::Body(
+        json!({ "promptFeedback": { "blockReason": "PROHIBITED_CONTENT" }, "usageMetadata": {} }),
+    );
+    let unreadable =
+        json!({ "error": { "code": 400, "message": ANSWER, "status": "INVALID_ARGUMENT" } });
+    let declined = Reply::Body(
+        json!({ "choices": [{ "message": { "content": null, "refusal": ANSWER }, "finish_reason": "stop" }] }),
+    );
+    let filtered =
+        json!({ "error": { "message": ANSWER, "type": null, "code": "content_filter" } });
+    for (protocol, reply, expected) in [
+        (Protocol::Gemini, blocked, Refusal::Safety),
+        (Protocol::Gemini, gemini_ends("SAFETY"), Refusal::Safety),
+        (Protocol::Gemini, gemini_ends("RECITATION"), Refusal::Safety),
+        (Protocol::Gemini, gemini_ends("SPII"), Refusal::Safety),
+        (
+            Protocol::Gemini,
+            Reply::Body(json!({ "candidates": [{ "finishReason": "PROHIBITED_CONTENT" }] })),
+            Refusal::Safety,
+        ),
+        (
+            Protocol::Gemini,
+            http(400, &unreadable),
+            Refusal::Request(400),
+        ),
+        (
+            Protocol::Gemini,
+            http(413, &json!({})),
+            Refusal::Request(413),
+        ),
+        (Protocol::OpenAi, declined, Refusal::Declined),
+        (
+            Protocol::OpenAi,
+            openai_ends("content_filter"),
+            Refusal::Safety,
+        ),
+        (Protocol::OpenAi, http(400, &filtered), Refusal::Safety),
+        (
+            Protocol::OpenAi,
+            http(422, &json!({ "error": "a text" })),
+            Refusal::Request(422),
+        ),
+    ] {
+        let fake = Fake::start(protocol).await;
+        let error = error_of(&fake, reply.clone()).await;
+        assert!(
+            matches!(error, ExtractError::Refused(why) if why == expected),
+            "{reply:?}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_is_told_from_a_refusal() {
+    use BadAnswer::{Cut, Empty, Protocol as NotProtocol, Schema, TooLong};
+    let html = Reply::Http(
+        200,
+        vec![("content-type", "text/html".to_owned())],
+        format!("<html>{ANSWER}"),
+    );
+    let mut cases = vec![
+        (Protocol::Gemini, gemini_ends("MAX_TOKENS"), Cut),
+        (Protocol::Gemini, gemini_ends("OTHER"), NotProtocol),
+        (Protocol::Gemini, gemini_ends("SOMETHING_NEW"), NotProtocol),
+        (
+            Protocol::Gemini,
+            Reply::Body(json!({ "candidates": [] })),
+            Empty,
+        ),
+        (
+            Protocol::Gemini,
+            Reply::Body(json!({ "candidates": [{ "finishReason": "STOP" }] })),
+            Empty,
+        ),
+        (Protocol::OpenAi, openai_ends("length"), Cut),
+        (Protocol::OpenAi, openai_ends("tool_calls"), NotProtocol),
+        (
+            Protocol::OpenAi,
+            Reply::Body(json!({ "choices": [] })),
+            Empty,
+        ),
+        (
+            Protocol::OpenAi,
+            Reply::Body(
+                json!({ "choices": [{ "message": { "content": null }, "finish_reason": "stop" }] }),
+            ),
+            Empty,
+        ),
+    ];
+    for protocol in BOTH {
+        let whole = completion(
+            protocol,
+            r#"{"contacts":[],"tags":[],"locations":[],"notes":""}"#,
+        );
+        cases.extend([
+            (protocol, html.clone(), NotProtocol),
+            (protocol, Reply::Body(json!([1, 2])), NotProtocol),
+            (
+                protocol,
+                Reply::Body(json!({ "candidates": 1, "choices": 1 })),
+                NotProtocol,
+            ),
+            (
+                protocol,
+                Reply::Http(200, vec![], whole[..whole.len() - 9].to_owned()),
+                NotProtocol,
+            ),
+            (
+                protocol,
+                Reply::Http(200, vec![], String::new()),
+                NotProtocol,
+            ),
+            (
+                protocol,
+                Reply::Http(204, vec![], String::new()),
+                NotProtocol,
+            ),
+            (protocol, Reply::Endless, TooLong),
+            (
+                protocol,
+                Reply::Generated(format!("Sure, here you are: {ANSWER}")),
+                Schema,
+            ),
+            (
+                protocol,
+                Reply::Generated(json!({ "notes": ANSWER }).to_string()),
+                Schema,
+            ),
+            (protocol, Reply::Generated(String::new()), Empty),
+        ]);
+    }
+    for (protocol, reply, expected) in cases {
+        let fake = Fake::start(protocol).await;
+        let error = error_of(&fake, reply.clone()).await;
+        assert!(
+            matches!(error, ExtractError::BadAnswer(what) if what == expected),
+            "{protocol:?} {reply:?}: {error:?}"
+        );
+    }
+}

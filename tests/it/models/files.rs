@@ -1,0 +1,184 @@
+//! What the model gets to see, and what is left to the rules.
+
+use std::sync::Arc;
+
+use jobs::extract::{
+    Attachment, Content, ContentError, ContentFuture, ExtractError, ExtractedBy, Extractor, Message,
+};
+use twilio::webhook::Location;
+
+use super::{
+    fake::{BOTH, Fake, KEY, Reply},
+    file, message, shown,
+};
+
+const NOTHING: &str = r#"{"contacts":[],"tags":[],"locations":[],"notes":""}"#;
+
+struct Away(fn() -> ContentError);
+
+impl Content for Away {
+    fn read(&self, _: u64) -> ContentFuture<'_> {
+        Box::pin(std::future::ready(Err((self.0)())))
+    }
+}
+
+fn away(position: u8, content_type: &str, error: fn() -> ContentError) -> Attachment {
+    Attachment {
+        content: Arc::new(Away(error)),
+        ..file(position, content_type, b"12345")
+    }
+}
+
+/// How many files were in the last question.
+fn sent(fake: &Fake) -> usize {
+    let body = fake.asked().last().unwrap().body.to_string();
+    body.matches("inlineData").count() + body.matches("\"image_url\":{").count()
+}
+
+#[tokio::test]
+async fn what_the_model_does_not_take_is_named_by_the_rules() {
+    for protocol in BOTH {
+        let fake = Fake::start(protocol).await;
+        let media = [
+            file(0, "audio/amr", b"a voice"),
+            file(1, "image/png", b"a photo"),
+            file(2, "application/pdf", b"a paper"),
+        ];
+        let extraction = fake
+            .extractor()
+            .extract(&message("Ana", &media))
+            .await
+            .unwrap();
+        assert_eq!(
+            shown(&extraction),
+            [
+                (None, r#"{"name":"Ana","context":"named in the message"}"#),
+                (Some("customNotes"), "Voice message, 7 bytes\nPDF, 7 bytes"),
+            ],
+            "{protocol:?}"
+        );
+        assert_eq!(sent(&fake), 1);
+    }
+}
+
+#[tokio::test]
+async fn files_beyond_the_budget_stay_here_and_are_named() {
+    for protocol in BOTH {
+        let fake = Fake::start(protocol).await;
+        let media = [
+            file(0, "image/png", &[1; 600]),
+            file(1, "image/png", &[2; 600]),
+            file(2, "image/png", &[3; 400]),
+        ];
+        let extractor = fake.extractor_with(KEY, 1000);
+        let extraction = extractor.extract(&message("tea", &media)).await.unwrap();
+        assert_eq!(
+            shown(&extraction),
+            [
+                (Some("customNotes"), "likes tea"),
+                (Some("customNotes"), "Photo, 600 bytes")
+            ]
+        );
+        assert_eq!(sent(&fake), 2, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn cards_and_places_are_for_the_rules() {
+    for protocol in BOTH {
+        let fake = Fake::start(protocol).await;
+        let card = b"BEGIN:VCARD\nVERSION:3.0\nFN:Cleo\nTEL:+12025550123\nEND:VCARD\n";
+        let media = [file(0, "text/x-vcard", card)];
+        let place = Location {
+            latitude: 48.0,
+            longitude: 11.5,
+            address: None,
+            label: Some("Her flat"),
+        };
+        let with_place = Message {
+            location: Some(place),
+            ..message("Ana's tea", &media)
+        };
+        let extraction = fake.extractor().extract(&with_place).await.unwrap();
+        assert_eq!(
+            shown(&extraction),
+            [
+                (None, r#"{"name":"Ana","context":"named in the message"}"#),
+                (Some("customNotes"), "likes tea"),
+                (Some("location"), "Her flat (48, 11.5)"),
+                (None, r#"{"name":"Cleo","context":"Ana's tea"}"#),
+                (Some("phone"), "+12025550123"),
+            ]
+        );
+        let body = fake.asked()[0].body.to_string();
+        assert!(
+            !body.contains("Cleo") && !body.contains("Her flat"),
+            "{body}"
+        );
+
+        // With no text, and nothing that a model takes, it is not even asked.
+        let nothing_to_ask = Message {
+            text: " \n",
+            ..with_place
+        };
+        let extraction = fake.extractor().extract(&nothing_to_ask).await.unwrap();
+        assert_eq!(
+            (extraction.by, extraction.items.len()),
+            (ExtractedBy::Rules, 3)
+        );
+        assert_eq!(fake.asked().len(), 1, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_photo_in_which_the_model_finds_nothing_is_still_named() {
+    for protocol in BOTH {
+        let fake = Fake::start(protocol).await;
+        fake.will(Reply::Generated(NOTHING.to_owned()));
+        let media = [file(0, "image/png", b"a photo")];
+        let extraction = fake
+            .extractor()
+            .extract(&message("", &media))
+            .await
+            .unwrap();
+        assert_eq!(
+            shown(&extraction),
+            [(Some("customNotes"), "Photo, 7 bytes")],
+            "{protocol:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_named_and_one_that_is_away_is_waited_for() {
+    for protocol in BOTH {
+        let fake = Fake::start(protocol).await;
+        let gone = [
+            away(0, "image/png", || ContentError::Gone),
+            away(1, "image/png", || ContentError::TooLarge),
+        ];
+        let extraction = fake
+            .extractor()
+            .extract(&message("tea", &gone))
+            .await
+            .unwrap();
+        let named = "Photo, 5 bytes\nPhoto, 5 bytes";
+        assert_eq!(
+            shown(&extraction),
+            [
+                (Some("customNotes"), "likes tea"),
+                (Some("customNotes"), named)
+            ]
+        );
+        let away = [away(0, "image/png", || {
+            ContentError::Unavailable("away".into())
+        })];
+        let error = fake
+            .extractor()
+            .extract(&message("tea", &away))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ExtractError::Content(_)), "{error:?}");
+        assert_eq!(fake.asked().len(), 1, "{protocol:?}");
+    }
+}

@@ -1,0 +1,40 @@
+//! Extraction by models, over HTTP, from fakes that speak the services' protocols, their errors included.
+
+mod errors;
+pub(crate) mod fake;
+mod fallback;
+mod files;
+mod gemini;
+mod hostile;
+mod openai;
+
+use std::sync::Arc;
+
+use jobs::extract::{Attachment, Extraction, Message};
+
+/// A file of this type, as stored.
+fn file(position: u8, content_type: &str, bytes: &[u8]) -> Attachment {
+    Attachment {
+        position,
+        content_type: content_type.to_owned(),
+        bytes: u64::try_from(bytes.len()).unwrap(),
+        dimensions: None,
+        duration: None,
+        content: Arc::new(bytes.to_vec()),
+    }
+}
+
+fn message<'a>(text: &'a str, media: &'a [Attachment]) -> Message<'a> {
+    Message {
+        text,
+        location: None,
+        media,
+    }
+}
+
+fn shown(extraction: &Extraction) -> Vec<(Option<&str>, &str)> {
+    let items = extraction.items.iter();
+    items
+        .map(|item| (item.field_name, item.value.as_str()))
+        .collect()
+}
