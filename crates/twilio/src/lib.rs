@@ -13,6 +13,7 @@ mod address;
 mod auth_tokens;
 pub mod diagnosis;
 pub mod form;
+mod keyword;
 mod media_item;
 mod message_status;
 mod payload;
@@ -25,6 +26,7 @@ pub mod twiml;
 pub mod webhook;
 
 pub use address::{Address, AddressError, AddressKind};
+pub use keyword::Keyword;
 pub use message_status::MessageStatus;
 pub use sid::{AccountSid, MessageSid, SidError};
 pub use webhook::{InboundWebhook, PayloadError};
