@@ -8,6 +8,8 @@ mod deps;
 mod error;
 mod forget;
 mod process_message;
+mod replies;
+mod send_reply;
 mod send_verification;
 mod steps;
 
@@ -15,5 +17,7 @@ pub use deps::{Deps, Policy, SendDeps};
 pub use error::StepError;
 pub use forget::Forget;
 pub use process_message::ProcessMessage;
+pub use replies::{Notice, Replies, ReplyTo, Words, default_words};
+pub use send_reply::SendReply;
 pub use send_verification::SendVerification;
 pub use steps::state_of;

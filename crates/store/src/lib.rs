@@ -15,6 +15,7 @@ mod keyring;
 mod legacy;
 pub mod limit_log;
 mod migrate;
+pub mod opt_outs;
 pub mod phone_number_claims;
 mod sealed;
 pub mod sends;

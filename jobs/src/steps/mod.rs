@@ -1,6 +1,7 @@
 //! The steps that jobs are made of: plain functions, in the order of the data path.
 
 mod account;
+mod admit;
 mod extract;
 mod finish;
 mod open;

@@ -1,5 +1,7 @@
 //! Ends messages, many in one statement.
 
+use std::borrow::Borrow;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -79,10 +81,11 @@ impl Items {
 pub async fn finish_all(
     conn: &mut PgConnection,
     keyring: &Keyring,
-    finishes: &[Finish],
+    finishes: &[impl Borrow<Finish>],
 ) -> Result<Vec<Finished>, StoreError> {
+    let finishes: Vec<&Finish> = finishes.iter().map(Borrow::borrow).collect();
     let mut items = Items::default();
-    for (n, finish) in (1..).zip(finishes) {
+    for (n, finish) in (1..).zip(&finishes) {
         if let Some(found) = &finish.items {
             items.push(n, found, keyring)?;
         }
