@@ -2,7 +2,6 @@
 
 mod args;
 mod change;
-mod output;
 mod report;
 
 use anyhow::Context;
@@ -14,8 +13,8 @@ use crate::{
     config::{DatabaseConfig, Env, LogConfig, Reader},
     telemetry,
 };
+use super::output::Output;
 use args::{Ids, ListArgs, RequeueArgs};
-use output::Output;
 
 /// Everything here is bounded and harmless while workers are at work. Numbers marked `~` are estimated, and of those
 /// marked `+` there are at least so many.

@@ -2,7 +2,9 @@
 
 mod flags;
 mod jobs;
+mod messages;
 mod migrate;
+mod output;
 mod phone_numbers;
 mod processes;
 mod simulate;
@@ -47,6 +49,9 @@ enum Command {
     /// Link phone numbers to users, as an operator.
     #[command(subcommand)]
     PhoneNumbers(phone_numbers::Command),
+    /// Look at what became of messages, and run them again, as an operator.
+    #[command(subcommand)]
+    Messages(messages::Command),
     /// Look at the queue and set it right, as an operator.
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -83,6 +88,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => migrate::run(&env()?).await,
         Command::Simulate(args) => simulate::run(&env()?, args).await,
         Command::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
+        Command::Messages(command) => messages::run(&env()?, command).await,
         Command::Jobs(command) => jobs::run(&env()?, command).await,
     }
 }

@@ -13,10 +13,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::fail::fail;
+pub use self::fail::{fail, not_ended};
 pub use self::finish::{Finish, Finished, Found, finish_all};
 pub use self::open::{keep_slots, load_all, owners};
-pub use self::replay::{hold, replayed};
+pub use self::replay::{hold, replayed, user_of};
 pub use self::retention::erase;
 use crate::clock::seconds;
 use crate::{Context, Keyring, StoreError, expect_one};

@@ -6,6 +6,20 @@ use uuid::Uuid;
 use super::{MessageState, TABLE};
 use crate::{StoreError, expect_one};
 
+/// Whose message it is, once that is known.
+pub async fn user_of(
+    conn: &mut PgConnection,
+    message_sid: &str,
+) -> Result<Option<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select user_id from pigeonhole.inbound_messages where message_sid = $1",
+        message_sid,
+    )
+    .fetch_optional(conn)
+    .await?
+    .flatten())
+}
+
 /// Locks the message to the end of the transaction; answers how far it has come and whose it is.
 pub async fn hold(
     conn: &mut PgConnection,
