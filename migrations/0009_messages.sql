@@ -1,4 +1,8 @@
--- What became of a message, and how it ends: many at once, in one statement.
+-- What became of a message, and how messages begin and end: many at once, in one statement each.
+--
+-- The functions are PL/pgSQL, whose plans a session keeps, and may plan by index alone: a plan that was made while a
+-- table was nearly empty would else read all of it when it is full. `= any(array[…])` is for the same end: it is an
+-- equality that the planner can serve by an index, and by no join that begins at the other side.
 
 alter table pigeonhole.inbound_messages
     add column claimed_at timestamptz,
@@ -20,60 +24,120 @@ comment on column pigeonhole.inbound_messages.items is 'How many items it made.'
 comment on column pigeonhole.inbound_messages.reply is 'The send that answers it, if one does.';
 comment on column pigeonhole.inbound_messages.reason is 'Why it failed: a word from a closed set.';
 
--- Ends messages: of each, its items, its state and its job's completion, or nothing at all if another claim has come
--- after this one. A message that names a number is ended only as its user's: if the number is not verified for them any
--- more, it ends as `ignored_unlinked`, without items. Answers, for each that still had its claim, its place in the list
--- and the state that it has now; null if it is gone.
---
--- Users are locked before their numbers, in an order, as everywhere.
-create function pigeonhole.finish(
-    job_ids bigint[], claims integer[], sids text[], states text[], user_ids uuid[], number_forms text[],
-    extractors text[], reasons text[],
-    item_messages integer[], item_ids uuid[], item_types text[], item_fields text[], item_values text[],
-    item_sources text[], item_metadata jsonb[]
-) returns table (n integer, state text) language plpgsql as $$
+-- The messages that are there, with how many seconds it is until their slots.
+create function pigeonhole.open(sids text[]) returns table (
+    message_sid text, account_sid text, received_at timestamptz, state text, sealed bytea, slot_in float8
+) language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
 #variable_conflict use_column
 begin
-    perform from users where id = any(user_ids) order by id for key share;
+    return query select messages.message_sid, account_sid, received_at, state, sealed,
+        extract(epoch from slot_at - clock_timestamp())::float8
+    from unnest(sids) as given(sid)
+    join pigeonhole.inbound_messages messages on messages.message_sid = any(array[given.sid]);
+end $$;
+
+-- For whom these are verified, which are in any of the forms that a number may have. The newest first.
+create function pigeonhole.owners(number_forms text[]) returns table (phone_number text, user_id uuid)
+language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+begin
+    return query select numbers.phone_number::text, numbers.user_id
+    from unnest(number_forms) as given(form)
+    join user_phone_numbers numbers on numbers.phone_number = any(array[given.form]::varchar[]) and numbers.verified
+    order by numbers.created_at desc nulls last, numbers.id;
+end $$;
+
+-- Gives messages their slots, and answers how many it has given: a message that has one is passed over. Messages are
+-- locked in the order of the list, which is to be that of their SIDs.
+create function pigeonhole.keep_slots(sids text[], slots timestamptz[]) returns bigint language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+declare
+    kept bigint;
+begin
+    update pigeonhole.inbound_messages messages
+    set slot_at = given.slot, claimed_at = coalesce(claimed_at, clock_timestamp())
+    from unnest(sids, slots) as given(sid, slot)
+    where message_sid = any(array[given.sid]) and state in ('received', 'failed') and slot_at is null;
+    get diagnostics kept = row_count;
+    return kept;
+end $$;
+
+-- Ends messages: of each, its items, its state and its job's completion, or nothing at all if another claim has come
+-- after this one. A message that names a user and their number is ended only as theirs: if the number is not verified
+-- for them any more, it ends as `ignored_unlinked`, without items.
+--
+-- A message that has failed may end otherwise, if its job was requeued.
+--
+-- Answers the places in the list, from 1, of those that had their claim, with no state; of those that have ended now,
+-- with their state; and with the state `busy` of those whose user or number somebody is changing at this moment.
+-- Nothing was done to these: it waits for nobody who may take long, as all the others would wait with it. Rows are locked
+-- in the order of the list, which is to be that of the SIDs and then of the jobs, so that two calls that have a message
+-- in common never wait for each other in a circle.
+create function pigeonhole.finish(
+    job_ids bigint[], claims integer[], sids text[], states text[], user_ids uuid[], number_forms text[],
+    extractors text[], reasons text[], items jsonb[]
+) returns table (n bigint, state text) language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+begin
     return query with given as materialized (
-        select * from unnest(job_ids, claims, sids, states, user_ids, number_forms, extractors, reasons) with ordinality
-            as given(job_id, claim, sid, state, user_id, forms, extractor, reason, n)
+        select * from unnest(job_ids, claims, sids, states, user_ids, number_forms, extractors, reasons, finish.items)
+            with ordinality as given(job_id, claim, sid, state, user_id, forms, extractor, reason, items, n)
     ),
-    owned as materialized (
-        select given.n from given join user_phone_numbers numbers
-            on numbers.user_id = given.user_id and numbers.verified
-                and numbers.phone_number = any(string_to_array(given.forms, ' '))
-        order by numbers.id for share of numbers
+    judged as materialized (
+        select given.*, case
+            when given.user_id is null or own.is_theirs then given.state
+            when exists (
+                select from user_phone_numbers numbers
+                where numbers.user_id = given.user_id and numbers.verified
+                    and numbers.phone_number = any(string_to_array(given.forms, ' ')::varchar[])
+            ) then 'busy'
+            else 'ignored_unlinked' end as final
+        from given left join lateral (
+            -- The user before their number, as everywhere; and before what refers to them, which would wait for them.
+            select true as is_theirs
+            from (select id from users where id = given.user_id limit 1 for key share skip locked) as held
+            cross join lateral (
+                select from user_phone_numbers numbers
+                where numbers.user_id = held.id and numbers.verified
+                    and numbers.phone_number = any(string_to_array(given.forms, ' ')::varchar[])
+                limit 1 for share skip locked
+            ) as number
+        ) as own on true
     ),
     completed as materialized (
-        delete from queue.jobs using given where id = given.job_id and jobs.claim = given.claim returning given.n
+        delete from queue.jobs using judged
+        where jobs.id = any(array[judged.job_id]) and jobs.claim = judged.claim and judged.final <> 'busy'
+        returning judged.*
     ),
-    decided as materialized (
-        select given.*, case when forms is null or given.n in (select owned.n from owned) then given.state
-            else 'ignored_unlinked' end as final
-        from given join completed on completed.n = given.n
-    ),
-    ended as (
+    ended as materialized (
         update pigeonhole.inbound_messages messages set
             state = final, finished_at = clock_timestamp(),
-            user_id = case when final = 'ignored_unlinked' then messages.user_id else decided.user_id end,
+            user_id = case when final = 'ignored_unlinked' then messages.user_id else completed.user_id end,
             claimed_at = coalesce(claimed_at, clock_timestamp()),
             extracted_by = case when final = 'processed' then extractor end,
-            items = case when final = 'processed' then
-                (select count(*) from unnest(item_messages) as item(n) where item.n = decided.n) end,
-            reason = decided.reason
-        from decided where message_sid = decided.sid and messages.state = 'received'
-        returning decided.n, final, decided.user_id
+            items = case when final = 'processed' then coalesce(jsonb_array_length(completed.items), 0) end,
+            reason = completed.reason
+        from completed where message_sid = any(array[completed.sid]) and messages.state in ('received', 'failed')
+        returning completed.n, final, completed.user_id, completed.items
     ),
-    items as (
+    written as (
         insert into enrichment_items
             (id, user_id, item_type, action, field_name, value, accepted, applied, status, source, source_metadata)
         select item.id, ended.user_id, item.item_type, 'add', item.field_name, item.value, false, false, 'pending',
-            item.source, item.metadata
-        from unnest(item_messages, item_ids, item_types, item_fields, item_values, item_sources, item_metadata)
-            as item(n, id, item_type, field_name, value, source, metadata)
-        join ended on ended.n = item.n and ended.final = 'processed'
+            item.source, item.source_metadata
+        from ended cross join lateral jsonb_to_recordset(ended.items)
+            as item(id uuid, item_type text, field_name text, value text, source text, source_metadata jsonb)
+        where final = 'processed'
         on conflict (id) do nothing
     )
-    select completed.n::integer, ended.final from completed left join ended on ended.n = completed.n;
+    select n, null from completed
+    union all select n, final from ended
+    union all select n, final from judged where final = 'busy';
 end $$;

@@ -22,10 +22,7 @@ pub fn runner(
         grace,
         ..Settings::new(config.name.clone().unwrap_or_else(host_and_process))
     };
-    let deps = Deps {
-        pool: pool.clone(),
-        keyring,
-    };
+    let deps = Deps::start(pool.clone(), keyring, config.policy.clone());
     let maintenance = MaintenanceDeps {
         pool: pool.clone(),
         keep_dead_jobs: config.keep_dead_letters,
@@ -34,7 +31,8 @@ pub fn runner(
         .register::<Maintenance>(maintenance, 1)
         .schedule("queue_maintenance", "17 * * * *", &Maintenance {})?
         .register::<Forget>(deps.clone(), 1)
-        .schedule("forget", "*/10 * * * *", &Forget {})?;
+        .schedule("forget", "*/10 * * * *", &Forget {})?
+        .register::<ProcessMessage>(deps.clone(), config.concurrency);
     if let Some(sending) = &config.sending {
         let deps = send_deps(deps.clone(), sending)?;
         runner = runner.register::<SendVerification>(deps, config.concurrency);
@@ -43,11 +41,9 @@ pub fn runner(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then they wait"
         );
     }
-    if config.enrichment_enabled {
-        runner = runner.register::<ProcessMessage>(deps, config.concurrency);
-    } else {
+    if !config.policy.enrichment {
         tracing::warn!(
-            "SMS_ENRICHMENT_ENABLED is false: messages wait in the queue until it is true"
+            "SMS_ENRICHMENT_ENABLED is false: messages are accepted, and end without items"
         );
     }
     Ok(runner)

@@ -96,7 +96,10 @@ async fn work<T: Together>(together: Arc<T>, waiting: Arc<Mutex<mpsc::Receiver<W
                 // Singly, so that the one that the database refuses fails alone.
                 for (wish, answer) in wishes.into_iter().zip(answers) {
                     let done = run(&*together, std::slice::from_ref(&wish)).await;
-                    tell(answer, done.and_then(|mut done| done.pop().ok_or(StepError::Stopping)));
+                    tell(
+                        answer,
+                        done.and_then(|mut done| done.pop().ok_or(StepError::Stopping)),
+                    );
                 }
             }
         }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use queue::{CompleteError, JobError, admin::AdminError};
+use queue::{CompleteError, EnqueueError, JobError, admin::AdminError};
 use store::StoreError;
 use twilio::{MessageSid, PayloadError};
+
+use crate::Notice;
 
 /// How long a job waits for a database that is away. Longer than a restart, shorter than anyone's patience.
 const DATABASE_AWAY: Duration = Duration::from_secs(2);
@@ -33,6 +35,9 @@ pub enum StepError {
     /// The kind of job could not be paused.
     #[error(transparent)]
     Pause(#[from] AdminError),
+    /// A job that belongs to the effect could not be enqueued.
+    #[error(transparent)]
+    Enqueue(#[from] EnqueueError),
     /// The job could not be completed with its effect.
     #[error(transparent)]
     Complete(#[from] CompleteError),
@@ -42,6 +47,33 @@ impl StepError {
     /// The database is away, so that the same would happen to anything else that is tried now.
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, Self::Store(StoreError::Unavailable(_)))
+    }
+
+    /// Why a message failed, in a word from a closed set.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NoSuchMessage(_) => "no_such_message",
+            Self::Erased(_) => "erased",
+            Self::Unreadable(_) => "unreadable",
+            Self::Store(error) => error.label(),
+            Self::Wait(_) | Self::Stopping => "gave_up",
+            Self::Pause(_) | Self::Enqueue(_) | Self::Complete(_) => "database",
+        }
+    }
+
+    /// What the message's user is told when it has failed.
+    pub(crate) fn notice(&self) -> Notice {
+        match self {
+            Self::NoSuchMessage(_)
+            | Self::Erased(_)
+            | Self::Unreadable(_)
+            | Self::Store(_)
+            | Self::Wait(_)
+            | Self::Stopping
+            | Self::Pause(_)
+            | Self::Enqueue(_)
+            | Self::Complete(_) => Notice::Failed,
+        }
     }
 }
 
@@ -60,6 +92,8 @@ impl From<StepError> for JobError {
             StepError::Wait(time) => Self::Snooze(time),
             StepError::Stopping => Self::Snooze(Duration::ZERO),
             StepError::Pause(error) => Self::retry(error),
+            StepError::Enqueue(EnqueueError::Database(error)) => StepError::from(error).into(),
+            StepError::Enqueue(error @ EnqueueError::Args { .. }) => Self::discard(error),
             StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
             StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {

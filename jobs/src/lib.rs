@@ -13,6 +13,7 @@ mod replies;
 mod retention;
 mod send_reply;
 mod send_verification;
+mod settle_messages;
 mod steps;
 
 pub use deps::{Deps, Policy, SendDeps};
@@ -24,4 +25,5 @@ pub use replies::{Notice, Replies, ReplyTo, Words, default_words};
 pub use retention::{EraseMessages, RetentionDeps};
 pub use send_reply::SendReply;
 pub use send_verification::SendVerification;
+pub use settle_messages::SettleMessages;
 pub use steps::state_of;

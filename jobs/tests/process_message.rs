@@ -1,11 +1,14 @@
 //! Jobs through the queue's own test kit: the real claim, the real acknowledgement, no background tasks.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use embedded_postgres::testing::TestDatabase;
-use jobs::{Deps, ProcessMessage};
-use queue::testing::{Outcome, TestQueue};
+use jobs::{Deps, Policy, ProcessMessage};
+use queue::{
+    rate_limit::RateLimit,
+    testing::{Outcome, TestQueue},
+};
 use sqlx::{PgConnection, PgPool};
 use store::{
     E164, Keyring,
@@ -44,14 +47,23 @@ async fn accept(conn: &mut PgConnection, keyring: &Keyring) {
     assert_eq!(new.unwrap(), [SID]);
 }
 
+/// Two messages at once, and one an hour.
+fn policy() -> Policy {
+    Policy {
+        enrichment: true,
+        limit: RateLimit {
+            burst: NonZeroU32::new(2).unwrap(),
+            period: Duration::from_hours(1),
+            max_delay: Duration::from_hours(24),
+        },
+    }
+}
+
 async fn rig() -> (PgPool, Arc<Keyring>, TestQueue) {
     let database = TestDatabase::create(&store::migrator()).await;
     let pool = database.pool().await;
     let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
-    let deps = Deps {
-        pool: pool.clone(),
-        keyring: keyring.clone(),
-    };
+    let deps = Deps::start(pool.clone(), keyring.clone(), policy());
     let queue = TestQueue::new(pool.clone()).register::<ProcessMessage>(deps);
     (pool, keyring, queue)
 }

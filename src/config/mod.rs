@@ -3,6 +3,7 @@
 //! Each struct reads its own variables; all mistakes are reported together, by name, before anything starts.
 
 mod api;
+mod messages;
 mod reader;
 mod sending;
 mod variables;
@@ -10,6 +11,7 @@ mod verification;
 
 use std::{net::SocketAddr, num::NonZeroU32, str::FromStr, time::Duration};
 
+use jobs::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use store::{E164, Keyring};
@@ -173,8 +175,8 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// `DEAD_LETTER_RETENTION_DAYS`.
     pub keep_dead_letters: Duration,
-    /// `SMS_ENRICHMENT_ENABLED`: while it is false no message is processed; they wait in the queue.
-    pub enrichment_enabled: bool,
+    /// `SMS_ENRICHMENT_ENABLED` and `RATE_LIMIT_…`.
+    pub policy: Policy,
     /// How SMS are sent, where there is somebody to send from.
     pub sending: Option<SendingConfig>,
 }
@@ -195,18 +197,16 @@ impl WorkerConfig {
                 Ok(days @ 1..=3650) => Ok(Duration::from_hours(24 * days)),
                 _ => Err("must be a number of days from 1 to 3650".to_owned()),
             });
-        let enrichment_enabled = r.required("SMS_ENRICHMENT_ENABLED", boolean);
+        let policy = messages::policy(r);
         let sending = SendingConfig::read(r);
-        // Read by later work, but a mistake in them is told today.
-        let per_hour = r.required("RATE_LIMIT_MESSAGES_PER_HOUR", positive);
-        let media_mb = r.required("MAX_MEDIA_SIZE_MB", positive);
-        per_hour.and(media_mb)?;
+        // Read by later work, but a mistake in it is told today.
+        r.required("MAX_MEDIA_SIZE_MB", positive)?;
         Some(Self {
             name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
             lease: lease?,
             keep_dead_letters: keep_dead_letters?,
-            enrichment_enabled: enrichment_enabled?,
+            policy: policy?,
             sending: sending?,
         })
     }

@@ -196,8 +196,8 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "WORKER_CONCURRENCY",
         "N",
-        Some("8"),
-        "Jobs of a kind that one worker runs at once",
+        Some("100"),
+        "Jobs of a kind that one worker runs at once: messages that run at once share their commits",
     ),
     variable(
         "WORKER_NAME",
@@ -227,13 +227,31 @@ pub const VARIABLES: &[Variable] = &[
         "SMS_ENRICHMENT_ENABLED",
         "BOOL",
         Some("true"),
-        "false: messages are accepted and kept, and processed once it is true again",
+        "false: messages are accepted, and end without items",
     ),
     variable(
         "RATE_LIMIT_MESSAGES_PER_HOUR",
         "N",
         Some("20"),
-        "Messages of one user that are processed within an hour",
+        "Messages of one user that are processed in an hour, evenly spaced once the burst is used up",
+    ),
+    variable(
+        "RATE_LIMIT_BURST",
+        "N",
+        Some("20"),
+        "Messages that a user who was quiet may send at once; they are processed without delay",
+    ),
+    variable(
+        "RATE_LIMIT_ACTION",
+        "delay|reject",
+        Some("delay"),
+        "What happens to a message beyond the limit: it waits for a slot of its own, or ends without items",
+    ),
+    variable(
+        "RATE_LIMIT_MAX_DELAY",
+        "TIME",
+        Some("24h"),
+        "With delay: a message that would wait longer than this ends without items; 90s, 30m, 24h or 7d",
     ),
     variable(
         "MAX_MEDIA_SIZE_MB",

@@ -38,6 +38,8 @@ impl Settings {
             .with("ENCRYPTION_KEY", key())
             .with("JWT_SECRET", key())
             .with("SHUTDOWN_GRACE_SECONDS", "10")
+            // Tests send many messages from one number.
+            .with("RATE_LIMIT_BURST", "1000000")
             .with("LOG_FORMAT", "json")
     }
 

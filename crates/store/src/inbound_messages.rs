@@ -317,13 +317,23 @@ impl MessageState {
     }
 
     fn parse(text: &str) -> Result<Self, StoreError> {
-        [Self::Received, Self::Processed, Self::Failed, Self::RateLimited, Self::IgnoredUnlinked, Self::IgnoredDisabled, Self::KeywordStop, Self::KeywordStart, Self::KeywordHelp]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(StoreError::UnknownValue {
-                table: TABLE,
-                column: "state",
-            })
+        [
+            Self::Received,
+            Self::Processed,
+            Self::Failed,
+            Self::RateLimited,
+            Self::IgnoredUnlinked,
+            Self::IgnoredDisabled,
+            Self::KeywordStop,
+            Self::KeywordStart,
+            Self::KeywordHelp,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or(StoreError::UnknownValue {
+            table: TABLE,
+            column: "state",
+        })
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::collections::HashSet;
 
-use queue::{Attempt, NewJob, enqueue_all};
+use queue::Attempt;
 use sqlx::PgConnection;
 use store::{
     E164,
     inbound_messages::{self, StoredMessage},
-    sends::{self, NewReply},
+    sends::NewReply,
 };
 use twilio::{InboundWebhook, MessageSid};
 use uuid::Uuid;
 
-use crate::{Deps, Notice, SendReply, StepError, replies::LIFE};
+use super::finish::reply_all;
+use crate::{Deps, Notice, StepError};
 
 /// Ends the message of a job whose last attempt this is. Not if the attempt has lost the job: somebody else is at it.
 pub(crate) async fn fail(
@@ -74,7 +75,7 @@ async fn end(
             deps.policy.replies.reply(webhook, *owner, notice)
         })
         .collect();
-    send_all(deps, &mut tx, &replies).await?;
+    reply_all(&mut tx, &deps.keyring, &replies).await?;
     tx.commit().await?;
     deps.waker.wake();
     for sid in &failed {
@@ -100,22 +101,4 @@ async fn owners(
     let mut owners = owners.into_iter();
     let of = |(_, number): &(_, Option<E164>)| number.as_ref().and_then(|_| owners.next().flatten());
     Ok(messages.iter().map(of).collect())
-}
-
-/// Stores replies and enqueues their jobs, in the transaction that ends their messages.
-pub(super) async fn send_all(
-    deps: &Deps,
-    conn: &mut PgConnection,
-    replies: &[NewReply],
-) -> Result<(), StepError> {
-    if replies.is_empty() {
-        return Ok(());
-    }
-    let sends = sends::insert_replies(conn, &deps.keyring, replies, LIFE).await?;
-    let jobs: Result<Vec<NewJob>, _> = sends
-        .into_iter()
-        .map(|send| NewJob::of(&SendReply { send }))
-        .collect();
-    enqueue_all(conn, &jobs?).await?;
-    Ok(())
 }

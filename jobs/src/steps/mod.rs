@@ -3,15 +3,17 @@
 mod account;
 mod admit;
 mod extract;
+mod fail;
 mod finish;
 mod open;
 mod reconcile;
 mod send;
 
-
 pub(crate) use extract::{Extracted, extract};
-pub use reconcile::state_of;
-pub(crate) use finish::{Endings, complete_only, finish, write_items};
+pub(crate) use fail::{fail, fail_abandoned};
+pub(crate) use finish::{
+    Endings, RULES, complete_only, finish, finish_keyword, origin, write_items,
+};
 pub(crate) use open::{Opened, Openings};
+pub use reconcile::state_of;
 pub(crate) use send::send;
-

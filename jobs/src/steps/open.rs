@@ -5,13 +5,14 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use queue::rate_limit::{self, Admission};
 use sqlx::{PgConnection, PgPool};
 use store::{
     E164, Keyring, StoreError,
     inbound_messages::{self, MessageState, StoredMessage},
 };
-use twilio::{InboundWebhook, MessageSid};
+use twilio::{InboundWebhook, Keyword, MessageSid};
 use uuid::Uuid;
 
 use crate::{StepError, batches::Together, deps::Policy};
@@ -25,7 +26,9 @@ pub(crate) enum Opened {
     Wait(Duration),
     /// Its sender's number is nobody's.
     Stranger(Box<InboundWebhook>),
-    /// Its user has sent too many; this is how long it would have had to wait.
+    /// It is a keyword, which came in at this time.
+    Keyword(Box<InboundWebhook>, (Keyword, DateTime<Utc>), Option<Owner>),
+    /// Its user has sent too many; this is how long it would have to wait.
     Refused(Box<InboundWebhook>, Owner, Duration),
     /// It may be processed.
     Ready(Box<InboundWebhook>, Owner),
@@ -66,15 +69,26 @@ impl Together for Openings {
             .collect();
         self.find_owners(&mut conn, &mut opened).await?;
         self.give_slots(&mut conn, &mut opened).await?;
-        Ok(opened.into_iter().map(|found| found.map(Found::opened)).collect())
+        Ok(opened
+            .into_iter()
+            .map(|found| found.map(Found::opened))
+            .collect())
     }
+}
+
+/// What is known of a message before its user is.
+enum Meaning {
+    /// A keyword, and when it came in.
+    Keyword(Keyword, DateTime<Utc>),
+    /// How long until its slot, if it has one.
+    Content(Option<Duration>),
 }
 
 /// A message on its way through the batch.
 enum Found {
     Is(Opened),
     /// Sent from a number that may be somebody's.
-    Numbered(Box<InboundWebhook>, E164, Option<Duration>),
+    Numbered(Box<InboundWebhook>, E164, Meaning),
     /// Sent by a user, and without a place within their limit.
     Unplaced(Box<InboundWebhook>, Owner),
 }
@@ -83,7 +97,10 @@ impl Found {
     fn opened(self) -> Opened {
         match self {
             Self::Is(opened) => opened,
-            Self::Numbered(webhook, ..) => Opened::Stranger(webhook),
+            Self::Numbered(webhook, _, Meaning::Keyword(keyword, at)) => {
+                Opened::Keyword(webhook, (keyword, at), None)
+            }
+            Self::Numbered(webhook, _, Meaning::Content(_)) => Opened::Stranger(webhook),
             Self::Unplaced(webhook, owner) => Opened::Ready(webhook, owner),
         }
     }
@@ -95,16 +112,31 @@ fn read(
     stored: Option<Result<StoredMessage, StoreError>>,
 ) -> Result<Found, StepError> {
     let stored = stored.ok_or_else(|| StepError::NoSuchMessage(sid.clone()))??;
-    if stored.state != MessageState::Received {
+    // One that has failed is here because its job was requeued, or its process died before the job was buried.
+    if !matches!(stored.state, MessageState::Received | MessageState::Failed) {
         return Ok(Found::Is(Opened::Ended));
     }
-    let fields = stored.fields.ok_or_else(|| StepError::Erased(sid.clone()))?;
+    let fields = stored
+        .fields
+        .ok_or_else(|| StepError::Erased(sid.clone()))?;
     let webhook = Box::new(InboundWebhook::from_fields(fields)?);
+    let meaning = match Keyword::of(&webhook) {
+        Some(keyword) => Meaning::Keyword(keyword, stored.received_at),
+        None => Meaning::Content(stored.slot_in),
+    };
     // A short code, a name or another channel's address is nobody's phone number.
-    Ok(match webhook.from().phone().map(E164::parse) {
-        Some(Ok(number)) => Found::Numbered(webhook, number, stored.slot_in),
-        Some(Err(_)) | None => Found::Is(Opened::Stranger(webhook)),
+    Ok(match (webhook.from().phone().map(E164::parse), meaning) {
+        (Some(Ok(number)), meaning) => Found::Numbered(webhook, number, meaning),
+        (Some(Err(_)) | None, Meaning::Keyword(keyword, at)) => {
+            Found::Is(Opened::Keyword(webhook, (keyword, at), None))
+        }
+        (Some(Err(_)) | None, Meaning::Content(_)) => Found::Is(Opened::Stranger(webhook)),
     })
+}
+
+/// The key under which a user's messages are counted.
+pub(crate) fn rate_key(user: Uuid) -> String {
+    format!("message:{user}")
 }
 
 impl Openings {
@@ -124,20 +156,31 @@ impl Openings {
             return Ok(());
         }
         let owners = inbound_messages::owners(conn, &self.keyring, &numbers).await?;
-        let numbered = opened.iter_mut().filter(|f| matches!(f, Ok(Found::Numbered(..))));
+        let numbered = opened
+            .iter_mut()
+            .filter(|f| matches!(f, Ok(Found::Numbered(..))));
         for (found, owner) in numbered.zip(owners) {
-            let Ok(Found::Numbered(webhook, number, slot)) =
+            let Ok(Found::Numbered(webhook, number, meaning)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
             else {
                 continue;
             };
-            *found = Ok(match (owner, slot) {
+            *found = Ok(match (owner, meaning) {
+                // It is no message to be counted.
+                (owner, Meaning::Keyword(keyword, at)) => {
+                    let owner = owner.map(|user| (user, number));
+                    Found::Is(Opened::Keyword(webhook, (keyword, at), owner))
+                }
                 (None, _) => Found::Is(Opened::Stranger(webhook)),
-                (Some(user), None) => Found::Unplaced(webhook, (user, number)),
-                (Some(user), Some(Duration::ZERO)) => {
+                // It will end without effect, which costs its user nothing.
+                (Some(user), _) if !self.policy.enrichment => {
                     Found::Is(Opened::Ready(webhook, (user, number)))
                 }
-                (Some(_), Some(wait)) => Found::Is(Opened::Wait(wait)),
+                (Some(user), Meaning::Content(None)) => Found::Unplaced(webhook, (user, number)),
+                (Some(user), Meaning::Content(Some(Duration::ZERO))) => {
+                    Found::Is(Opened::Ready(webhook, (user, number)))
+                }
+                (Some(_), Meaning::Content(Some(wait))) => Found::Is(Opened::Wait(wait)),
             });
         }
         Ok(())
@@ -151,7 +194,7 @@ impl Openings {
         let keys: Vec<String> = opened
             .iter()
             .filter_map(|found| match found {
-                Ok(Found::Unplaced(_, (user, _))) => Some(user.to_string()),
+                Ok(Found::Unplaced(_, (user, _))) => Some(rate_key(*user)),
                 _ => None,
             })
             .collect();
@@ -162,7 +205,9 @@ impl Openings {
         let mut tx = sqlx::Connection::begin(conn).await?;
         let taken = rate_limit::take_all(&mut tx, &keys, &self.policy.limit).await?;
         let mut slots = Vec::new();
-        let unplaced = opened.iter_mut().filter(|f| matches!(f, Ok(Found::Unplaced(..))));
+        let unplaced = opened
+            .iter_mut()
+            .filter(|f| matches!(f, Ok(Found::Unplaced(..))));
         for (found, (admission, slot)) in unplaced.zip(taken) {
             let Ok(Found::Unplaced(webhook, owner)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jobs::{Deps, SendDeps, SendVerification};
 use pigeonhole::{
-    config::{Reader, ReceiverConfig, SendingConfig},
+    config::{Reader, ReceiverConfig, WorkerConfig},
     dev::twilio::{Account, SimulatedApi},
     services::Role,
 };
@@ -53,13 +53,11 @@ struct Row {
 impl Rig {
     async fn start() -> Self {
         let (app, api) = receiver_and_twilio(|database| database).await;
-        let config = Reader::read(&app.settings.env(), SendingConfig::read);
-        let config = config.unwrap().unwrap();
+        let worker = Reader::read(&app.settings.env(), WorkerConfig::read).unwrap();
+        let config = worker.sending.unwrap();
+        let keyring = Arc::new(app.settings.keyring());
         let deps = SendDeps {
-            deps: Deps {
-                pool: app.pool.clone(),
-                keyring: Arc::new(app.settings.keyring()),
-            },
+            deps: Deps::start(app.pool.clone(), keyring, worker.policy),
             twilio: Client::new(config.api_base_url, config.credentials).unwrap(),
             sender: Arc::new(config.sender),
             status_callback: config.status_callback,

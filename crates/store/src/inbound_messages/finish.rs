@@ -1,7 +1,8 @@
-//! Ends messages, many in one statement.
+//! Ends messages, many in one statement: see `pigeonhole.finish` in the migrations.
 
 use std::borrow::Borrow;
 
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -48,99 +49,106 @@ pub enum Finished {
     Before,
     /// Another claim has the job: nothing was changed.
     LeaseLost,
-}
-
-#[derive(Default)]
-struct Items {
-    messages: Vec<i32>,
-    ids: Vec<Uuid>,
-    types: Vec<String>,
-    fields: Vec<Option<String>>,
-    values: Vec<String>,
-    sources: Vec<String>,
-    metadata: Vec<serde_json::Value>,
-}
-
-impl Items {
-    fn push(&mut self, message: i32, found: &Found, keyring: &Keyring) -> Result<(), StoreError> {
-        for item in &found.items {
-            self.messages.push(message);
-            self.ids.push(item.id);
-            self.types.push(item.item_type.as_str().to_owned());
-            self.fields.push(item.field_name.clone());
-            self.values.push(item.value.clone());
-            self.sources.push(found.origin.source.as_str().to_owned());
-            self.metadata.push(found.origin.metadata(keyring, item.id)?);
-        }
-        Ok(())
-    }
+    /// Somebody is changing its user or their number at this moment: nothing was changed.
+    Busy,
 }
 
 /// Ends messages with their items and their jobs, each as a whole or not at all, in one statement. The answers are in the
-/// order of the list. Fails as a whole with [`StoreError::UserGone`] if one of the users is deleted at this moment.
+/// order of the list. Waits for nobody who is changing a user or their numbers.
 pub async fn finish_all(
     conn: &mut PgConnection,
     keyring: &Keyring,
     finishes: &[impl Borrow<Finish>],
 ) -> Result<Vec<Finished>, StoreError> {
-    let finishes: Vec<&Finish> = finishes.iter().map(Borrow::borrow).collect();
-    let mut items = Items::default();
-    for (n, finish) in (1..).zip(&finishes) {
-        if let Some(found) = &finish.items {
-            items.push(n, found, keyring)?;
-        }
+    // The order in which rows are locked.
+    let mut sorted: Vec<(usize, &Finish)> = finishes.iter().map(Borrow::borrow).enumerate().collect();
+    sorted.sort_unstable_by_key(|(_, finish)| (&finish.message_sid, finish.job));
+    let mut rows = Rows::default();
+    for (_, finish) in &sorted {
+        rows.push(finish, keyring)?;
     }
-    let (jobs, claims): (Vec<i64>, Vec<i32>) = finishes.iter().map(|finish| finish.job).unzip();
-    let sids: Vec<String> = finishes.iter().map(|f| f.message_sid.clone()).collect();
-    let states: Vec<String> = finishes
-        .iter()
-        .map(|f| MessageState::from(f.state).as_str().to_owned())
-        .collect();
-    let users: Vec<Option<Uuid>> = finishes
-        .iter()
-        .map(|f| f.owner.as_ref().map(|(user, _)| *user))
-        .collect();
-    let number_forms: Vec<Option<String>> = finishes
-        .iter()
-        .map(|f| f.owner.as_ref())
-        .map(|owner| owner.map(|(_, number)| forms(keyring, number.as_str()).join(" ")))
-        .collect();
-    let extractors: Vec<Option<String>> = finishes
-        .iter()
-        .map(|f| f.items.as_ref().map(|found| found.extracted_by.clone()))
-        .collect();
-    let reasons: Vec<Option<String>> = finishes
-        .iter()
-        .map(|f| f.reason.map(str::to_owned))
-        .collect();
-    let rows = sqlx::query!(
-        r#"select n as "n!", state from pigeonhole.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"#,
-        &jobs,
-        &claims,
-        &sids,
-        &states,
-        &users as &[Option<Uuid>],
-        &number_forms as &[Option<String>],
-        &extractors as &[Option<String>],
-        &reasons as &[Option<String>],
-        &items.messages,
-        &items.ids,
-        &items.types,
-        &items.fields as &[Option<String>],
-        &items.values,
-        &items.sources,
-        &items.metadata,
+    let answers = sqlx::query!(
+        r#"select n as "n!", state from pigeonhole.finish($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+        &rows.jobs,
+        &rows.claims,
+        &rows.sids,
+        &rows.states,
+        &rows.users as &[Option<Uuid>],
+        &rows.number_forms as &[Option<String>],
+        &rows.extractors as &[Option<String>],
+        &rows.reasons as &[Option<String>],
+        &rows.items as &[Option<Value>],
     )
     .fetch_all(conn)
     .await
     .map_err(StoreError::writing_for_user(TABLE))?;
     let mut finished = vec![Finished::LeaseLost; finishes.len()];
-    for row in rows {
-        let state = row.state.map(|state| MessageState::parse(&state)).transpose()?;
-        let place = usize::try_from(row.n - 1).unwrap_or(usize::MAX);
-        if let Some(slot) = finished.get_mut(place) {
-            *slot = state.map_or(Finished::Before, Finished::As);
+    for answer in answers {
+        let place = usize::try_from(answer.n - 1).unwrap_or(usize::MAX);
+        let Some(finished) = sorted.get(place).and_then(|(at, _)| finished.get_mut(*at)) else {
+            continue; // cannot happen: the places are those of the list
+        };
+        match answer.state.as_deref() {
+            Some("busy") => *finished = Finished::Busy,
+            Some(state) => *finished = Finished::As(MessageState::parse(state)?),
+            // Its job has ended; in another row it may say how the message did.
+            None if *finished == Finished::LeaseLost => *finished = Finished::Before,
+            None => {}
         }
     }
     Ok(finished)
+}
+
+/// The list, column by column.
+#[derive(Default)]
+struct Rows {
+    jobs: Vec<i64>,
+    claims: Vec<i32>,
+    sids: Vec<String>,
+    states: Vec<String>,
+    users: Vec<Option<Uuid>>,
+    number_forms: Vec<Option<String>>,
+    extractors: Vec<Option<String>>,
+    reasons: Vec<Option<String>>,
+    items: Vec<Option<Value>>,
+}
+
+impl Rows {
+    fn push(&mut self, finish: &Finish, keyring: &Keyring) -> Result<(), StoreError> {
+        let (user, number_forms) = match &finish.owner {
+            Some((user, number)) => (Some(*user), Some(forms(keyring, number.as_str()).join(" "))),
+            None => (None, None),
+        };
+        let found = finish.items.as_ref();
+        self.jobs.push(finish.job.0);
+        self.claims.push(finish.job.1);
+        self.sids.push(finish.message_sid.clone());
+        self.states
+            .push(MessageState::from(finish.state).as_str().to_owned());
+        self.users.push(user);
+        self.number_forms.push(number_forms);
+        self.extractors
+            .push(found.map(|found| found.extracted_by.clone()));
+        self.reasons.push(finish.reason.map(str::to_owned));
+        self.items
+            .push(found.map(|found| found.rows(keyring)).transpose()?);
+        Ok(())
+    }
+}
+
+impl Found {
+    /// The items as `pigeonhole.finish` takes them.
+    fn rows(&self, keyring: &Keyring) -> Result<Value, StoreError> {
+        let row = |item: &NewItem| {
+            Ok(json!({
+                "id": item.id,
+                "item_type": item.item_type.as_str(),
+                "field_name": item.field_name,
+                "value": item.value,
+                "source": self.origin.source.as_str(),
+                "source_metadata": self.origin.metadata(keyring, item.id)?,
+            }))
+        };
+        self.items.iter().map(row).collect()
+    }
 }

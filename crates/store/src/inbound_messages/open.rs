@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{MessageState, StoredMessage, open_fields};
+use super::{MessageState, StoredMessage, TABLE, open_fields};
 use crate::clock::seconds;
 use crate::user_phone_numbers::forms;
 use crate::{E164, Keyring, StoreError};
@@ -20,9 +20,9 @@ pub async fn load_all(
     message_sids: &[String],
 ) -> Result<Vec<Option<Result<StoredMessage, StoreError>>>, StoreError> {
     let rows = sqlx::query!(
-        "select message_sid, account_sid, received_at, state, sealed,
-             extract(epoch from slot_at - clock_timestamp())::float8 as slot_in
-         from pigeonhole.inbound_messages where message_sid = any($1)",
+        r#"select message_sid as "message_sid!", account_sid as "account_sid!", received_at as "received_at!",
+               state as "state!", sealed, slot_in
+           from pigeonhole.open($1)"#,
         message_sids,
     )
     .fetch_all(conn)
@@ -59,8 +59,7 @@ pub async fn owners(
         .collect();
     let flat: Vec<String> = all_forms.iter().flatten().cloned().collect();
     let rows = sqlx::query!(
-        "select phone_number, user_id from user_phone_numbers where phone_number = any($1) and verified
-         order by created_at desc nulls last, id",
+        r#"select phone_number as "phone_number!", user_id as "user_id!" from pigeonhole.owners($1)"#,
         &flat,
     )
     .fetch_all(conn)
@@ -72,20 +71,30 @@ pub async fn owners(
     Ok(all_forms.iter().map(owner).collect())
 }
 
-/// Keeps the slots that messages were given, and that they have been opened. One that has a slot keeps it.
+/// Keeps the slots that messages were given. An error, with which the slots must be given up, if one of the messages has
+/// a slot already or has ended: then another claim of its job came in between, and nothing may be charged twice.
 pub async fn keep_slots(
     conn: &mut PgConnection,
     slots: &[(String, DateTime<Utc>)],
 ) -> Result<(), StoreError> {
-    let (sids, slots): (Vec<String>, Vec<DateTime<Utc>>) = slots.iter().cloned().unzip();
-    sqlx::query!(
-        "update pigeonhole.inbound_messages set slot_at = coalesce(slot_at, slot),
-             claimed_at = coalesce(claimed_at, clock_timestamp())
-         from unnest($1::text[], $2::timestamptz[]) as given(sid, slot) where message_sid = given.sid",
+    // The order in which rows are locked.
+    let mut slots = slots.to_vec();
+    slots.sort_unstable();
+    let expected = slots.len();
+    let (sids, slots): (Vec<String>, Vec<DateTime<Utc>>) = slots.into_iter().unzip();
+    let kept = sqlx::query_scalar!(
+        r#"select pigeonhole.keep_slots($1, $2) as "kept!""#,
         &sids,
         &slots,
     )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(())
+    if usize::try_from(kept).ok() == Some(expected) {
+        return Ok(());
+    }
+    Err(StoreError::NotOneRow {
+        table: TABLE,
+        id: format!("the slots of {expected} messages"),
+        found: kept.unsigned_abs(),
+    })
 }
