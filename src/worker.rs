@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{Deps, Forget, ProcessMessage, SendDeps, SendVerification};
+use jobs::{
+    Deps, EraseMessages, Forget, ProcessMessage, RetentionDeps, SendDeps, SendReply,
+    SendVerification, SettleMessages,
+};
 use queue::{Maintenance, MaintenanceDeps, Runner, Settings};
 use sqlx::PgPool;
 use store::Keyring;
@@ -27,15 +30,25 @@ pub fn runner(
         pool: pool.clone(),
         keep_dead_jobs: config.keep_dead_letters,
     };
+    let retention = RetentionDeps {
+        pool: pool.clone(),
+        messages: config.keep_messages,
+    };
     let mut runner = Runner::new(pool, settings)
         .register::<Maintenance>(maintenance, 1)
         .schedule("queue_maintenance", "17 * * * *", &Maintenance {})?
         .register::<Forget>(deps.clone(), 1)
         .schedule("forget", "*/10 * * * *", &Forget {})?
+        .register::<EraseMessages>(retention, 1)
+        .schedule("erase_messages", "*/10 * * * *", &EraseMessages {})?
+        .register::<SettleMessages>(deps.clone(), 1)
+        .schedule("settle_messages", "*/5 * * * *", &SettleMessages {})?
         .register::<ProcessMessage>(deps.clone(), config.concurrency);
     if let Some(sending) = &config.sending {
         let deps = send_deps(deps.clone(), sending)?;
-        runner = runner.register::<SendVerification>(deps, config.concurrency);
+        runner = runner
+            .register::<SendVerification>(deps.clone(), config.concurrency)
+            .register::<SendReply>(deps, config.concurrency);
     } else {
         tracing::warn!(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then they wait"

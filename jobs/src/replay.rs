@@ -83,7 +83,9 @@ pub enum ReplayError {
     #[error("it is a keyword, from which nothing is extracted")]
     Keyword,
     /// Its number was nobody's.
-    #[error("it is nobody's: its number was not linked when it came in; whoever has it now may send it again")]
+    #[error(
+        "it is nobody's: its number was not linked when it came in; whoever has it now may send it again"
+    )]
     Unlinked,
     /// Its number was unlinked since.
     #[error("its number is not its user's any more")]
@@ -158,7 +160,10 @@ async fn open(
         .ok_or(ReplayError::NoSuchMessage)?;
     has_ended(stored.state)?;
     let webhook = InboundWebhook::from_fields(stored.fields.ok_or(ReplayError::Erased)?)?;
-    let number = webhook.from().phone().and_then(|text| E164::parse(text).ok());
+    let number = webhook
+        .from()
+        .phone()
+        .and_then(|text| E164::parse(text).ok());
     Ok((webhook, number.ok_or(ReplayError::Unlinked)?))
 }
 

@@ -129,10 +129,9 @@ impl Words {
         match notice {
             Notice::RateLimited(wait) => template.replace("{wait}", &in_words(wait)),
             Notice::MediaTooLarge(bytes) => template.replace("{limit}", &megabytes(bytes)),
-            Notice::Processed
-            | Notice::NotLinked
-            | Notice::Failed
-            | Notice::MediaUnsupported => template.to_owned(),
+            Notice::Processed | Notice::NotLinked | Notice::Failed | Notice::MediaUnsupported => {
+                template.to_owned()
+            }
         }
     }
 }
@@ -184,7 +183,9 @@ fn check(kind: ReplyKind, template: &str) -> Result<(), String> {
     );
     if rest.contains(['{', '}']) {
         let known = placeholder(kind).unwrap_or("nothing");
-        return Err(format!("has a placeholder that is not known: {known} is filled in"));
+        return Err(format!(
+            "has a placeholder that is not known: {known} is filled in"
+        ));
     }
     Ok(())
 }

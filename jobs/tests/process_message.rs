@@ -4,7 +4,7 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use embedded_postgres::testing::TestDatabase;
-use jobs::{Deps, Policy, ProcessMessage};
+use jobs::{Deps, Policy, ProcessMessage, Replies};
 use queue::{
     rate_limit::RateLimit,
     testing::{Outcome, TestQueue},
@@ -56,6 +56,7 @@ fn policy() -> Policy {
             period: Duration::from_hours(1),
             max_delay: Duration::from_hours(24),
         },
+        replies: Replies::none(),
     }
 }
 

@@ -9,11 +9,11 @@ use clap::Subcommand;
 use queue::admin;
 use sqlx::{Connection, PgConnection};
 
+use super::output::Output;
 use crate::{
     config::{DatabaseConfig, Env, LogConfig, Reader},
     telemetry,
 };
-use super::output::Output;
 use args::{Ids, ListArgs, RequeueArgs};
 
 /// Everything here is bounded and harmless while workers are at work. Numbers marked `~` are estimated, and of those

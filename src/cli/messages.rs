@@ -80,7 +80,8 @@ async fn connect(env: &Env) -> anyhow::Result<PgConnection> {
         Some((log?, database?))
     })?;
     telemetry::init_logs(&log)?;
-    let connecting = PgConnection::connect_with(&bounded(database.options));
+    let options = bounded(database.options);
+    let connecting = PgConnection::connect_with(&options);
     timeout(queue::admin::STATEMENT_TIMEOUT, connecting)
         .await
         .map_err(anyhow::Error::from)
@@ -131,7 +132,8 @@ async fn review(
     user: uuid::Uuid,
 ) -> anyhow::Result<Review> {
     let items = enrichment_items::of_message_and_user(conn, sid.as_str(), user).await?;
-    let count = |of: fn(&enrichment_items::Reviewed) -> bool| items.iter().filter(|i| of(i)).count();
+    let count =
+        |of: fn(&enrichment_items::Reviewed) -> bool| items.iter().filter(|i| of(i)).count();
     Ok(Review {
         pending: count(|item| item.pending),
         accepted: count(|item| item.accepted),

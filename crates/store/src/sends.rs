@@ -149,7 +149,11 @@ pub async fn load(
         id,
         state: SendState::parse(&row.state)?,
         user_id: row.user_id,
-        reply: row.reply_kind.as_deref().map(ReplyKind::parse).transpose()?,
+        reply: row
+            .reply_kind
+            .as_deref()
+            .map(ReplyKind::parse)
+            .transpose()?,
         started: row.started,
         message: row.sealed.map(open).transpose()?,
         life: seconds(row.life),

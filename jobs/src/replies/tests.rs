@@ -39,7 +39,8 @@ fn each_default_text_is_one_segment_with_all_filled_in() {
         assert!(text.chars().count() <= 160, "{text}");
         // What GSM 7-bit and ASCII share, apart from what takes two places or is another letter there.
         assert!(
-            text.chars().all(|c| c.is_ascii() && !"`^{}[]~|\\".contains(c)),
+            text.chars()
+                .all(|c| c.is_ascii() && !"`^{}[]~|\\".contains(c)),
             "{text}"
         );
     }
@@ -72,7 +73,13 @@ fn a_limit_is_told_in_the_largest_unit_that_fits() {
 #[test]
 fn only_a_phone_that_sent_a_text_message_is_replied_to() {
     let replies = replies(ReplyTo::All);
-    for from in ["12345", "MyBank", "whatsapp:+12025550123", "rcs:agent@x", OURS] {
+    for from in [
+        "12345",
+        "MyBank",
+        "whatsapp:+12025550123",
+        "rcs:agent@x",
+        OURS,
+    ] {
         let reply = replies.reply(&webhook(from, "+15005550007"), None, Notice::NotLinked);
         assert!(reply.is_none(), "{from}");
     }

@@ -31,11 +31,7 @@ pub(super) enum Admitted {
 }
 
 /// Moves the send from pending to sending, unless its recipient wants none or has had enough.
-pub(super) async fn admit(
-    deps: &SendDeps,
-    send: &Send,
-    to: &E164,
-) -> Result<Admitted, StepError> {
+pub(super) async fn admit(deps: &SendDeps, send: &Send, to: &E164) -> Result<Admitted, StepError> {
     let (mut tx, keyring) = (deps.deps.pool.begin().await?, &deps.deps.keyring);
     let limits = limits(send, to);
     // One that Twilio would not take the last time has passed its limits, and counts in them.
@@ -91,4 +87,3 @@ pub(super) async fn learn_opt_out(deps: &SendDeps, send: &Send) -> Result<(), St
     let mut conn = deps.deps.pool.acquire().await?;
     Ok(opt_outs::learn(&mut conn, send.id).await?)
 }
-

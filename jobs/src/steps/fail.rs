@@ -57,7 +57,9 @@ async fn end(
     let messages: Vec<(String, Option<Uuid>)> = waiting
         .into_iter()
         .map(|sid| {
-            let place = readable.iter().position(|(w, _)| w.message_sid().as_str() == sid);
+            let place = readable
+                .iter()
+                .position(|(w, _)| w.message_sid().as_str() == sid);
             let owner = place.and_then(|place| owners.get(place).copied().flatten());
             (sid, owner)
         })
@@ -86,7 +88,10 @@ async fn end(
 
 fn read(stored: StoredMessage) -> Option<(InboundWebhook, Option<E164>)> {
     let webhook = InboundWebhook::from_fields(stored.fields?).ok()?;
-    let number = webhook.from().phone().and_then(|text| E164::parse(text).ok());
+    let number = webhook
+        .from()
+        .phone()
+        .and_then(|text| E164::parse(text).ok());
     Some((webhook, number))
 }
 
@@ -96,9 +101,13 @@ async fn owners(
     conn: &mut PgConnection,
     messages: &[(InboundWebhook, Option<E164>)],
 ) -> Result<Vec<Option<Uuid>>, StepError> {
-    let numbers: Vec<E164> = messages.iter().filter_map(|(_, number)| number.clone()).collect();
+    let numbers: Vec<E164> = messages
+        .iter()
+        .filter_map(|(_, number)| number.clone())
+        .collect();
     let owners = inbound_messages::owners(conn, &deps.keyring, &numbers).await?;
     let mut owners = owners.into_iter();
-    let of = |(_, number): &(_, Option<E164>)| number.as_ref().and_then(|_| owners.next().flatten());
+    let of =
+        |(_, number): &(_, Option<E164>)| number.as_ref().and_then(|_| owners.next().flatten());
     Ok(messages.iter().map(of).collect())
 }

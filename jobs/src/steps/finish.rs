@@ -219,7 +219,11 @@ pub(crate) async fn complete_only(deps: &Deps, attempt: &Attempt) -> Result<(), 
 
 async fn finish_with(deps: &Deps, ending: Ending, attempt: &Attempt) -> Result<(), StepError> {
     let sid = ending.finish.message_sid.clone();
-    let items = ending.finish.items.as_ref().map_or(0, |found| found.items.len());
+    let items = ending
+        .finish
+        .items
+        .as_ref()
+        .map_or(0, |found| found.items.len());
     match deps.endings.ask(ending).await? {
         Finished::As(MessageState::Processed) => {
             attempt.was_completed();

@@ -65,7 +65,10 @@ pub(super) async fn run(env: &Env, args: ReplayArgs) -> anyhow::Result<()> {
         report.messages.len() + report.refused.len(),
         report.refused.len(),
     );
-    anyhow::ensure!(refused == 0, "{refused} of {all} messages were not run again");
+    anyhow::ensure!(
+        refused == 0,
+        "{refused} of {all} messages were not run again"
+    );
     Ok(())
 }
 
@@ -89,7 +92,10 @@ fn text(report: &Report) -> String {
         }
     }
     for refused in &report.refused {
-        text += &format!("{}  not run again: {}\n", refused.message_sid, refused.error);
+        text += &format!(
+            "{}  not run again: {}\n",
+            refused.message_sid, refused.error
+        );
     }
     if report.dry_run {
         text += "Nothing was changed: this was a dry run.\n";

@@ -11,7 +11,13 @@ pub(super) fn list(messages: &[Entry], now: DateTime<Utc>) -> String {
         return "No such message here.".to_owned();
     }
     let mut table = Table::new(&[
-        "MESSAGE", ">RECEIVED", "STATE", ">TOOK", ">ITEMS", "REPLY", "USER",
+        "MESSAGE",
+        ">RECEIVED",
+        "STATE",
+        ">TOOK",
+        ">ITEMS",
+        "REPLY",
+        "USER",
     ]);
     for message in messages {
         let took = message
@@ -25,9 +31,7 @@ pub(super) fn list(messages: &[Entry], now: DateTime<Utc>) -> String {
             took.unwrap_or_else(dash),
             items.unwrap_or_else(dash),
             message.reply.as_ref().map_or_else(dash, reply),
-            message
-                .user_id
-                .map_or_else(dash, |user| user.to_string()),
+            message.user_id.map_or_else(dash, |user| user.to_string()),
         ]);
     }
     table.text()

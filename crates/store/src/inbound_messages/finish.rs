@@ -61,7 +61,8 @@ pub async fn finish_all(
     finishes: &[impl Borrow<Finish>],
 ) -> Result<Vec<Finished>, StoreError> {
     // The order in which rows are locked.
-    let mut sorted: Vec<(usize, &Finish)> = finishes.iter().map(Borrow::borrow).enumerate().collect();
+    let mut sorted: Vec<(usize, &Finish)> =
+        finishes.iter().map(Borrow::borrow).enumerate().collect();
     sorted.sort_unstable_by_key(|(_, finish)| (&finish.message_sid, finish.job));
     let mut rows = Rows::default();
     for (_, finish) in &sorted {

@@ -8,11 +8,7 @@ use crate::StoreError;
 
 /// Erases what messages say that ended longer ago than `age`, at most `most` of them; answers how many. A message that
 /// somebody is at work on is left for the next time.
-pub async fn erase(
-    conn: &mut PgConnection,
-    age: Duration,
-    most: u32,
-) -> Result<u64, StoreError> {
+pub async fn erase(conn: &mut PgConnection, age: Duration, most: u32) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "update pigeonhole.inbound_messages set sealed = null where message_sid = any(array(
              select message_sid from pigeonhole.inbound_messages
