@@ -62,7 +62,7 @@ begin
     update pigeonhole.inbound_messages messages
     set slot_at = given.slot, claimed_at = coalesce(claimed_at, clock_timestamp())
     from unnest(sids, slots) as given(sid, slot)
-    where message_sid = any(array[given.sid]) and state = 'received' and slot_at is null;
+    where message_sid = any(array[given.sid]) and state in ('received', 'failed') and slot_at is null;
     get diagnostics kept = row_count;
     return kept;
 end $$;
@@ -70,6 +70,8 @@ end $$;
 -- Ends messages: of each, its items, its state and its job's completion, or nothing at all if another claim has come
 -- after this one. A message that names a user and their number is ended only as theirs: if the number is not verified
 -- for them any more, it ends as `ignored_unlinked`, without items.
+--
+-- A message that has failed may end otherwise, if its job was requeued.
 --
 -- Answers the places in the list, from 1, of those that had their claim, with no state; of those that have ended now,
 -- with their state; and with the state `busy` of those whose user or number somebody is changing at this moment.
@@ -122,7 +124,7 @@ begin
             extracted_by = case when final = 'processed' then extractor end,
             items = case when final = 'processed' then coalesce(jsonb_array_length(completed.items), 0) end,
             reason = completed.reason
-        from completed where message_sid = any(array[completed.sid]) and messages.state = 'received'
+        from completed where message_sid = any(array[completed.sid]) and messages.state in ('received', 'failed')
         returning completed.n, final, completed.user_id, completed.items
     ),
     written as (

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use jobs::{
-    DeleteAtTwilio, Deps, Forget, MediaDeps, MediaSweep, MediaUpkeep, MediaUpkeepDeps, MessageDeps,
-    ProcessMessage, SendDeps, SendVerification,
+    DeleteAtTwilio, Deps, EraseMessages, Forget, MediaDeps, MediaSweep, MediaUpkeep,
+    MediaUpkeepDeps, MessageDeps, ProcessMessage, RetentionDeps, SendDeps, SendReply,
+    SendVerification, SettleMessages,
 };
 use queue::{Maintenance, MaintenanceDeps, Runner, Settings};
 use sqlx::PgPool;
@@ -47,12 +48,17 @@ pub fn runner(
     let messages = MessageDeps {
         media: media.clone(),
         extractor: Arc::new(config.extraction.extractor.clone()),
+        max_bytes: config.media.max_bytes,
         keep_media: !config.media.retention.is_zero(),
         delete_at_twilio: config.media.delete_at_twilio,
     };
     let maintenance = MaintenanceDeps {
         pool: pool.clone(),
         keep_dead_jobs: config.keep_dead_letters,
+    };
+    let retention = RetentionDeps {
+        pool: pool.clone(),
+        messages: config.keep_messages,
     };
     let mut runner = Runner::new(pool, settings)
         .register::<Maintenance>(maintenance, 1)
@@ -64,10 +70,16 @@ pub fn runner(
         .register::<MediaUpkeep>(upkeep.clone(), 1)
         .schedule("media_upkeep", "*/5 * * * *", &MediaUpkeep {})?
         .register::<MediaSweep>(upkeep, 1)
-        .schedule("media_sweep", "41 */6 * * *", &MediaSweep {})?;
+        .schedule("media_sweep", "41 */6 * * *", &MediaSweep {})?
+        .register::<EraseMessages>(retention, 1)
+        .schedule("erase_messages", "*/10 * * * *", &EraseMessages {})?
+        .register::<SettleMessages>(deps.clone(), 1)
+        .schedule("settle_messages", "*/5 * * * *", &SettleMessages {})?;
     if let Some(sending) = &config.sending {
         let deps = send_deps(deps.clone(), sending)?;
-        runner = runner.register::<SendVerification>(deps, config.concurrency);
+        runner = runner
+            .register::<SendVerification>(deps.clone(), config.concurrency)
+            .register::<SendReply>(deps, config.concurrency);
     } else {
         tracing::warn!(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then they wait"

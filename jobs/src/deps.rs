@@ -2,13 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use queue::rate_limit::RateLimit;
+use queue::{Waker, rate_limit::RateLimit};
 use sqlx::PgPool;
 use store::Keyring;
 use twilio::rest::{Client, Sender};
 use uuid::Uuid;
 
 use crate::{
+    Replies,
     batches::Batches,
     steps::{Endings, Openings},
 };
@@ -21,6 +22,7 @@ pub struct Deps {
     /// The keys that open and seal personal data.
     pub keyring: Arc<Keyring>,
     pub(crate) policy: Arc<Policy>,
+    pub(crate) waker: Waker,
     pub(crate) openings: Batches<Openings>,
     pub(crate) endings: Batches<Endings>,
 }
@@ -32,12 +34,14 @@ pub struct Policy {
     pub enrichment: bool,
     /// Of each user.
     pub limit: RateLimit,
+    /// What is replied.
+    pub replies: Replies,
 }
 
 impl Deps {
     /// Starts what jobs share.
     pub fn start(pool: PgPool, keyring: Arc<Keyring>, policy: Policy) -> Self {
-        let policy = Arc::new(policy);
+        let (policy, waker) = (Arc::new(policy), Waker::start(&pool));
         Self {
             openings: Batches::start(Openings {
                 pool: pool.clone(),
@@ -47,7 +51,9 @@ impl Deps {
             endings: Batches::start(Endings {
                 pool: pool.clone(),
                 keyring: keyring.clone(),
+                waker: waker.clone(),
             }),
+            waker,
             pool,
             keyring,
             policy,

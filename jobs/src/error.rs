@@ -6,7 +6,7 @@ use queue::{CompleteError, EnqueueError, JobError, admin::AdminError};
 use store::StoreError;
 use twilio::{MessageSid, PayloadError, media::MediaError};
 
-use crate::{DownloadError, MediaStoreError, extract::ExtractError};
+use crate::{DownloadError, MediaStoreError, Notice, extract::ExtractError};
 
 /// How long a job waits for a database that is away. Longer than a restart, shorter than anyone's patience.
 const DATABASE_AWAY: Duration = Duration::from_secs(2);
@@ -59,6 +59,9 @@ pub enum StepError {
     /// The kind of job could not be paused.
     #[error(transparent)]
     Pause(#[from] AdminError),
+    /// A job that belongs to the effect could not be enqueued.
+    #[error(transparent)]
+    Enqueue(#[from] EnqueueError),
     /// The job could not be completed with its effect.
     #[error(transparent)]
     Complete(#[from] CompleteError),
@@ -69,21 +72,43 @@ impl StepError {
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, Self::Store(StoreError::Unavailable(_)))
     }
+
+    /// Why a message failed, in a word from a closed set.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NoSuchMessage(_) => "no_such_message",
+            Self::Erased(_) => "erased",
+            Self::Unreadable(_) => "unreadable",
+            Self::Store(error) => error.label(),
+            Self::Download(_) | Self::MediaStore(_) => "media",
+            Self::Extract { error, .. } => error.label(),
+            Self::Wait(_) | Self::Stopping => "gave_up",
+            Self::Pause(_) | Self::Enqueue(_) | Self::Complete(_) => "database",
+        }
+    }
+
+    /// What the message's user is told when it has failed.
+    pub(crate) fn notice(&self) -> Notice {
+        match self {
+            Self::NoSuchMessage(_)
+            | Self::Erased(_)
+            | Self::Unreadable(_)
+            | Self::Store(_)
+            | Self::Download(_)
+            | Self::MediaStore(_)
+            | Self::Extract { .. }
+            | Self::Wait(_)
+            | Self::Stopping
+            | Self::Pause(_)
+            | Self::Enqueue(_)
+            | Self::Complete(_) => Notice::Failed,
+        }
+    }
 }
 
 impl From<sqlx::Error> for StepError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
-    }
-}
-
-impl From<EnqueueError> for StepError {
-    fn from(error: EnqueueError) -> Self {
-        match error {
-            EnqueueError::Database(error) => error.into(),
-            // Our arguments are ids.
-            EnqueueError::Args { source, .. } => sqlx::Error::Encode(source.into()).into(),
-        }
     }
 }
 
@@ -143,6 +168,8 @@ impl From<StepError> for JobError {
                 }
             },
             StepError::Extract { error, or_rules } => of_extraction(error, or_rules),
+            StepError::Enqueue(EnqueueError::Database(error)) => StepError::from(error).into(),
+            StepError::Enqueue(error @ EnqueueError::Args { .. }) => Self::discard(error),
             StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
             StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {

@@ -11,6 +11,8 @@ pub struct MessageDeps {
     pub media: MediaDeps,
     /// Finds what a message says.
     pub extractor: Arc<WithFallback>,
+    /// The most bytes of a file, which a user whose file has more is told.
+    pub max_bytes: u64,
     /// False: a message's files go as soon as it has ended.
     pub keep_media: bool,
     /// Have Twilio delete a message's files once it has ended.

@@ -8,7 +8,7 @@ use store::inbound_messages::FinalState;
 use twilio::MessageSid;
 
 use crate::{
-    MessageDeps, StepError,
+    MessageDeps, Notice, StepError,
     steps::{self, Opened},
 };
 
@@ -26,30 +26,52 @@ impl Job for ProcessMessage {
     type Deps = MessageDeps;
 
     async fn run(&self, deps: &MessageDeps, attempt: &Attempt) -> Result<(), JobError> {
-        Ok(self.process(deps, attempt).await?)
+        let Err(error) = self.process(deps, attempt).await else {
+            return Ok(());
+        };
+        let (reason, notice) = (error.reason(), error.notice());
+        let error = JobError::from(error);
+        let given_up = match error {
+            JobError::Discard(_) => true,
+            JobError::Retry { .. } => attempt.is_last(),
+            JobError::Snooze(_) | JobError::LeaseLost => false,
+        };
+        if given_up
+            && let Err(error) = steps::fail(&deps.media.deps, &self.message, reason, notice, attempt).await
+        {
+            // `SettleMessages` will.
+            tracing::warn!(%error, "the message could not be ended with its job");
+        }
+        Err(error)
     }
 }
 
 impl ProcessMessage {
     async fn process(&self, message_deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
         let deps = &message_deps.media.deps;
+        let enrichment = deps.policy.enrichment;
         let (webhook, owner, came) = match deps.openings.ask(self.message.clone()).await?? {
             // An operator has requeued a job whose message is done.
             Opened::Ended => return steps::complete_only(deps, attempt).await,
             Opened::Wait(time) => return Err(StepError::Wait(time)),
+            Opened::Keyword(webhook, keyword, owner) => {
+                return steps::finish_keyword(deps, &webhook, keyword, owner, attempt).await;
+            }
             Opened::Stranger(webhook) => {
                 let state = FinalState::IgnoredUnlinked;
-                return steps::finish(deps, &webhook, state, None, attempt).await;
+                let notice = enrichment.then_some(Notice::NotLinked);
+                return steps::finish(deps, &webhook, state, None, notice, attempt).await;
             }
-            Opened::Refused(webhook, owner) => {
+            Opened::Refused(webhook, owner, wait) => {
                 let state = FinalState::RateLimited;
-                return steps::finish(deps, &webhook, state, Some(owner), attempt).await;
+                let notice = Some(Notice::RateLimited(wait));
+                return steps::finish(deps, &webhook, state, Some(owner), notice, attempt).await;
             }
             Opened::Ready(webhook, owner, came) => (webhook, owner, came),
         };
-        if !deps.policy.enrichment {
+        if !enrichment {
             let state = FinalState::IgnoredDisabled;
-            return steps::finish(deps, &webhook, state, Some(owner), attempt).await;
+            return steps::finish(deps, &webhook, state, Some(owner), None, attempt).await;
         }
         let found = steps::understand(message_deps, &webhook, &owner, came, attempt).await?;
         steps::write_items(deps, &webhook, owner, found, attempt).await?;

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use embedded_postgres::testing::TestDatabase;
 use jobs::{
-    Deps, MediaDeps, MediaStore, MessageDeps, Policy, ProcessMessage,
+    Deps, MediaDeps, MediaStore, MessageDeps, Policy, ProcessMessage, Replies,
     extract::{AnyExtractor, Fallback, Rules, WithFallback},
 };
 use queue::{
@@ -65,6 +65,7 @@ fn policy() -> Policy {
             period: Duration::from_hours(1),
             max_delay: Duration::from_hours(24),
         },
+        replies: Replies::none(),
     }
 }
 
@@ -84,6 +85,7 @@ fn message_deps(deps: Deps) -> MessageDeps {
     });
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
     MessageDeps {
+        max_bytes: 1,
         media: MediaDeps {
             deps,
             downloader: downloader.unwrap(),

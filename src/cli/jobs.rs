@@ -2,7 +2,6 @@
 
 mod args;
 mod change;
-mod output;
 mod report;
 
 use anyhow::Context;
@@ -10,12 +9,12 @@ use clap::Subcommand;
 use queue::admin;
 use sqlx::{Connection, PgConnection};
 
+use super::output::Output;
 use crate::{
     config::{DatabaseConfig, Env, LogConfig, Reader},
     telemetry,
 };
 use args::{Ids, ListArgs, RequeueArgs};
-use output::Output;
 
 /// Everything here is bounded and harmless while workers are at work. Numbers marked `~` are estimated, and of those
 /// marked `+` there are at least so many.

@@ -3,7 +3,9 @@
 mod flags;
 mod jobs;
 pub mod media;
+mod messages;
 mod migrate;
+mod output;
 mod phone_numbers;
 mod processes;
 mod simulate;
@@ -51,6 +53,9 @@ enum Command {
     /// Look at the files that messages brought, as an operator.
     #[command(subcommand)]
     Media(media::Command),
+    /// Look at what became of messages, and run them again, as an operator.
+    #[command(subcommand)]
+    Messages(messages::Command),
     /// Look at the queue and set it right, as an operator.
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -88,6 +93,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Simulate(args) => simulate::run(&env()?, args).await,
         Command::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
         Command::Media(command) => media::open_and_run(&env()?, command).await,
+        Command::Messages(command) => messages::run(&env()?, command).await,
         Command::Jobs(command) => jobs::run(&env()?, command).await,
     }
 }

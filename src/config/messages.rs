@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use jobs::Policy;
+use jobs::{Policy, Replies};
 use queue::rate_limit::RateLimit;
 
 use super::{Reader, boolean, positive};
@@ -10,7 +10,7 @@ use super::{Reader, boolean, positive};
 const HOUR: Duration = Duration::from_hours(1);
 
 /// `SMS_ENRICHMENT_ENABLED` and the `RATE_LIMIT_…` of each user.
-pub(super) fn policy(r: &mut Reader<'_>) -> Option<Policy> {
+pub(super) fn policy(r: &mut Reader<'_>, replies: Option<Replies>) -> Option<Policy> {
     let enrichment = r.required("SMS_ENRICHMENT_ENABLED", boolean);
     let per_hour = r.required("RATE_LIMIT_MESSAGES_PER_HOUR", positive);
     let burst = r.required("RATE_LIMIT_BURST", positive);
@@ -28,6 +28,7 @@ pub(super) fn policy(r: &mut Reader<'_>) -> Option<Policy> {
             period: per_hour.map(NonZeroU32::get).map(|n| HOUR / n)?,
             max_delay: if delays { max_delay } else { Duration::ZERO },
         },
+        replies: replies?,
     })
 }
 

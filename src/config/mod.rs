@@ -7,6 +7,7 @@ mod extraction;
 mod media;
 mod messages;
 mod reader;
+mod replies;
 mod sending;
 mod variables;
 mod verification;
@@ -188,7 +189,9 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// `DEAD_LETTER_RETENTION_DAYS`.
     pub keep_dead_letters: Duration,
-    /// `SMS_ENRICHMENT_ENABLED` and `RATE_LIMIT_…`.
+    /// `MESSAGE_RETENTION_DAYS`.
+    pub keep_messages: Duration,
+    /// `SMS_ENRICHMENT_ENABLED`, `RATE_LIMIT_…`, `REPLIES` and `REPLY_…`.
     pub policy: Policy,
     /// How SMS are sent, where there is somebody to send from.
     pub sending: Option<SendingConfig>,
@@ -214,14 +217,21 @@ impl WorkerConfig {
                 Ok(days @ 1..=3650) => Ok(Duration::from_hours(24 * days)),
                 _ => Err("must be a number of days from 1 to 3650".to_owned()),
             });
-        let policy = messages::policy(r);
+        let keep_messages = r.required("MESSAGE_RETENTION_DAYS", |text| match text.parse() {
+            Ok(days @ 0..=3650) => Ok(Duration::from_hours(24 * days)),
+            _ => Err("must be a number of days from 0 to 3650".to_owned()),
+        });
         let sending = SendingConfig::read(r);
         let (media, extraction) = (MediaConfig::read(r), ExtractionConfig::read(r));
+        let can_send = sending.as_ref().is_some_and(Option::is_some);
+        let replies = replies::replies(r, can_send);
+        let policy = messages::policy(r, replies);
         Some(Self {
             name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
             lease: lease?,
             keep_dead_letters: keep_dead_letters?,
+            keep_messages: keep_messages?,
             policy: policy?,
             sending: sending?,
             media: media?,

@@ -1,6 +1,9 @@
 //! Every variable that the program reads: name, default, meaning. The flags, `--help`, `.env.example` and the table in
 //! the README come from here.
 
+use jobs::default_words;
+use store::sends::ReplyKind;
+
 /// One setting. Read from a flag, else from the environment, else from `.env`, else its default.
 #[derive(Debug)]
 pub struct Variable {
@@ -372,6 +375,54 @@ pub const VARIABLES: &[Variable] = &[
         "URL",
         Some("https://api.openai.com/v1"),
         "Where a model answers by OpenAI's protocol, version included",
+    ),
+    variable(
+        "MESSAGE_RETENTION_DAYS",
+        "DAYS",
+        Some("7"),
+        "How long what a message says is kept, sealed, once it has ended; so long it can be run again. Its row and items stay",
+    ),
+    variable(
+        "REPLIES",
+        "all|problems|none",
+        Some("all"),
+        "Which messages are replied to. Each reply is an SMS that costs; limits bound them in any case",
+    ),
+    variable(
+        "REPLY_PROCESSED",
+        "TEXT",
+        Some(default_words(ReplyKind::Processed)),
+        "The reply to a message that was processed",
+    ),
+    variable(
+        "REPLY_NOT_LINKED",
+        "TEXT",
+        Some(default_words(ReplyKind::NotLinked)),
+        "The reply to a number that nobody has linked",
+    ),
+    variable(
+        "REPLY_RATE_LIMITED",
+        "TEXT",
+        Some(default_words(ReplyKind::RateLimited)),
+        "The reply to a message beyond the rate limit; {wait} is filled in",
+    ),
+    variable(
+        "REPLY_FAILED",
+        "TEXT",
+        Some(default_words(ReplyKind::Failed)),
+        "The reply to a message that could not be processed",
+    ),
+    variable(
+        "REPLY_MEDIA_TOO_LARGE",
+        "TEXT",
+        Some(default_words(ReplyKind::MediaTooLarge)),
+        "The reply to an attachment that is too large; {limit} is filled in",
+    ),
+    variable(
+        "REPLY_MEDIA_UNSUPPORTED",
+        "TEXT",
+        Some(default_words(ReplyKind::MediaUnsupported)),
+        "The reply to an attachment of a type that is not taken",
     ),
     variable(
         "VERIFICATION_CODE_EXPIRY_MINUTES",

@@ -41,6 +41,8 @@ impl Settings {
             .with("MEDIA_STORE", media_store())
             .with("ENCRYPTION_KEY", key())
             .with("JWT_SECRET", key())
+            // Most tests have no Twilio to send by.
+            .with("REPLIES", "none")
             .with("SHUTDOWN_GRACE_SECONDS", "10")
             // Tests send many messages from one number.
             .with("RATE_LIMIT_BURST", "1000000")

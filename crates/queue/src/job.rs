@@ -166,6 +166,20 @@ impl Attempt {
         self.trace.as_deref()
     }
 
+    /// Makes sure that this attempt still has the job, to the end of the caller's transaction. For an effect that does
+    /// not complete the job.
+    pub async fn hold(&self, conn: &mut PgConnection) -> Result<(), CompleteError> {
+        sqlx::query!(
+            "select id from queue.jobs where id = $1 and claim = $2 for update",
+            self.id,
+            self.claim
+        )
+        .fetch_optional(conn)
+        .await?
+        .map(drop)
+        .ok_or(CompleteError::LeaseLost)
+    }
+
     /// Deletes the job in the caller's transaction, so that the job ends exactly when its effect commits.
     ///
     /// Call it last, then commit, then return `Ok`. On an error the transaction must be rolled back: with a lost

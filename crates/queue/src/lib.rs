@@ -27,6 +27,7 @@ mod backend;
 mod backoff;
 mod claim;
 mod connections;
+mod dead_letters;
 mod enqueue;
 mod execute;
 mod job;
@@ -42,6 +43,7 @@ mod timers;
 mod wake;
 
 pub use backoff::Backoff;
+pub use dead_letters::{DeadLetter, dead_letters};
 pub use enqueue::{EnqueueError, NewJob, enqueue, enqueue_all};
 pub use job::{Attempt, CompleteError, Fence, Job, JobError, JobId, Priority};
 pub use maintenance::{Maintenance, MaintenanceDeps};

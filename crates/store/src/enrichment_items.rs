@@ -1,11 +1,14 @@
 //! `enrichment_items`: what a message said, for its user to review. The app's table; we only add to it.
 
+mod review;
+
 use std::fmt;
 
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::review::{Reviewed, hold_of_message, of_message_and_user, withdraw};
 use crate::{Context, Keyring, StoreError};
 
 const TABLE: &str = "enrichment_items";
@@ -188,7 +191,8 @@ impl Source {
 }
 
 impl ItemType {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// The text that stands in the database.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Field => "field",
             Self::Tag => "tag",

@@ -1,7 +1,11 @@
 //! `pigeonhole.inbound_messages`: the durable inbox. A row makes a repeat of its webhook harmless.
 
+mod fail;
 mod finish;
+pub mod ledger;
 mod open;
+mod replay;
+mod retention;
 
 use std::{fmt, time::Duration};
 
@@ -9,8 +13,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::fail::{fail, not_ended};
 pub use self::finish::{Finish, Finished, Found, finish_all};
 pub use self::open::{keep_slots, load_all, owners};
+pub use self::replay::{hold, replayed, user_of};
+pub use self::retention::erase;
 use crate::clock::seconds;
 use crate::{Context, Keyring, StoreError, expect_one};
 

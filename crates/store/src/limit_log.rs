@@ -35,6 +35,29 @@ pub async fn lock(conn: &mut PgConnection) -> Result<(), StoreError> {
     turn::take(conn, Turn::Limits).await
 }
 
+/// [`lock`] for these keys alone: whoever records others goes on. Whoever takes some of these must take them this way.
+pub async fn lock_keys(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    limits: &[Limit],
+) -> Result<(), StoreError> {
+    // Under every key of the ring, so that processes meet here whose first keys differ; in an order, so that none waits
+    // for another that waits for it.
+    let keys: BTreeSet<String> = limits
+        .iter()
+        .flat_map(|limit| keyring.blind_indexes(&limit.key))
+        .collect();
+    let keys: Vec<String> = keys.into_iter().collect();
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended(key, 1))
+         from (select key from unnest($1::text[]) as given(key) order by key collate \"C\") as ordered",
+        &keys,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The limit that refuses an event now, if one does. Without [`lock`] the answer may be out of date when it arrives, and
 /// then only to the good of whoever asks: it is for refusing early.
 pub async fn exceeded(

@@ -4,6 +4,7 @@
 //! back, from `sending` to `pending`, is for when Twilio certainly did nothing ([`give_back`]).
 
 mod moves;
+mod replies;
 mod state;
 
 use std::{fmt, time::Duration};
@@ -13,6 +14,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::moves::{Move, advance, advance_named, cancel_pending, give_back, start};
+pub use self::replies::{NewReply, ReplyKind, insert_replies};
 pub use self::state::SendState;
 use crate::clock::seconds;
 use crate::{Context, E164, Keyring, StoreError};
@@ -24,12 +26,15 @@ const TABLE: &str = "pigeonhole.sends";
 pub enum Purpose {
     /// It carries a verification code.
     Verification,
+    /// It answers a message.
+    Reply,
 }
 
 impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
             Self::Verification => "verification",
+            Self::Reply => "reply",
         }
     }
 }
@@ -62,6 +67,12 @@ pub struct Send {
     pub id: Uuid,
     /// Its state.
     pub state: SendState,
+    /// Whose doing it is; nobody's if it replies to a number that is nobody's.
+    pub user_id: Option<Uuid>,
+    /// What it says, if it is a reply.
+    pub reply: Option<ReplyKind>,
+    /// Has it passed its limits before?
+    pub started: bool,
     /// Recipient and text; `None` once they were erased.
     pub message: Option<(E164, String)>,
     /// How long it may still be sent, by the database's clock; zero once that is over.
@@ -123,7 +134,7 @@ pub async fn load(
     id: Uuid,
 ) -> Result<Option<Send>, StoreError> {
     let row = sqlx::query!(
-        r#"select state, sealed, posted_at,
+        r#"select state, user_id, reply_kind, started_at is not null as "started!", sealed, posted_at,
                extract(epoch from expires_at - clock_timestamp())::float8 as "life!",
                extract(epoch from clock_timestamp() - created_at)::float8 as "age!",
                extract(epoch from clock_timestamp() - posted_at)::float8 as since_posted
@@ -137,6 +148,13 @@ pub async fn load(
     Ok(Some(Send {
         id,
         state: SendState::parse(&row.state)?,
+        user_id: row.user_id,
+        reply: row
+            .reply_kind
+            .as_deref()
+            .map(ReplyKind::parse)
+            .transpose()?,
+        started: row.started,
         message: row.sealed.map(open).transpose()?,
         life: seconds(row.life),
         age: seconds(row.age),

@@ -14,6 +14,7 @@ mod auth_tokens;
 pub mod diagnosis;
 pub mod form;
 pub mod media;
+mod keyword;
 mod media_item;
 mod message_status;
 mod payload;
@@ -26,6 +27,7 @@ pub mod twiml;
 pub mod webhook;
 
 pub use address::{Address, AddressError, AddressKind};
+pub use keyword::Keyword;
 pub use message_status::MessageStatus;
 pub use sid::{AccountSid, MediaSid, MessageSid, SidError};
 pub use webhook::{InboundWebhook, PayloadError};

@@ -1,8 +1,10 @@
 //! The steps that jobs are made of: plain functions, in the order of the data path.
 
 mod account;
+mod admit;
 mod attachments;
 pub(crate) mod download;
+mod fail;
 mod finish;
 mod let_go;
 mod open;
@@ -10,7 +12,9 @@ mod reconcile;
 mod send;
 mod understand;
 
-pub(crate) use finish::{Endings, complete_only, finish, write_items};
+pub(crate) use attachments::attachments;
+pub(crate) use fail::{fail, fail_abandoned};
+pub(crate) use finish::{Endings, complete_only, finish, finish_keyword, origin, write_items};
 pub(crate) use let_go::let_go_of_files;
 pub(crate) use open::{Opened, Openings};
 pub use reconcile::state_of;

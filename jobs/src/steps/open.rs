@@ -12,7 +12,7 @@ use store::{
     E164, Keyring, StoreError,
     inbound_messages::{self, MessageState, StoredMessage},
 };
-use twilio::{InboundWebhook, MessageSid};
+use twilio::{InboundWebhook, Keyword, MessageSid};
 use uuid::Uuid;
 
 use crate::{StepError, batches::Together, deps::Policy};
@@ -26,8 +26,10 @@ pub(crate) enum Opened {
     Wait(Duration),
     /// Its sender's number is nobody's.
     Stranger(Box<InboundWebhook>),
-    /// Its user has sent too many.
-    Refused(Box<InboundWebhook>, Owner),
+    /// It is a keyword, which came in at this time.
+    Keyword(Box<InboundWebhook>, (Keyword, DateTime<Utc>), Option<Owner>),
+    /// Its user has sent too many; this is how long it would have to wait.
+    Refused(Box<InboundWebhook>, Owner, Duration),
     /// It may be processed. When it came, by the database's clock.
     Ready(Box<InboundWebhook>, Owner, DateTime<Utc>),
 }
@@ -82,11 +84,19 @@ impl Together for Openings {
     }
 }
 
+/// What is known of a message before its user is.
+enum Meaning {
+    /// A keyword, and when it came in.
+    Keyword(Keyword, DateTime<Utc>),
+    /// How long until its slot, if it has one.
+    Content(Option<Duration>),
+}
+
 /// A message on its way through the batch.
 enum Found {
     Is(Opened),
     /// Sent from a number that may be somebody's.
-    Numbered(Box<InboundWebhook>, E164, Option<Duration>),
+    Numbered(Box<InboundWebhook>, E164, Meaning),
     /// Sent by a user, and without a place within their limit.
     Unplaced(Box<InboundWebhook>, Owner),
     /// It may be processed.
@@ -97,7 +107,10 @@ impl Found {
     fn opened(self, came: DateTime<Utc>) -> Opened {
         match self {
             Self::Is(opened) => opened,
-            Self::Numbered(webhook, ..) => Opened::Stranger(webhook),
+            Self::Numbered(webhook, _, Meaning::Keyword(keyword, at)) => {
+                Opened::Keyword(webhook, (keyword, at), None)
+            }
+            Self::Numbered(webhook, _, Meaning::Content(_)) => Opened::Stranger(webhook),
             Self::Unplaced(webhook, owner) | Self::Placed(webhook, owner) => {
                 Opened::Ready(webhook, owner, came)
             }
@@ -111,17 +124,25 @@ fn read(
     stored: Option<Result<StoredMessage, StoreError>>,
 ) -> Result<Found, StepError> {
     let stored = stored.ok_or_else(|| StepError::NoSuchMessage(sid.clone()))??;
-    if stored.state != MessageState::Received {
+    // One that has failed is here because its job was requeued, or its process died before the job was buried.
+    if !matches!(stored.state, MessageState::Received | MessageState::Failed) {
         return Ok(Found::Is(Opened::Ended));
     }
     let fields = stored
         .fields
         .ok_or_else(|| StepError::Erased(sid.clone()))?;
     let webhook = Box::new(InboundWebhook::from_fields(fields)?);
+    let meaning = match Keyword::of(&webhook) {
+        Some(keyword) => Meaning::Keyword(keyword, stored.received_at),
+        None => Meaning::Content(stored.slot_in),
+    };
     // A short code, a name or another channel's address is nobody's phone number.
-    Ok(match webhook.from().phone().map(E164::parse) {
-        Some(Ok(number)) => Found::Numbered(webhook, number, stored.slot_in),
-        Some(Err(_)) | None => Found::Is(Opened::Stranger(webhook)),
+    Ok(match (webhook.from().phone().map(E164::parse), meaning) {
+        (Some(Ok(number)), meaning) => Found::Numbered(webhook, number, meaning),
+        (Some(Err(_)) | None, Meaning::Keyword(keyword, at)) => {
+            Found::Is(Opened::Keyword(webhook, (keyword, at), None))
+        }
+        (Some(Err(_)) | None, Meaning::Content(_)) => Found::Is(Opened::Stranger(webhook)),
     })
 }
 
@@ -151,22 +172,27 @@ impl Openings {
             .iter_mut()
             .filter(|f| matches!(f, Ok(Found::Numbered(..))));
         for (found, owner) in numbered.zip(owners) {
-            let Ok(Found::Numbered(webhook, number, slot)) =
+            let Ok(Found::Numbered(webhook, number, meaning)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
             else {
                 continue;
             };
-            *found = Ok(match (owner, slot) {
+            *found = Ok(match (owner, meaning) {
+                // It is no message to be counted.
+                (owner, Meaning::Keyword(keyword, at)) => {
+                    let owner = owner.map(|user| (user, number));
+                    Found::Is(Opened::Keyword(webhook, (keyword, at), owner))
+                }
                 (None, _) => Found::Is(Opened::Stranger(webhook)),
                 // It will end without effect, which costs its user nothing.
                 (Some(user), _) if !self.policy.enrichment => {
                     Found::Placed(webhook, (user, number))
                 }
-                (Some(user), None) => Found::Unplaced(webhook, (user, number)),
-                (Some(user), Some(Duration::ZERO)) => {
+                (Some(user), Meaning::Content(None)) => Found::Unplaced(webhook, (user, number)),
+                (Some(user), Meaning::Content(Some(Duration::ZERO))) => {
                     Found::Placed(webhook, (user, number))
                 }
-                (Some(_), Some(wait)) => Found::Is(Opened::Wait(wait)),
+                (Some(_), Meaning::Content(Some(wait))) => Found::Is(Opened::Wait(wait)),
             });
         }
         Ok(())
@@ -206,7 +232,7 @@ impl Openings {
             *found = Ok(match admission {
                 Admission::Now => Found::Placed(webhook, owner),
                 Admission::At { wait, .. } => Found::Is(Opened::Wait(wait)),
-                Admission::Refused { .. } => Found::Is(Opened::Refused(webhook, owner)),
+                Admission::Refused { wait } => Found::Is(Opened::Refused(webhook, owner, wait)),
             });
         }
         inbound_messages::keep_slots(&mut tx, &slots).await?;

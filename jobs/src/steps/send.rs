@@ -3,12 +3,12 @@
 //!
 //! What a `kill -9` leaves, from one line to the next:
 //!
-//! - before `sends::start` commits: a pending send, which the next attempt begins;
+//! - before `admit` commits: a pending send, which the next attempt begins;
 //! - after it: a send that says `sending`. Nobody can tell whether Twilio was asked, so the next attempt calls it
 //!   `unknown` and looks for it ([`reconcile`]); Twilio's report, which carries our id, settles it at any time;
 //! - after the outcome is written: a job whose send has an outcome, which ends.
 //!
-//! The outcome needs no fence. Whoever got `true` from `sends::start` is the only one who asked, also when the lease has
+//! The outcome needs no fence. Whoever was admitted ([`admit`]) is the only one who asked, also when the lease has
 //! been lost since, and a state only moves up.
 
 use std::time::Duration;
@@ -17,10 +17,13 @@ use store::{
     E164,
     sends::{self, Move, Send, SendState},
 };
-use twilio::rest::{AccountProblem, CreateError, NewMessage};
+use twilio::rest::{AccountProblem, CreateError, NewMessage, Refusal};
 use uuid::Uuid;
 
-use super::reconcile::{self, reconcile};
+use super::{
+    admit::{Admitted, admit, learn_opt_out},
+    reconcile::{self, reconcile},
+};
 use crate::{SendDeps, StepError};
 
 /// With less life than this left, an SMS would arrive too late to be of use; Twilio advises more than 5 s, too.
@@ -45,11 +48,11 @@ pub(crate) async fn send(deps: &SendDeps, kind: &'static str, id: Uuid) -> Resul
     match send.state {
         SendState::Pending => match &send.message {
             Some(message) if send.life >= LEAST_LIFE => {
-                if start(deps, id).await? {
-                    ask(deps, kind, &send, message).await
-                } else {
+                match admit(deps, &send, &message.0).await? {
+                    Admitted::Yes => ask(deps, kind, &send, message).await,
+                    Admitted::Never => Ok(()),
                     // It was cancelled this moment, or has expired. The next look finds out which.
-                    Err(StepError::Wait(WAIT.0))
+                    Admitted::NotNow => Err(StepError::Wait(WAIT.0)),
                 }
             }
             _ => end(deps, id, failed("expired", None)).await,
@@ -65,12 +68,6 @@ pub(crate) async fn send(deps: &SendDeps, kind: &'static str, id: Uuid) -> Resul
             Ok(())
         }
     }
-}
-
-/// May Twilio be asked? No connection is held while it thinks.
-async fn start(deps: &SendDeps, id: Uuid) -> Result<bool, StepError> {
-    let mut conn = deps.deps.pool.acquire().await?;
-    Ok(sends::start(&mut conn, id).await?)
 }
 
 /// The one request.
@@ -111,6 +108,9 @@ async fn ask(
             Err(StepError::Wait(wait.clamp(WAIT.0, WAIT.1)))
         }
         Err(CreateError::Refused { code, reason, .. }) => {
+            if reason == Refusal::OptedOut {
+                learn_opt_out(deps, send).await?;
+            }
             end(deps, send.id, failed(reason.label(), code)).await
         }
         // A trial account sends to some numbers and not to others: that is no reason to hold up all.
@@ -156,7 +156,7 @@ pub(super) fn to(state: SendState) -> Move<'static> {
     }
 }
 
-fn failed(reason: &'static str, error_code: Option<u32>) -> Move<'static> {
+pub(super) fn failed(reason: &'static str, error_code: Option<u32>) -> Move<'static> {
     Move {
         reason: Some(reason),
         error_code,

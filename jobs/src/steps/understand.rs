@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use queue::Attempt;
-use store::media::Media;
+use store::media::{Media, MediaState, Refusal};
 use twilio::InboundWebhook;
 
 use super::{attachments::attachments, download::download, open::Owner};
 use crate::{
-    MessageDeps, StepError,
+    MessageDeps, Notice, StepError,
     extract::{Extraction, Message},
 };
 
@@ -15,19 +15,23 @@ use crate::{
 /// there may be no last one.
 const PATIENCE: TimeDelta = TimeDelta::hours(1);
 
-/// Fetches the message's files, and finds what it says.
+/// Fetches the message's files, and finds what it says, and what its user is to be told.
 pub(crate) async fn understand(
     deps: &MessageDeps,
     webhook: &InboundWebhook,
     (user_id, _): &Owner,
     received_at: DateTime<Utc>,
     attempt: &Attempt,
-) -> Result<Extraction, StepError> {
+) -> Result<(Extraction, Notice), StepError> {
     let files: Vec<Media> = if webhook.media().is_empty() {
         Vec::new()
     } else {
         download(&deps.media, webhook, *user_id, received_at).await?
     };
+    let notice = files
+        .iter()
+        .find_map(|file| not_kept(file.state, deps.max_bytes))
+        .unwrap_or(Notice::Processed);
     let keyring = &deps.media.deps.keyring;
     let files = attachments(&deps.media.store, keyring, &files)?;
     let message = Message {
@@ -49,7 +53,23 @@ pub(crate) async fn understand(
         let message_sid = webhook.message_sid();
         tracing::warn!(message.sid = %message_sid, why = error.label(), "the rules answered instead of the model");
     }
-    Ok(extraction)
+    Ok((extraction, notice))
+}
+
+/// What the sender of a file that we do not keep is told.
+fn not_kept(state: MediaState, max_bytes: u64) -> Option<Notice> {
+    match state {
+        MediaState::Refused(Refusal::TooLarge) => Some(Notice::MediaTooLarge(max_bytes)),
+        MediaState::Refused(Refusal::TypeNotSupported | Refusal::TooManyPixels) => {
+            Some(Notice::MediaUnsupported)
+        }
+        // What a sender can do nothing about.
+        MediaState::Refused(Refusal::Forbidden | Refusal::Skipped)
+        | MediaState::Storing
+        | MediaState::Stored
+        | MediaState::Gone
+        | MediaState::Erased => None,
+    }
 }
 
 async fn is_old(deps: &MessageDeps, received_at: DateTime<Utc>) -> Result<bool, StepError> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args, ValueEnum};
 use queue::admin::{DeadFilter, Filter, State};
 
-use super::output::Output;
+use crate::cli::output::Output;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Ids {

@@ -8,10 +8,8 @@ use queue::admin::{self, Change, Changed, Pause, Place, Requeued};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{
-    args::{Ids, RequeueArgs},
-    output::{Output, Table},
-};
+use super::args::{Ids, RequeueArgs};
+use crate::cli::output::{Output, Table};
 
 /// How long a bulk requeue goes on.
 const LONG_ENOUGH: Duration = Duration::from_secs(5);

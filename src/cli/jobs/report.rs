@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use queue::admin::{Count, JobDetails, ListedJob, Page, Precision, State, Stats, Workers};
 
-use super::output::{Table, clipped, duration, plain, relative, time};
+use crate::cli::output::{Table, clipped, duration, plain, relative, time};
 
 /// The most of an error that a list shows.
 const ERROR_WIDTH: usize = 80;

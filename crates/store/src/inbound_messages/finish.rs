@@ -1,5 +1,7 @@
 //! Ends messages, many in one statement: see `pigeonhole.finish` in the migrations.
 
+use std::borrow::Borrow;
+
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -56,10 +58,11 @@ pub enum Finished {
 pub async fn finish_all(
     conn: &mut PgConnection,
     keyring: &Keyring,
-    finishes: &[Finish],
+    finishes: &[impl Borrow<Finish>],
 ) -> Result<Vec<Finished>, StoreError> {
     // The order in which rows are locked.
-    let mut sorted: Vec<(usize, &Finish)> = finishes.iter().enumerate().collect();
+    let mut sorted: Vec<(usize, &Finish)> =
+        finishes.iter().map(Borrow::borrow).enumerate().collect();
     sorted.sort_unstable_by_key(|(_, finish)| (&finish.message_sid, finish.job));
     let mut rows = Rows::default();
     for (_, finish) in &sorted {

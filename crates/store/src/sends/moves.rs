@@ -23,7 +23,8 @@ pub struct Move<'a> {
 /// Not if its life is over.
 pub async fn start(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError> {
     let done = sqlx::query!(
-        "update pigeonhole.sends set state = 'sending', posted_at = clock_timestamp(), updated_at = clock_timestamp()
+        "update pigeonhole.sends set state = 'sending', posted_at = clock_timestamp(), updated_at = clock_timestamp(),
+             started_at = coalesce(started_at, clock_timestamp())
          where id = $1 and state = 'pending' and expires_at > clock_timestamp()",
         id,
     )

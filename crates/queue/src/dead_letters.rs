@@ -1,0 +1,44 @@
+//! The dead letters of a kind, for whoever has to draw conclusions from them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{Job, JobId};
+
+/// A job that was given up.
+#[derive(Debug, Clone)]
+pub struct DeadLetter<J> {
+    /// The job; none if its arguments cannot be read.
+    pub job: Option<J>,
+    /// Its place in the order of death: where to go on.
+    pub place: (DateTime<Utc>, JobId),
+}
+
+/// Dead letters of this kind that died within `age`, in the order of their death, at most `most`, after this place.
+pub async fn dead_letters<J: Job>(
+    conn: &mut PgConnection,
+    age: Duration,
+    after: Option<(DateTime<Utc>, JobId)>,
+    most: u16,
+) -> Result<Vec<DeadLetter<J>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select id, died_at, args::text as "args!" from queue.dead_jobs
+           where kind = $1 and died_at > statement_timestamp() - make_interval(secs => $2)
+               and (died_at, id) > (coalesce($3, timestamptz '-infinity'), $4::bigint)
+           order by died_at, id limit $5"#,
+        J::NAME,
+        age.as_secs_f64(),
+        after.map(|(died_at, _)| died_at),
+        after.map_or(i64::MIN, |(_, id)| id),
+        i64::from(most),
+    )
+    .fetch_all(conn)
+    .await?;
+    let letters = rows.into_iter().map(|row| DeadLetter {
+        job: serde_json::from_str(&row.args).ok(),
+        place: (row.died_at, row.id),
+    });
+    Ok(letters.collect())
+}

@@ -1,0 +1,26 @@
+//! Sends the reply to a message, once, unless a limit says that it would be one too many.
+
+use std::time::Duration;
+
+use queue::{Attempt, Job, JobError};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{SendDeps, SendVerification, steps};
+
+/// Send the reply with this id.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SendReply {
+    /// The send, which is in `pigeonhole.sends`.
+    pub send: Uuid,
+}
+
+impl Job for SendReply {
+    const NAME: &'static str = "send_reply";
+    const TIMEOUT: Duration = SendVerification::TIMEOUT;
+    type Deps = SendDeps;
+
+    async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {
+        Ok(steps::send(deps, Self::NAME, self.send).await?)
+    }
+}

@@ -1,0 +1,113 @@
+//! What a message ends with when its job is given up: its user is told, once, and its job stays a dead letter.
+
+use std::collections::HashSet;
+
+use queue::Attempt;
+use sqlx::PgConnection;
+use store::{
+    E164,
+    inbound_messages::{self, StoredMessage},
+    sends::NewReply,
+};
+use twilio::{InboundWebhook, MessageSid};
+use uuid::Uuid;
+
+use super::finish::reply_all;
+use crate::{Deps, Notice, StepError};
+
+/// Ends the message of a job whose last attempt this is. Not if the attempt has lost the job: somebody else is at it.
+pub(crate) async fn fail(
+    deps: &Deps,
+    sid: &MessageSid,
+    reason: &'static str,
+    notice: Notice,
+    attempt: &Attempt,
+) -> Result<(), StepError> {
+    end(deps, vec![sid.to_string()], reason, notice, Some(attempt)).await?;
+    Ok(())
+}
+
+/// Ends messages that are still waiting for jobs which have been given up; answers how many.
+pub(crate) async fn fail_abandoned(deps: &Deps, sids: Vec<String>) -> Result<usize, StepError> {
+    end(deps, sids, "gave_up", Notice::Failed, None).await
+}
+
+async fn end(
+    deps: &Deps,
+    sids: Vec<String>,
+    reason: &'static str,
+    notice: Notice,
+    attempt: Option<&Attempt>,
+) -> Result<usize, StepError> {
+    let mut tx = deps.pool.begin().await?;
+    if let Some(attempt) = attempt {
+        attempt.hold(&mut tx).await?;
+    }
+    let waiting = inbound_messages::not_ended(&mut tx, &sids).await?;
+    if waiting.is_empty() {
+        return Ok(0);
+    }
+    let stored = inbound_messages::load_all(&mut tx, &deps.keyring, &waiting).await?;
+    // One that does not open is ended, too, and nobody can be told.
+    let readable: Vec<(InboundWebhook, Option<E164>)> = stored
+        .into_iter()
+        .filter_map(|stored| read(stored?.ok()?))
+        .collect();
+    let owners = owners(deps, &mut tx, &readable).await?;
+    let messages: Vec<(String, Option<Uuid>)> = waiting
+        .into_iter()
+        .map(|sid| {
+            let place = readable
+                .iter()
+                .position(|(w, _)| w.message_sid().as_str() == sid);
+            let owner = place.and_then(|place| owners.get(place).copied().flatten());
+            (sid, owner)
+        })
+        .collect();
+    let failed: HashSet<String> = inbound_messages::fail(&mut tx, &messages, reason)
+        .await?
+        .into_iter()
+        .collect();
+    let replies: Vec<NewReply> = readable
+        .iter()
+        .zip(&owners)
+        .filter(|((webhook, _), _)| failed.contains(webhook.message_sid().as_str()))
+        .filter_map(|((webhook, _), owner)| {
+            let notice = owner.map_or(Notice::NotLinked, |_| notice);
+            deps.policy.replies.reply(webhook, *owner, notice)
+        })
+        .collect();
+    reply_all(&mut tx, &deps.keyring, &replies).await?;
+    tx.commit().await?;
+    deps.waker.wake();
+    for sid in &failed {
+        tracing::warn!(message.sid = sid, reason, "message failed");
+    }
+    Ok(failed.len())
+}
+
+fn read(stored: StoredMessage) -> Option<(InboundWebhook, Option<E164>)> {
+    let webhook = InboundWebhook::from_fields(stored.fields?).ok()?;
+    let number = webhook
+        .from()
+        .phone()
+        .and_then(|text| E164::parse(text).ok());
+    Some((webhook, number))
+}
+
+/// Whose the messages are, in their order.
+async fn owners(
+    deps: &Deps,
+    conn: &mut PgConnection,
+    messages: &[(InboundWebhook, Option<E164>)],
+) -> Result<Vec<Option<Uuid>>, StepError> {
+    let numbers: Vec<E164> = messages
+        .iter()
+        .filter_map(|(_, number)| number.clone())
+        .collect();
+    let owners = inbound_messages::owners(conn, &deps.keyring, &numbers).await?;
+    let mut owners = owners.into_iter();
+    let of =
+        |(_, number): &(_, Option<E164>)| number.as_ref().and_then(|_| owners.next().flatten());
+    Ok(messages.iter().map(of).collect())
+}

@@ -1,0 +1,142 @@
+//! `messages`: what became of them, step by step, and running them again. Nothing here shows who sent a message or what
+//! it says.
+
+mod args;
+mod replay;
+mod report;
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde::Serialize;
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use store::{
+    enrichment_items,
+    inbound_messages::ledger::{self, Entry, Filter},
+};
+use tokio::time::timeout;
+use twilio::MessageSid;
+
+use super::output::Output;
+use crate::{
+    config::{DatabaseConfig, Env, LogConfig, Reader},
+    telemetry,
+};
+use args::{ListArgs, ReplayArgs};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List messages, the newest first: when each came in, how it ended, and what became of the reply.
+    List(ListArgs),
+    /// Show what became of a message, step by step, with the times.
+    Show {
+        /// Twilio's id of the message: SM or MM and 32 hexadecimal digits.
+        sid: MessageSid,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Run messages again through today's rules.
+    ///
+    /// Items that nobody has accepted, rejected or applied give way to what is found now, in one transaction a message;
+    /// all others stay as they are. Nobody gets a reply.
+    Replay(ReplayArgs),
+}
+
+/// A message, and when that was so.
+#[derive(Serialize)]
+struct Shown {
+    at: chrono::DateTime<chrono::Utc>,
+    #[serde(flatten)]
+    message: Entry,
+    review: Option<Review>,
+}
+
+/// What its user has done with the items.
+#[derive(Debug, Default, Serialize)]
+struct Review {
+    pending: usize,
+    accepted: usize,
+    rejected: usize,
+}
+
+/// Messages, and when that was so.
+#[derive(Serialize)]
+struct Listed {
+    at: chrono::DateTime<chrono::Utc>,
+    messages: Vec<Entry>,
+}
+
+pub(super) async fn run(env: &Env, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List(args) => list(&mut connect(env).await?, args).await,
+        Command::Show { sid, output } => show(&mut connect(env).await?, &sid, output).await,
+        Command::Replay(args) => replay::run(env, args).await,
+    }
+}
+
+/// A connection whose statements cannot take long.
+async fn connect(env: &Env) -> anyhow::Result<PgConnection> {
+    let (log, database) = Reader::read(env, |r| {
+        let (log, database) = (LogConfig::read(r), DatabaseConfig::read(r));
+        Some((log?, database?))
+    })?;
+    telemetry::init_logs(&log)?;
+    let options = bounded(database.options);
+    let connecting = PgConnection::connect_with(&options);
+    timeout(queue::admin::STATEMENT_TIMEOUT, connecting)
+        .await
+        .map_err(anyhow::Error::from)
+        .and_then(|connected| connected.map_err(anyhow::Error::from))
+        .context("cannot reach the database")
+}
+
+/// The same, for statements that must not hold up anybody.
+fn bounded(options: PgConnectOptions) -> PgConnectOptions {
+    let limit = queue::admin::STATEMENT_TIMEOUT.as_millis().to_string();
+    options.options([("statement_timeout", limit.as_str()), ("jit", "off")])
+}
+
+async fn list(conn: &mut PgConnection, args: ListArgs) -> anyhow::Result<()> {
+    let (filter, output) = args.into_filter();
+    let (at, messages) = ledger::look(conn, &filter).await?;
+    output.print(&Listed { at, messages }, |listed| {
+        report::list(&listed.messages, listed.at)
+    })
+}
+
+async fn show(conn: &mut PgConnection, sid: &MessageSid, output: Output) -> anyhow::Result<()> {
+    let filter = Filter {
+        message_sid: Some(sid.to_string()),
+        limit: 1,
+        ..Filter::default()
+    };
+    let (at, messages) = ledger::look(conn, &filter).await?;
+    let message = messages.into_iter().next();
+    let message = message.with_context(|| {
+        format!("there is no message {sid}: it never reached the receiver, or its user was deleted")
+    })?;
+    let review = match (message.user_id, message.items) {
+        (Some(user), Some(1..)) => Some(review(conn, sid, user).await?),
+        (Some(_) | None, Some(_) | None) => None,
+    };
+    let shown = Shown {
+        at,
+        message,
+        review,
+    };
+    output.print(&shown, report::show)
+}
+
+async fn review(
+    conn: &mut PgConnection,
+    sid: &MessageSid,
+    user: uuid::Uuid,
+) -> anyhow::Result<Review> {
+    let items = enrichment_items::of_message_and_user(conn, sid.as_str(), user).await?;
+    let count =
+        |of: fn(&enrichment_items::Reviewed) -> bool| items.iter().filter(|i| of(i)).count();
+    Ok(Review {
+        pending: count(|item| item.pending),
+        accepted: count(|item| item.accepted),
+        rejected: count(|item| !item.pending && !item.accepted),
+    })
+}

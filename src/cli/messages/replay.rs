@@ -1,0 +1,142 @@
+//! `messages replay`.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context;
+use jobs::{Change, ReplayDeps, ReplayError, Replayed, What};
+use serde::Serialize;
+use sqlx::postgres::PgPoolOptions;
+
+use super::args::ReplayArgs;
+use crate::{
+    cli::output::Table,
+    config::{
+        DatabaseConfig, Env, ExtractionConfig, LogConfig, MediaStoreConfig, Reader, keyring,
+    },
+    telemetry,
+};
+
+/// What became of each.
+#[derive(Serialize)]
+struct Report {
+    dry_run: bool,
+    messages: Vec<Replayed>,
+    refused: Vec<Refused>,
+}
+
+/// A message that was not run again.
+#[derive(Serialize)]
+struct Refused {
+    message_sid: String,
+    error: String,
+}
+
+pub(super) async fn run(env: &Env, args: ReplayArgs) -> anyhow::Result<()> {
+    let (log, database, keyring, store, extraction) = Reader::read(env, |r| {
+        let (log, database) = (LogConfig::read(r), DatabaseConfig::read(r));
+        let (store, extraction) = (MediaStoreConfig::read(r), ExtractionConfig::read(r));
+        let keyring = keyring(r);
+        Some((log?, database?, keyring?, store?, extraction?))
+    })?;
+    telemetry::init_logs(&log)?;
+    let store = store.open().context("MEDIA_STORE cannot be used")?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .after_connect(|conn, _| Box::pin(store::prepare_session(conn)))
+        .acquire_timeout(queue::admin::STATEMENT_TIMEOUT)
+        .connect_lazy_with(super::bounded(database.options));
+    let mut report = Report {
+        dry_run: args.dry_run,
+        messages: Vec::new(),
+        refused: Vec::new(),
+    };
+    let sids: BTreeSet<String> = args.sids.iter().map(ToString::to_string).collect();
+    for sid in sids {
+        let deps = ReplayDeps {
+            pool: &pool,
+            keyring: &keyring,
+            store: &store,
+            extractor: &extraction.extractor,
+        };
+        match jobs::replay(deps, &sid, args.dry_run).await {
+            Ok(replayed) => report.messages.push(replayed),
+            // Whoever comes next would wait as long.
+            Err(ReplayError::Store(error)) if error.is_unavailable() => {
+                return Err(error).context("cannot reach the database");
+            }
+            Err(error) => report.refused.push(Refused {
+                message_sid: sid,
+                error: format!("{:#}", anyhow::Error::from(error)),
+            }),
+        }
+    }
+    args.output.print(&report, text)?;
+    let (all, refused) = (
+        report.messages.len() + report.refused.len(),
+        report.refused.len(),
+    );
+    anyhow::ensure!(
+        refused == 0,
+        "{refused} of {all} messages were not run again"
+    );
+    Ok(())
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    for message in &report.messages {
+        let Replayed {
+            message_sid,
+            extracted_by,
+            reviewed,
+            unchanged,
+            changes,
+            ..
+        } = message;
+        text += &format!(
+            "{message_sid}  by {extracted_by}: {} differ, {unchanged} are the same, {reviewed} were seen to by their user and stay\n",
+            changes.len()
+        );
+        if !changes.is_empty() {
+            text += &table(changes);
+        }
+    }
+    for refused in &report.refused {
+        text += &format!(
+            "{}  not run again: {}\n",
+            refused.message_sid, refused.error
+        );
+    }
+    if report.dry_run {
+        text += "Nothing was changed: this was a dry run.\n";
+    }
+    text
+}
+
+/// Values are personal data: only their lengths are shown.
+fn table(changes: &[Change]) -> String {
+    let mut table = Table::new(&["  ITEM", "WHAT", "TYPE", "FIELD", ">CHARACTERS", "NEW ITEM"]);
+    for change in changes {
+        let id = |id: Option<uuid::Uuid>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let length =
+            |length: Option<usize>| length.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let what = match change.what {
+            What::Added => "added",
+            What::Changed => "changed",
+            What::Removed => "removed",
+        };
+        table.row([
+            format!("  {}", id(change.old)),
+            what.to_owned(),
+            change.item_type.clone(),
+            change.field_name.clone().unwrap_or_else(|| "-".to_owned()),
+            format!(
+                "{} → {}",
+                length(change.length_before),
+                length(change.length_now)
+            ),
+            id(change.new),
+        ]);
+    }
+    table.text()
+}
