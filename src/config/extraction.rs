@@ -69,7 +69,9 @@ fn bounds(r: &mut Reader<'_>) -> Option<Bounds> {
     });
     let max_inline_bytes = r.required("EXTRACTOR_MAX_INLINE_MB", |text| match text.parse() {
         Ok(mb @ 0..=14) => Ok(mb * MB),
-        _ => Err("must be a number from 0 to 14: a request has 20 MB at most, in base64".to_owned()),
+        _ => {
+            Err("must be a number from 0 to 14: a request has 20 MB at most, in base64".to_owned())
+        }
     });
     Some(Bounds {
         timeout: timeout?,
@@ -174,9 +176,15 @@ mod tests {
 
     #[test]
     fn what_a_model_cannot_be_called_with_is_named_and_not_quoted() {
-        let gemini = [("EXTRACTOR", "gemini"), ("GOOGLE_GEMINI_API_KEY", "canary\u{7f}")];
+        let gemini = [
+            ("EXTRACTOR", "gemini"),
+            ("GOOGLE_GEMINI_API_KEY", "canary\u{7f}"),
+        ];
         let mistakes = read(&gemini).unwrap_err().to_string();
-        assert!(mistakes.contains("GOOGLE_GEMINI_API_KEY is not usable"), "{mistakes}");
+        assert!(
+            mistakes.contains("GOOGLE_GEMINI_API_KEY is not usable"),
+            "{mistakes}"
+        );
         assert!(!mistakes.contains("canary"), "{mistakes}");
         let mistakes = read(&[
             ("EXTRACTOR", "gemini"),
@@ -184,7 +192,10 @@ mod tests {
             ("GEMINI_MODEL", "../x"),
         ]);
         let mistakes = mistakes.unwrap_err().to_string();
-        assert!(mistakes.contains("GEMINI_MODEL is not usable"), "{mistakes}");
+        assert!(
+            mistakes.contains("GEMINI_MODEL is not usable"),
+            "{mistakes}"
+        );
     }
 
     #[test]
@@ -196,7 +207,10 @@ mod tests {
             ("EXTRACTOR_FALLBACK", "none"),
         ]);
         let shown = shown.unwrap();
-        assert!(shown.contains("some-model") && shown.contains("None"), "{shown}");
+        assert!(
+            shown.contains("some-model") && shown.contains("None"),
+            "{shown}"
+        );
         assert!(!shown.contains("canary"), "{shown}");
     }
 }

@@ -290,8 +290,17 @@ pub const VARIABLES: &[Variable] = &[
         "For s3://, where the machine has no role of its own",
     ),
     secret("AWS_SECRET_ACCESS_KEY", "SECRET", "For s3://"),
-    secret("AWS_SESSION_TOKEN", "TOKEN", "For s3://, with credentials that last a while"),
-    variable("AWS_REGION", "REGION", None, "For s3://, the bucket's region"),
+    secret(
+        "AWS_SESSION_TOKEN",
+        "TOKEN",
+        "For s3://, with credentials that last a while",
+    ),
+    variable(
+        "AWS_REGION",
+        "REGION",
+        None,
+        "For s3://, the bucket's region",
+    ),
     variable(
         "AWS_ENDPOINT_URL",
         "URL",

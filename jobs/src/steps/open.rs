@@ -163,9 +163,7 @@ impl Openings {
                     Found::Placed(webhook, (user, number))
                 }
                 (Some(user), None) => Found::Unplaced(webhook, (user, number)),
-                (Some(user), Some(Duration::ZERO)) => {
-                    Found::Placed(webhook, (user, number))
-                }
+                (Some(user), Some(Duration::ZERO)) => Found::Placed(webhook, (user, number)),
                 (Some(_), Some(wait)) => Found::Is(Opened::Wait(wait)),
             });
         }
