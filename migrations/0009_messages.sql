@@ -53,12 +53,16 @@ end $$;
 
 -- Gives messages their slots, and answers how many it has given: a message that has one is passed over. Messages are
 -- locked in the order of the list, which is to be that of their SIDs.
+--
+-- The transaction's commit does not wait for the disk. If a crash undoes it, it undoes all of it: nobody was charged, and
+-- none of its messages has ended, as their end would have come later in the log. They are opened anew.
 create function pigeonhole.keep_slots(sids text[], slots timestamptz[]) returns bigint language plpgsql
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
 declare
     kept bigint;
 begin
+    perform set_config('synchronous_commit', 'off', true);
     update pigeonhole.inbound_messages messages
     set slot_at = given.slot, claimed_at = coalesce(claimed_at, clock_timestamp())
     from unnest(sids, slots) as given(sid, slot)

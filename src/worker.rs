@@ -23,7 +23,7 @@ use crate::config::{MediaConfig, SendingConfig, WorkerConfig};
 const FILES_AT_ONCE: usize = 32;
 
 /// How long one media file may take, in all.
-const FILE_TIMEOUT: Duration = Duration::from_secs(60);
+const FILE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A runner of all jobs that this configuration allows.
 pub fn runner(

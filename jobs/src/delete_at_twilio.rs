@@ -34,7 +34,10 @@ impl DeleteAtTwilio {
             let key = format!("{}:{message}", Self::NAME);
             Ok(NewJob::of(&Self { message })?.unique_key(key))
         };
-        let jobs = messages.into_iter().map(job).collect::<Result<Vec<_>, EnqueueError>>()?;
+        let jobs = messages
+            .into_iter()
+            .map(job)
+            .collect::<Result<Vec<_>, EnqueueError>>()?;
         queue::enqueue_all(conn, &jobs).await?;
         Ok(())
     }

@@ -47,7 +47,11 @@ impl Job for ProcessMessage {
 }
 
 impl ProcessMessage {
-    async fn process(&self, message_deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
+    async fn process(
+        &self,
+        message_deps: &MessageDeps,
+        attempt: &Attempt,
+    ) -> Result<(), StepError> {
         let deps = &message_deps.media.deps;
         let enrichment = deps.policy.enrichment;
         let (webhook, owner, came) = match deps.openings.ask(self.message.clone()).await?? {

@@ -92,7 +92,10 @@ fn message_deps(deps: Deps) -> MessageDeps {
             store: MediaStore::at(&Url::from_file_path(folder).unwrap(), &[]).unwrap(),
             at_once: Arc::new(Semaphore::new(1)),
         },
-        extractor: Arc::new(WithFallback::new(AnyExtractor::Rules(Rules), Fallback::None)),
+        extractor: Arc::new(WithFallback::new(
+            AnyExtractor::Rules(Rules),
+            Fallback::None,
+        )),
         keep_media: true,
         delete_at_twilio: false,
     }

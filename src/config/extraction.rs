@@ -69,7 +69,9 @@ fn bounds(r: &mut Reader<'_>) -> Option<Bounds> {
     });
     let max_inline_bytes = r.required("EXTRACTOR_MAX_INLINE_MB", |text| match text.parse() {
         Ok(mb @ 0..=14) => Ok(mb * MB),
-        _ => Err("must be a number from 0 to 14: a request has 20 MB at most, in base64".to_owned()),
+        _ => {
+            Err("must be a number from 0 to 14: a request has 20 MB at most, in base64".to_owned())
+        }
     });
     Some(Bounds {
         timeout: timeout?,
@@ -77,12 +79,13 @@ fn bounds(r: &mut Reader<'_>) -> Option<Bounds> {
     })
 }
 
-fn secret(text: &str) -> Result<SecretString, String> {
-    Ok(text.to_owned().into())
+/// A key as it stands; what cannot be one is told by who is to use it.
+fn key(text: &str) -> SecretString {
+    text.to_owned().into()
 }
 
 fn gemini(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<AnyExtractor> {
-    let api_key = r.required("GOOGLE_GEMINI_API_KEY", secret);
+    let api_key = r.required("GOOGLE_GEMINI_API_KEY", |text| Ok(key(text)));
     let model = r.required("GEMINI_MODEL", |text| Ok(text.to_owned()));
     let base_url = r.required("GEMINI_BASE_URL", http_url);
     let bounds = bounds?;
@@ -99,7 +102,7 @@ fn gemini(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<AnyExtractor> {
 }
 
 fn openai(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<AnyExtractor> {
-    let api_key = r.optional("OPENAI_API_KEY", secret);
+    let api_key = r.optional("OPENAI_API_KEY", |text| Ok(key(text)));
     let model = r.required("OPENAI_MODEL", |text| Ok(text.to_owned()));
     let base_url = r.required("OPENAI_BASE_URL", http_url);
     let bounds = bounds?;
@@ -174,9 +177,15 @@ mod tests {
 
     #[test]
     fn what_a_model_cannot_be_called_with_is_named_and_not_quoted() {
-        let gemini = [("EXTRACTOR", "gemini"), ("GOOGLE_GEMINI_API_KEY", "canary\u{7f}")];
+        let gemini = [
+            ("EXTRACTOR", "gemini"),
+            ("GOOGLE_GEMINI_API_KEY", "canary\u{7f}"),
+        ];
         let mistakes = read(&gemini).unwrap_err().to_string();
-        assert!(mistakes.contains("GOOGLE_GEMINI_API_KEY is not usable"), "{mistakes}");
+        assert!(
+            mistakes.contains("GOOGLE_GEMINI_API_KEY is not usable"),
+            "{mistakes}"
+        );
         assert!(!mistakes.contains("canary"), "{mistakes}");
         let mistakes = read(&[
             ("EXTRACTOR", "gemini"),
@@ -184,7 +193,10 @@ mod tests {
             ("GEMINI_MODEL", "../x"),
         ]);
         let mistakes = mistakes.unwrap_err().to_string();
-        assert!(mistakes.contains("GEMINI_MODEL is not usable"), "{mistakes}");
+        assert!(
+            mistakes.contains("GEMINI_MODEL is not usable"),
+            "{mistakes}"
+        );
     }
 
     #[test]
@@ -196,7 +208,10 @@ mod tests {
             ("EXTRACTOR_FALLBACK", "none"),
         ]);
         let shown = shown.unwrap();
-        assert!(shown.contains("some-model") && shown.contains("None"), "{shown}");
+        assert!(
+            shown.contains("some-model") && shown.contains("None"),
+            "{shown}"
+        );
         assert!(!shown.contains("canary"), "{shown}");
     }
 }

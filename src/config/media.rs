@@ -62,7 +62,8 @@ impl MediaStoreConfig {
 }
 
 fn store_url(text: &str) -> Result<Url, String> {
-    let wrong = "must be file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix";
+    let wrong =
+        "must be file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix";
     let url = Url::parse(text).map_err(|_| wrong)?;
     let usable = match url.scheme() {
         "file" => url.to_file_path().is_ok_and(|path| path.parent().is_some()),
@@ -122,8 +123,11 @@ impl MediaConfig {
 
 /// As it stands in a URL whose port is written out, so that the two can be compared.
 fn host_and_port(text: &str) -> Result<String, String> {
-    let wrong = || format!("must be hosts with their ports, such as 127.0.0.1:4000, and not {text:?}");
-    let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let wrong =
+        || format!("must be hosts with their ports, such as 127.0.0.1:4000, and not {text:?}");
+    let port = text
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse::<u16>().ok());
     let url = Url::parse(&format!("ftp://{text}")).map_err(|_| wrong())?;
     let bare = matches!(url.path(), "" | "/") && url.username().is_empty() && url.query().is_none();
     match (url.host_str(), port) {
@@ -164,9 +168,20 @@ mod tests {
     #[test]
     fn a_host_is_read_as_urls_have_it() {
         assert_eq!(host_and_port("127.0.0.1:4000").unwrap(), "127.0.0.1:4000");
-        assert_eq!(host_and_port("CDN.example.com:80").unwrap(), "cdn.example.com:80");
+        assert_eq!(
+            host_and_port("CDN.example.com:80").unwrap(),
+            "cdn.example.com:80"
+        );
         assert_eq!(host_and_port("[::1]:21").unwrap(), "[::1]:21");
-        for wrong in ["example.com", ":80", "a:b", "u@h:1", "h:1/x", "http://h:1", "h:70000"] {
+        for wrong in [
+            "example.com",
+            ":80",
+            "a:b",
+            "u@h:1",
+            "h:1/x",
+            "http://h:1",
+            "h:70000",
+        ] {
             assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
     }

@@ -254,7 +254,7 @@ pub const VARIABLES: &[Variable] = &[
         "RATE_LIMIT_MAX_DELAY",
         "TIME",
         Some("24h"),
-        "With delay: a message that would wait longer than this ends without items; 90s, 30m, 24h or 7d",
+        "The longest wait for a slot, such as 90s, 30m, 24h or 7d: a message that would wait longer ends without items",
     ),
     variable(
         "MEDIA_STORE",
@@ -293,8 +293,17 @@ pub const VARIABLES: &[Variable] = &[
         "For s3://, where the machine has no role of its own",
     ),
     secret("AWS_SECRET_ACCESS_KEY", "SECRET", "For s3://"),
-    secret("AWS_SESSION_TOKEN", "TOKEN", "For s3://, with credentials that last a while"),
-    variable("AWS_REGION", "REGION", None, "For s3://, the bucket's region"),
+    secret(
+        "AWS_SESSION_TOKEN",
+        "TOKEN",
+        "For s3://, with credentials that last a while",
+    ),
+    variable(
+        "AWS_REGION",
+        "REGION",
+        None,
+        "For s3://, the bucket's region",
+    ),
     variable(
         "AWS_ENDPOINT_URL",
         "URL",

@@ -46,7 +46,7 @@ pub(super) fn texts() -> Vec<Text> {
             ..text(DEMO_NUMBER, "We meet here on Friday")
         },
         Text {
-            media: vec!["image/jpeg".to_owned()],
+            media: vec!["text/vcard".to_owned(), "image/jpeg".to_owned()],
             ..text(DEMO_NUMBER, "Her card #contact")
         },
         text(STRANGER, "Nobody has linked this number"),

@@ -28,8 +28,12 @@ impl TestApp {
     }
 
     /// Receiver and worker, and a Twilio that has the files of messages.
-    pub(crate) async fn with_twilio(prepare: impl FnOnce(Database) -> Database) -> (Self, SimulatedApi) {
-        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    pub(crate) async fn with_twilio(
+        prepare: impl FnOnce(Database) -> Database,
+    ) -> (Self, SimulatedApi) {
+        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
         let database = Database::create()
             .await
             .with("TWILIO_API_BASE_URL", bound.base_url())

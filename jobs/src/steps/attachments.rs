@@ -37,7 +37,10 @@ pub(crate) fn attachments(
         };
         Some(Ok(Attachment {
             position: file.position,
-            content_type: file.content_type.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+            content_type: file
+                .content_type
+                .clone()
+                .unwrap_or_else(|| UNKNOWN.to_owned()),
             bytes: file.bytes.unwrap_or(0),
             dimensions: file.dimensions,
             duration: None,

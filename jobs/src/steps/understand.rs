@@ -40,8 +40,8 @@ pub(crate) async fn understand(
         media: &files,
     };
     let extractor = &deps.extractor;
-    let give_up = extractor.may_fall_back()
-        && (attempt.is_last() || is_old(deps, received_at).await?);
+    let give_up =
+        extractor.may_fall_back() && (attempt.is_last() || is_old(deps, received_at).await?);
     let extraction = extractor.extract(&message, give_up).await;
     let extraction = extraction.map_err(|error| StepError::Extract {
         error,

@@ -96,7 +96,9 @@ async fn file(
     };
     let mut answer = Response::new(body);
     let content_type = HeaderValue::from_static(sample.content_type);
-    answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     answer
 }
 

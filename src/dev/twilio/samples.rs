@@ -143,11 +143,23 @@ mod tests {
         for sample in &SAMPLES {
             let sid = new_sid(sample.content_type);
             assert_eq!(sid.len(), 34);
-            assert_eq!(of(&sid).map(|found| found.content_type), Some(sample.content_type));
+            assert_eq!(
+                of(&sid).map(|found| found.content_type),
+                Some(sample.content_type)
+            );
         }
-        assert_eq!(of(&new_sid("Image/PNG; name=x")).map(|s| s.content_type), Some("image/png"));
+        assert_eq!(
+            of(&new_sid("Image/PNG; name=x")).map(|s| s.content_type),
+            Some("image/png")
+        );
         assert!(of(&new_sid("application/x-msdownload")).is_none());
-        for sid in ["", "ME", "ME00", &format!("MM{}", "0".repeat(32)), &format!("ME{}é", "0".repeat(30))] {
+        for sid in [
+            "",
+            "ME",
+            "ME00",
+            &format!("MM{}", "0".repeat(32)),
+            &format!("ME{}é", "0".repeat(30)),
+        ] {
             assert!(of(sid).is_none(), "{sid}");
         }
     }

@@ -234,7 +234,9 @@ impl Rig {
             deps: Deps::start(
                 database.pool.clone(),
                 Arc::new(database.settings.keyring()),
-                Reader::read(&database.settings.env(), WorkerConfig::read).unwrap().policy,
+                Reader::read(&database.settings.env(), WorkerConfig::read)
+                    .unwrap()
+                    .policy,
             ),
             downloader: Downloader::new(settings).unwrap(),
             store: store_in(&folder.path().join("media")),

@@ -24,14 +24,18 @@ async fn a_file_is_stored_and_its_message_says_that_it_came() {
     assert_eq!(
         said(&rig.items(&sid).await),
         [
-            (Some("customNotes"), "Her card #contact\nPhoto, 48×32, 556 bytes"),
+            (
+                Some("customNotes"),
+                "Her card #contact\nPhoto, 48×32, 556 bytes"
+            ),
             (None, "contact"),
         ]
     );
-    let by: Option<String> = sqlx::query_scalar("select extracted_by from pigeonhole.inbound_messages")
-        .fetch_one(&rig.app.pool)
-        .await
-        .unwrap();
+    let by: Option<String> =
+        sqlx::query_scalar("select extracted_by from pigeonhole.inbound_messages")
+            .fetch_one(&rig.app.pool)
+            .await
+            .unwrap();
     assert_eq!(by.as_deref(), Some("rules"));
     // Once by our credentials, where they belong; the other request, for the file, has none, or it would be refused.
     assert_eq!(rig.api.requests().media, 1);
@@ -57,7 +61,10 @@ async fn ten_files_of_ten_types_are_stored_each_in_its_place_and_named_in_their_
     let rows = rig.rows(&sid).await;
     let types: Vec<_> = rows.iter().map(|row| row.content_type.as_deref()).collect();
     assert_eq!(types, kinds.map(Some));
-    assert!(rows.iter().all(|row| row.state == "stored" && row.kept), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row.state == "stored" && row.kept),
+        "{rows:?}"
+    );
     assert_eq!(rig.objects(), 10);
     assert_eq!(
         said(&rig.items(&sid).await),
@@ -87,20 +94,32 @@ async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_is_its_co
         said(&rig.items(&sid).await),
         [
             (None, "RustConf"),
-            (None, r##"{"name":"Ana Example","context":"Met at #RustConf"}"##),
+            (
+                None,
+                r##"{"name":"Ana Example","context":"Met at #RustConf"}"##
+            ),
+            (Some("organization"), "Example Databases"),
             (Some("phone"), "+12025550143"),
             (Some("email"), "ana@example.com"),
-            (Some("organization"), "Example Databases"),
         ]
     );
 }
 
 #[tokio::test]
-async fn what_wraps_a_message_is_left_out_and_what_is_of_no_allowed_type_is_refused_whatever_it_is_declared_to_be() {
+async fn what_wraps_a_message_is_left_out_and_what_is_of_no_allowed_type_is_refused_whatever_it_is_declared_to_be()
+ {
     let rig = Rig::start().await;
     let text = Text {
         fields: vec![field("MediaContentType3", "image/jpeg")],
-        ..mms("Look", &["application/smil", "text/plain", "image/png", "application/zip"])
+        ..mms(
+            "Look",
+            &[
+                "application/smil",
+                "text/plain",
+                "image/png",
+                "application/zip",
+            ],
+        )
     };
     let sid = rig.process_text(&text).await;
     assert_eq!(
@@ -159,7 +178,14 @@ async fn a_url_that_is_not_twilios_is_refused_and_nobody_is_asked() {
     };
     let sid = rig.process_text(&text).await;
     assert_eq!(rig.states(&sid).await, ["forbidden"]);
-    let asked: Vec<Method> = elsewhere.asked().into_iter().map(|asked| asked.method).collect();
+    let asked: Vec<Method> = elsewhere
+        .asked()
+        .into_iter()
+        .map(|asked| asked.method)
+        .collect();
     assert_eq!(asked, Vec::<Method>::new());
-    assert_eq!(said(&rig.items(&sid).await), [(Some("customNotes"), "Look")]);
+    assert_eq!(
+        said(&rig.items(&sid).await),
+        [(Some("customNotes"), "Look")]
+    );
 }

@@ -119,6 +119,8 @@ fn mms(body: &str, media: &[&str]) -> Text {
 
 /// The parts of items that depend on the message.
 fn said(items: &[Item]) -> Vec<(Option<&str>, &str)> {
-    let said = items.iter().map(|item| (item.field_name.as_deref(), item.value.as_str()));
+    let said = items
+        .iter()
+        .map(|item| (item.field_name.as_deref(), item.value.as_str()));
     said.collect()
 }

@@ -16,11 +16,13 @@ async fn with_gemini(fake: &Fake) -> Rig {
 }
 
 async fn extracted_by(rig: &Rig, sid: &str) -> String {
-    sqlx::query_scalar("select extracted_by from pigeonhole.inbound_messages where message_sid = $1")
-        .bind(sid)
-        .fetch_one(&rig.app.pool)
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "select extracted_by from pigeonhole.inbound_messages where message_sid = $1",
+    )
+    .bind(sid)
+    .fetch_one(&rig.app.pool)
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -31,7 +33,11 @@ async fn a_model_gets_to_see_the_files_and_what_it_says_becomes_items() {
     assert_eq!(extracted_by(&rig, &sid).await, "gemini");
     let items = rig.items(&sid).await;
     let contact = r#"{"name":"Ana","context":"named in the message"}"#;
-    assert!(said(&items).contains(&(None, contact)), "{:?}", said(&items));
+    assert!(
+        said(&items).contains(&(None, contact)),
+        "{:?}",
+        said(&items)
+    );
     let asked = fake.asked();
     assert_eq!(asked.len(), 1);
     assert!(asked[0].body.to_string().contains("inlineData"));
@@ -66,10 +72,12 @@ async fn an_old_message_waits_no_longer_for_a_model_that_has_too_many_requests()
         (!fake.asked().is_empty()).then_some(())
     })
     .await;
-    sqlx::query("update pigeonhole.inbound_messages set received_at = received_at - interval '2 hours'")
-        .execute(&rig.app.pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update pigeonhole.inbound_messages set received_at = received_at - interval '2 hours'",
+    )
+    .execute(&rig.app.pool)
+    .await
+    .unwrap();
     assert_eq!(rig.app.wait_until_ended(&sid).await, "processed");
     assert_eq!(extracted_by(&rig, &sid).await, "rules-fallback");
     assert_eq!(fake.asked().len(), 2);

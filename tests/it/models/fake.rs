@@ -60,11 +60,11 @@ pub(crate) enum Reply {
 
 /// A request, as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
-    pub(super) body: Value,
+    pub(crate) body: Value,
 }
 
 struct Inner {
@@ -97,7 +97,7 @@ impl Fake {
         self.inner.replies.lock().unwrap().push_back(reply);
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.inner.asked.lock().unwrap().clone()
     }
 

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use proptest::prelude::*;
+use twilio::InboundWebhook;
 
 use super::*;
 
@@ -16,6 +18,16 @@ fn message(fields: &[(&str, &str)]) -> InboundWebhook {
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     InboundWebhook::from_fields(pairs).unwrap()
+}
+
+fn of_text(webhook: &InboundWebhook) -> Vec<Extracted> {
+    let message = Message {
+        text: webhook.body(),
+        location: webhook.location(),
+        media: &[],
+    };
+    let extraction = Rules.extract(&message).now_or_never();
+    extraction.unwrap().unwrap().items
 }
 
 #[test]
