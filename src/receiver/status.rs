@@ -11,7 +11,7 @@ use axum::{
 };
 use jobs::state_of;
 use store::{
-    StoreError,
+    StoreError, opt_outs,
     sends::{self, Move, SendState},
 };
 use tokio::time::timeout;
@@ -19,6 +19,9 @@ use twilio::status::{self, Reason, StatusCallback};
 use uuid::Uuid;
 
 use super::{Inner, Receiver, accept::DEADLINE, error::ReceiverError, payload};
+
+/// The code of what was not sent because its recipient has told our number to stop.
+const OPTED_OUT: u32 = 21610;
 
 /// What a report did.
 enum Reported {
@@ -91,6 +94,9 @@ impl Inner {
             Some(send) => sends::advance(&mut conn, send, to).await?,
             None => sends::advance_named(&mut conn, report.message_sid.as_str(), to).await?,
         };
+        if let (Some(send), Some(OPTED_OUT)) = (send, report.error_code) {
+            opt_outs::learn(&mut conn, send).await?;
+        }
         if moved {
             return Ok(Reported::Moved);
         }

@@ -97,7 +97,7 @@ impl Rig {
 }
 
 /// A receiver without a worker, and the Twilio that it and its settings belong to.
-async fn receiver_and_twilio(
+pub(crate) async fn receiver_and_twilio(
     prepare: impl FnOnce(Database) -> Database,
 ) -> (TestApp, SimulatedApi) {
     let bound = SimulatedApi::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
@@ -144,7 +144,7 @@ async fn row(database: &Database, id: Uuid) -> Row {
 }
 
 /// Makes all sends older.
-async fn age_sends(database: &Database, time: Duration) {
+pub(crate) async fn age_sends(database: &Database, time: Duration) {
     sqlx::query(
         "update pigeonhole.sends set created_at = created_at - passed, posted_at = posted_at - passed,
              expires_at = expires_at - passed

@@ -1,0 +1,92 @@
+//! What bounds replies: no two machines that answer each other go on for long, and nobody is nagged.
+
+use std::time::Duration;
+
+use pigeonhole::dev::twilio::Callbacks;
+
+use super::{NOT_LINKED, Rig};
+use crate::{
+    app::text,
+    database::{NUMBER, STRANGER},
+    process::Process,
+};
+
+#[tokio::test]
+async fn a_number_gets_five_replies_in_five_minutes_whatever_comes_in() {
+    let rig = Rig::start().await;
+    rig.api.behave(NUMBER, Callbacks::None);
+    let mut sids = Vec::new();
+    for n in 0..12 {
+        sids.push(
+            rig.take(NUMBER, &format!("I am a machine, too ({n})"))
+                .await,
+        );
+    }
+    assert_eq!(rig.sent_to(NUMBER).len(), 5);
+    for (n, sid) in sids.iter().enumerate() {
+        assert_eq!(rig.app.state(sid).await.as_deref(), Some("processed"));
+        let reply = rig.reply(sid).await.unwrap();
+        let expected = if n < 5 {
+            ("sent", None)
+        } else {
+            ("failed", Some("suppressed"))
+        };
+        assert_eq!(
+            (reply.state.as_str(), reply.reason.as_deref()),
+            expected,
+            "{n}"
+        );
+    }
+    rig.advance(Duration::from_mins(4)).await;
+    rig.take(NUMBER, "again").await;
+    assert_eq!(rig.sent_to(NUMBER).len(), 5);
+    rig.advance(Duration::from_mins(2)).await;
+    rig.take(NUMBER, "and again").await;
+    assert_eq!(rig.sent_to(NUMBER).len(), 6);
+}
+
+#[tokio::test]
+async fn somebody_is_told_of_the_same_problem_once_an_hour() {
+    let rig = Rig::start().await;
+    for _ in 0..6 {
+        rig.take(STRANGER, "Hello?").await;
+        rig.advance(Duration::from_mins(8)).await;
+    }
+    assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED]);
+    rig.advance(Duration::from_mins(13)).await;
+    rig.take(STRANGER, "Hello?").await;
+    assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED, NOT_LINKED]);
+    // Another problem is another matter, and so is somebody else's.
+    rig.take("+12025550188", "Hello?").await;
+    assert_eq!(rig.sent_to("+12025550188"), [NOT_LINKED]);
+}
+
+#[tokio::test]
+async fn of_many_at_once_over_several_processes_no_more_go_out_than_the_limits_allow() {
+    let (app, api) = crate::sends::receiver_and_twilio(|database| {
+        database
+            .with("REPLIES", "all")
+            .with("RATE_LIMIT_BURST", "100")
+            .with("RUST_LOG", "warn")
+    })
+    .await;
+    let mut sids = Vec::new();
+    for n in 0..40 {
+        let from = if n % 2 == 0 { NUMBER } else { STRANGER };
+        sids.push(app.deliver_text(&text(from, &format!("number {n}"))).await);
+    }
+    let workers: Vec<Process> = (0..3)
+        .map(|_| Process::start("worker", &app.settings))
+        .collect();
+    app.wait_until_idle().await;
+    drop(workers);
+    assert_eq!(app.rows().await.dead, 0);
+    let sent = |to| {
+        api.accepted()
+            .iter()
+            .filter(|message| message.to == to)
+            .count()
+    };
+    assert_eq!(sent(NUMBER), 5);
+    assert_eq!(sent(STRANGER), 1);
+}

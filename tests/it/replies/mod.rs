@@ -1,0 +1,252 @@
+//! Replies, and who wants none: webhook in, jobs that run when told to, a simulated Twilio that gets the replies.
+
+mod failures;
+mod keywords;
+mod kills;
+mod limits;
+
+use std::{sync::Arc, time::Duration};
+
+use jobs::{
+    Deps, EraseMessages, ProcessMessage, RetentionDeps, SendDeps, SendReply, SendVerification,
+    SettleMessages,
+};
+use pigeonhole::{
+    config::{Reader, SendingConfig, WorkerConfig},
+    dev::twilio::{Answer, SimulatedApi, Text},
+};
+use queue::testing::{Outcome, Ran, TestQueue};
+use twilio::rest::Client;
+
+use crate::{
+    app::{TestApp, text},
+    database::{Database, NUMBER, STRANGER},
+    sends::{age_sends, receiver_and_twilio},
+};
+
+pub(crate) const PROCESSED: &str = "Got it! What you sent is ready for your review in the app.";
+const NOT_LINKED: &str = "We do not know this number yet. Link it to your account in the app, then send your message again.";
+
+/// A receiver, a simulated Twilio, and a queue whose jobs run when told to.
+pub(crate) struct Rig {
+    pub(crate) app: TestApp,
+    pub(crate) api: SimulatedApi,
+    pub(crate) queue: TestQueue,
+}
+
+/// A reply, as its row says.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct Reply {
+    pub(crate) reply_kind: String,
+    pub(crate) state: String,
+    pub(crate) reason: Option<String>,
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        Self::with(|database| database).await
+    }
+
+    pub(crate) async fn with(prepare: impl FnOnce(Database) -> Database) -> Self {
+        let (app, api) =
+            receiver_and_twilio(|database| prepare(database.with("REPLIES", "all"))).await;
+        let env = app.settings.env();
+        let worker = Reader::read(&env, WorkerConfig::read).unwrap();
+        let sending = Reader::read(&env, SendingConfig::read).unwrap().unwrap();
+        let retention = RetentionDeps {
+            pool: app.pool.clone(),
+            messages: worker.keep_messages,
+        };
+        let deps = Deps::start(
+            app.pool.clone(),
+            Arc::new(app.settings.keyring()),
+            worker.policy,
+        );
+        let send_deps = SendDeps {
+            deps: deps.clone(),
+            twilio: Client::new(sending.api_base_url, sending.credentials).unwrap(),
+            sender: Arc::new(sending.sender),
+            status_callback: sending.status_callback,
+        };
+        let queue = TestQueue::new(app.pool.clone())
+            .register::<ProcessMessage>(deps.clone())
+            .register::<SettleMessages>(deps)
+            .register::<EraseMessages>(retention)
+            .register::<SendVerification>(send_deps.clone())
+            .register::<SendReply>(send_deps);
+        Self { app, api, queue }
+    }
+
+    /// Delivers a text and runs what comes of it; answers its SID.
+    pub(crate) async fn take(&self, from: &str, body: &str) -> String {
+        self.take_text(&text(from, body)).await
+    }
+
+    pub(crate) async fn take_text(&self, text: &Text) -> String {
+        let sid = self.app.deliver_text(text).await;
+        self.queue.drain().await;
+        sid
+    }
+
+    /// What the number was sent.
+    pub(crate) fn sent_to(&self, number: &str) -> Vec<String> {
+        let accepted = self.api.accepted();
+        let to = accepted.into_iter().filter(|message| message.to == number);
+        to.map(|message| message.body).collect()
+    }
+
+    /// The reply that the message's row names.
+    pub(crate) async fn reply(&self, sid: &str) -> Option<Reply> {
+        sqlx::query_as(
+            "select reply_kind, sends.state, sends.reason
+             from pigeonhole.sends join pigeonhole.inbound_messages on reply = id where message_sid = $1",
+        )
+        .bind(sid)
+        .fetch_optional(&self.app.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Lets time pass, for the queue, for what was sent, for messages and for limits.
+    pub(crate) async fn advance(&self, time: Duration) {
+        self.queue.advance(time).await;
+        age_sends(&self.app, time).await;
+        for statement in [
+            "update pigeonhole.limit_log set at = at - make_interval(secs => $1)",
+            "update pigeonhole.inbound_messages set received_at = received_at - make_interval(secs => $1),
+                 finished_at = finished_at - make_interval(secs => $1), slot_at = slot_at - make_interval(secs => $1)",
+        ] {
+            sqlx::query(statement)
+                .bind(time.as_secs_f64())
+                .execute(&self.app.pool)
+                .await
+                .unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_was_processed_is_acknowledged_once() {
+    let rig = Rig::start().await;
+    let sid = rig.take(NUMBER, "Met Ana #rust").await;
+    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
+    assert_eq!(rig.sent_to(NUMBER), [PROCESSED]);
+    let reply = rig.reply(&sid).await.unwrap();
+    assert_eq!(reply.reply_kind, "processed");
+    assert!(
+        ["sent", "delivered"].contains(&reply.state.as_str()),
+        "{reply:?}"
+    );
+    // The same webhook again, and the same job again.
+    rig.queue.assert_empty().await;
+}
+
+#[tokio::test]
+async fn whoever_nobody_knows_is_told_so() {
+    let rig = Rig::start().await;
+    let sid = rig.take(STRANGER, "Hello").await;
+    assert_eq!(
+        rig.app.state(&sid).await.as_deref(),
+        Some("ignored_unlinked")
+    );
+    assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED]);
+    assert_eq!(rig.reply(&sid).await.unwrap().reply_kind, "not_linked");
+}
+
+#[tokio::test]
+async fn whoever_sends_too_many_is_told_for_how_long_to_wait() {
+    let rig = Rig::with(|database| {
+        database
+            .with("RATE_LIMIT_BURST", "1")
+            .with("RATE_LIMIT_ACTION", "reject")
+            .with("RATE_LIMIT_MESSAGES_PER_HOUR", "2")
+    })
+    .await;
+    rig.take(NUMBER, "one").await;
+    let sid = rig.take(NUMBER, "two").await;
+    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("rate_limited"));
+    let told = rig.sent_to(NUMBER).pop().unwrap();
+    assert!(told.contains("in 30 minutes"), "{told}");
+}
+
+#[tokio::test]
+async fn an_operator_decides_who_is_replied_to_and_in_which_words() {
+    let rig = Rig::with(|database| {
+        database
+            .with("REPLIES", "problems")
+            .with("REPLY_NOT_LINKED", "Who are you?")
+    })
+    .await;
+    let fine = rig.take(NUMBER, "Hello").await;
+    assert_eq!(rig.reply(&fine).await, None);
+    rig.take(STRANGER, "Hello").await;
+    assert_eq!(rig.sent_to(NUMBER), Vec::<String>::new());
+    assert_eq!(rig.sent_to(STRANGER), ["Who are you?"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_replied_to_is_not() {
+    let rig = Rig::start().await;
+    for from in [
+        "12345",
+        "Pharmacy 24",
+        "whatsapp:+12025550123",
+        "+15005550006", // our own
+    ] {
+        let sid = rig.take(from, "Hello").await;
+        assert_eq!(rig.reply(&sid).await, None, "{from}");
+    }
+    assert_eq!(rig.api.requests().create, 0);
+}
+
+#[tokio::test]
+async fn a_message_that_waited_for_long_gets_no_reply_any_more() {
+    let rig = Rig::start().await;
+    let sid = rig.app.deliver("Hello").await;
+    rig.advance(Duration::from_mins(61)).await;
+    rig.queue.drain().await;
+    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
+    assert_eq!(rig.reply(&sid).await, None);
+    assert_eq!(rig.api.requests().create, 0);
+}
+
+#[tokio::test]
+async fn a_reply_whose_fate_is_unclear_is_looked_for_and_never_sent_again() {
+    for answer in [
+        Answer::CutAfter,
+        Answer::Garbage,
+        Answer::ServerError { accept: true },
+    ] {
+        let rig = Rig::start().await;
+        rig.api.behave(NUMBER, answer.without_callbacks());
+        let sid = rig.take(NUMBER, "Hello").await;
+        assert_eq!(rig.reply(&sid).await.unwrap().state, "unknown");
+        for _ in 0..5 {
+            rig.advance(Duration::from_mins(1)).await;
+            rig.queue.drain().await;
+        }
+        assert_eq!(rig.sent_to(NUMBER), [PROCESSED]);
+        assert_eq!(rig.api.posts_to(NUMBER), 1);
+        let state = rig.reply(&sid).await.unwrap().state;
+        assert!(["sent", "delivered"].contains(&state.as_str()), "{state}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_twilio_would_not_take_at_first_is_counted_once_and_sent() {
+    let rig = Rig::start().await;
+    let throttled = Answer::Throttle {
+        times: 2,
+        retry_after: Some(3),
+    };
+    rig.api.behave(STRANGER, throttled);
+    let sid = rig.take(STRANGER, "Hello").await;
+    assert_eq!(rig.reply(&sid).await.unwrap().state, "pending");
+    for _ in 0..2 {
+        rig.advance(Duration::from_secs(3)).await;
+        let ran: Vec<Ran> = rig.queue.drain().await;
+        assert_eq!(ran.len(), 1);
+        assert!(!matches!(ran[0].outcome, Outcome::Buried { .. }), "{ran:?}");
+    }
+    assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED]);
+}
