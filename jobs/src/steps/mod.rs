@@ -6,6 +6,7 @@ mod finish;
 mod open;
 mod reconcile;
 mod send;
+mod slots;
 
 pub(crate) use extract::{Extracted, extract};
 pub(crate) use finish::{Endings, complete_only, finish, write_items};
