@@ -269,10 +269,9 @@ async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
 }
 
 #[tokio::test]
-async fn a_worker_frozen_within_its_transaction_does_not_hold_up_the_job_for_long() {
+async fn a_worker_frozen_within_a_statement_does_not_hold_up_the_job_for_long() {
     use rustix::process::Signal;
 
-    // It has the rate limit of the message's user: whoever opens a message of theirs waits for it.
     let mut held = Held::at("", LOCK_ROW, KEEP_SLOTS).await;
     held.worker.signal(Signal::STOP);
     held.release().await;

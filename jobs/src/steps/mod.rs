@@ -10,6 +10,7 @@ mod let_go;
 mod open;
 mod reconcile;
 mod send;
+mod slots;
 mod understand;
 
 pub(crate) use attachments::attachments;
