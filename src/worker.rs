@@ -38,18 +38,12 @@ pub fn runner(
         ..Settings::new(config.name.clone().unwrap_or_else(host_and_process))
     };
     let deps = Deps::start(pool.clone(), keyring, config.policy.clone());
-    let media = media_deps(deps.clone(), &config.media)?;
+    let messages = message_deps(deps.clone(), config)?;
+    let media = messages.media.clone();
     let upkeep = MediaUpkeepDeps {
         deps: deps.clone(),
         store: media.store.clone(),
         retention: config.media.retention,
-        delete_at_twilio: config.media.delete_at_twilio,
-    };
-    let messages = MessageDeps {
-        media: media.clone(),
-        extractor: Arc::new(config.extraction.extractor.clone()),
-        max_bytes: config.media.max_bytes,
-        keep_media: !config.media.retention.is_zero(),
         delete_at_twilio: config.media.delete_at_twilio,
     };
     let maintenance = MaintenanceDeps {
@@ -99,6 +93,17 @@ fn send_deps(deps: Deps, config: &SendingConfig) -> anyhow::Result<SendDeps> {
         twilio: Client::new(config.api_base_url.clone(), config.credentials.clone())?,
         sender: Arc::new(config.sender.clone()),
         status_callback: config.status_callback.clone(),
+    })
+}
+
+/// What processing messages needs.
+pub fn message_deps(deps: Deps, config: &WorkerConfig) -> anyhow::Result<MessageDeps> {
+    Ok(MessageDeps {
+        media: media_deps(deps, &config.media)?,
+        extractor: Arc::new(config.extraction.extractor.clone()),
+        max_bytes: config.media.max_bytes,
+        keep_media: !config.media.retention.is_zero(),
+        delete_at_twilio: config.media.delete_at_twilio,
     })
 }
 

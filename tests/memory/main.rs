@@ -12,7 +12,7 @@ use axum::{
 };
 use embedded_postgres::testing::TestDatabase;
 use futures_util::{future::join_all, stream};
-use jobs::{Deps, MediaDeps, MediaStore, Policy, download};
+use jobs::{Deps, MediaDeps, MediaStore, Policy, Replies, download};
 use queue::rate_limit::RateLimit;
 use store::{Keyring, media::MediaState, users};
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -97,6 +97,7 @@ async fn a_hundred_files_at_once_stay_under_256_mib() {
             period: Duration::from_secs(1),
             max_delay: Duration::ZERO,
         },
+        replies: Replies::none(),
     };
     let deps = MediaDeps {
         deps: Deps::start(pool.clone(), keyring, policy),

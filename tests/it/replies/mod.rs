@@ -14,6 +14,7 @@ use jobs::{
 use pigeonhole::{
     config::{Reader, SendingConfig, WorkerConfig},
     dev::twilio::{Answer, SimulatedApi, Text},
+    worker,
 };
 use queue::testing::{Outcome, Ran, TestQueue};
 use twilio::rest::Client;
@@ -51,17 +52,18 @@ impl Rig {
         let (app, api) =
             receiver_and_twilio(|database| prepare(database.with("REPLIES", "all"))).await;
         let env = app.settings.env();
-        let worker = Reader::read(&env, WorkerConfig::read).unwrap();
+        let worker_config = Reader::read(&env, WorkerConfig::read).unwrap();
         let sending = Reader::read(&env, SendingConfig::read).unwrap().unwrap();
         let retention = RetentionDeps {
             pool: app.pool.clone(),
-            messages: worker.keep_messages,
+            messages: worker_config.keep_messages,
         };
         let deps = Deps::start(
             app.pool.clone(),
             Arc::new(app.settings.keyring()),
-            worker.policy,
+            worker_config.policy.clone(),
         );
+        let messages = worker::message_deps(deps.clone(), &worker_config).unwrap();
         let send_deps = SendDeps {
             deps: deps.clone(),
             twilio: Client::new(sending.api_base_url, sending.credentials).unwrap(),
@@ -69,7 +71,7 @@ impl Rig {
             status_callback: sending.status_callback,
         };
         let queue = TestQueue::new(app.pool.clone())
-            .register::<ProcessMessage>(deps.clone())
+            .register::<ProcessMessage>(messages)
             .register::<SettleMessages>(deps)
             .register::<EraseMessages>(retention)
             .register::<SendVerification>(send_deps.clone())
