@@ -36,6 +36,7 @@ mod paused;
 mod privacy;
 mod process;
 mod replies;
+mod rate_limit;
 mod senders;
 mod sends;
 mod settings;
