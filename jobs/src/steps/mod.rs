@@ -8,6 +8,7 @@ mod let_go;
 mod open;
 mod reconcile;
 mod send;
+mod slots;
 mod understand;
 
 pub(crate) use finish::{Endings, complete_only, finish, write_items};
