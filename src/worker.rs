@@ -109,7 +109,7 @@ pub fn message_deps(deps: Deps, config: &WorkerConfig) -> anyhow::Result<Message
 
 fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
     if !config.extra_hosts.is_empty() {
-        tracing::warn!("MEDIA_EXTRA_HOSTS is set, which is for tests: media may come from inside");
+        tracing::info!("MEDIA_EXTRA_HOSTS is set, which is for tests: media may come from inside");
     }
     let settings = media::Settings {
         api_base_url: config.api_base_url.clone(),

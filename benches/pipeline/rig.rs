@@ -203,6 +203,7 @@ pub(crate) async fn serve(role: Role, url: &str) {
 fn env(url: &str) -> Env {
     let values = [
         ("DATABASE_URL", url),
+        ("MEDIA_STORE", "file:///var/tmp/pigeonhole-bench-media"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
         ("PUBLIC_BASE_URL", PUBLIC),

@@ -96,7 +96,7 @@ async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_is_its_co
             (None, "RustConf"),
             (
                 None,
-                r##"{"name":"Ana Example","context":"Met at #RustConf"}"##
+                r#"{"name":"Ana Example","context":"Met at #RustConf"}"#
             ),
             (Some("organization"), "Example Databases"),
             (Some("phone"), "+12025550143"),
