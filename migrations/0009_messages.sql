@@ -51,20 +51,77 @@ begin
     order by numbers.created_at desc nulls last, numbers.id;
 end $$;
 
--- Gives messages their slots, and answers how many it has given: a message that has one is passed over. Messages are
--- locked in the order of the list, which is to be that of their SIDs.
-create function pigeonhole.keep_slots(sids text[], slots timestamptz[]) returns bigint language plpgsql
+-- How far these keys have used up their limits (0: not at all), and the time.
+create function queue.look(keys text[]) returns table (key text, tat_ns bigint, now timestamptz) language plpgsql
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
+#variable_conflict use_column
+begin
+    return query select given.key, coalesce(limits.tat_ns, 0), (select clock_timestamp())
+    from unnest(keys) as given(key)
+    left join queue.rate_limits limits on limits.key = any(array[given.key]);
+end $$;
+
+-- Writes these keys' numbers as they are to be, each if it is as it was before. Answers those it has written.
+create function queue.take(keys text[], before bigint[], after bigint[]) returns text[] language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
 declare
+    taken text[];
+begin
+    with given as materialized (
+        select * from unnest(keys, take.before, take.after) as given(key, before, after)
+    ),
+    new as (
+        insert into queue.rate_limits as limits (key, tat_ns)
+        select key, after from given where before = 0
+        on conflict (key) do update set tat_ns = excluded.tat_ns where limits.tat_ns = 0
+        returning limits.key
+    ),
+    changed as (
+        update queue.rate_limits limits set tat_ns = given.after
+        from given where limits.key = any(array[given.key]) and given.before <> 0 and limits.tat_ns = given.before
+        returning limits.key
+    )
+    select array(select key from new union all select key from changed) into taken;
+    return taken;
+end $$;
+
+-- Gives messages their slots, each if its key could be taken. Answers the keys that somebody has changed meanwhile, as
+-- they are now: their messages have no slots yet. A message that has had one before, or has ended, is an error, with
+-- which all is undone: another claim came in between, and nothing is charged twice. Messages are locked in the order of
+-- the list, which is to be that of their SIDs.
+--
+-- The commit does not wait for the disk. If a crash undoes it, it undoes all of it: nobody was charged, and none of the
+-- messages has ended, as their end would have come later in the log. They are opened anew.
+create function pigeonhole.keep_slots(
+    sids text[], slots timestamptz[], limited_by text[], keys text[], before bigint[], after bigint[]
+) returns table (key text, tat_ns bigint, now timestamptz) language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+    taken text[] := queue.take(keys, keep_slots.before, keep_slots.after);
+    all_taken boolean := cardinality(taken) = cardinality(keys);
+    expected bigint := case when all_taken then cardinality(sids) else
+        (select count(*) from unnest(limited_by) as given(key) where key = any(taken)) end;
     kept bigint;
 begin
+    perform set_config('synchronous_commit', 'off', true);
     update pigeonhole.inbound_messages messages
     set slot_at = given.slot, claimed_at = coalesce(claimed_at, clock_timestamp())
-    from unnest(sids, slots) as given(sid, slot)
-    where message_sid = any(array[given.sid]) and state in ('received', 'failed') and slot_at is null;
+    from unnest(sids, slots, limited_by) as given(sid, slot, key)
+    where message_sid = any(array[given.sid]) and state in ('received', 'failed') and slot_at is null
+        and (all_taken or given.key = any(taken));
     get diagnostics kept = row_count;
-    return kept;
+    if kept <> expected then
+        raise exception '% of % messages have their slot or have ended', expected - kept, expected;
+    end if;
+    if not all_taken then
+        return query select look.key, look.tat_ns, look.now
+            from queue.look(array(select unnest(keys) except select unnest(taken))) as look;
+    end if;
 end $$;
 
 -- Ends messages: of each, its items, its state and its job's completion, or nothing at all if another claim has come

@@ -254,7 +254,7 @@ pub const VARIABLES: &[Variable] = &[
         "RATE_LIMIT_MAX_DELAY",
         "TIME",
         Some("24h"),
-        "With delay: a message that would wait longer than this ends without items; 90s, 30m, 24h or 7d",
+        "The longest wait for a slot, such as 90s, 30m, 24h or 7d: a message that would wait longer ends without items",
     ),
     variable(
         "MAX_MEDIA_SIZE_MB",

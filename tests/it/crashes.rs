@@ -31,7 +31,7 @@ struct Held {
 }
 
 impl Held {
-    /// Takes the lock with `lock`, and waits until the worker is stuck in the statement that starts with `statement`.
+    /// Takes the lock with `lock`, and waits until the worker is stuck in the statement that has `statement` in it.
     async fn at(prepare: &'static str, lock: &'static str, statement: &str) -> Self {
         Self::with_lease(LEASE, prepare, lock, statement).await
     }
@@ -119,12 +119,12 @@ impl Held {
     }
 }
 
-/// The backend that waits for a lock in a statement that starts like this.
+/// The backend that waits for a lock in a statement that has this in it.
 async fn waiting_backend(pool: &PgPool, statement: &str) -> i32 {
     eventually("the worker waits for the lock", PATIENCE, async || {
         sqlx::query_scalar(
             "select pid from pg_stat_activity
-             where datname = current_database() and wait_event_type = 'Lock' and starts_with(query, $1)",
+             where datname = current_database() and wait_event_type = 'Lock' and strpos(query, $1) > 0",
         )
         .bind(statement)
         .fetch_optional(pool)
@@ -142,7 +142,21 @@ const LOCK_MESSAGES: &str =
     "begin; lock table pigeonhole.inbound_messages in access exclusive mode";
 const LOCK_ITEMS: &str = "begin; lock table enrichment_items in share row exclusive mode";
 const LOCK_ROW: &str = "begin; select from pigeonhole.inbound_messages for update";
-const LOCK_COMMIT: &str = "begin; select pg_advisory_xact_lock(1)";
+const LOCK_GATE: &str = "begin; select pg_advisory_xact_lock(1)";
+
+/// The statements that open a message, give it its slot, and end it.
+const OPEN: &str = "pigeonhole.open(";
+const KEEP_SLOTS: &str = "pigeonhole.keep_slots(";
+const FINISH: &str = "pigeonhole.finish(";
+
+/// Makes the statement that ends a job wait, with the items written, for whoever holds the advisory lock.
+const GATE_AFTER_ITEMS: &str = "
+    create function gate() returns trigger language plpgsql as $$
+    begin
+        perform pg_advisory_xact_lock_shared(1);
+        return null;
+    end $$;
+    create trigger gate after insert on enrichment_items for each statement execute function gate();";
 
 /// Makes the commit that ends a job wait for whoever holds the advisory lock.
 const GATE_AT_COMMIT: &str = "
@@ -156,34 +170,41 @@ const GATE_AT_COMMIT: &str = "
 
 #[tokio::test]
 async fn a_worker_killed_while_it_loads_the_message_is_replaced_within_two_leases() {
-    let held = Held::at("", LOCK_MESSAGES, "select message_sid").await;
+    let held = Held::at("", LOCK_MESSAGES, OPEN).await;
+    held.kill(rollback).await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_it_gives_the_message_its_slot_is_replaced_within_two_leases() {
+    let held = Held::at("", LOCK_ROW, KEEP_SLOTS).await;
+    held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_while_it_writes_items_is_replaced_within_two_leases() {
-    let held = Held::at("", LOCK_ITEMS, "insert into enrichment_items").await;
+    let held = Held::at("", LOCK_ITEMS, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_after_it_wrote_items_is_replaced_within_two_leases() {
-    let held = Held::at("", LOCK_ROW, "update pigeonhole.inbound_messages").await;
+    let held = Held::at(GATE_AFTER_ITEMS, LOCK_GATE, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_while_it_commits_may_still_commit_and_then_nobody_repeats_it() {
-    let held = Held::at(GATE_AT_COMMIT, LOCK_COMMIT, "COMMIT").await;
+    let held = Held::at(GATE_AT_COMMIT, LOCK_GATE, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_while_it_commits_in_vain_is_replaced_within_two_leases() {
-    let held = Held::at(GATE_AT_COMMIT, LOCK_COMMIT, "COMMIT").await;
+    let held = Held::at(GATE_AT_COMMIT, LOCK_GATE, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(async |blocker, backend| {
         sqlx::query("select pg_terminate_backend($1, 5000)")
@@ -201,7 +222,7 @@ async fn a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes() {
     use rustix::process::Signal;
 
     // Its backend waits in the middle of reading, so it holds nothing that others need.
-    let mut held = Held::at("", LOCK_MESSAGES, "select message_sid").await;
+    let mut held = Held::at("", LOCK_MESSAGES, OPEN).await;
     held.worker.signal(Signal::STOP);
     held.release().await;
     let second = Process::start("worker", &held.app.settings);
@@ -224,7 +245,7 @@ async fn a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes() {
 async fn a_worker_that_does_not_know_that_its_lease_is_lost_cannot_commit() {
     // So long a lease is not renewed, and its loss not noticed, before the worker tries to commit.
     let lease = Duration::from_mins(5);
-    let mut held = Held::with_lease(lease, "", LOCK_ITEMS, "insert into enrichment_items").await;
+    let mut held = Held::with_lease(lease, "", LOCK_ITEMS, FINISH).await;
     held.claim_for_another().await;
     held.release().await;
     held.worker.wait_for_line(LEASE_LOST, PATIENCE).await;
@@ -240,7 +261,7 @@ async fn a_worker_that_does_not_know_that_its_lease_is_lost_cannot_commit() {
 
 #[tokio::test]
 async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
-    let held = Held::at("", LOCK_ITEMS, "insert into enrichment_items").await;
+    let held = Held::at("", LOCK_ITEMS, FINISH).await;
     held.claim_for_another().await;
     // The lock is still there: the worker is told by its renewal, within a third of the lease.
     held.worker.wait_for_line(LEASE_LOST, LEASE).await;
@@ -248,11 +269,10 @@ async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
 }
 
 #[tokio::test]
-async fn a_worker_frozen_within_its_transaction_does_not_hold_up_the_job_for_long() {
+async fn a_worker_frozen_within_a_statement_does_not_hold_up_the_job_for_long() {
     use rustix::process::Signal;
 
-    // It holds the new items' ids: whoever writes them waits for it.
-    let mut held = Held::at("", LOCK_ROW, "update pigeonhole.inbound_messages").await;
+    let mut held = Held::at("", LOCK_ROW, KEEP_SLOTS).await;
     held.worker.signal(Signal::STOP);
     held.release().await;
     let _second = Process::start("worker", &held.app.settings);

@@ -10,6 +10,7 @@
 //! transactions that make two calls could wait for each other in a circle.
 
 mod gcra;
+mod seen;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,6 +22,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use self::gcra::{Decision, Gcra};
+pub use self::seen::{Changes, Seen, forget_key};
 
 /// The most keys forgotten in one statement.
 const BATCH: i64 = 5000;

@@ -8,6 +8,7 @@ mod finish;
 mod open;
 mod reconcile;
 mod send;
+mod slots;
 
 pub(crate) use extract::{Extracted, extract};
 pub(crate) use fail::{fail, fail_abandoned};

@@ -1,12 +1,12 @@
 //! The beginning of a message: what it says, whose it is, and when its user's rate limit lets it be processed.
 //!
-//! Its place within the limit is taken and written down in one transaction, once. Killed before that commit, nothing was
+//! Its place within the limit is taken and written down in one statement, once. Killed before that commit, nothing was
 //! taken; killed after it, the next attempt finds the place and is not charged again.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use queue::rate_limit::{self, Admission};
+use queue::rate_limit::Admission;
 use sqlx::{PgConnection, PgPool};
 use store::{
     E164, Keyring, StoreError,
@@ -15,6 +15,7 @@ use store::{
 use twilio::{InboundWebhook, Keyword, MessageSid};
 use uuid::Uuid;
 
+use super::slots::{self, Unplaced};
 use crate::{StepError, batches::Together, deps::Policy};
 
 /// A message, ready for what comes next.
@@ -134,11 +135,6 @@ fn read(
     })
 }
 
-/// The key under which a user's messages are counted.
-pub(crate) fn rate_key(user: Uuid) -> String {
-    format!("message:{user}")
-}
-
 impl Openings {
     async fn find_owners(
         &self,
@@ -191,40 +187,35 @@ impl Openings {
         conn: &mut PgConnection,
         opened: &mut [Result<Found, StepError>],
     ) -> Result<(), StepError> {
-        let keys: Vec<String> = opened
+        let unplaced: Vec<Unplaced> = opened
             .iter()
             .filter_map(|found| match found {
-                Ok(Found::Unplaced(_, (user, _))) => Some(rate_key(*user)),
+                Ok(Found::Unplaced(webhook, (user, _))) => Some(Unplaced {
+                    message_sid: webhook.message_sid().to_string(),
+                    user: *user,
+                }),
                 _ => None,
             })
             .collect();
-        if keys.is_empty() {
+        if unplaced.is_empty() {
             return Ok(());
         }
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let mut tx = sqlx::Connection::begin(conn).await?;
-        let taken = rate_limit::take_all(&mut tx, &keys, &self.policy.limit).await?;
-        let mut slots = Vec::new();
+        let given = slots::give(conn, &self.policy.limit, &unplaced).await?;
         let unplaced = opened
             .iter_mut()
             .filter(|f| matches!(f, Ok(Found::Unplaced(..))));
-        for (found, (admission, slot)) in unplaced.zip(taken) {
+        for (found, admission) in unplaced.zip(given) {
             let Ok(Found::Unplaced(webhook, owner)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
             else {
                 continue;
             };
-            if !matches!(admission, Admission::Refused { .. }) {
-                slots.push((webhook.message_sid().to_string(), slot));
-            }
             *found = Ok(Found::Is(match admission {
                 Admission::Now => Opened::Ready(webhook, owner),
                 Admission::At { wait, .. } => Opened::Wait(wait),
                 Admission::Refused { wait } => Opened::Refused(webhook, owner, wait),
             }));
         }
-        inbound_messages::keep_slots(&mut tx, &slots).await?;
-        tx.commit().await?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{MessageState, StoredMessage, TABLE, open_fields};
+use super::{MessageState, StoredMessage, open_fields};
 use crate::clock::seconds;
 use crate::user_phone_numbers::forms;
 use crate::{E164, Keyring, StoreError};
@@ -71,30 +71,69 @@ pub async fn owners(
     Ok(all_forms.iter().map(owner).collect())
 }
 
-/// Keeps the slots that messages were given. An error, with which the slots must be given up, if one of the messages has
-/// a slot already or has ended: then another claim of its job came in between, and nothing may be charged twice.
+/// A message's place within a rate limit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    /// Twilio's id of the message.
+    pub message_sid: String,
+    /// When it may be processed.
+    pub at: DateTime<Utc>,
+    /// The key of the limit.
+    pub key: String,
+}
+
+/// How far keys were used up, and are to be: see `queue.take` in the migrations.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// The keys.
+    pub keys: Vec<String>,
+    /// Their numbers as they were read.
+    pub before: Vec<i64>,
+    /// Their numbers as they are to be.
+    pub after: Vec<i64>,
+}
+
+/// A key that somebody else has changed since it was read, as it is now.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The key.
+    pub key: String,
+    /// Its number.
+    pub number: i64,
+    /// The time, by the database's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Gives messages their slots, and takes these from their limits, together. Answers the keys for which it could not: their
+/// messages have none yet. An error, and nothing is taken, if one of the messages has a slot already or has ended: then
+/// another claim of its job came in between.
 pub async fn keep_slots(
     conn: &mut PgConnection,
-    slots: &[(String, DateTime<Utc>)],
-) -> Result<(), StoreError> {
+    slots: &[Slot],
+    taken: &Taken,
+) -> Result<Vec<Changed>, StoreError> {
     // The order in which rows are locked.
-    let mut slots = slots.to_vec();
+    let mut slots: Vec<&Slot> = slots.iter().collect();
     slots.sort_unstable();
-    let expected = slots.len();
-    let (sids, slots): (Vec<String>, Vec<DateTime<Utc>>) = slots.into_iter().unzip();
-    let kept = sqlx::query_scalar!(
-        r#"select pigeonhole.keep_slots($1, $2) as "kept!""#,
+    let sids: Vec<String> = slots.iter().map(|slot| slot.message_sid.clone()).collect();
+    let times: Vec<DateTime<Utc>> = slots.iter().map(|slot| slot.at).collect();
+    let limited_by: Vec<String> = slots.iter().map(|slot| slot.key.clone()).collect();
+    let rows = sqlx::query!(
+        r#"select key as "key!", tat_ns as "tat_ns!", now as "now!"
+           from pigeonhole.keep_slots($1, $2, $3, $4, $5, $6)"#,
         &sids,
-        &slots,
+        &times,
+        &limited_by,
+        &taken.keys,
+        &taken.before,
+        &taken.after,
     )
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await?;
-    if usize::try_from(kept).ok() == Some(expected) {
-        return Ok(());
-    }
-    Err(StoreError::NotOneRow {
-        table: TABLE,
-        id: format!("the slots of {expected} messages"),
-        found: kept.unsigned_abs(),
-    })
+    let changed = rows.into_iter().map(|row| Changed {
+        key: row.key,
+        number: row.tat_ns,
+        now: row.now,
+    });
+    Ok(changed.collect())
 }
