@@ -74,11 +74,11 @@ pub(super) fn show(shown: &Shown) -> String {
         (None, Some(_)) => "-".to_owned(),
         (None, None) => "not yet".to_owned(),
     };
+    // A slot that begins after the message was first opened is one to wait for.
+    let waits = |slot: DateTime<Utc>| message.claimed_at.is_some_and(|claimed| slot > claimed);
     let limited = match message.slot_at {
-        Some(slot) if slot > message.received_at && slot > *now => {
-            format!("waits for its slot, {}", at(slot))
-        }
-        Some(slot) if slot > message.received_at => format!("waited for its slot, {}", at(slot)),
+        Some(slot) if waits(slot) && slot > *now => format!("waits for its slot, {}", at(slot)),
+        Some(slot) if waits(slot) => format!("waited for its slot, {}", at(slot)),
         Some(_) => "not held up".to_owned(),
         None if message.state == "rate_limited" => "refused".to_owned(),
         None if ended.is_some() => "not counted".to_owned(),

@@ -9,6 +9,7 @@ mod completing;
 mod enqueueing;
 mod failing;
 mod harness;
+mod holding;
 mod lanes;
 mod leases;
 mod order;
