@@ -105,7 +105,7 @@ async fn a_message_whose_number_is_unlinked_while_it_is_processed_makes_no_items
     let unlinked = user_phone_numbers::unlink_user(&mut tx, app.user).await;
     assert_eq!(unlinked.unwrap(), 1);
     let worker = Process::start("worker", &app.settings);
-    stuck(&app, "with held as materialized").await;
+    stuck(&app, "select n as").await;
     assert_eq!(app.state(&sid).await.as_deref(), Some("received"));
     tx.commit().await.unwrap();
     assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
@@ -123,7 +123,7 @@ async fn whoever_unlinks_while_items_are_written_is_told_so_once_they_are_there(
     let lock = "begin; lock table enrichment_items in share row exclusive mode";
     blocker.execute(sqlx::raw_sql(lock)).await.unwrap();
     let worker = Process::start("worker", &app.settings);
-    stuck(&app, "insert into enrichment_items").await;
+    stuck(&app, "select n as").await;
     // The worker knows by now that the number is linked: unlinking it has to wait for what comes of that.
     let mut unlinking = connect(&app).await;
     let unlink = user_phone_numbers::unlink_user(&mut unlinking, app.user);
@@ -178,7 +178,7 @@ async fn a_number_that_moves_to_another_user_while_a_message_is_processed_makes_
     let proved = user_phone_numbers::prove(&mut tx, &keyring, new, &number).await;
     proved.unwrap();
     let _worker = Process::start("worker", &app.settings);
-    stuck(&app, "with held as materialized").await;
+    stuck(&app, "select n as").await;
     tx.commit().await.unwrap();
     app.wait_until_ended(&sid).await;
     assert!(app.items(&sid).await.is_empty());
