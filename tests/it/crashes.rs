@@ -4,7 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use pigeonhole::services::Role;
+use pigeonhole::{
+    config::{DatabaseConfig, Reader},
+    services::Role,
+};
 use sqlx::{Connection, Executor, PgConnection, postgres::PgPool};
 
 use crate::{
@@ -269,15 +272,14 @@ async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
 }
 
 #[tokio::test]
-async fn a_worker_frozen_within_a_statement_does_not_hold_up_the_job_for_long() {
+async fn a_worker_frozen_within_a_statement_holds_up_nobody() {
     use rustix::process::Signal;
 
     let mut held = Held::at("", LOCK_ROW, KEEP_SLOTS).await;
     held.worker.signal(Signal::STOP);
     held.release().await;
     let _second = Process::start("worker", &held.app.settings);
-    let limit = LEASE + Duration::from_secs(8);
-    let state = held.app.wait_until_ended_within(&held.sid, limit).await;
+    let state = held.app.wait_until_ended_within(&held.sid, LEASE * 2).await;
     assert_eq!(state, "processed");
     held.worker.signal(Signal::CONT);
     let next = held.app.deliver("It goes on").await;
@@ -286,4 +288,21 @@ async fn a_worker_frozen_within_a_statement_does_not_hold_up_the_job_for_long() 
     assert_eq!(held.app.values(&held.sid).await, VALUES);
     assert_eq!(held.app.rows().await.dead, 0);
     assert!(held.worker.is_running());
+}
+
+#[tokio::test]
+async fn a_process_frozen_within_its_transaction_does_not_hold_up_the_job_for_long() {
+    let app = TestApp::receiver_only().await;
+    let sid = app.deliver(VALUES[0]).await;
+    let config = Reader::read(&app.settings.env(), DatabaseConfig::read).unwrap();
+    let mut frozen = pigeonhole::database::pool(&config).begin().await.unwrap();
+    sqlx::raw_sql("select from pigeonhole.inbound_messages for update")
+        .execute(&mut *frozen)
+        .await
+        .unwrap();
+    let _worker = Process::start("worker", &app.settings);
+    waiting_backend(&app.pool, KEEP_SLOTS).await;
+    let limit = Duration::from_secs(10);
+    assert_eq!(app.wait_until_ended_within(&sid, limit).await, "processed");
+    assert_eq!(app.values(&sid).await, VALUES);
 }

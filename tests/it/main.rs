@@ -31,6 +31,7 @@ mod outage;
 mod paused;
 mod privacy;
 mod process;
+mod rate_limit;
 mod replies;
 mod senders;
 mod sends;

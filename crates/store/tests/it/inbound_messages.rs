@@ -5,7 +5,7 @@ use crate::support::{Db, NEW_KEY, keyring, rotated};
 
 const SID: &str = "SM00000000000000000000000000000001";
 
-fn message(sid: &str) -> NewMessage {
+pub(crate) fn message(sid: &str) -> NewMessage {
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     NewMessage {
         message_sid: sid.to_owned(),
@@ -20,7 +20,7 @@ fn message(sid: &str) -> NewMessage {
 }
 
 /// Accepts one message; true if it is new.
-async fn insert(db: &mut Db, keyring: &Keyring, message: &NewMessage) -> bool {
+pub(crate) async fn insert(db: &mut Db, keyring: &Keyring, message: &NewMessage) -> bool {
     let new = accept(db, keyring, std::slice::from_ref(message)).await;
     new == [message.message_sid.as_str()]
 }

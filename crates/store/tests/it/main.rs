@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
+mod endings;
 mod enrichment_items;
 mod idempotency_keys;
 mod inbound_messages;
@@ -17,6 +18,7 @@ mod refused_tables;
 mod replies;
 mod send_moves;
 mod sends;
+mod slots;
 mod support;
 mod user_phone_numbers;
 mod users;
