@@ -18,3 +18,4 @@ pub(crate) use finish::{
 pub(crate) use open::{Opened, Openings};
 pub use reconcile::state_of;
 pub(crate) use send::send;
+pub(crate) use slots::{RATE_KEY, rate_key};
