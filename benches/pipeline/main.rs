@@ -1,5 +1,5 @@
 //! `cargo bench -p pigeonhole --bench pipeline`: from webhook to committed items, everything real and durable, beside
-//! `pgbench` with the same statements, one message at a time.
+//! `pgbench`, which does the same to the same rows, one message at a time.
 //!
 //! Clients, receiver, worker and Postgres share one machine, so compare the ratios. Prints a table and writes
 //! `target/bench/pipeline.json`.
@@ -27,6 +27,7 @@ use serde_json::json;
 
 use self::{
     load::{Client, Load, sid},
+    pgbench::Program,
     rig::Rig,
 };
 
@@ -53,22 +54,29 @@ fn main() {
         steady(&rig, &numbers, Duration::from_secs(2)).await; // warms everything up
         settle(&rig).await;
         let (_, sealed_bytes) = rig.account().await;
-        tokio::task::block_in_place(|| pgbench::run(&rig, sealed_bytes, 2));
+        for program in [Program::Plain, Program::Functions] {
+            tokio::task::block_in_place(|| pgbench::run(&rig, program, sealed_bytes, 2));
+        }
 
-        println!("| round | pipeline | pgbench, one by one | ratio | backlog, begin to end |");
-        println!("| --- | --- | --- | --- | --- |");
+        println!("| round | pipeline | one by one: plain | ratio | our functions | ratio | backlog, begin to end |");
+        println!("| --- | --- | --- | --- | --- | --- | --- |");
         let mut rounds = Vec::new();
         for round in 1..=ROUNDS {
             // In turn, so that a drift of the machine meets both.
-            let single = tokio::task::block_in_place(|| pgbench::run(&rig, sealed_bytes, SECONDS));
+            let [plain, functions] = [Program::Plain, Program::Functions].map(|program| {
+                tokio::task::block_in_place(|| pgbench::run(&rig, program, sealed_bytes, SECONDS))
+            });
             let (per_s, from, to) = steady(&rig, &numbers, Duration::from_secs(SECONDS)).await;
             settle(&rig).await;
-            let ratio = per_s / single;
-            println!("| {round} | {per_s:.0}/s | {single:.0}/s | {ratio:.2} | {from} to {to} |");
-            rounds.push((per_s, single));
+            println!(
+                "| {round} | {per_s:.0}/s | {plain:.0}/s | {:.2} | {functions:.0}/s | {:.2} | {from} to {to} |",
+                per_s / plain,
+                per_s / functions,
+            );
+            rounds.push((per_s, plain, functions));
         }
         rounds.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
-        let (per_s, single) = rounds[ROUNDS / 2];
+        let (per_s, plain, functions) = rounds[ROUNDS / 2];
 
         let half = per_s / 2.0;
         let (p50, p99, most) = latency(&rig, &numbers, half).await;
@@ -80,7 +88,7 @@ fn main() {
         println!("memory, most so far: receiver {receiver} MiB, worker {worker} MiB");
         println!("items: {}", rig.account().await.0);
         let figures = json!({
-            "per_s": per_s, "one_by_one_per_s": single, "ratio": per_s / single,
+            "per_s": per_s, "plain_per_s": plain, "functions_per_s": functions, "ratio": per_s / plain,
             "half_rate_p50_ms": p50, "half_rate_p99_ms": p99, "idle_p50_ms": idle, "idle_p99_ms": idle_99,
             "worker_peak_mib": worker, "receiver_peak_mib": receiver,
         });

@@ -1,5 +1,9 @@
-//! The same statements, one message at a time: what a program costs Postgres that does for each message by itself what
-//! ours does for many together. `pgbench` has no HTTP, no sealing and no signatures to do besides.
+//! One message at a time: what a program costs Postgres that does for each message by itself what ours does for many
+//! together. `pgbench` has no HTTP, no sealing and no signatures to do besides.
+//!
+//! Two programs: one calls our functions, which are made for many, with one message each. The other does the same to the
+//! same rows by plain statements in three transactions after the claim, as it would be written without us; it is the
+//! faster one, and the one to be measured by.
 
 use std::{fs, process::Command};
 
@@ -26,10 +30,27 @@ pub(crate) async fn prepare(pool: &PgPool) {
     }
 }
 
-/// Messages a second, from their receipt to their items, each step committed by itself as ours commits it.
-pub(crate) fn run(rig: &Rig, sealed_bytes: i64, seconds: u64) -> f64 {
+/// How a message goes through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Program {
+    /// By plain statements.
+    Plain,
+    /// By our functions.
+    Functions,
+}
+
+/// Messages a second, from their receipt to their items.
+pub(crate) fn run(rig: &Rig, program: Program, sealed_bytes: i64, seconds: u64) -> f64 {
+    let rest = match program {
+        Program::Plain => plain(),
+        Program::Functions => functions(),
+    };
     let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), script(sealed_bytes)).unwrap();
+    fs::write(
+        file.path(),
+        format!("{}{CLAIM}\n{rest}", accept(sealed_bytes)),
+    )
+    .unwrap();
     let output = Command::new(rig.server.bin_dir().join("pgbench"))
         // The plans that our queue's sessions have.
         .env(
@@ -58,22 +79,28 @@ pub(crate) fn run(rig: &Rig, sealed_bytes: i64, seconds: u64) -> f64 {
     tps.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// One message in, and one message, whichever is first, through all that the worker does. The last five characters of a
-/// SID say whose message it is; our program reads that in the sealed fields.
-fn script(sealed_bytes: i64) -> String {
+/// One message in; then one message, whichever is first, goes through all that the worker does. The last five characters
+/// of a SID say whose message it is; our program reads that in the sealed fields.
+fn accept(sealed_bytes: i64) -> String {
+    let sid =
+        "'SM' || lpad(to_hex(:run::bigint), 4, '0') || lpad(to_hex(:client_id::bigint), 4, '0')
+        || lpad(to_hex(:i::bigint), 19, '0') || lpad(:u::text, 5, '0')";
     format!(
         r#"
 \set i :i + 1
 \set u random(0, {last})
 select pigeonhole.accept(
-    array['SM' || lpad(to_hex(:run::bigint), 4, '0') || lpad(to_hex(:client_id::bigint), 4, '0')
-        || lpad(to_hex(:i::bigint), 19, '0') || lpad(:u::text, 5, '0')],
-    array['AC0123456789abcdef0123456789abcdef'], array['number-' || :u::text],
+    array[{sid}], array['AC0123456789abcdef0123456789abcdef'], array['number-' || :u::text],
     array[repeat('x', {sealed_bytes})::bytea], 'process_message', 12::smallint,
-    array['{{"message":"SM' || lpad(to_hex(:run::bigint), 4, '0') || lpad(to_hex(:client_id::bigint), 4, '0')
-        || lpad(to_hex(:i::bigint), 19, '0') || lpad(:u::text, 5, '0') || '"}}'],
-    array['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01']);
-{CLAIM}
+    array['{{"message":"' || {sid} || '"}}'], array['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01']);
+"#,
+        last = USERS - 1,
+    )
+}
+
+fn functions() -> String {
+    format!(
+        r"
 select count(*) as opened from pigeonhole.open(array[:sid::text]) \gset
 select count(*) as owners from pigeonhole.owners(array['number-' || :owner::text, '+1' || :owner::text]) \gset
 select tat_ns as before, (extract(epoch from now) * 1000000)::bigint * 1000 as now_ns
@@ -82,13 +109,45 @@ select count(*) as changed from pigeonhole.keep_slots(array[:sid::text], array[c
     array['message:' || :owner::text], array['message:' || :owner::text], array[:before::bigint],
     array[greatest(:before::bigint, :now_ns::bigint) + 1000]) \gset
 select count(*) as ended from pigeonhole.finish(array[:id::bigint], array[:claim::integer], array[:sid::text],
-    array['processed'], array[lpad(:owner::text, 32, '0')::uuid], array['number-' || :owner::text || ' +1' || :owner::text],
-    array['rules'], array[null::text],
+    array['processed'], array[lpad(:owner::text, 32, '0')::uuid],
+    array['number-' || :owner::text || ' +1' || :owner::text], array['rules'], array[null::text],
     array[jsonb_build_array({note}, {tag})]) \gset
-"#,
-        last = USERS - 1,
-        note = item("field", "'notes'"),
-        tag = item("tag", "null"),
+",
+        note = item("field", "'notes'", TEXT),
+        tag = item("tag", "null", "RustConf"),
+    )
+}
+
+fn plain() -> String {
+    format!(
+        r"
+begin;
+select state, sealed from pigeonhole.inbound_messages where message_sid = :sid::text \gset
+select user_id from user_phone_numbers
+    where phone_number in ('number-' || :owner::text, '+1' || :owner::text) and verified
+    order by created_at desc limit 1 \gset
+insert into queue.rate_limits as limits (key, tat_ns)
+    values ('message:' || :owner::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint * 1000 + 1000)
+    on conflict (key) do update set tat_ns = greatest(limits.tat_ns, excluded.tat_ns) + 1000;
+update pigeonhole.inbound_messages set slot_at = clock_timestamp(), claimed_at = clock_timestamp()
+    where message_sid = :sid::text and slot_at is null;
+commit;
+begin;
+select id from users where id = :user_id::uuid for key share \gset locked_
+select id from user_phone_numbers where user_id = :user_id::uuid and verified
+    and phone_number in ('number-' || :owner::text, '+1' || :owner::text) for share \gset number_
+insert into enrichment_items
+    (id, user_id, item_type, action, field_name, value, accepted, applied, status, source, source_metadata)
+    values (gen_random_uuid(), :user_id::uuid, 'field', 'add', 'notes', '{TEXT}', false, false, 'pending', 'sms', {metadata}),
+        (gen_random_uuid(), :user_id::uuid, 'tag', 'add', null, 'RustConf', false, false, 'pending', 'sms', {metadata})
+    on conflict (id) do nothing;
+update pigeonhole.inbound_messages
+    set state = 'processed', finished_at = clock_timestamp(), user_id = :user_id::uuid, extracted_by = 'rules', items = 2
+    where message_sid = :sid::text and state = 'received';
+delete from queue.jobs where id = :id::bigint and claim = :claim::integer;
+commit;
+",
+        metadata = metadata(),
     )
 }
 
@@ -109,12 +168,19 @@ where j.ctid = any(array(
 ))
 returning j.id, j.claim, j.args ->> 'message' as sid, right(j.args ->> 'message', 5)::int as owner \gset";
 
-fn item(item_type: &str, field_name: &str) -> String {
-    let value =
-        "Met Ana at #RustConf: she builds databases, likes long walks, and is in town until Friday";
+const TEXT: &str =
+    "Met Ana at #RustConf: she builds databases, likes long walks, and is in town until Friday";
+
+fn metadata() -> String {
+    format!(
+        "jsonb_build_object('phone_number', repeat('x', 60), 'message_sid', :sid::text, 'original_message', '{TEXT}')"
+    )
+}
+
+fn item(item_type: &str, field_name: &str, value: &str) -> String {
     format!(
         "jsonb_build_object('id', gen_random_uuid(), 'item_type', '{item_type}', 'field_name', {field_name}::text,
-            'value', '{value}', 'source', 'sms', 'source_metadata', jsonb_build_object(
-                'phone_number', repeat('x', 60), 'message_sid', :sid::text, 'original_message', '{value}'))"
+            'value', '{value}', 'source', 'sms', 'source_metadata', {})",
+        metadata()
     )
 }

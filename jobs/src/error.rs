@@ -168,10 +168,10 @@ impl From<StepError> for JobError {
                 }
             },
             StepError::Extract { error, or_rules } => of_extraction(error, or_rules),
-            StepError::Enqueue(EnqueueError::Database(error)) => StepError::from(error).into(),
             StepError::Enqueue(error @ EnqueueError::Args { .. }) => Self::discard(error),
             StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
-            StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
+            StepError::Enqueue(EnqueueError::Database(error))
+            | StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {
                 // Nobody's failure, so it costs no attempt.
                 StoreError::Unavailable(_) => Self::Snooze(DATABASE_AWAY),

@@ -1,16 +1,21 @@
-//! Erases what messages say when it has been kept for long enough. Their rows, and the items they made, stay.
+//! Erases what messages say when it has been kept for long enough; their rows, and the items they made, stay. And forgets
+//! the rate limits of users who are gone, which no foreign key does.
 
 use std::time::Duration;
 
-use queue::{Attempt, Job, JobError};
+use queue::{Attempt, Job, JobError, rate_limit};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
-use store::inbound_messages;
+use store::{inbound_messages, users};
+use uuid::Uuid;
 
-use crate::StepError;
+use crate::{StepError, steps};
 
 /// The most messages in one statement: short transactions, also when retention is switched on late.
 const BATCH: u32 = 1000;
+
+/// The most rate limits looked at together.
+const KEYS: u16 = 1000;
 
 /// What [`EraseMessages`] works with.
 #[derive(Debug, Clone)]
@@ -33,7 +38,8 @@ impl Job for EraseMessages {
 
     async fn run(&self, deps: &RetentionDeps, _: &Attempt) -> Result<(), JobError> {
         let messages = erase(deps).await?;
-        tracing::info!(messages, "erased what messages said");
+        let users = forget_users(deps).await?;
+        tracing::info!(messages, users, "erased what messages said");
         Ok(())
     }
 }
@@ -47,6 +53,26 @@ async fn erase(deps: &RetentionDeps) -> Result<u64, StepError> {
         erased += batch;
         if batch < u64::from(BATCH) {
             return Ok(erased);
+        }
+    }
+}
+
+/// Forgets the rate limits of users who are gone; answers how many.
+async fn forget_users(deps: &RetentionDeps) -> Result<usize, StepError> {
+    let mut conn = deps.pool.acquire().await?;
+    let (mut forgotten, mut after) = (0, None::<String>);
+    loop {
+        let prefix = steps::RATE_KEY;
+        let keys = rate_limit::keys_from(&mut conn, prefix, after.as_deref(), KEYS).await?;
+        let user = |key: &String| Uuid::try_parse(key.strip_prefix(prefix)?).ok();
+        let ids: Vec<Uuid> = keys.iter().filter_map(user).collect();
+        for gone in users::missing(&mut conn, &ids).await? {
+            rate_limit::forget_key(&mut conn, &steps::rate_key(gone)).await?;
+            forgotten += 1;
+        }
+        match keys.last() {
+            Some(last) => after = Some(last.clone()),
+            None => return Ok(forgotten),
         }
     }
 }

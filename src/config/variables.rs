@@ -97,7 +97,7 @@ pub const VARIABLES: &[Variable] = &[
         "DATABASE_POOL_MAX",
         "N",
         Some("10"),
-        "Most database connections for requests and jobs; a worker has up to 7 more for its queue",
+        "Most database connections for requests and jobs; a worker has up to 8 more for its queue",
     ),
     variable(
         "LISTEN_ADDR",

@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use self::gcra::{Decision, Gcra};
-pub use self::seen::{Changes, Seen, forget_key};
+pub use self::seen::{Changes, Seen, forget_key, keys_from};
 
 /// The most keys forgotten in one statement.
 const BATCH: i64 = 5000;

@@ -30,6 +30,17 @@ pub async fn exists(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, Stor
     .await?)
 }
 
+/// Those of these who are no users.
+pub async fn missing(conn: &mut PgConnection, user_ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select given.id as "id!" from unnest($1::uuid[]) as given(id)
+           where not exists (select from users where users.id = given.id)"#,
+        user_ids,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Is there such a user? If so, before the transaction ends nobody deletes them, and nobody else who asks this gets an
 /// answer: what a user claims, enters and gives up goes one after the other.
 ///

@@ -20,4 +20,5 @@ pub(crate) use let_go::let_go_of_files;
 pub(crate) use open::{Opened, Openings};
 pub use reconcile::state_of;
 pub(crate) use send::send;
+pub(crate) use slots::{RATE_KEY, rate_key};
 pub(crate) use understand::understand;

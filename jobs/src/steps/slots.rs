@@ -13,9 +13,12 @@ pub(super) struct Unplaced {
     pub(super) user: Uuid,
 }
 
+/// How the keys of users' messages begin.
+pub(crate) const RATE_KEY: &str = "message:";
+
 /// The key under which a user's messages are counted.
 pub(crate) fn rate_key(user: Uuid) -> String {
-    format!("message:{user}")
+    format!("{RATE_KEY}{user}")
 }
 
 /// Gives each message of the list a place, in its order, and says which.

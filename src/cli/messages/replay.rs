@@ -83,8 +83,7 @@ pub(super) async fn run(env: &Env, args: ReplayArgs) -> anyhow::Result<()> {
 }
 
 fn text(report: &Report) -> String {
-    let mut text = String::new();
-    for message in &report.messages {
+    let replayed = report.messages.iter().map(|message| {
         let Replayed {
             message_sid,
             extracted_by,
@@ -93,24 +92,25 @@ fn text(report: &Report) -> String {
             changes,
             ..
         } = message;
-        text += &format!(
+        let line = format!(
             "{message_sid}  by {extracted_by}: {} differ, {unchanged} are the same, {reviewed} were seen to by their user and stay\n",
             changes.len()
         );
-        if !changes.is_empty() {
-            text += &table(changes);
+        if changes.is_empty() {
+            line
+        } else {
+            line + &table(changes)
         }
-    }
-    for refused in &report.refused {
-        text += &format!(
+    });
+    let refused = report.refused.iter().map(|refused| {
+        format!(
             "{}  not run again: {}\n",
             refused.message_sid, refused.error
-        );
-    }
-    if report.dry_run {
-        text += "Nothing was changed: this was a dry run.\n";
-    }
-    text
+        )
+    });
+    let dry = "Nothing was changed: this was a dry run.\n".to_owned();
+    let dry = report.dry_run.then_some(dry);
+    replayed.chain(refused).chain(dry).collect()
 }
 
 /// Values are personal data: only their lengths are shown.

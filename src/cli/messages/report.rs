@@ -123,10 +123,8 @@ pub(super) fn show(shown: &Shown) -> String {
         "sealed"
     };
     lines.push(("text", text.to_owned()));
-    lines
-        .iter()
-        .map(|(name, value)| format!("{name:<12} {}\n", plain(value)))
-        .collect()
+    let line = |(name, value): &(&str, String)| format!("{name:<12} {}\n", plain(value));
+    lines.iter().map(line).collect()
 }
 
 fn reviewed(review: Option<&Review>) -> String {

@@ -107,6 +107,17 @@ async fn of_a_user_who_is_deleted_nothing_is_left() {
     assert!(after.iter().all(|(_, count)| *count == 0), "{after:?}");
     assert_eq!(rig.app.state(&sid).await, None);
 
+    let limits = async || -> i64 {
+        sqlx::query_scalar("select count(*) from queue.rate_limits where strpos(key, $1::text) > 0")
+            .bind(rig.app.user.to_string())
+            .fetch_one(&rig.app.pool)
+            .await
+            .unwrap()
+    };
+    assert_eq!(limits().await, 1);
+    erase(&rig).await;
+    assert_eq!(limits().await, 0);
+
     // What was still waiting is nobody's now, and what it says goes with all else that is old.
     rig.queue.drain().await;
     assert_eq!(

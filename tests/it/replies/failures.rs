@@ -121,7 +121,7 @@ async fn the_message_of_a_job_that_was_given_up_without_a_word_is_ended_and_told
     let mut sent = rig.sent_to(NUMBER);
     sent.sort_unstable();
     assert_eq!(sent, [super::PROCESSED, FAILED]);
-    assert_eq!(rig.reply(&sid).await.unwrap().reply_kind, "failed");
+    assert_eq!(rig.reply(&sid).await.unwrap().kind, "failed");
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn after_a_stop_nothing_is_sent_to_that_number_until_a_start() {
     let sid = rig.take(NUMBER, "Met Ana").await;
     assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
     let expected = Reply {
-        reply_kind: "processed".to_owned(),
+        kind: "processed".to_owned(),
         state: "failed".to_owned(),
         reason: Some("opted_out".to_owned()),
     };

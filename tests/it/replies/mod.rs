@@ -38,7 +38,7 @@ pub(crate) struct Rig {
 /// A reply, as its row says.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct Reply {
-    pub(crate) reply_kind: String,
+    pub(crate) kind: String,
     pub(crate) state: String,
     pub(crate) reason: Option<String>,
 }
@@ -100,7 +100,7 @@ impl Rig {
     /// The reply that the message's row names.
     pub(crate) async fn reply(&self, sid: &str) -> Option<Reply> {
         sqlx::query_as(
-            "select reply_kind, sends.state, sends.reason
+            "select reply_kind as kind, sends.state, sends.reason
              from pigeonhole.sends join pigeonhole.inbound_messages on reply = id where message_sid = $1",
         )
         .bind(sid)
@@ -134,7 +134,7 @@ async fn a_message_that_was_processed_is_acknowledged_once() {
     assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
     assert_eq!(rig.sent_to(NUMBER), [PROCESSED]);
     let reply = rig.reply(&sid).await.unwrap();
-    assert_eq!(reply.reply_kind, "processed");
+    assert_eq!(reply.kind, "processed");
     assert!(
         ["sent", "delivered"].contains(&reply.state.as_str()),
         "{reply:?}"
@@ -152,7 +152,7 @@ async fn whoever_nobody_knows_is_told_so() {
         Some("ignored_unlinked")
     );
     assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED]);
-    assert_eq!(rig.reply(&sid).await.unwrap().reply_kind, "not_linked");
+    assert_eq!(rig.reply(&sid).await.unwrap().kind, "not_linked");
 }
 
 #[tokio::test]

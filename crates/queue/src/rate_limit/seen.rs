@@ -110,3 +110,22 @@ pub async fn forget_key(conn: &mut PgConnection, key: &str) -> Result<bool, sqlx
         .await?;
     Ok(done.rows_affected() > 0)
 }
+
+/// Keys that begin with this, in their order, at most `most`, after the one named. For whoever has to find out which of
+/// them nobody needs any more.
+pub async fn keys_from(
+    conn: &mut PgConnection,
+    prefix: &str,
+    after: Option<&str>,
+    most: u16,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select key from queue.rate_limits where key > coalesce($2, '') and starts_with(key, $1)
+           order by key limit $3"#,
+        prefix,
+        after,
+        i64::from(most),
+    )
+    .fetch_all(conn)
+    .await
+}

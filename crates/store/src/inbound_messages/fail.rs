@@ -31,7 +31,7 @@ pub async fn fail(
     let mut messages = messages.to_vec();
     messages.sort_unstable(); // the order in which rows are locked
     let (sids, users): (Vec<String>, Vec<Option<Uuid>>) = messages.into_iter().unzip();
-    Ok(sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "with given as materialized (
              select given.* from unnest($1::text[], $2::uuid[]) as given(sid, user_id)
              cross join lateral (
@@ -50,5 +50,5 @@ pub async fn fail(
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::writing_for_user(TABLE))?)
+    .map_err(StoreError::writing_for_user(TABLE))
 }
