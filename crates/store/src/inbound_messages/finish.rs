@@ -80,21 +80,21 @@ pub async fn finish_all(
     .fetch_all(conn)
     .await
     .map_err(StoreError::writing_for_user(TABLE))?;
-    let mut finished = vec![Finished::LeaseLost; finishes.len()];
+    let mut came_of_it = vec![Finished::LeaseLost; finishes.len()];
     for answer in answers {
         let place = usize::try_from(answer.n - 1).unwrap_or(usize::MAX);
-        let Some(finished) = sorted.get(place).and_then(|(at, _)| finished.get_mut(*at)) else {
+        let Some(came) = sorted.get(place).and_then(|(at, _)| came_of_it.get_mut(*at)) else {
             continue; // cannot happen: the places are those of the list
         };
         match answer.state.as_deref() {
-            Some("busy") => *finished = Finished::Busy,
-            Some(state) => *finished = Finished::As(MessageState::parse(state)?),
+            Some("busy") => *came = Finished::Busy,
+            Some(state) => *came = Finished::As(MessageState::parse(state)?),
             // Its job has ended; in another row it may say how the message did.
-            None if *finished == Finished::LeaseLost => *finished = Finished::Before,
+            None if *came == Finished::LeaseLost => *came = Finished::Before,
             None => {}
         }
     }
-    Ok(finished)
+    Ok(came_of_it)
 }
 
 /// The list, column by column.

@@ -13,7 +13,6 @@ use crate::{E164, Keyring, StoreError};
 
 /// The messages with these SIDs, opened, in the order of the list; `None` for one that is not there. An error in place of
 /// one whose fields do not open: it spoils no other.
-#[expect(clippy::type_complexity, reason = "a list of optional results")]
 pub async fn load_all(
     conn: &mut PgConnection,
     keyring: &Keyring,
