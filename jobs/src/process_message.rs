@@ -60,7 +60,8 @@ impl ProcessMessage {
         // A short code, a name or another channel's address is nobody's phone number.
         let owner = match webhook.from().phone().map(E164::parse) {
             Some(Ok(number)) => {
-                user_phone_numbers::find_verified_owner(&mut conn, &deps.keyring, &number)
+                let at = stored.received_at;
+                user_phone_numbers::find_sender(&mut conn, &deps.keyring, &number, at)
                     .await?
                     .map(|user| (user, number))
             }
