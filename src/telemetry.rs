@@ -55,6 +55,14 @@ pub fn init_metrics() -> anyhow::Result<PrometheusHandle> {
         "From a webhook's headers to its answer"
     );
     metrics::describe_counter!(
+        "pigeonhole_api_requests_total",
+        "Requests to the phone number API by route and outcome, which is what was done or the reason of the refusal"
+    );
+    metrics::describe_counter!(
+        "pigeonhole_verification_refusals_total",
+        "Verification SMS and guesses that were refused, by the limit that was used up"
+    );
+    metrics::describe_counter!(
         "pigeonhole_queue_attempts_total",
         "Attempts at jobs by kind and outcome"
     );

@@ -139,7 +139,7 @@ async fn a_message_beyond_the_limit_is_put_off_until_its_own_slot_and_charged_on
     for _ in 0..4 {
         match queue.run_one().await.unwrap().outcome {
             Outcome::Completed => waits.push(0),
-            Outcome::Snoozed { delay } => waits.push((delay.as_secs_f64() / 3600.0).round() as u64),
+            Outcome::Snoozed { delay } => waits.push((delay.as_secs() + 60) / 3600),
             other => panic!("{other:?}"),
         }
     }

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::finish::{Finish, Finished, Found, finish_all};
-pub use self::open::{Changed, Slot, Taken, keep_slots, load_all, owners};
+pub use self::open::{Changed, Slot, Taken, keep_slots, load_all, senders};
 use crate::clock::seconds;
 use crate::{Context, Keyring, StoreError, expect_one};
 

@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use queue::rate_limit::Admission;
 use sqlx::{PgConnection, PgPool};
 use store::{
@@ -78,7 +79,7 @@ impl Together for Openings {
 enum Found {
     Is(Opened),
     /// Sent from a number that may be somebody's.
-    Numbered(Box<InboundWebhook>, E164, Option<Duration>),
+    Numbered(Box<InboundWebhook>, E164, DateTime<Utc>, Option<Duration>),
     /// Sent by a user, and without a place within their limit.
     Unplaced(Box<InboundWebhook>, Owner),
 }
@@ -108,7 +109,7 @@ fn read(
     let webhook = Box::new(InboundWebhook::from_fields(fields)?);
     // A short code, a name or another channel's address is nobody's phone number.
     Ok(match webhook.from().phone().map(E164::parse) {
-        Some(Ok(number)) => Found::Numbered(webhook, number, stored.slot_in),
+        Some(Ok(number)) => Found::Numbered(webhook, number, stored.received_at, stored.slot_in),
         Some(Err(_)) | None => Found::Is(Opened::Stranger(webhook)),
     })
 }
@@ -119,22 +120,22 @@ impl Openings {
         conn: &mut PgConnection,
         opened: &mut [Result<Found, StepError>],
     ) -> Result<(), StepError> {
-        let numbers: Vec<E164> = opened
+        let sent: Vec<(E164, DateTime<Utc>)> = opened
             .iter()
             .filter_map(|found| match found {
-                Ok(Found::Numbered(_, number, _)) => Some(number.clone()),
+                Ok(Found::Numbered(_, number, at, _)) => Some((number.clone(), *at)),
                 _ => None,
             })
             .collect();
-        if numbers.is_empty() {
+        if sent.is_empty() {
             return Ok(());
         }
-        let owners = inbound_messages::owners(conn, &self.keyring, &numbers).await?;
+        let owners = inbound_messages::senders(conn, &self.keyring, &sent).await?;
         let numbered = opened
             .iter_mut()
             .filter(|f| matches!(f, Ok(Found::Numbered(..))));
         for (found, owner) in numbered.zip(owners) {
-            let Ok(Found::Numbered(webhook, number, slot)) =
+            let Ok(Found::Numbered(webhook, number, _, slot)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
             else {
                 continue;

@@ -5,7 +5,7 @@ use store::sends::{Progress, SendState};
 use super::schema::{Delivery, DeliveryState};
 
 /// For its user.
-pub(super) fn of(progress: Progress) -> Delivery {
+pub(super) fn of(progress: &Progress) -> Delivery {
     let state = match progress.state {
         SendState::Pending | SendState::Sending | SendState::Unknown => DeliveryState::Pending,
         SendState::Sent => DeliveryState::Sent,
@@ -66,10 +66,10 @@ mod tests {
             SendState::Sent,
             SendState::Delivered,
         ] {
-            assert_eq!(of(progress(state, Some("filtered"))).reason, None);
+            assert_eq!(of(&progress(state, Some("filtered"))).reason, None);
         }
         for state in [SendState::Undelivered, SendState::Failed] {
-            let none = of(progress(state, None));
+            let none = of(&progress(state, None));
             assert_eq!(none.state, DeliveryState::Failed);
             assert!(none.reason.is_some());
         }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn twilios_codes_are_told_in_plain_words() {
         let told = |code| {
-            of(progress(SendState::Failed, Some(reason(code).label())))
+            of(&progress(SendState::Failed, Some(reason(code).label())))
                 .reason
                 .unwrap()
         };

@@ -18,7 +18,7 @@ pub struct Keys(Arc<Vec<Key>>);
 struct Key {
     id: Option<String>,
     algorithm: Algorithm,
-    key: DecodingKey,
+    public: DecodingKey,
 }
 
 /// Why a text is no usable JWKS.
@@ -56,7 +56,7 @@ impl Keys {
             Some(id) => fitting.find(|key| key.id.as_deref() == Some(id)),
             None => fitting.next().filter(|_| fitting.next().is_none()),
         }
-        .map(|key| &key.key)
+        .map(|key| &key.public)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -91,13 +91,13 @@ impl Key {
             .key_operations
             .as_ref()
             .is_some_and(|all| !all.contains(&KeyOperations::Verify));
-        let key = DecodingKey::from_jwk(jwk).ok()?;
+        let public = DecodingKey::from_jwk(jwk).ok()?;
         let usable =
-            !for_other_algorithm && !for_other_use && !for_other_operations && is_strong(&key);
+            !for_other_algorithm && !for_other_use && !for_other_operations && is_strong(&public);
         usable.then(|| Self {
             id: common.key_id.clone(),
             algorithm,
-            key,
+            public,
         })
     }
 }

@@ -68,18 +68,24 @@ impl Limits {
         Self { names, limits }
     }
 
-    /// Refuses if a limit is used up. Until the transaction ends nobody else takes what is left.
+    /// Refuses if a limit is used up. Without a lock, so that a flood of asks that are refused holds up nobody.
     pub(super) async fn check(
         &self,
         conn: &mut PgConnection,
         keyring: &Keyring,
     ) -> Result<(), ApiError> {
-        // First without the lock: a flood of asks that are refused holds up nobody.
-        let refused = limit_log::exceeded(conn, keyring, &self.limits).await?;
-        self.refuse(refused)?;
-        limit_log::lock(conn).await?;
         let refused = limit_log::exceeded(conn, keyring, &self.limits).await?;
         self.refuse(refused)
+    }
+
+    /// The same, and until the transaction ends nobody else takes what is left.
+    pub(super) async fn lock(
+        &self,
+        conn: &mut PgConnection,
+        keyring: &Keyring,
+    ) -> Result<(), ApiError> {
+        limit_log::lock(conn).await?;
+        self.check(conn, keyring).await
     }
 
     fn refuse(&self, exceeded: Option<Exceeded>) -> Result<(), ApiError> {

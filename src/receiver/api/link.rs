@@ -58,7 +58,7 @@ use super::{
 )]
 pub(super) async fn link(State(api): State<Api>, request: Request) -> Response {
     let (call, body) = Call::of(request);
-    call.answer("link", api.0.link(&call, body)).await
+    call.answer("link", Box::pin(api.0.link(&call, body))).await
 }
 
 /// What is asked for.
@@ -111,10 +111,12 @@ impl Inner {
         }
         let limits = Limits::of(&self.verification, user, &ask.number, ask.ip);
         limits.check(conn, keyring).await?;
-        limits::check_resend(conn, keyring, user, &ask.number).await?;
-        limits.record(conn, keyring).await?;
+        // The claim waits for whoever else is at work on this user; under the lock of all limits, all others would, too.
         let life = self.verification.code_life;
         let issued = phone_number_claims::claim(conn, keyring, user, number, life).await?;
+        limits.lock(conn, keyring).await?;
+        limits::check_resend(conn, keyring, user, &ask.number).await?;
+        limits.record(conn, keyring).await?;
         self.enqueue(conn, ask, &issued).await?;
         let body = Linked {
             message: "Verification code sent to phone number".to_owned(),

@@ -44,7 +44,7 @@ const CANCELLED: &str = "cancelled";
 )]
 pub(super) async fn show(State(api): State<Api>, request: Request) -> Response {
     let (call, _) = Call::of(request);
-    call.answer("show", api.0.show(&call)).await
+    call.answer("show", Box::pin(api.0.show(&call))).await
 }
 
 /// Unlink the phone number
@@ -65,7 +65,7 @@ pub(super) async fn show(State(api): State<Api>, request: Request) -> Response {
 )]
 pub(super) async fn unlink(State(api): State<Api>, request: Request) -> Response {
     let (call, _) = Call::of(request);
-    call.answer("unlink", api.0.unlink(&call)).await
+    call.answer("unlink", Box::pin(api.0.unlink(&call))).await
 }
 
 impl Inner {
@@ -102,7 +102,7 @@ impl Inner {
         Ok(PhoneNumber {
             phone_number: number.as_str().to_owned(),
             verified,
-            delivery: progress.map(delivery::of),
+            delivery: progress.as_ref().map(delivery::of),
             code_expires_at,
         })
     }

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
     reason = "for the document; bodies are read member by member, to tell what is missing"
 )]
 pub(super) struct LinkRequest {
-    /// In E.164 (+15555551234) or, for numbers of the US, without the +1. Spaces, hyphens and brackets may stand in it.
-    #[schema(rename = "phoneNumber", example = "+15555551234", max_length = 64)]
+    /// In E.164 (+12025550143) or, for numbers of the US, without the +1. Spaces, hyphens and brackets may stand in it.
+    #[schema(rename = "phoneNumber", example = "+12025550143", max_length = 64)]
     phone_number: String,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct LinkRequest {
 )]
 pub(super) struct VerifyRequest {
     /// The number as it was linked.
-    #[schema(rename = "phoneNumber", example = "+15555551234", max_length = 64)]
+    #[schema(rename = "phoneNumber", example = "+12025550143", max_length = 64)]
     phone_number: String,
     /// The six digits of the SMS.
     #[schema(example = "123456", pattern = "^[0-9]{6}$")]
@@ -50,9 +50,13 @@ pub(super) struct Verified {
 /// The user's number, or the one that they are about to link.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "members are named as the front end knows them"
+)]
 pub(super) struct PhoneNumber {
     /// In E.164.
-    #[schema(example = "+15555551234")]
+    #[schema(example = "+12025550143")]
     pub(super) phone_number: String,
     /// Whether its user has shown that they have it.
     pub(super) verified: bool,

@@ -47,7 +47,8 @@ use super::{
 )]
 pub(super) async fn verify(State(api): State<Api>, request: Request) -> Response {
     let (call, body) = Call::of(request);
-    call.answer("verify", api.0.verify(&call, body)).await
+    call.answer("verify", Box::pin(api.0.verify(&call, body)))
+        .await
 }
 
 /// What was entered.

@@ -7,19 +7,24 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Router, http::StatusCode, routing::get};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time};
 
 use super::{
     Api, PATH,
     tokens::{self, Key},
 };
-use crate::wait::{PATIENCE, eventually};
+use crate::{
+    wait::{PATIENCE, eventually},
+    webhook::client,
+};
 
 impl Api {
     async fn status_with(&self, token: &str) -> u16 {
@@ -147,6 +152,22 @@ async fn keys_of_a_url_are_read_at_the_start_and_unknown_names_ask_once_a_minute
     }
     assert_eq!(provider.asked(), 1); // it was asked less than a minute ago
     assert_eq!(api.status_with(&key.token(&claims)).await, 200);
+
+    // The keys change.
+    let next = Key::rsa("r2");
+    provider.answers(StatusCode::OK, &tokens::jwks(&[&next]).to_string());
+    assert_eq!(api.status_with(&next.token(&claims)).await, 401);
+    time::pause();
+    time::advance(Duration::from_secs(61)).await;
+    time::resume();
+    let api = Api {
+        client: client(), // the connections of the other one have been idle for a minute now
+        ..api
+    };
+    let asks = (0..10).map(|_| async { api.status_with(&next.token(&claims)).await });
+    assert_eq!(join_all(asks).await, [200; 10]);
+    assert_eq!(provider.asked(), 2);
+    assert_eq!(api.status_with(&key.token(&claims)).await, 401);
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ mod outage;
 mod own;
 mod pages;
 mod repeats;
+mod schemathesis;
+mod silence;
 mod tokens;
 mod two_users;
 mod unauthorized;
@@ -26,6 +28,8 @@ use uuid::Uuid;
 
 use crate::{app::TestApp, database::Database, webhook::client};
 use callers::Caller;
+
+pub(crate) use tokens::of as token_of;
 
 /// Where the user's number is.
 const PATH: &str = "/api/user/phone-number";

@@ -27,7 +27,7 @@ pub(super) fn claims(user: Uuid) -> Value {
 }
 
 /// A token as the app makes it.
-pub(super) fn of(user: Uuid, secret: &str) -> String {
+pub(crate) fn of(user: Uuid, secret: &str) -> String {
     hs256(&claims(user), secret.as_bytes())
 }
 

@@ -36,7 +36,8 @@ const TABLES_AND_TRIGGERS: &str = "
             what := 'ended';
         elsif new.claim = old.claim + 1 and old.ready and not new.ready and new.locked_by is not null then
             what := 'claimed';
-        elsif new.claim = old.claim + 1 and not old.ready and new.locked_by is null then
+        elsif new.claim = old.claim + 1 and new.locked_by is null then
+            -- Also once its lease has run out: until another claims it, the claim is still the last one.
             what := 'put back';
             job.claim := old.claim;
         elsif new.claim = old.claim and not old.ready and new.ready and old.run_at <= now() then

@@ -83,7 +83,10 @@ pub async fn finish_all(
     let mut came_of_it = vec![Finished::LeaseLost; finishes.len()];
     for answer in answers {
         let place = usize::try_from(answer.n - 1).unwrap_or(usize::MAX);
-        let Some(came) = sorted.get(place).and_then(|(at, _)| came_of_it.get_mut(*at)) else {
+        let Some(came) = sorted
+            .get(place)
+            .and_then(|(at, _)| came_of_it.get_mut(*at))
+        else {
             continue; // cannot happen: the places are those of the list
         };
         match answer.state.as_deref() {

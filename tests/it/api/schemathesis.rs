@@ -1,0 +1,66 @@
+//! schemathesis, which makes up requests from the `OpenAPI` document and checks every answer against it.
+//!
+//! `SCHEMATHESIS` names the program, else it is looked for on the path. Without it the test says so and checks nothing,
+//! unless `PIGEONHOLE_REQUIRE_SCHEMATHESIS` is set. `SCHEMATHESIS_EXAMPLES` says how many requests to make up for each
+//! operation.
+
+use std::process::{Command, Stdio};
+
+use super::Api;
+use crate::settings::of_the_test_run;
+
+/// All but those that do not hold for anybody with limits and codes: that whatever has the right shape is accepted.
+const EXCLUDED: &str = "positive_data_acceptance";
+
+fn program() -> Option<String> {
+    let program = of_the_test_run("SCHEMATHESIS").unwrap_or_else(|| "schemathesis".to_owned());
+    let runs = Command::new(&program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let required = of_the_test_run("PIGEONHOLE_REQUIRE_SCHEMATHESIS").is_some();
+    assert!(runs || !required, "{program} does not run");
+    runs.then_some(program)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_made_up_request_is_answered_other_than_the_document_says() {
+    let Some(program) = program() else {
+        println!("SKIPPED: no schemathesis; SCHEMATHESIS names the program");
+        return;
+    };
+    let examples = of_the_test_run("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "50".to_owned());
+    let api = Api::with(&[("VERIFICATION_COUNTRIES", "US,CA,GB,DE,IN")]).await;
+    // One who has a number, and one who has none.
+    for token in [api.linked().token, api.user().await.token] {
+        run(&api, &program, &examples, token).await;
+    }
+    assert!(api.sends().await > 0);
+}
+
+async fn run(api: &Api, program: &str, examples: &str, token: String) {
+    let base = format!("http://{}", api.app.receiver);
+    let (program, examples) = (program.to_owned(), examples.to_owned());
+    let report = tempfile::tempdir().unwrap();
+    let ran = tokio::task::spawn_blocking({
+        let folder = report.path().to_owned();
+        move || {
+            Command::new(program)
+                .current_dir(folder)
+                .arg("run")
+                .arg(format!("{base}/api/openapi.json"))
+                .args(["--header", &format!("Authorization: Bearer {token}")])
+                .args(["--checks", "all", "--exclude-checks", EXCLUDED])
+                .args(["--max-examples", &examples, "--continue-on-failure"])
+                .args(["--phases", "examples,coverage,fuzzing,stateful"])
+                .output()
+                .unwrap()
+        }
+    })
+    .await
+    .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}");
+}

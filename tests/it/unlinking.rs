@@ -1,0 +1,195 @@
+//! Unlinking takes effect at once: also for messages that have arrived, whose jobs wait or are being done.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
+use store::{E164, sends, user_phone_numbers, users};
+use uuid::Uuid;
+
+use crate::{
+    api::token_of,
+    app::TestApp,
+    database::NUMBER,
+    process::Process,
+    wait::{PATIENCE, eventually},
+    webhook::client,
+};
+
+const PATH: &str = "/api/user/phone-number";
+
+fn request(app: &TestApp, user: Uuid, method: Method, path: &str) -> RequestBuilder {
+    let token = token_of(user, app.settings.get("JWT_SECRET"));
+    let url = format!("http://{}{path}", app.receiver);
+    client().request(method, url).bearer_auth(token)
+}
+
+async fn status(request: RequestBuilder) -> u16 {
+    request.send().await.unwrap().status().as_u16()
+}
+
+/// By the front end.
+async fn unlink(app: &TestApp, user: Uuid) {
+    assert_eq!(status(request(app, user, Method::DELETE, PATH)).await, 204);
+}
+
+/// Makes the number another user's, who proves it.
+async fn move_to_another(app: &TestApp, number: &str) -> Uuid {
+    let user = Uuid::new_v4();
+    let mut conn = app.pool.acquire().await.unwrap();
+    users::ensure(&mut conn, user).await.unwrap();
+    let body = json!({ "phoneNumber": number });
+    let link = request(app, user, Method::POST, PATH).json(&body);
+    assert_eq!(status(link).await, 201);
+    let id: Uuid = sqlx::query_scalar("select id from pigeonhole.sends")
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    let keyring = app.settings.keyring();
+    let send = sends::load(&mut conn, &keyring, id).await.unwrap().unwrap();
+    let (_, text) = send.message.unwrap();
+    let code: String = text.chars().filter(char::is_ascii_digit).take(6).collect();
+    let body = json!({ "phoneNumber": number, "code": code });
+    let verify = request(app, user, Method::POST, "/api/user/phone-number/verify");
+    assert_eq!(status(verify.json(&body)).await, 200);
+    user
+}
+
+/// Waits until the message's job was put off, as somebody is changing whose number it is.
+async fn put_off(app: &TestApp) {
+    eventually("the job is put off", PATIENCE, async || {
+        let put_off = "select not ready and locked_by is null from queue.jobs";
+        let put_off: bool = sqlx::query_scalar(put_off)
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+        put_off.then_some(())
+    })
+    .await;
+}
+
+/// Waits until somebody's statement that has this in it waits for a lock.
+async fn stuck(app: &TestApp, statement: &str) {
+    eventually("it waits for the lock", PATIENCE, async || {
+        let found: Option<i32> = sqlx::query_scalar(
+            "select pid from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock' and strpos(query, $1) > 0",
+        )
+        .bind(statement)
+        .fetch_optional(&app.pool)
+        .await
+        .unwrap();
+        found
+    })
+    .await;
+}
+
+async fn connect(app: &TestApp) -> PgConnection {
+    PgConnection::connect(app.settings.get("DATABASE_URL"))
+        .await
+        .unwrap()
+}
+
+/// Whose the items of a message are.
+async fn owners(app: &TestApp, message_sid: &str) -> Vec<Uuid> {
+    let items = app.items(message_sid).await;
+    items.into_iter().map(|item| item.user_id).collect()
+}
+
+#[tokio::test]
+async fn a_message_that_waits_when_its_number_is_unlinked_makes_no_items() {
+    let app = TestApp::receiver_only().await;
+    let sid = app.deliver("Met Ana #early").await;
+    unlink(&app, app.user).await;
+    let _worker = Process::start("worker", &app.settings);
+    assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
+    app.wait_until_idle().await;
+    let rows = app.rows().await;
+    assert_eq!((rows.items, rows.jobs, rows.dead), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_message_whose_number_is_unlinked_while_it_is_processed_makes_no_items() {
+    let app = TestApp::receiver_only().await;
+    let sid = app.deliver("Met Ana #late").await;
+    // As the front end's request does it, but for the end of its transaction: the worker finds the number still linked,
+    // and puts the message off to see whether it stays so.
+    let mut unlinking = connect(&app).await;
+    let mut tx = unlinking.begin().await.unwrap();
+    let unlinked = user_phone_numbers::unlink_user(&mut tx, app.user).await;
+    assert_eq!(unlinked.unwrap(), 1);
+    let worker = Process::start("worker", &app.settings);
+    put_off(&app).await;
+    assert_eq!(app.state(&sid).await.as_deref(), Some("received"));
+    tx.commit().await.unwrap();
+    assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
+    app.wait_until_idle().await;
+    let rows = app.rows().await;
+    assert_eq!((rows.items, rows.jobs, rows.dead), (0, 0, 0));
+    drop(worker);
+}
+
+#[tokio::test]
+async fn whoever_unlinks_while_items_are_written_is_told_so_once_they_are_there() {
+    let app = TestApp::receiver_only().await;
+    let sid = app.deliver("Met Ana #just").await;
+    let mut blocker = connect(&app).await;
+    let lock = "begin; lock table enrichment_items in share row exclusive mode";
+    blocker.execute(sqlx::raw_sql(lock)).await.unwrap();
+    let worker = Process::start("worker", &app.settings);
+    stuck(&app, "pigeonhole.finish(").await;
+    // The worker knows by now that the number is linked: unlinking it has to wait for what comes of that.
+    let mut unlinking = connect(&app).await;
+    let unlink = user_phone_numbers::unlink_user(&mut unlinking, app.user);
+    let release = async {
+        stuck(&app, "delete from user_phone_numbers").await;
+        assert!(app.items(&sid).await.is_empty());
+        blocker.execute("rollback").await.unwrap();
+    };
+    let (unlinked, ()) = tokio::join!(unlink, release);
+    assert_eq!(unlinked.unwrap(), 1);
+    assert_eq!(app.state(&sid).await.as_deref(), Some("processed"));
+    assert_eq!(owners(&app, &sid).await, [app.user; 2]);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn a_number_that_moves_to_another_user_leaves_old_items_and_makes_no_new_ones_for_the_old() {
+    let app = TestApp::receiver_only().await;
+    let old = app.deliver("Met Ana #old").await;
+    let worker = Process::start("worker", &app.settings);
+    assert_eq!(app.wait_until_ended(&old).await, "processed");
+    app.wait_until_idle().await;
+    worker.kill();
+    let before = format!("{:?}", app.items(&old).await);
+
+    let waiting = app.deliver("Met Ben #waiting").await;
+    let new = move_to_another(&app, NUMBER).await;
+    let _worker = Process::start("worker", &app.settings);
+    // It was its former user who sent it: the new one gets nothing of it either.
+    assert_eq!(app.wait_until_ended(&waiting).await, "ignored_unlinked");
+    assert!(app.items(&waiting).await.is_empty());
+    let later = app.deliver("Met Cem #later").await;
+    assert_eq!(app.wait_until_ended(&later).await, "processed");
+    assert_eq!(owners(&app, &later).await, [new; 2]);
+    assert_eq!(owners(&app, &old).await, [app.user; 2]);
+    assert_eq!(format!("{:?}", app.items(&old).await), before);
+}
+
+#[tokio::test]
+async fn a_number_that_moves_to_another_user_while_a_message_is_processed_makes_no_items_for_the_old()
+ {
+    let app = TestApp::receiver_only().await;
+    let new = Uuid::new_v4();
+    let sid = app.deliver("Met Ana #between").await;
+    let mut conn = connect(&app).await;
+    users::ensure(&mut conn, new).await.unwrap();
+    let mut tx = conn.begin().await.unwrap();
+    let (keyring, number) = (app.settings.keyring(), E164::parse(NUMBER).unwrap());
+    let proved = user_phone_numbers::prove(&mut tx, &keyring, new, &number).await;
+    proved.unwrap();
+    let _worker = Process::start("worker", &app.settings);
+    put_off(&app).await;
+    tx.commit().await.unwrap();
+    app.wait_until_ended(&sid).await;
+    assert!(app.items(&sid).await.is_empty());
+}
