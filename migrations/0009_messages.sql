@@ -38,14 +38,14 @@ begin
     join pigeonhole.inbound_messages messages on messages.message_sid = any(array[given.sid]);
 end $$;
 
--- For whom these are verified, which are in any of the forms that a number may have. The newest first.
-create function pigeonhole.owners(number_forms text[]) returns table (phone_number text, user_id uuid)
+-- For whom these are verified, which are in any of the forms that a number may have, and since when. The newest first.
+create function pigeonhole.owners(number_forms text[]) returns table (phone_number text, user_id uuid, since timestamptz)
 language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
 #variable_conflict use_column
 begin
-    return query select numbers.phone_number::text, numbers.user_id
+    return query select numbers.phone_number::text, numbers.user_id, numbers.created_at::timestamptz
     from unnest(number_forms) as given(form)
     join user_phone_numbers numbers on numbers.phone_number = any(array[given.form]::varchar[]) and numbers.verified
     order by numbers.created_at desc nulls last, numbers.id;

@@ -121,7 +121,7 @@ async fn steady(rig: &Rig, numbers: &Arc<AtomicU64>, during: Duration) -> (f64, 
         }
         let sent = waiting.unsigned_abs() + load.allowed() as u64;
         load.allow(usize::try_from(BACKLOG.saturating_sub(sent)).unwrap());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
     }
 }
 

@@ -36,6 +36,6 @@ pub use replies::{Notice, Replies, ReplyTo, Words, default_words};
 pub use retention::{EraseMessages, RetentionDeps};
 pub use send_reply::SendReply;
 pub use send_verification::SendVerification;
-pub use steps::download::{DownloadError, MediaDeps, download};
 pub use settle_messages::SettleMessages;
+pub use steps::download::{DownloadError, MediaDeps, download};
 pub use steps::state_of;

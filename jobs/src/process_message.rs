@@ -37,7 +37,8 @@ impl Job for ProcessMessage {
             JobError::Snooze(_) | JobError::LeaseLost => false,
         };
         if given_up
-            && let Err(error) = steps::fail(&deps.media.deps, &self.message, reason, notice, attempt).await
+            && let Err(error) =
+                steps::fail(&deps.media.deps, &self.message, reason, notice, attempt).await
         {
             // `SettleMessages` will.
             tracing::warn!(%error, "the message could not be ended with its job");

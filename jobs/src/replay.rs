@@ -19,7 +19,7 @@ use uuid::Uuid;
 use self::plan::{Plan, Shape, plan};
 use crate::{
     MediaStore, StepError,
-    extract::{Extracted, Extraction, ExtractError, Message, WithFallback},
+    extract::{ExtractError, Extracted, Extraction, Message, WithFallback},
     steps,
 };
 

@@ -165,7 +165,12 @@ impl Writer {
         loop {
             let kept = self.conn.is_some();
             let now = Instant::now();
-            batch.retain(|waiting| waiting.deadline > now && !waiting.answer.is_closed());
+            let over =
+                |waiting: &mut Waiting| waiting.deadline <= now || waiting.answer.is_closed();
+            // Told so, in case that who waits has not looked at the clock yet: a dropped answer means that we are gone.
+            for waiting in batch.extract_if(.., over) {
+                waiting.answer(Err(ReceiverError::DatabaseSlow));
+            }
             if batch.is_empty() {
                 return;
             }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub use self::fail::{fail, not_ended};
 pub use self::finish::{Finish, Finished, Found, finish_all};
-pub use self::open::{Changed, Slot, Taken, keep_slots, load_all, owners};
+pub use self::open::{Changed, Slot, Taken, keep_slots, load_all, senders};
 pub use self::replay::{hold, replayed, user_of};
 pub use self::retention::erase;
 use crate::clock::seconds;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use queue::Attempt;
 use sqlx::PgConnection;
 use store::{
@@ -49,7 +50,7 @@ async fn end(
     }
     let stored = inbound_messages::load_all(&mut tx, &deps.keyring, &waiting).await?;
     // One that does not open is ended, too, and nobody can be told.
-    let readable: Vec<(InboundWebhook, Option<E164>)> = stored
+    let readable: Vec<(InboundWebhook, Option<Sent>)> = stored
         .into_iter()
         .filter_map(|stored| read(stored?.ok()?))
         .collect();
@@ -86,28 +87,31 @@ async fn end(
     Ok(failed.len())
 }
 
-fn read(stored: StoredMessage) -> Option<(InboundWebhook, Option<E164>)> {
+/// From which number, and when.
+type Sent = (E164, DateTime<Utc>);
+
+fn read(stored: StoredMessage) -> Option<(InboundWebhook, Option<Sent>)> {
     let webhook = InboundWebhook::from_fields(stored.fields?).ok()?;
     let number = webhook
         .from()
         .phone()
         .and_then(|text| E164::parse(text).ok());
-    Some((webhook, number))
+    let sent = number.map(|number| (number, stored.received_at));
+    Some((webhook, sent))
 }
 
 /// Whose the messages are, in their order.
 async fn owners(
     deps: &Deps,
     conn: &mut PgConnection,
-    messages: &[(InboundWebhook, Option<E164>)],
+    messages: &[(InboundWebhook, Option<Sent>)],
 ) -> Result<Vec<Option<Uuid>>, StepError> {
-    let numbers: Vec<E164> = messages
+    let sent: Vec<Sent> = messages
         .iter()
-        .filter_map(|(_, number)| number.clone())
+        .filter_map(|(_, sent)| sent.clone())
         .collect();
-    let owners = inbound_messages::owners(conn, &deps.keyring, &numbers).await?;
-    let mut owners = owners.into_iter();
-    let of =
-        |(_, number): &(_, Option<E164>)| number.as_ref().and_then(|_| owners.next().flatten());
+    let senders = inbound_messages::senders(conn, &deps.keyring, &sent).await?;
+    let mut senders = senders.into_iter();
+    let of = |(_, sent): &(_, Option<Sent>)| sent.as_ref().and_then(|_| senders.next().flatten());
     Ok(messages.iter().map(of).collect())
 }

@@ -87,8 +87,7 @@ impl Together for Openings {
 
 /// What is known of a message before its user is.
 enum Meaning {
-    /// A keyword, and when it came in.
-    Keyword(Keyword, DateTime<Utc>),
+    Keyword(Keyword),
     /// How long until its slot, if it has one.
     Content(Option<Duration>),
 }
@@ -96,8 +95,8 @@ enum Meaning {
 /// A message on its way through the batch.
 enum Found {
     Is(Opened),
-    /// Sent from a number that may be somebody's.
-    Numbered(Box<InboundWebhook>, E164, Meaning),
+    /// Sent from a number that may be somebody's, and when.
+    Numbered(Box<InboundWebhook>, E164, DateTime<Utc>, Meaning),
     /// Sent by a user, and without a place within their limit.
     Unplaced(Box<InboundWebhook>, Owner),
     /// It may be processed.
@@ -108,10 +107,10 @@ impl Found {
     fn opened(self, came: DateTime<Utc>) -> Opened {
         match self {
             Self::Is(opened) => opened,
-            Self::Numbered(webhook, _, Meaning::Keyword(keyword, at)) => {
+            Self::Numbered(webhook, _, at, Meaning::Keyword(keyword)) => {
                 Opened::Keyword(webhook, (keyword, at), None)
             }
-            Self::Numbered(webhook, _, Meaning::Content(_)) => Opened::Stranger(webhook),
+            Self::Numbered(webhook, _, _, Meaning::Content(_)) => Opened::Stranger(webhook),
             Self::Unplaced(webhook, owner) | Self::Placed(webhook, owner) => {
                 Opened::Ready(webhook, owner, came)
             }
@@ -134,15 +133,19 @@ fn read(
         .ok_or_else(|| StepError::Erased(sid.clone()))?;
     let webhook = Box::new(InboundWebhook::from_fields(fields)?);
     let meaning = match Keyword::of(&webhook) {
-        Some(keyword) => Meaning::Keyword(keyword, stored.received_at),
+        Some(keyword) => Meaning::Keyword(keyword),
         None => Meaning::Content(stored.slot_in),
     };
     // A short code, a name or another channel's address is nobody's phone number.
     Ok(match (webhook.from().phone().map(E164::parse), meaning) {
-        (Some(Ok(number)), meaning) => Found::Numbered(webhook, number, meaning),
-        (Some(Err(_)) | None, Meaning::Keyword(keyword, at)) => {
-            Found::Is(Opened::Keyword(webhook, (keyword, at), None))
+        (Some(Ok(number)), meaning) => {
+            Found::Numbered(webhook, number, stored.received_at, meaning)
         }
+        (Some(Err(_)) | None, Meaning::Keyword(keyword)) => Found::Is(Opened::Keyword(
+            webhook,
+            (keyword, stored.received_at),
+            None,
+        )),
         (Some(Err(_)) | None, Meaning::Content(_)) => Found::Is(Opened::Stranger(webhook)),
     })
 }
@@ -153,29 +156,29 @@ impl Openings {
         conn: &mut PgConnection,
         opened: &mut [Result<Found, StepError>],
     ) -> Result<(), StepError> {
-        let numbers: Vec<E164> = opened
+        let sent: Vec<(E164, DateTime<Utc>)> = opened
             .iter()
             .filter_map(|found| match found {
-                Ok(Found::Numbered(_, number, _)) => Some(number.clone()),
+                Ok(Found::Numbered(_, number, at, _)) => Some((number.clone(), *at)),
                 _ => None,
             })
             .collect();
-        if numbers.is_empty() {
+        if sent.is_empty() {
             return Ok(());
         }
-        let owners = inbound_messages::owners(conn, &self.keyring, &numbers).await?;
+        let owners = inbound_messages::senders(conn, &self.keyring, &sent).await?;
         let numbered = opened
             .iter_mut()
             .filter(|f| matches!(f, Ok(Found::Numbered(..))));
         for (found, owner) in numbered.zip(owners) {
-            let Ok(Found::Numbered(webhook, number, meaning)) =
+            let Ok(Found::Numbered(webhook, number, at, meaning)) =
                 std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
             else {
                 continue;
             };
             *found = Ok(match (owner, meaning) {
                 // It is no message to be counted.
-                (owner, Meaning::Keyword(keyword, at)) => {
+                (owner, Meaning::Keyword(keyword)) => {
                     let owner = owner.map(|user| (user, number));
                     Found::Is(Opened::Keyword(webhook, (keyword, at), owner))
                 }

@@ -10,9 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use super::args::ReplayArgs;
 use crate::{
     cli::output::Table,
-    config::{
-        DatabaseConfig, Env, ExtractionConfig, LogConfig, MediaStoreConfig, Reader, keyring,
-    },
+    config::{DatabaseConfig, Env, ExtractionConfig, LogConfig, MediaStoreConfig, Reader, keyring},
     telemetry,
 };
 

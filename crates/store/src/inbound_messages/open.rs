@@ -46,28 +46,31 @@ pub async fn load_all(
     Ok(message_sids.iter().map(|sid| found.remove(sid)).collect())
 }
 
-/// The users for whom these numbers are verified, in the order of the list; the newest, should there be several.
-pub async fn owners(
+/// Whose messages they are that came from these numbers at these times, in the order of the list: each number is verified
+/// for them, and was theirs by then. Whoever has linked it since gets nothing that its former user has sent.
+pub async fn senders(
     conn: &mut PgConnection,
     keyring: &Keyring,
-    numbers: &[E164],
+    sent: &[(E164, DateTime<Utc>)],
 ) -> Result<Vec<Option<Uuid>>, StoreError> {
-    let all_forms: Vec<Vec<String>> = numbers
+    let all_forms: Vec<Vec<String>> = sent
         .iter()
-        .map(|number| forms(keyring, number.as_str()))
+        .map(|(number, _)| forms(keyring, number.as_str()))
         .collect();
     let flat: Vec<String> = all_forms.iter().flatten().cloned().collect();
     let rows = sqlx::query!(
-        r#"select phone_number as "phone_number!", user_id as "user_id!" from pigeonhole.owners($1)"#,
+        r#"select phone_number as "phone_number!", user_id as "user_id!", since from pigeonhole.owners($1)"#,
         &flat,
     )
     .fetch_all(conn)
     .await?;
-    let owner = |forms: &Vec<String>| {
-        let row = rows.iter().find(|row| forms.contains(&row.phone_number));
+    let sender = |(forms, (_, at)): (&Vec<String>, &(E164, DateTime<Utc>))| {
+        let row = rows.iter().find(|row| {
+            forms.contains(&row.phone_number) && row.since.is_none_or(|since| since <= *at)
+        });
         row.map(|row| row.user_id)
     };
-    Ok(all_forms.iter().map(owner).collect())
+    Ok(all_forms.iter().zip(sent).map(sender).collect())
 }
 
 /// A message's place within a rate limit.

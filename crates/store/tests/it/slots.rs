@@ -1,7 +1,7 @@
 //! Messages that are opened together, and their places within a limit.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use store::inbound_messages::{Slot, Taken, keep_slots, load_all, owners};
+use store::inbound_messages::{Slot, Taken, keep_slots, load_all, senders};
 use store::user_phone_numbers::link;
 
 use crate::inbound_messages::{insert, message};
@@ -57,9 +57,10 @@ async fn messages_are_opened_in_the_order_of_the_list_and_one_that_does_not_open
 }
 
 #[tokio::test]
-async fn owners_are_found_in_the_order_of_the_list() {
+async fn senders_are_found_in_the_order_of_the_list_and_only_whose_number_it_was_by_then() {
     let mut db = Db::migrated().await;
     let mut users = Vec::new();
+    let before = now(&mut db).await;
     for text in NUMBERS {
         let user = db.user().await;
         link(&mut db, &keyring(), user, &number(text))
@@ -67,12 +68,21 @@ async fn owners_are_found_in_the_order_of_the_list() {
             .unwrap();
         users.push(user);
     }
-    let asked = [NUMBERS[1], "+12025550199", NUMBERS[0], NUMBERS[1]].map(number);
-    let found = owners(&mut db, &keyring(), &asked).await.unwrap();
-    assert_eq!(
-        found,
-        [Some(users[1]), None, Some(users[0]), Some(users[1])]
-    );
+    let after = now(&mut db).await;
+    let sent = [
+        (NUMBERS[1], after),
+        ("+12025550199", after),
+        (NUMBERS[0], after),
+        (NUMBERS[1], before),
+        (NUMBERS[1], after),
+    ]
+    .map(|(text, at)| (number(text), at));
+    let found = senders(&mut db, &keyring(), &sent).await.unwrap();
+    let [first, second] = users[..] else {
+        panic!("{users:?}");
+    };
+    let expected = [Some(second), None, Some(first), None, Some(second)];
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]
@@ -84,8 +94,8 @@ async fn slots_are_kept_together_with_what_they_take_and_say_how_far_away_they_a
         slot("SM1", now, "a"),
         slot("SM3", now + TimeDelta::hours(2), "b"),
     ];
-    let changes = taken(&[("a", 0, 10), ("b", 0, 20)]);
-    let changed = keep_slots(&mut db, &slots, &changes).await.unwrap();
+    let wanted = taken(&[("a", 0, 10), ("b", 0, 20)]);
+    let changed = keep_slots(&mut db, &slots, &wanted).await.unwrap();
     assert!(changed.is_empty());
     assert_eq!(db.text(SLOTS).await, "SM1 SM2 SM3");
     assert_eq!(db.text(LIMITS).await, "a 10, b 20");
@@ -114,8 +124,8 @@ async fn where_a_limit_was_changed_meanwhile_its_messages_get_no_slot_and_the_ot
     // Of `a` there is another number now, `b` was forgotten or is as it was, of `c` somebody was the first user.
     for (was, changed_key, number) in [(4, "a", 5), (0, "a", 5)] {
         let slots = [slot("SM1", at, "a"), slot("SM2", at, "b")];
-        let changes = taken(&[("a", was, 50), ("b", 6, 60)]);
-        let changed = keep_slots(&mut db, &slots, &changes).await.unwrap();
+        let wanted = taken(&[("a", was, 50), ("b", 6, 60)]);
+        let changed = keep_slots(&mut db, &slots, &wanted).await.unwrap();
         let [changed] = &changed[..] else {
             panic!("{changed:?}");
         };
@@ -162,9 +172,9 @@ async fn a_message_that_has_its_slot_or_has_ended_is_not_charged_again_nor_is_an
         .await;
     for again in ["SM1", "SM3", "SM9"] {
         let slots = [slot("SM2", at, "b"), slot(again, at, "a")];
-        let changes = taken(&[("a", 10, 20), ("b", 0, 10)]);
+        let wanted = taken(&[("a", 10, 20), ("b", 0, 10)]);
         assert!(
-            keep_slots(&mut db, &slots, &changes).await.is_err(),
+            keep_slots(&mut db, &slots, &wanted).await.is_err(),
             "{again}"
         );
         assert_eq!(db.text(SLOTS).await, "SM1");
