@@ -33,6 +33,7 @@ mod outage;
 mod paused;
 mod privacy;
 mod process;
+mod rate_limit;
 mod senders;
 mod sends;
 mod settings;

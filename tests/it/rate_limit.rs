@@ -1,0 +1,249 @@
+//! Each user's rate limit, over several workers that are killed meanwhile: no window has more than it may, nobody pays
+//! twice, and all is done.
+//!
+//! A few messages with the other tests; `PIGEONHOLE_RATE_LIMIT_MESSAGES` says how many of each user.
+
+#![expect(clippy::print_stdout, reason = "the figures of a long run")]
+
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+use store::inbound_messages::{self, AcceptJob, Acceptance, NewMessage};
+use uuid::Uuid;
+
+use crate::{
+    app::{TestApp, text},
+    database::Database,
+    process::Process,
+    settings::of_the_test_run,
+    wait::eventually,
+};
+
+const USERS: u32 = 10;
+const WORKERS: usize = 3;
+const BURST: usize = 5;
+
+/// 25 ms a message.
+const PER_HOUR: &str = "144000";
+const PERIOD: i64 = 25_000_000;
+
+const QUIET: &str = "+12025550190";
+
+/// A kill costs what the worker held this long.
+const LEASE: Duration = Duration::from_secs(2);
+
+fn number(user: u32) -> String {
+    format!("+12025551{user:03}")
+}
+
+/// So many of each user, and the limit that lets them through in no more than a few minutes.
+async fn system(messages: u32) -> (TestApp, Vec<Process>) {
+    let database = Database::create()
+        .await
+        .with("RATE_LIMIT_MESSAGES_PER_HOUR", PER_HOUR)
+        .with("RATE_LIMIT_BURST", BURST.to_string())
+        .with("JOB_LEASE_SECONDS", LEASE.as_secs().to_string())
+        .with("RUST_LOG", "warn,pigeonhole::services=info");
+    let app = TestApp::on(database, pigeonhole::services::Role::Receiver).await;
+    for (n, number) in (0..USERS).map(number).chain([QUIET.to_owned()]).enumerate() {
+        let user = Uuid::from_u128(n as u128 + 1);
+        let mut conn = app.pool.acquire().await.unwrap();
+        store::users::ensure(&mut conn, user).await.unwrap();
+        drop(conn);
+        app.link(user, &number).await;
+    }
+    let workers: Vec<Process> = (0..WORKERS).map(|_| worker(&app)).collect();
+    for _ in 0..5 {
+        app.wait_until_ended(&app.deliver_text(&text(QUIET, "Hello")).await)
+            .await;
+    }
+    let mut conn = app.pool.acquire().await.unwrap();
+    for user in 0..USERS {
+        accept(&mut conn, &app, user, messages).await;
+    }
+    drop(conn);
+    (app, workers)
+}
+
+fn worker(app: &TestApp) -> Process {
+    Process::start("worker", &app.settings)
+}
+
+/// Takes a user's messages in, as the receiver does.
+async fn accept(conn: &mut PgConnection, app: &TestApp, user: u32, messages: u32) {
+    let (keyring, from) = (app.settings.keyring(), number(user));
+    let job = AcceptJob {
+        kind: "process_message",
+        max_attempts: 12,
+    };
+    let acceptance = |n: u32| {
+        let sid = format!("SM{user:016x}{n:016x}");
+        let fields = [
+            ("MessageSid", sid.as_str()),
+            ("AccountSid", app.settings.get("TWILIO_ACCOUNT_SID")),
+            ("From", &from),
+            ("To", "+15005550006"),
+            ("Body", "flood"),
+        ];
+        let message = NewMessage {
+            message_sid: sid.clone(),
+            account_sid: fields[1].1.to_owned(),
+            sender: from.clone(),
+            fields: fields.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+        };
+        Acceptance {
+            message: message.seal(&keyring).unwrap(),
+            job_args: format!(r#"{{"message":"{sid}"}}"#),
+            trace: None,
+        }
+    };
+    let all: Vec<Acceptance> = (0..messages).map(acceptance).collect();
+    for batch in all.chunks(500) {
+        inbound_messages::accept_all(conn, job, batch)
+            .await
+            .unwrap();
+    }
+}
+
+/// How many messages of those with a limit to wait for have not ended.
+async fn left(app: &TestApp) -> i64 {
+    sqlx::query_scalar("select count(*) from pigeonhole.inbound_messages where state = 'received'")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_window_has_more_than_it_may_and_nobody_pays_twice_whoever_is_killed() {
+    let messages = of_the_test_run("PIGEONHOLE_RATE_LIMIT_MESSAGES")
+        .map_or(80, |messages| messages.parse().expect("a number"));
+    let (app, mut workers) = system(messages).await;
+    let started = Instant::now();
+    let alone = Duration::from_nanos(PERIOD.unsigned_abs()) * messages;
+    let limit = alone * 2 + Duration::from_secs(60);
+    let (mut kills, mut quiet) = (0, Vec::new());
+    while left(&app).await > 0 {
+        assert!(started.elapsed() < limit, "{} are left", left(&app).await);
+        // Sooner or later within what a message goes through, and often enough within its lease.
+        tokio::time::sleep(Duration::from_millis(rand::random_range(200..1200))).await;
+        workers.remove(rand::random_range(0..WORKERS)).kill();
+        workers.push(worker(&app));
+        kills += 1;
+        quiet.push(app.deliver_text(&text(QUIET, "Hello")).await);
+    }
+    eventually("all jobs end", Duration::from_secs(30), async || {
+        (app.rows().await.jobs == 0).then_some(())
+    })
+    .await;
+    let took = started.elapsed();
+    assert_eq!(app.rows().await.dead, 0);
+
+    for user in 0..USERS {
+        let slots = slots(&app, &number(user)).await;
+        assert_eq!(slots.len(), messages as usize);
+        let charged = sqlx::query_scalar("select tat_ns from queue.rate_limits where key = $1")
+            .bind(format!("message:{}", Uuid::from_u128(u128::from(user) + 1)))
+            .fetch_one(&app.pool)
+            .await
+            .expect("the maintenance has not come by just now, at 17 minutes past the hour");
+        assert_eq!(obeyed(&slots, charged), Ok(()), "user {user}");
+    }
+    let (early, not_processed): (i64, i64) = sqlx::query_as(
+        "select count(*) filter (where finished_at < slot_at), count(*) filter (where state <> 'processed')
+         from pigeonhole.inbound_messages",
+    )
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!((early, not_processed), (0, 0));
+    let (median, most): (f64, f64) = sqlx::query_as(
+        "select percentile_cont(0.5) within group (order by took), max(took) from (
+             select extract(epoch from finished_at - received_at)::float8 * 1000 as took
+             from pigeonhole.inbound_messages where message_sid = any($1)) as quiet",
+    )
+    .bind(&quiet)
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    println!(
+        "figures of the rate limit: {USERS} users with {messages} messages each, done in {took:.1?} ({alone:.1?} is the \
+         least); workers killed {kills}; {} messages of a quiet user meanwhile: p50 {median:.1} ms, most {most:.1} ms",
+        quiet.len()
+    );
+}
+
+/// The slots of a sender's messages, in order, in nanoseconds since the epoch.
+async fn slots(app: &TestApp, from: &str) -> Vec<i64> {
+    let index = app.settings.keyring().blind_index(from);
+    sqlx::query_scalar(
+        "select (extract(epoch from slot_at) * 1000000)::bigint * 1000 from pigeonhole.inbound_messages
+         where sender_index = $1 order by slot_at",
+    )
+    .bind(index.as_str())
+    .fetch_all(&app.pool)
+    .await
+    .unwrap()
+}
+
+/// In each window that begins and ends with a slot, which are all that matter, there are at most `burst + W / period`;
+/// and what the limit says was taken is these slots and no more.
+fn obeyed(slots: &[i64], charged: i64) -> Result<(), String> {
+    let burst = i64::try_from(BURST).unwrap();
+    let (mut earliest, mut arrival) = (i64::MAX, 0);
+    for (n, slot) in (0..).zip(slots) {
+        // Of slots i to j: j - i + 1 <= burst + (slot[j] - slot[i]) / period, all times period.
+        let ahead = n * PERIOD - slot;
+        earliest = earliest.min(ahead);
+        if ahead - earliest > (burst - 1) * PERIOD {
+            return Err(format!("too many in a window that ends with slot {n}"));
+        }
+        arrival = arrival.max(*slot) + PERIOD;
+    }
+    if arrival == charged {
+        return Ok(());
+    }
+    Err(format!(
+        "{} ns were charged and not given",
+        charged - arrival
+    ))
+}
+
+#[test]
+fn the_account_sees_a_slot_too_many_and_one_that_was_charged_and_not_given() {
+    let account = |slots: [i64; 8], charged| obeyed(&slots.map(|n| n * PERIOD), charged * PERIOD);
+    account([0, 0, 0, 0, 0, 1, 2, 3], 8).unwrap();
+    account([0, 0, 0, 0, 0, 0, 2, 3], 8).unwrap_err();
+    account([0, 0, 0, 0, 0, 1, 2, 3], 9).unwrap_err();
+    account([0, 0, 0, 0, 0, 2, 3, 4], 9).unwrap_err();
+}
+
+#[tokio::test]
+async fn a_message_waits_for_its_slot_at_no_cost_in_attempts_and_one_too_many_is_refused() {
+    let database = Database::create()
+        .await
+        .with("RATE_LIMIT_MESSAGES_PER_HOUR", "7200")
+        .with("RATE_LIMIT_BURST", "2")
+        .with("RATE_LIMIT_MAX_DELAY", "1s");
+    let app = TestApp::on(database, pigeonhole::services::Role::Both).await;
+    let mut states = Vec::new();
+    let mut sids = Vec::new();
+    for n in 0..5 {
+        sids.push(app.deliver(&format!("message {n}")).await);
+    }
+    for sid in &sids {
+        states.push(app.wait_until_ended(sid).await);
+    }
+    // Two at once, two within a second; the fifth would have to wait for one and a half.
+    states.sort();
+    assert_eq!(states[..4], ["processed"; 4]);
+    assert_eq!(states[4], "rate_limited");
+    let (waited, slots): (i64, i64) = sqlx::query_as(
+        "select count(*) filter (where slot_at > received_at + interval '0.4 s'), count(slot_at)
+         from pigeonhole.inbound_messages where finished_at >= slot_at or slot_at is null",
+    )
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!((waited, slots), (2, 4));
+    assert_eq!(app.rows().await.dead, 0);
+}
