@@ -88,6 +88,8 @@ async fn main() {
 fn env(database: &str) -> Env {
     let values = [
         ("DATABASE_URL", database),
+        ("MEDIA_STORE", "file:///var/tmp/pigeonhole-bench-media"),
+        ("RATE_LIMIT_BURST", "1000000"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
         ("PUBLIC_BASE_URL", "https://sms.example.com"),

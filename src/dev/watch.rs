@@ -10,7 +10,7 @@ use std::{collections::HashSet, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Postgres, pool::PoolConnection};
 use store::{
-    enrichment_items,
+    enrichment_items::{self, item_id},
     inbound_messages::{self, Ended},
     media,
 };
@@ -19,6 +19,9 @@ use super::twilio::SimulatedApi;
 
 /// How often to look.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// More than a message makes.
+const MOST_ITEMS: u32 = 200;
 
 /// How far to look back for messages whose transaction took longer than their neighbours'.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);
@@ -92,7 +95,7 @@ impl Watch {
     }
 
     async fn show_one(&mut self, message: &Ended) -> anyhow::Result<()> {
-        let items = enrichment_items::of_message(&mut self.conn, &message.message_sid).await?;
+        let mut items = enrichment_items::of_message(&mut self.conn, &message.message_sid).await?;
         let took = message.finished_at - message.received_at;
         let state = message.state.as_str();
         println!(
@@ -105,12 +108,17 @@ impl Watch {
             let state = file.state.label();
             println!("    file {}: {kind}, {state}", file.position);
         }
+        // In the order of the message.
+        items.sort_by_key(|item| {
+            (0..MOST_ITEMS).find(|at| item_id(&message.message_sid, *at) == item.id)
+        });
         for item in items {
             let field = item
                 .field_name
                 .map(|name| format!(" / {name}"))
                 .unwrap_or_default();
-            println!("    {}{field}: {}", item.item_type, item.value);
+            let value = item.value.replace('\n', "\n        ");
+            println!("    {}{field}: {value}", item.item_type);
         }
         Ok(())
     }

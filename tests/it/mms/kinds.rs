@@ -4,7 +4,7 @@ use axum::http::Method;
 use pigeonhole::dev::twilio::Text;
 
 use super::{Rig, Row, mms, said};
-use crate::{app::field, media::rig::FileServer};
+use crate::{app::field, media::rig::FileServer, process::run};
 
 #[tokio::test]
 async fn a_file_is_stored_and_its_message_says_that_it_came() {
@@ -103,6 +103,27 @@ async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_is_its_co
             (Some("email"), "ana@example.com"),
         ]
     );
+}
+
+#[tokio::test]
+async fn an_operator_lists_the_files_of_a_message_and_opens_one() {
+    let rig = Rig::start().await;
+    let sid = rig.process("", &["text/vcard", "application/zip"]).await;
+    let list = run(&["media", "list", &sid], &rig.app.settings).await;
+    assert_eq!(list.code, Some(0), "{list:?}");
+    for shown in ["text/vcard", "145", "type_not_supported"] {
+        assert!(list.stdout.contains(shown), "{shown}: {}", list.stdout);
+    }
+    let path = rig.folder.path().join("card.vcf");
+    let (file, output) = (format!("{sid}/0"), path.to_str().unwrap());
+    let get = run(
+        &["media", "get", &file, "--output", output],
+        &rig.app.settings,
+    )
+    .await;
+    assert_eq!(get.code, Some(0), "{get:?}");
+    let card = std::fs::read_to_string(path).unwrap();
+    assert!(card.starts_with("BEGIN:VCARD") && card.contains("Ana Example"));
 }
 
 #[tokio::test]
