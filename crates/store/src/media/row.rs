@@ -9,7 +9,7 @@ use crate::{FileKey, Keyring, StoreError};
 /// A file that a message brought.
 #[derive(Debug, Clone)]
 pub struct Media {
-    /// See [`media_id`].
+    /// See [`media_id`](super::media_id).
     pub id: Uuid,
     /// Twilio's id of the message.
     pub message_sid: String,
