@@ -142,6 +142,13 @@ fn write(path: &Path, values: &BTreeMap<String, String>) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Where to look for a free port: below those that systems hand out to connections, as one of these would be gone again
+/// by the time it is listened on.
+const FREE_PORTS: std::ops::RangeInclusive<u16> = 10_000..=30_000;
+
+/// How many to try.
+const TRIES: usize = 100;
+
 /// The setting's default address, or one with a free port if that is in use.
 fn free_addr(name: &str) -> anyhow::Result<SocketAddr> {
     let default = VARIABLES
@@ -149,6 +156,9 @@ fn free_addr(name: &str) -> anyhow::Result<SocketAddr> {
         .find(|variable| variable.name == name)
         .and_then(|v| v.default);
     let default: SocketAddr = default.context("the setting has no default")?.parse()?;
-    let listener = TcpListener::bind(default).or_else(|_| TcpListener::bind((default.ip(), 0)))?;
-    Ok(listener.local_addr()?)
+    let others = (0..TRIES).map(|_| SocketAddr::new(default.ip(), rand::random_range(FREE_PORTS)));
+    std::iter::once(default)
+        .chain(others)
+        .find(|addr| TcpListener::bind(addr).is_ok())
+        .with_context(|| format!("no port is free: {name} names one"))
 }

@@ -61,10 +61,12 @@ fn environment() -> Settings {
 }
 
 fn arguments(dir: &DataDir) -> Vec<String> {
-    // Ports of its own, as other tests on this machine may run a `dev` too.
+    // Ports of its own, as other tests on this machine may run a `dev` too; none that a connection may be given before it
+    // is listened on.
     let free = || {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().to_string()
+        let ports = std::iter::repeat_with(|| rand::random_range(10_000..=30_000));
+        let mut addrs = ports.map(|port: u16| format!("127.0.0.1:{port}"));
+        addrs.find(|addr| TcpListener::bind(addr).is_ok()).unwrap()
     };
     let dir = dir.path().to_str().unwrap();
     let (listen, admin, demo) = (free(), free(), free());
