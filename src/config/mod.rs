@@ -9,6 +9,7 @@ mod messages;
 mod reader;
 mod replies;
 mod sending;
+mod variable;
 mod variables;
 mod verification;
 
@@ -26,7 +27,8 @@ pub use extraction::ExtractionConfig;
 pub use media::{MediaConfig, MediaStoreConfig};
 pub use reader::{Env, Mistakes, Reader};
 pub use sending::{STATUS_PATH, SendingConfig};
-pub use variables::{VARIABLES, Variable};
+pub use variable::Variable;
+pub use variables::VARIABLES;
 pub use verification::VerificationConfig;
 
 /// Where the database is and how many connections one process may hold.
