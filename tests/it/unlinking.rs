@@ -2,7 +2,7 @@
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, PgConnection};
 use store::{E164, sends, user_phone_numbers, users};
 use uuid::Uuid;
 
@@ -132,9 +132,19 @@ async fn a_message_whose_number_is_unlinked_while_it_is_processed_makes_no_items
 async fn whoever_unlinks_while_items_are_written_is_told_so_once_they_are_there() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver("Met Ana #just").await;
+    // Whoever writes one of its items holds up the statement that does, once that has the number.
     let mut blocker = connect(&app).await;
-    let lock = "begin; lock table enrichment_items in share row exclusive mode";
-    blocker.execute(sqlx::raw_sql(lock)).await.unwrap();
+    let mut item = blocker.begin().await.unwrap();
+    sqlx::query(
+        "insert into enrichment_items
+             (id, user_id, item_type, action, field_name, value, accepted, applied, status, source)
+         values ($1, $2, 'tag', 'add', 'tag', '', false, false, 'pending', 'sms')",
+    )
+    .bind(store::enrichment_items::item_id(&sid, 0))
+    .bind(app.user)
+    .execute(&mut *item)
+    .await
+    .unwrap();
     let worker = Process::start("worker", &app.settings);
     stuck(&app, "pigeonhole.finish(").await;
     // The worker knows by now that the number is linked: unlinking it has to wait for what comes of that.
@@ -143,7 +153,7 @@ async fn whoever_unlinks_while_items_are_written_is_told_so_once_they_are_there(
     let release = async {
         stuck(&app, "delete from user_phone_numbers").await;
         assert!(app.items(&sid).await.is_empty());
-        blocker.execute("rollback").await.unwrap();
+        item.rollback().await.unwrap();
     };
     let (unlinked, ()) = tokio::join!(unlink, release);
     assert_eq!(unlinked.unwrap(), 1);

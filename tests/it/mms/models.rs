@@ -72,12 +72,12 @@ async fn an_old_message_waits_no_longer_for_a_model_that_has_too_many_requests()
         (!fake.asked().is_empty()).then_some(())
     })
     .await;
-    sqlx::query(
+    for older in [
+        "update user_phone_numbers set created_at = created_at - interval '2 hours'",
         "update pigeonhole.inbound_messages set received_at = received_at - interval '2 hours'",
-    )
-    .execute(&rig.app.pool)
-    .await
-    .unwrap();
+    ] {
+        sqlx::query(older).execute(&rig.app.pool).await.unwrap();
+    }
     assert_eq!(rig.app.wait_until_ended(&sid).await, "processed");
     assert_eq!(extracted_by(&rig, &sid).await, "rules-fallback");
     assert_eq!(fake.asked().len(), 2);

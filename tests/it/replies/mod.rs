@@ -109,12 +109,13 @@ impl Rig {
         .unwrap()
     }
 
-    /// Lets time pass, for the queue, for what was sent, for messages and for limits.
+    /// Lets time pass, for the queue, for what was sent, for messages, numbers and limits.
     pub(crate) async fn advance(&self, time: Duration) {
         self.queue.advance(time).await;
         age_sends(&self.app, time).await;
         for statement in [
             "update pigeonhole.limit_log set at = at - make_interval(secs => $1)",
+            "update user_phone_numbers set created_at = created_at - make_interval(secs => $1)",
             "update pigeonhole.inbound_messages set received_at = received_at - make_interval(secs => $1),
                  finished_at = finished_at - make_interval(secs => $1), slot_at = slot_at - make_interval(secs => $1)",
         ] {
