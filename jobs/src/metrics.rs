@@ -50,7 +50,11 @@ pub fn describe() {
         Unit::Count,
         "Files of messages by what became of them: stored, gone, or why they were refused"
     );
-    describe_counter!(MEDIA_BYTES, Unit::Bytes, "Bytes of the files that were stored");
+    describe_counter!(
+        MEDIA_BYTES,
+        Unit::Bytes,
+        "Bytes of the files that were stored"
+    );
     describe_counter!(
         MODEL_CALLS,
         Unit::Count,
@@ -122,6 +126,7 @@ pub(crate) fn start() {
             counter!(MESSAGES_ENDED, "state" => state.as_str()).increment(0);
         }
     }
+    start_sends();
     for decision in ["now", "later", "refused"] {
         counter!(RATE_LIMIT_DECISIONS, "decision" => decision).increment(0);
     }

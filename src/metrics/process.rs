@@ -1,8 +1,18 @@
 //! What a process knows of itself: its version, its runtime, its database connections, and its disk.
 
+use std::{path::PathBuf, time::Duration};
+
 use ::metrics::{Unit, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_process::Collector;
+use sqlx::PgPool;
+use tokio::{runtime::Handle, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::services::Role;
+
+/// Between two looks. A histogram keeps what was recorded since the last one, whether anybody reads it or not.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 const BUILD_INFO: &str = "pigeonhole_build_info";
 const RUNTIME_TASKS: &str = "pigeonhole_runtime_tasks";
@@ -48,5 +58,77 @@ pub(super) fn describe() {
         Unit::Bytes,
         "How large the disk with the media store's folder is"
     );
-    metrics_process::Collector::default().describe();
+    Collector::default().describe();
+}
+
+/// What a process watches of itself.
+pub(crate) struct Watch {
+    pub(crate) role: Role,
+    pub(crate) pool: PgPool,
+    /// The media store's folder, where it is one.
+    pub(crate) folder: Option<PathBuf>,
+    /// Whatever collects all metrics.
+    pub(crate) metrics: PrometheusHandle,
+}
+
+impl Watch {
+    /// Watches until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let version = env!("CARGO_PKG_VERSION");
+        gauge!(BUILD_INFO, "version" => version, "role" => self.role.as_str()).set(1.0);
+        let process = Collector::default();
+        let mut disk = None;
+        while !stop.is_cancelled() {
+            process.collect();
+            self.look();
+            disk = self.look_at_disk(disk);
+            self.metrics.run_upkeep();
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    fn look(&self) {
+        let runtime = Handle::current().metrics();
+        gauge!(RUNTIME_TASKS).set(number(runtime.num_alive_tasks()));
+        gauge!(RUNTIME_QUEUE_DEPTH).set(number(runtime.global_queue_depth()));
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        let in_use = self.pool.size().saturating_sub(idle);
+        gauge!(DATABASE_CONNECTIONS, "state" => "idle").set(idle);
+        gauge!(DATABASE_CONNECTIONS, "state" => "in_use").set(in_use);
+        gauge!(DATABASE_CONNECTIONS_MAX).set(self.pool.options().get_max_connections());
+    }
+
+    /// A disk across a network may keep whoever asks waiting for ever: that is one thread, and no second.
+    fn look_at_disk(&self, last: Option<JoinHandle<()>>) -> Option<JoinHandle<()>> {
+        let folder = self.folder.clone()?;
+        match last {
+            Some(last) if !last.is_finished() => Some(last),
+            _ => Some(tokio::task::spawn_blocking(move || disk(&folder))),
+        }
+    }
+}
+
+fn disk(folder: &std::path::Path) {
+    match rustix::fs::statvfs(folder) {
+        Ok(disk) => {
+            gauge!(MEDIA_DISK_FREE).set(bytes(disk.f_bavail, disk.f_frsize));
+            gauge!(MEDIA_DISK_SIZE).set(bytes(disk.f_blocks, disk.f_frsize));
+        }
+        Err(error) => tracing::debug!(%error, "the disk of the media store does not tell its size"),
+    }
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a metric need not be exact to the byte"
+)]
+fn bytes(blocks: u64, size: u64) -> f64 {
+    blocks.saturating_mul(size) as f64
 }
