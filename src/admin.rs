@@ -4,9 +4,10 @@ use axum::{Router, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 
-use crate::receiver::health;
+use crate::{observer::Page, receiver::health};
 
 /// The routes of the admin listener.
-pub fn router(pool: PgPool, metrics: PrometheusHandle) -> Router {
-    health::router(pool).route("/metrics", get(async move || metrics.render()))
+pub(crate) fn router(pool: PgPool, metrics: PrometheusHandle, observed: Page) -> Router {
+    let all = async move || metrics.render() + &observed.text();
+    health::router(pool).route("/metrics", get(all))
 }

@@ -10,6 +10,8 @@ pub mod config;
 pub mod database;
 pub mod dev;
 pub mod http;
+pub mod metrics;
+mod observer;
 pub mod receiver;
 pub mod services;
 pub mod shutdown;

@@ -1,6 +1,6 @@
 //! One process's services: receiver, worker, or both, with the admin listener; their start, drain and stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -16,6 +16,8 @@ use crate::{
         ApiConfig, DatabaseConfig, ProcessConfig, Reader, ReceiverConfig, WorkerConfig, keyring,
     },
     database, http,
+    metrics::process,
+    observer::{self, Page},
     receiver::{Receiver, api::Api},
     worker,
 };
@@ -52,7 +54,32 @@ pub struct ServicesConfig {
     pub worker: Option<WorkerConfig>,
 }
 
+impl Role {
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Worker => "worker",
+            Self::Both => "both",
+        }
+    }
+}
+
 impl ServicesConfig {
+    fn role(&self) -> Role {
+        match (&self.receiver, &self.worker) {
+            (Some(_), Some(_)) => Role::Both,
+            (None, Some(_)) => Role::Worker,
+            (_, None) => Role::Receiver,
+        }
+    }
+
+    /// The media store's folder, where it is one.
+    fn media_folder(&self) -> Option<PathBuf> {
+        let url = &self.worker.as_ref()?.media.store.url;
+        (url.scheme() == "file").then(|| url.to_file_path().ok())?
+    }
+
     /// Reads what this role needs.
     pub fn read(r: &mut Reader<'_>, role: Role) -> Option<Self> {
         let (database, keyring) = (DatabaseConfig::read(r), keyring(r));
@@ -95,6 +122,8 @@ pub struct Services {
     pub admin_addr: SocketAddr,
     running: JoinSet<anyhow::Result<()>>,
     admin: JoinSet<()>,
+    /// What watches. It ends with the rest, and nobody minds how.
+    beside: JoinSet<()>,
     ended: CancellationToken,
 }
 
@@ -117,6 +146,7 @@ impl Services {
             admin_addr: admin_listener.local_addr()?,
             running: JoinSet::new(),
             admin: JoinSet::new(),
+            beside: JoinSet::new(),
             ended: CancellationToken::new(),
         };
         if let Some(receiver) = &config.receiver {
@@ -137,7 +167,11 @@ impl Services {
                 Ok(())
             });
         }
+        let observed = Page::default();
         if let Some(worker) = &config.worker {
+            let (page, keyring) = (observed.clone(), config.keyring.clone());
+            let watch = observer::Watch::new(&worker.observer, pool.clone(), keyring, page);
+            services.beside.spawn(watch.run(stop.clone()));
             let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace)?;
             tracing::info!(concurrency = worker.concurrency, "worker runs");
             services
@@ -145,7 +179,14 @@ impl Services {
                 .spawn(async move { Ok(runner.run(stop).await?) });
         }
         // It answers until the rest has ended: a stop that takes long should be seen.
-        let routes = admin::router(pool, metrics);
+        let watch = process::Watch {
+            role: config.role(),
+            pool: pool.clone(),
+            folder: config.media_folder(),
+            metrics: metrics.clone(),
+        };
+        services.beside.spawn(watch.run(services.ended.clone()));
+        let routes = admin::router(pool, metrics, observed);
         tracing::info!(addr = %services.admin_addr, "admin listens");
         services.admin.spawn(http::serve(
             admin_listener,
@@ -168,6 +209,7 @@ impl Services {
         while let Some(ended) = self.admin.join_next().await {
             ended.context("the admin listener panicked")?;
         }
+        self.beside.shutdown().await;
         if timeout(CLOSE_LIMIT, self.pool.close()).await.is_err() {
             tracing::warn!("some database connections were still busy and are dropped");
         }

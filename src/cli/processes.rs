@@ -4,6 +4,7 @@ use anyhow::Context;
 
 use crate::{
     config::{Env, LogConfig, Reader},
+    metrics,
     services::{Role, Services, ServicesConfig},
     shutdown, telemetry,
 };
@@ -15,7 +16,7 @@ pub(super) async fn run(env: &Env, role: Role) -> anyhow::Result<()> {
         Some((log?, services?))
     })?;
     telemetry::init_logs(&log)?;
-    let metrics = telemetry::init_metrics()?;
+    let metrics = metrics::install()?;
     let stop = shutdown::on_signal().context("cannot watch for signals")?;
     Services::start(services, metrics, stop)
         .await?

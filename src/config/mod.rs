@@ -6,6 +6,7 @@ mod api;
 mod extraction;
 mod media;
 mod messages;
+mod observer;
 mod reader;
 mod replies;
 mod sending;
@@ -25,6 +26,7 @@ use url::Url;
 pub use api::{ApiConfig, Jwks, TokenConfig};
 pub use extraction::ExtractionConfig;
 pub use media::{MediaConfig, MediaStoreConfig};
+pub use observer::ObserverConfig;
 pub use reader::{Env, Mistakes, Reader};
 pub use sending::{STATUS_PATH, SendingConfig};
 pub use variable::Variable;
@@ -201,6 +203,8 @@ pub struct WorkerConfig {
     pub media: MediaConfig,
     /// Who finds what messages say.
     pub extraction: ExtractionConfig,
+    /// What metrics need to know.
+    pub observer: ObserverConfig,
 }
 
 impl WorkerConfig {
@@ -228,6 +232,7 @@ impl WorkerConfig {
         let can_send = sending.as_ref().is_some_and(Option::is_some);
         let replies = replies::replies(r, can_send);
         let policy = messages::policy(r, replies);
+        let observer = ObserverConfig::read(r);
         Some(Self {
             name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
@@ -238,6 +243,7 @@ impl WorkerConfig {
             sending: sending?,
             media: media?,
             extraction: extraction?,
+            observer: observer?,
         })
     }
 }

@@ -51,7 +51,7 @@ pub const VARIABLES: &[Variable] = &[
         "DATABASE_POOL_MAX",
         "N",
         Some("10"),
-        "Most database connections for requests and jobs; a worker has up to 8 more for its queue",
+        "Most database connections for requests and jobs; a worker has up to 9 more for its queue and metrics",
     ),
     variable(
         "LISTEN_ADDR",
@@ -428,6 +428,12 @@ pub const VARIABLES: &[Variable] = &[
         "N",
         Some("1000"),
         "Verification SMS in 24 hours, in all",
+    ),
+    variable(
+        "SMS_PRICE_ESTIMATE",
+        "DOLLARS",
+        Some("0.0083"),
+        "What an SMS costs, about: metrics show what was spent in a day by it, and nothing else depends on it",
     ),
     variable(
         "LOG_FORMAT",

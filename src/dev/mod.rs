@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     config::{LogConfig, Reader, ReceiverConfig},
-    database,
+    database, metrics,
     services::{Role, Services, ServicesConfig},
     shutdown, telemetry,
 };
@@ -86,7 +86,7 @@ pub(crate) async fn run(args: Args, mut flags: BTreeMap<String, String>) -> anyh
         Some((log?, config?, receiver?, secret?))
     })?;
     telemetry::init_logs(&log)?;
-    let metrics = telemetry::init_metrics()?;
+    let metrics = metrics::install()?;
 
     let services_stop = CancellationToken::new();
     let pool = database::pool(&config.database);

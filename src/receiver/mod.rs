@@ -28,7 +28,10 @@ use store::Keyring;
 use tracing::Instrument;
 use twilio::{AccountSid, signature::AuthTokensError, twiml};
 
-use crate::config::{ReceiverConfig, STATUS_PATH};
+use crate::{
+    config::{ReceiverConfig, STATUS_PATH},
+    metrics::receiver as metrics,
+};
 use accept::{Accepted, Intake};
 use error::ReceiverError;
 use signature::SignatureCheck;
@@ -74,6 +77,8 @@ impl Receiver {
         keyring: Arc<Keyring>,
         intake: Intake,
     ) -> Result<Self, AuthTokensError> {
+        metrics::start();
+        jobs::metrics::start_sends();
         Ok(Self(Arc::new(Inner {
             pool,
             intake,
@@ -115,12 +120,13 @@ async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Re
             }
             Err(error) => {
                 error.log();
+                if let Some(reason) = error.shed() {
+                    metrics::shed(reason);
+                }
                 (error.label(), error.into_response())
             }
         };
-        metrics::counter!("pigeonhole_receiver_webhooks_total", "outcome" => outcome).increment(1);
-        metrics::histogram!("pigeonhole_receiver_webhook_duration_seconds")
-            .record(started.elapsed().as_secs_f64());
+        metrics::webhook(outcome, started.elapsed());
         response
     }
     .instrument(span)

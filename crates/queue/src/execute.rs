@@ -18,6 +18,7 @@ use crate::{
     ack::{Acks, Death, Outcome, storable},
     claim::Claimed,
     lease::Leases,
+    metrics::{self, AttemptEnd, SlotInUse},
 };
 
 /// What came of running a job, unless its arguments could not be read.
@@ -167,16 +168,17 @@ impl Executor {
             trace = job.trace,
         );
         async {
+            let slot = SlotInUse::take();
             let started = tokio::time::Instant::now();
+            if let Some(ready_at) = job.ready_at {
+                metrics::waited(self.kind.name, started.saturating_duration_since(ready_at));
+            }
             let ended = self.attempt(job).await;
             let took = started.elapsed();
+            drop(slot);
             self.kind.measure(took);
             self.kind.free_slot();
-            report(
-                &self.kind,
-                &ended,
-                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            );
+            report(&self.kind, &ended, took);
             ended
         }
         .instrument(span)
@@ -265,12 +267,13 @@ async fn cancel(task: JoinHandle<Ran>) {
 }
 
 /// One line and one count an attempt.
-fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
-    let outcome = match ended {
+fn report(kind: &Kind, ended: &Ended, took: Duration) {
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let end = match ended {
         Ended::Completed | Ended::With(Outcome::Complete) => {
             kind.completed.fetch_add(1, Ordering::Relaxed);
             tracing::info!(duration_ms, "job completed");
-            "completed"
+            AttemptEnd::Completed
         }
         Ended::With(Outcome::Retry { delay, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
@@ -280,11 +283,11 @@ fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
                 delay_ms = delay.as_millis(),
                 "job failed, will retry"
             );
-            "retried"
+            AttemptEnd::Retried
         }
         Ended::With(Outcome::Snooze { delay }) => {
             tracing::info!(duration_ms, delay_ms = delay.as_millis(), "job snoozed");
-            "snoozed"
+            AttemptEnd::Snoozed
         }
         Ended::With(Outcome::Bury { reason, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
@@ -294,13 +297,12 @@ fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
                 reason = reason.as_str(),
                 "job is a dead letter"
             );
-            "buried"
+            AttemptEnd::Buried
         }
         Ended::LeaseLost => {
             tracing::warn!(duration_ms, "job cancelled: its lease was lost");
-            "lease_lost"
+            AttemptEnd::LeaseLost
         }
     };
-    metrics::counter!("pigeonhole_queue_attempts_total", "job" => kind.name, "outcome" => outcome)
-        .increment(1);
+    metrics::attempt(kind.name, end, took);
 }

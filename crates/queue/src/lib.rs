@@ -33,6 +33,7 @@ mod execute;
 mod job;
 mod lease;
 mod maintenance;
+pub mod metrics;
 mod presence;
 pub mod rate_limit;
 mod runner;

@@ -18,6 +18,7 @@ use crate::{
     connections,
     execute::{Executor, Kind},
     lease::Leases,
+    metrics,
     presence::Presence,
     scan::Floor,
     schedule::Schedules,
@@ -180,6 +181,9 @@ impl Running {
             nudge.clone(),
             room.clone(),
         );
+
+        let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
+        metrics::start(&names, kinds.iter().map(|kind| kind.concurrency).sum());
 
         let mut until_drained = JoinSet::new();
         until_drained.spawn(leases.clone().renew(pool.clone(), drained.clone()));

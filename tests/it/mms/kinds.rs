@@ -125,7 +125,10 @@ async fn an_operator_lists_the_files_of_a_message_and_opens_one() {
     let card = std::fs::read_to_string(path).unwrap();
     assert!(card.starts_with("BEGIN:VCARD") && card.contains("Ana Example"));
     let ledger = run(&["messages", "show", &sid], &rig.app.settings).await;
-    for shown in ["0: text/vcard, 145 bytes, stored ", "1: a file, type_not_supported "] {
+    for shown in [
+        "0: text/vcard, 145 bytes, stored ",
+        "1: a file, type_not_supported ",
+    ] {
         assert!(ledger.stdout.contains(shown), "{shown}: {}", ledger.stdout);
     }
 }

@@ -18,8 +18,8 @@ use reqwest::{RequestBuilder, Response, header::RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::AccountSid;
 pub use crate::MessageStatus;
+use crate::{AccountSid, metrics::Call};
 pub(crate) use error::seconds as retry_after_seconds;
 pub use error::{AccountProblem, CreateError, ListError, NotProcessed, Refusal, Unclear};
 use message::Page;
@@ -113,6 +113,8 @@ impl Client {
             .timeout(TIMEOUT)
             .build()
             .map_err(ClientError::Http)?;
+        Call::CreateMessage.start();
+        Call::ListMessages.start();
         Ok(Self(Arc::new(Inner {
             http,
             base: String::from(base).trim_end_matches('/').to_owned(),
@@ -123,6 +125,10 @@ impl Client {
 
     /// Asks, once, for a message to be sent.
     pub async fn create_message(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
+        Call::CreateMessage.measure(self.create(message)).await
+    }
+
+    async fn create(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
         let request = self
             .0
             .http
@@ -162,6 +168,10 @@ impl Client {
         to: &str,
         since: DateTime<Utc>,
     ) -> Result<Vec<MessageRecord>, ListError> {
+        Call::ListMessages.measure(self.list(to, since)).await
+    }
+
+    async fn list(&self, to: &str, since: DateTime<Utc>) -> Result<Vec<MessageRecord>, ListError> {
         let since = since - CLOCK_MARGIN;
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("To", to)
