@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use twilio::diagnosis::Mistake;
 
 const WEBHOOKS: &str = "pigeonhole_receiver_webhooks_total";
 const WEBHOOK_DURATION: &str = "pigeonhole_receiver_webhook_duration_seconds";
@@ -113,8 +114,15 @@ impl Step {
 
 /// Counts from zero what a receiver counts and alerts look at, so that the first of each is seen to rise.
 pub(crate) fn start() {
-    let signature = ["signature_missing", "not_a_signature", "mismatch"];
-    for outcome in ["accepted", "duplicate"].into_iter().chain(signature) {
+    let signature = [
+        "signature_missing",
+        "not_a_signature",
+        "mismatch",
+        "body_hash_missing",
+        "body_hash_mismatch",
+    ];
+    let outcomes = ["accepted", "duplicate"].into_iter().chain(signature);
+    for outcome in outcomes.chain(Mistake::ALL.map(Mistake::label)) {
         counter!(WEBHOOKS, "outcome" => outcome).increment(0);
     }
     for reason in Shed::ALL {

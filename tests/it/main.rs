@@ -15,6 +15,7 @@ mod chaos;
 mod commands;
 mod configuration;
 mod crashes;
+mod dashboards;
 mod database;
 mod demo;
 mod dev;
