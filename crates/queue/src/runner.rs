@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Job, ScheduleError,
+    Job, Pulse, ScheduleError,
     ack::Acks,
     backend::{Feed, run_worker},
     claim::{Claimer, Source},
@@ -69,6 +69,7 @@ pub struct Runner {
     kinds: Vec<Arc<Kind>>,
     schedules: Schedules,
     room: Arc<Notify>,
+    pulse: Pulse,
 }
 
 impl std::fmt::Debug for Runner {
@@ -92,7 +93,15 @@ impl Runner {
             kinds: Vec::new(),
             schedules,
             room: Arc::default(),
+            pulse: Pulse::default(),
         }
+    }
+
+    /// Its loops are to be heard here.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: &Pulse) -> Self {
+        self.pulse = pulse.clone();
+        self
     }
 
     /// Adds a kind, of which at most `concurrency` jobs run here at once. Added again, the later one counts.
@@ -166,6 +175,7 @@ impl Running {
             kinds,
             schedules,
             room,
+            pulse,
         } = runner;
         let pool_of_outcomes = connections::outcomes(&pool);
         let pool = connections::control(&pool);
@@ -179,11 +189,14 @@ impl Running {
             leases.clone(),
             nudge.clone(),
             room.clone(),
+            pulse.beat("outcomes"),
         );
 
         let mut until_drained = JoinSet::new();
-        until_drained.spawn(leases.clone().renew(pool.clone(), drained.clone()));
-        until_drained.spawn(leases.clone().expire(drained.clone()));
+        let beat = pulse.beat("renewals");
+        until_drained.spawn(leases.clone().renew(pool.clone(), drained.clone(), beat));
+        let beat = pulse.beat("leases");
+        until_drained.spawn(leases.clone().expire(drained.clone(), beat));
         let presence = Presence {
             pool: pool.clone(),
             worker: settings.worker.clone(),
@@ -222,7 +235,7 @@ impl Running {
             arrivals: arrivals.clone(),
             nudge,
         };
-        until_stop.spawn(timers.run(stop.clone()));
+        until_stop.spawn(timers.run(stop.clone(), pulse.beat("timers")));
         let acks_of_claimer = acks.clone();
         let claimer = Claimer {
             pool,
@@ -234,7 +247,7 @@ impl Running {
             arrivals,
             listening,
         };
-        until_stop.spawn(claimer.run(stop.clone()));
+        until_stop.spawn(claimer.run(stop.clone(), pulse.beat("claims")));
         Self {
             grace,
             stop,
