@@ -316,7 +316,8 @@ impl MessageState {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, StoreError> {
+    /// The state that this text stands for.
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
         [
             Self::Received,
             Self::Processed,
