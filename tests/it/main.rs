@@ -31,6 +31,7 @@ mod mms;
 mod models;
 mod official_client;
 mod official_signer;
+mod operator_page;
 mod outage;
 mod paused;
 mod privacy;
