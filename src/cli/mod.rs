@@ -1,11 +1,11 @@
 //! The command line: one file a subcommand.
 
 mod flags;
-mod jobs;
+pub(crate) mod jobs;
 pub mod media;
-mod messages;
+pub(crate) mod messages;
 mod migrate;
-mod output;
+pub(crate) mod output;
 mod phone_numbers;
 mod processes;
 mod simulate;

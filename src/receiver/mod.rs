@@ -6,7 +6,6 @@
 mod accept;
 pub mod api;
 mod error;
-pub(crate) mod health;
 mod payload;
 mod signature;
 mod status;
@@ -90,12 +89,10 @@ impl Receiver {
 
     /// The public routes.
     pub fn router(self) -> Router {
-        let health = health::router(self.0.pool.clone());
         Router::new()
             .route("/api/sms/webhook", post(webhook))
             .route(STATUS_PATH, post(status::status))
             .with_state(self)
-            .merge(health)
     }
 }
 

@@ -33,6 +33,7 @@ mod mms;
 mod models;
 mod official_client;
 mod official_signer;
+mod operator_page;
 mod outage;
 mod paused;
 mod privacy;
