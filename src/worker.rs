@@ -17,7 +17,10 @@ use twilio::{
     rest::Client,
 };
 
-use crate::config::{MediaConfig, SendingConfig, WorkerConfig};
+use crate::{
+    config::{MediaConfig, SendingConfig, WorkerConfig},
+    traces,
+};
 
 /// How many media files a process fetches at once.
 const FILES_AT_ONCE: usize = 32;
@@ -35,6 +38,7 @@ pub fn runner(
     let settings = Settings {
         lease: config.lease,
         grace,
+        follow: traces::follow_jobs(),
         ..Settings::new(config.name.clone().unwrap_or_else(host_and_process))
     };
     let deps = Deps::start(pool.clone(), keyring, config.policy.clone());
@@ -126,7 +130,8 @@ fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
     })
 }
 
-fn host_and_process() -> String {
+/// A name for this process.
+pub(crate) fn host_and_process() -> String {
     format!(
         "{}:{}",
         gethostname::gethostname().to_string_lossy(),
