@@ -5,6 +5,7 @@ use std::time::Duration;
 use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use store::inbound_messages::FinalState;
+use tracing::Instrument;
 use twilio::MessageSid;
 
 use crate::{
@@ -24,6 +25,10 @@ impl Job for ProcessMessage {
     /// For ten files, one after the other if others are under way, and a model.
     const TIMEOUT: Duration = Duration::from_mins(10);
     type Deps = MessageDeps;
+
+    fn about(&self) -> Option<String> {
+        Some(self.message.to_string())
+    }
 
     async fn run(&self, deps: &MessageDeps, attempt: &Attempt) -> Result<(), JobError> {
         let Err(error) = self.process(deps, attempt).await else {
@@ -55,7 +60,12 @@ impl ProcessMessage {
     ) -> Result<(), StepError> {
         let deps = &message_deps.media.deps;
         let enrichment = deps.policy.enrichment;
-        let (webhook, owner, came) = match deps.openings.ask(self.message.clone()).await?? {
+        let (webhook, owner, came) = match deps
+            .openings
+            .ask(self.message.clone())
+            .instrument(tracing::debug_span!("step.open"))
+            .await??
+        {
             // An operator has requeued a job whose message is done.
             Opened::Ended => return steps::complete_only(deps, attempt).await,
             Opened::Wait(time) => return Err(StepError::Wait(time)),
