@@ -46,7 +46,7 @@ use super::{
     security(("bearer" = [])),
 )]
 pub(super) async fn verify(State(api): State<Api>, request: Request) -> Response {
-    let (call, body) = Call::of(request);
+    let (call, body) = Call::of("verify", request);
     call.answer("verify", Box::pin(api.0.verify(&call, body)))
         .await
 }
