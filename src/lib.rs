@@ -17,4 +17,5 @@ pub mod receiver;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;
+pub mod traces;
 pub mod worker;

@@ -458,4 +458,27 @@ pub const VARIABLES: &[Variable] = &[
         Some("info"),
         "Which log lines: a level, or `target=level,…`",
     ),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "URL",
+        None,
+        "Where traces are collected, by OTLP over HTTP, such as http://127.0.0.1:4318; without it there are none",
+    ),
+    secret(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "NAME=VALUE,…",
+        "Headers for the collector of traces, such as its token",
+    ),
+    variable(
+        "OTEL_SERVICE_NAME",
+        "NAME",
+        Some("pigeonhole"),
+        "The name under which traces are collected",
+    ),
+    variable(
+        "OTEL_TRACES_SAMPLER_ARG",
+        "SHARE",
+        Some("1"),
+        "Which share of traces is kept, from 0 to 1",
+    ),
 ];

@@ -97,12 +97,14 @@ impl Receiver {
 }
 
 async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let trace = trace::of(request.headers());
-    let span = tracing::info_span!(
-        "receiver.accept",
-        trace,
-        message.sid = tracing::field::Empty
-    );
+    let (span, trace) = trace::begin(request.headers(), |trace| {
+        tracing::info_span!(
+            "receiver.accept",
+            trace,
+            request = trace::request_id(request.headers()),
+            message.sid = tracing::field::Empty
+        )
+    });
     async {
         let started = Instant::now();
         let result = receiver.0.take_in(request, trace).await;

@@ -45,6 +45,7 @@ mod sends;
 mod settings;
 mod simulated_twilio;
 mod stop;
+mod traces;
 mod unlinking;
 mod wait;
 mod webhook;

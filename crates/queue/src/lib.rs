@@ -47,7 +47,7 @@ mod wake;
 pub use backoff::Backoff;
 pub use dead_letters::{DeadLetter, dead_letters};
 pub use enqueue::{EnqueueError, NewJob, enqueue, enqueue_all};
-pub use job::{Attempt, CompleteError, Fence, Job, JobError, JobId, Priority};
+pub use job::{Attempt, CompleteError, Fence, Follow, Job, JobError, JobId, Priority};
 pub use maintenance::{Maintenance, MaintenanceDeps};
 pub use pulse::{Beat, Pulse, STUCK_AFTER, Stuck};
 pub use runner::{Runner, RunnerDied, Settings};

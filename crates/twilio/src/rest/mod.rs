@@ -124,6 +124,7 @@ impl Client {
     }
 
     /// Asks, once, for a message to be sent.
+    #[tracing::instrument(name = "twilio.create_message", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn create_message(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
         Call::CreateMessage.measure(self.create(message)).await
     }
@@ -199,6 +200,7 @@ impl Client {
         Err(ListError::TooLong)
     }
 
+    #[tracing::instrument(name = "twilio.list_messages", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     async fn page(&self, uri: &str) -> Result<Page, ListError> {
         // The credentials go along, so a page is asked for only where the list is.
         if uri
@@ -247,11 +249,13 @@ impl Inner {
         let Credentials {
             username, secret, ..
         } = &self.credentials;
-        request
+        let answer = request
             .basic_auth(username, Some(secret.expose_secret()))
             .send()
             .await
-            .map_err(reqwest::Error::without_url)
+            .map_err(reqwest::Error::without_url)?;
+        tracing::Span::current().record("http.response.status_code", answer.status().as_u16());
+        Ok(answer)
     }
 }
 
