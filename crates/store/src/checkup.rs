@@ -34,6 +34,7 @@ pub async fn limit(conn: &mut PgConnection) -> Result<(), StoreError> {
     .fetch_one(&mut *conn)
     .await?;
     // A look must not be the long transaction that it looks for.
-    conn.execute("set default_transaction_read_only = on").await?;
+    conn.execute("set default_transaction_read_only = on")
+        .await?;
     Ok(())
 }

@@ -86,7 +86,9 @@ pub async fn migrations(conn: &mut PgConnection) -> Result<Migrations, StoreErro
     });
     Ok(Migrations {
         missing: ours.filter(|version| !there(*version)).collect(),
-        unknown: versions.filter(|version| known(*version).is_none()).collect(),
+        unknown: versions
+            .filter(|version| known(*version).is_none())
+            .collect(),
         altered: altered.map(|(version, _)| *version).collect(),
     })
 }

@@ -14,7 +14,7 @@ use crate::config::ReceiverConfig;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The path of the webhook under `PUBLIC_BASE_URL`.
-const WEBHOOK_PATH: &str = "/api/sms/webhook";
+pub(super) const WEBHOOK_PATH: &str = "/api/sms/webhook";
 
 /// Plays the account that the receiver is configured for.
 #[derive(Debug, Clone)]
