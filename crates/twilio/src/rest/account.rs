@@ -53,16 +53,14 @@ struct Answer {
     status: String,
     #[serde(rename = "type")]
     kind: Option<String>,
-    auth_token: Option<SecretString>,
+    auth_token: Option<String>,
 }
 
 impl From<Answer> for Account {
     fn from(answer: Answer) -> Self {
         // Twilio's documentation shows a text of this kind where it does not tell.
-        let is_token = |token: &SecretString| {
-            let token = token.expose_secret();
-            token.len() == 32 && token.bytes().all(|b| b.is_ascii_hexdigit())
-        };
+        let is_token =
+            |token: &String| token.len() == 32 && token.bytes().all(|b| b.is_ascii_hexdigit());
         Self {
             status: match answer.status.as_str() {
                 "active" => AccountStatus::Active,
@@ -73,7 +71,7 @@ impl From<Answer> for Account {
             trial: answer
                 .kind
                 .is_some_and(|kind| kind.eq_ignore_ascii_case("trial")),
-            primary: answer.auth_token.filter(is_token),
+            primary: answer.auth_token.filter(is_token).map(Into::into),
         }
     }
 }
