@@ -26,7 +26,7 @@ pub use api::{ApiConfig, Jwks, TokenConfig};
 pub use extraction::ExtractionConfig;
 pub use media::{MediaConfig, MediaStoreConfig};
 pub use reader::{Env, Mistakes, Reader};
-pub use sending::{STATUS_PATH, SendingConfig};
+pub use sending::{STATUS_PATH, SendingConfig, WEBHOOK_PATH};
 pub use variable::Variable;
 pub use variables::VARIABLES;
 pub use verification::VerificationConfig;

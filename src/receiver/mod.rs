@@ -28,7 +28,7 @@ use store::Keyring;
 use tracing::Instrument;
 use twilio::{AccountSid, signature::AuthTokensError, twiml};
 
-use crate::config::{ReceiverConfig, STATUS_PATH};
+use crate::config::{ReceiverConfig, STATUS_PATH, WEBHOOK_PATH};
 use accept::{Accepted, Intake};
 use error::ReceiverError;
 use signature::SignatureCheck;
@@ -87,7 +87,7 @@ impl Receiver {
     pub fn router(self) -> Router {
         let health = health::router(self.0.pool.clone());
         Router::new()
-            .route("/api/sms/webhook", post(webhook))
+            .route(WEBHOOK_PATH, post(webhook))
             .route(STATUS_PATH, post(status::status))
             .with_state(self)
             .merge(health)

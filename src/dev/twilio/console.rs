@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use twilio::form;
 
-use super::{account::Account, answers, api::Shared, webhooks::WEBHOOK_PATH};
+use super::{account::Account, answers, api::Shared};
+use crate::config::WEBHOOK_PATH;
 
 /// Of a request's body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -196,7 +197,9 @@ async fn change_number(
 }
 
 async fn service(State(api): State<Shared>, Path(sid): Path<String>) -> Response<Body> {
-    let service = api.ledger.look(|state| state.console.services.get(&sid).cloned());
+    let service = api
+        .ledger
+        .look(|state| state.console.services.get(&sid).cloned());
     let Some(service) = service else {
         return answers::error(404, 20404);
     };

@@ -12,9 +12,7 @@ use axum::{
 use serde_json::json;
 use twilio::form;
 
-use super::{
-    answers, api::Shared, behaviour::Behaviour, console::Console, create::is_number,
-};
+use super::{answers, api::Shared, behaviour::Behaviour, console::Console, create::is_number};
 
 /// Of a behaviour as JSON, in bytes.
 const MAX_BODY: usize = 16 * 1024;

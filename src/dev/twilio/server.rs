@@ -156,7 +156,11 @@ async fn admit(
     // The account itself is a file, too.
     let itself = request.uri().path() == "/";
     let others = path.iter().any(|(name, value)| {
-        let sid = if itself { value.strip_suffix(".json") } else { Some(value.as_str()) };
+        let sid = if itself {
+            value.strip_suffix(".json")
+        } else {
+            Some(value.as_str())
+        };
         name == "account" && sid != Some(ours)
     });
     if others {
