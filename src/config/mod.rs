@@ -31,7 +31,7 @@ pub use extraction::ExtractionConfig;
 pub use media::{MediaConfig, MediaStoreConfig};
 pub use observer::ObserverConfig;
 pub use reader::{Env, Mistakes, Reader};
-pub use sending::{STATUS_PATH, SendingConfig};
+pub use sending::{STATUS_PATH, SendingConfig, WEBHOOK_PATH};
 pub use traces::TracesConfig;
 pub use variable::Variable;
 pub use variables::VARIABLES;

@@ -28,7 +28,7 @@ use tracing::Instrument;
 use twilio::{AccountSid, signature::AuthTokensError, twiml};
 
 use crate::{
-    config::{ReceiverConfig, STATUS_PATH},
+    config::{ReceiverConfig, STATUS_PATH, WEBHOOK_PATH},
     metrics::receiver as metrics,
 };
 use accept::{Accepted, Intake};
@@ -90,7 +90,7 @@ impl Receiver {
     /// The public routes.
     pub fn router(self) -> Router {
         Router::new()
-            .route("/api/sms/webhook", post(webhook))
+            .route(WEBHOOK_PATH, post(webhook))
             .route(STATUS_PATH, post(status::status))
             .with_state(self)
     }

@@ -20,6 +20,7 @@ mod database;
 mod demo;
 mod dev;
 mod diagnosis;
+mod doctor;
 mod duplicates;
 mod flood;
 mod health;

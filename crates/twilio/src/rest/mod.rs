@@ -1,4 +1,5 @@
-//! Twilio's REST API, as far as messages go: make one, and look for those that may have been made.
+//! Twilio's REST API, as far as messages go: make one, and look for those that may have been made;
+//! and the settings on which it depends that messages reach us.
 //!
 //! A message costs money and reaches a person, and the API has no idempotency key. So a request to
 //! make one is written at most once, by no means twice: no retry, no redirect, no connection that
@@ -8,7 +9,10 @@
 //! Source: Twilio docs, [message
 //! resource](https://www.twilio.com/docs/messaging/api/message-resource).
 
+mod account;
+mod ask;
 mod error;
+mod inbound;
 mod message;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -19,9 +23,12 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use crate::MessageStatus;
+pub use account::{Account, AccountStatus};
+pub use ask::AskError;
 use crate::{AccountSid, metrics::Call};
 pub(crate) use error::seconds as retry_after_seconds;
 pub use error::{AccountProblem, CreateError, ListError, NotProcessed, Refusal, Unclear};
+pub use inbound::{Change, Inbound, IncomingNumber, MessagingService};
 use message::Page;
 pub use message::{Created, MessageRecord, NewMessage, Sender};
 
