@@ -8,7 +8,7 @@ use jobs::{
     MediaUpkeepDeps, MessageDeps, ProcessMessage, RetentionDeps, SendDeps, SendReply,
     SendVerification, SettleMessages,
 };
-use queue::{Maintenance, MaintenanceDeps, Runner, Settings};
+use queue::{Job, Maintenance, MaintenanceDeps, Runner, Settings};
 use sqlx::PgPool;
 use store::Keyring;
 use tokio::sync::Semaphore;
@@ -21,6 +21,20 @@ use crate::{
     config::{MediaConfig, SendingConfig, WorkerConfig},
     traces,
 };
+
+/// All kinds of jobs, for whoever counts them.
+pub(crate) const KINDS: [&str; 10] = [
+    DeleteAtTwilio::NAME,
+    EraseMessages::NAME,
+    Forget::NAME,
+    Maintenance::NAME,
+    MediaSweep::NAME,
+    MediaUpkeep::NAME,
+    ProcessMessage::NAME,
+    SendReply::NAME,
+    SendVerification::NAME,
+    SettleMessages::NAME,
+];
 
 /// How many media files a process fetches at once.
 const FILES_AT_ONCE: usize = 32;

@@ -1,6 +1,6 @@
 //! Turns one inbound message into the items its sender's user will review.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use tracing::Instrument;
 use twilio::MessageSid;
 
 use crate::{
-    MessageDeps, Notice, StepError,
+    MessageDeps, Notice, StepError, metrics,
     steps::{self, Opened},
 };
 
@@ -59,13 +59,27 @@ impl ProcessMessage {
         attempt: &Attempt,
     ) -> Result<(), StepError> {
         let deps = &message_deps.media.deps;
-        let enrichment = deps.policy.enrichment;
-        let (webhook, owner, came) = match deps
-            .openings
-            .ask(self.message.clone())
+        let opening = deps.openings.ask(self.message.clone());
+        let (opened, age) = opening
             .instrument(tracing::debug_span!("step.open"))
-            .await??
-        {
+            .await??;
+        let (started, had_ended) = (Instant::now(), matches!(opened, Opened::Ended));
+        self.go_on(message_deps, opened, attempt).await?;
+        if !had_ended {
+            metrics::message_took(age + started.elapsed());
+        }
+        Ok(())
+    }
+
+    async fn go_on(
+        &self,
+        message_deps: &MessageDeps,
+        opened: Opened,
+        attempt: &Attempt,
+    ) -> Result<(), StepError> {
+        let deps = &message_deps.media.deps;
+        let enrichment = deps.policy.enrichment;
+        let (webhook, owner, came) = match opened {
             // An operator has requeued a job whose message is done.
             Opened::Ended => return steps::complete_only(deps, attempt).await,
             Opened::Wait(time) => return Err(StepError::Wait(time)),

@@ -4,6 +4,7 @@ use anyhow::Context;
 
 use crate::{
     config::{Env, LogConfig, Reader, TracesConfig},
+    metrics,
     services::{Role, Services, ServicesConfig},
     shutdown, telemetry,
 };
@@ -16,7 +17,7 @@ pub(super) async fn run(env: &Env, role: Role) -> anyhow::Result<()> {
         Some((log?, traces?, services?))
     })?;
     let traces = telemetry::init_logs_and_traces(&log, traces).await?;
-    let metrics = telemetry::init_metrics()?;
+    let metrics = metrics::install()?;
     let stop = shutdown::on_signal().context("cannot watch for signals")?;
     Services::start(services, metrics, stop)
         .await?

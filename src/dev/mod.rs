@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     config::{LogConfig, Reader, ReceiverConfig, TracesConfig},
-    database,
+    database, metrics,
     services::{Role, Services, ServicesConfig},
     shutdown, telemetry,
 };
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: Args, mut flags: BTreeMap<String, String>) -> anyh
         Some((log?, traces?, config?, receiver?, secret?))
     })?;
     let traces = telemetry::init_logs_and_traces(&log, traces).await?;
-    let metrics = telemetry::init_metrics()?;
+    let metrics = metrics::install()?;
 
     let services_stop = CancellationToken::new();
     let pool = database::pool(&config.database);

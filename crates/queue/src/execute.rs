@@ -18,6 +18,7 @@ use crate::{
     ack::{Acks, Death, Outcome, storable},
     claim::Claimed,
     lease::Leases,
+    metrics::{self, AttemptEnd, SlotInUse},
 };
 
 /// What came of running a job, unless its arguments could not be read.
@@ -177,16 +178,17 @@ impl Executor {
             .and_then(|follow| follow(&span, job.trace.as_deref()));
         let trace = trace.or_else(|| job.trace.clone());
         async {
+            let slot = SlotInUse::take();
             let started = tokio::time::Instant::now();
+            if let Some(ready_at) = job.ready_at {
+                metrics::waited(self.kind.name, started.saturating_duration_since(ready_at));
+            }
             let ended = self.attempt(job, trace).await;
             let took = started.elapsed();
+            drop(slot);
             self.kind.measure(took);
             self.kind.free_slot();
-            report(
-                &self.kind,
-                &ended,
-                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            );
+            report(&self.kind, &ended, took);
             ended
         }
         .instrument(span)
@@ -275,12 +277,13 @@ async fn cancel(task: JoinHandle<Ran>) {
 }
 
 /// One line and one count an attempt.
-fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
-    let outcome = match ended {
+fn report(kind: &Kind, ended: &Ended, took: Duration) {
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let end = match ended {
         Ended::Completed | Ended::With(Outcome::Complete) => {
             kind.completed.fetch_add(1, Ordering::Relaxed);
             tracing::info!(duration_ms, outcome = "completed", "job completed");
-            "completed"
+            AttemptEnd::Completed
         }
         Ended::With(Outcome::Retry { delay, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
@@ -291,12 +294,12 @@ fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
                 delay_ms = delay.as_millis(),
                 "job failed, will retry"
             );
-            "retried"
+            AttemptEnd::Retried
         }
         Ended::With(Outcome::Snooze { delay }) => {
             let delay_ms = delay.as_millis();
             tracing::info!(duration_ms, outcome = "snoozed", delay_ms, "job snoozed");
-            "snoozed"
+            AttemptEnd::Snoozed
         }
         Ended::With(Outcome::Bury { reason, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
@@ -307,16 +310,15 @@ fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
                 reason = reason.as_str(),
                 "job is a dead letter"
             );
-            "buried"
+            AttemptEnd::Buried
         }
         Ended::LeaseLost => {
             let outcome = "lease_lost";
             tracing::warn!(duration_ms, outcome, "job cancelled: its lease was lost");
-            "lease_lost"
+            AttemptEnd::LeaseLost
         }
     };
     // After its line, which has it already.
-    tracing::Span::current().record("outcome", outcome);
-    metrics::counter!("pigeonhole_queue_attempts_total", "job" => kind.name, "outcome" => outcome)
-        .increment(1);
+    tracing::Span::current().record("outcome", end.as_str());
+    metrics::attempt(kind.name, end, took);
 }

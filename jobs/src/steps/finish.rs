@@ -20,7 +20,8 @@ use uuid::Uuid;
 
 use super::open::Owner;
 use crate::{
-    Deps, Notice, SendReply, StepError, batches::Together, extract::Extraction, replies::LIFE,
+    Deps, Notice, SendReply, StepError, batches::Together, extract::Extraction, metrics,
+    replies::LIFE,
 };
 
 /// How long a message waits for whoever is changing its user or their number. Longer than that takes.
@@ -239,10 +240,12 @@ async fn finish_with(deps: &Deps, ending: Ending, attempt: &Attempt) -> Result<(
     match deps.endings.ask(ending).await? {
         Finished::As(MessageState::Processed) => {
             attempt.was_completed();
+            metrics::messages_ended(MessageState::Processed, 1);
             tracing::info!(message.sid = sid, items, "message processed");
         }
         Finished::As(state) => {
             attempt.was_completed();
+            metrics::messages_ended(state, 1);
             tracing::info!(message.sid = sid, ?state, "message ended without items");
         }
         Finished::Before => attempt.was_completed(),

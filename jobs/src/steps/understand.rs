@@ -9,6 +9,7 @@ use super::{attachments::attachments, download::download, open::Owner};
 use crate::{
     MessageDeps, Notice, StepError,
     extract::{Extraction, Message},
+    metrics,
 };
 
 /// A message older than this waits for no model any more, if the rules may answer instead. Waiting costs no attempt, so
@@ -48,8 +49,7 @@ pub(crate) async fn understand(
         error,
         or_rules: extractor.may_fall_back(),
     })?;
-    let by = extraction.by.label();
-    metrics::counter!("pigeonhole_extractions_total", "by" => by).increment(1);
+    metrics::extraction(extraction.by);
     if let Some(error) = &extraction.instead_because_of {
         let message_sid = webhook.message_sid();
         tracing::warn!(message.sid = %message_sid, why = error.label(), "the rules answered instead of the model");

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -18,7 +18,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::{Inner, answer::Answer, client_ip::client_ip, error::ApiError};
-use crate::receiver::trace;
+use crate::{metrics::receiver as metrics, receiver::trace};
 
 /// How long the database may take. Then the client hears 503 while it still listens.
 const DEADLINE: Duration = Duration::from_millis(1500);
@@ -46,6 +46,7 @@ impl Call {
         work: impl Future<Output = Result<Answer, ApiError>>,
     ) -> Response {
         async {
+            let started = Instant::now();
             let (outcome, mut response) = match work.await {
                 Ok(answer) => {
                     tracing::info!(outcome = answer.outcome, "request carried out");
@@ -54,14 +55,12 @@ impl Call {
                 Err(error) => {
                     error.log();
                     if let Some(limit) = error.limit() {
-                        metrics::counter!("pigeonhole_verification_refusals_total", "limit" => limit)
-                            .increment(1);
+                        metrics::verification_refused(limit);
                     }
                     (error.label(), error.into_response())
                 }
             };
-            metrics::counter!("pigeonhole_api_requests_total", "route" => route, "outcome" => outcome)
-                .increment(1);
+            metrics::api_request(route, outcome, started.elapsed());
             let headers = response.headers_mut();
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
