@@ -24,10 +24,6 @@ pub struct TracesConfig {
 
 impl TracesConfig {
     /// Reads it: `Some(None)` where nobody collects traces.
-    #[expect(
-        clippy::option_option,
-        reason = "not wanted and wrong are different answers"
-    )]
     pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
         let endpoint = r.optional("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
         let headers = r.optional("OTEL_EXPORTER_OTLP_HEADERS", headers);

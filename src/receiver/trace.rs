@@ -19,11 +19,11 @@ pub(super) fn begin(
 ) -> (Span, String) {
     let given = text(headers, TRACEPARENT).filter(|text| is_traceparent(text));
     if !traces::is_on() {
-        let trace = given.map_or_else(new, str::to_owned);
+        let trace = given.map_or_else(new_trace, str::to_owned);
         return (open(Some(&trace)), trace);
     }
     let span = open(None);
-    let trace = traces::follow(&span, given).unwrap_or_else(new);
+    let trace = traces::follow(&span, given).unwrap_or_else(new_trace);
     span.record("trace", &trace);
     (span, trace)
 }
@@ -41,7 +41,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn new() -> String {
+fn new_trace() -> String {
     format!(
         "00-{:032x}-{:016x}-01",
         rand::random::<u128>(),

@@ -32,7 +32,7 @@ pub(super) struct Span {
     pub(super) parent: String,
     pub(super) kind: v1::span::SpanKind,
     pub(super) attributes: HashMap<String, String>,
-    /// What happened within it.
+    /// What happened within it: the texts and the values of log lines.
     pub(super) events: Vec<String>,
     /// Which process it is from.
     pub(super) process: String,
@@ -130,10 +130,15 @@ fn read(span: v1::Span, process: &HashMap<String, String>) -> Span {
         id: hex(&span.span_id),
         parent: hex(&span.parent_span_id),
         attributes: texts(&span.attributes),
-        events: span.events.into_iter().map(|event| event.name).collect(),
+        events: span.events.into_iter().flat_map(told).collect(),
         process: process["service.instance.id"].clone(),
         service: process["service.name"].clone(),
     }
+}
+
+fn told(event: v1::span::Event) -> Vec<String> {
+    let values = texts(&event.attributes).into_values();
+    values.chain([event.name]).collect()
 }
 
 fn texts(attributes: &[KeyValue]) -> HashMap<String, String> {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use pigeonhole::{
     config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, SimulatedApi},
+    dev::twilio::{Account, SimulatedApi, Text},
 };
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -69,8 +69,12 @@ impl Stage {
 
     /// Delivers a text, which must be accepted; answers its SID.
     async fn deliver(&self, from: &str, body: &str) -> String {
+        self.deliver_text(&text(from, body)).await
+    }
+
+    async fn deliver_text(&self, text: &Text) -> String {
         let twilio = self.database.settings.twilio(self.addr);
-        let delivery = twilio.deliver(&text(from, body)).await.unwrap();
+        let delivery = twilio.deliver(text).await.unwrap();
         assert_eq!(delivery.status, 200);
         delivery.message_sid
     }

@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::{Collector, Span, Stage};
 use crate::{
+    app::text,
     database::{NUMBER, STRANGER},
+    models::fake::{Fake, KEY, Protocol, Reply},
     settings::hex,
     wait::{PATIENCE, eventually},
 };
@@ -53,20 +55,26 @@ fn behaviours() -> Vec<Behaviour> {
 #[tokio::test]
 async fn nothing_personal_is_in_any_span() {
     let collector = Collector::start().await;
+    let model = Fake::start(Protocol::Gemini).await;
     let word = hex();
     let stage = Stage::set(|database| {
         database
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
-            .with("RUST_LOG", "debug")
+            .with("EXTRACTOR", "gemini")
+            .with("GOOGLE_GEMINI_API_KEY", KEY)
+            .with("GEMINI_MODEL", "gemini-test")
+            .with("GEMINI_BASE_URL", format!("http://{}", model.address))
+            .with("DELETE_MEDIA_AT_TWILIO", "true")
             .with("REPLY_PROCESSED", format!("thanks {word}"))
             .with("VERIFICATION_MESSAGE", "{code} for {minutes}")
     })
     .await;
     let settings = &stage.database.settings;
-    let mut secrets = Secrets(Vec::new());
+    let (mut secrets, mut codes) = (Secrets(Vec::new()), Vec::new());
     for name in ["TWILIO_AUTH_TOKEN", "ENCRYPTION_KEY", "JWT_SECRET"] {
         secrets.add("a secret of ours", settings.get(name));
     }
+    secrets.add("a secret of ours", KEY);
     secrets.add("a reply", &word);
     secrets.add_number(NUMBER);
     secrets.add_number(STRANGER);
@@ -75,8 +83,17 @@ async fn nothing_personal_is_in_any_span() {
     secrets.add("a message", &said);
     let mut sids = Vec::new();
     for from in [NUMBER, STRANGER] {
-        sids.push(stage.deliver(from, &format!("Met {said} #rust")).await);
+        let mut mms = text(from, &format!("Met {said} #rust"));
+        mms.media = vec!["image/jpeg".to_owned()];
+        sids.push(stage.deliver_text(&mms).await);
     }
+    for sid in &sids {
+        stage.database.wait_until_ended(sid).await;
+    }
+    // What a model says is as personal, and so is what its service says when it fails.
+    model.will(Reply::Http(500, Vec::new(), said.clone()));
+    model.will(Reply::Generated(format!("{said} no JSON")));
+    sids.push(stage.deliver(NUMBER, &said).await);
     for (n, behaviour) in (0..).zip(behaviours()) {
         let number = format!("+1202555{}", 3170 + n * 7);
         secrets.add_number(&number);
@@ -91,7 +108,7 @@ async fn nothing_personal_is_in_any_span() {
         let keyring = settings.keyring();
         let send = sends::load(&mut conn, &keyring, send).await.unwrap();
         if let Some((_, sms)) = send.unwrap().message {
-            secrets.add("a code", &sms[..6]);
+            codes.push(sms[..6].to_owned());
         }
         // A guess, and a request that is refused.
         for body in [
@@ -102,23 +119,29 @@ async fn nothing_personal_is_in_any_span() {
             assert_eq!(guessed.unwrap().status(), 400);
         }
     }
-    for sid in &sids {
-        stage.database.wait_until_ended(sid).await;
-    }
     let is_call = |span: &&Span| span.name == "twilio.create_message";
     eventually("all calls are seen", PATIENCE, async || {
         (collector.spans().iter().filter(is_call).count() >= 8).then_some(())
     })
     .await;
-    collector
-        .wait_for("a job that went wrong", |span| !span.events.is_empty())
-        .await;
+    for name in ["twilio.fetch_media", "twilio.delete_media", "model.ask"] {
+        collector.wait_for(name, |span| span.name == name).await;
+    }
+    let failed = |span: &Span| span.get("outcome") == "retried" && !span.events.is_empty();
+    collector.wait_for("a job that went wrong", failed).await;
 
     // What should be there is there, so that what should not be would be found.
     let wire = collector.wire();
     assert!(sids.iter().all(|sid| wire.contains(sid.as_str())));
     secrets.assert_none_in(&wire);
     for span in collector.spans() {
+        let values = span.attributes.values().chain(&span.events);
+        for word in values.flat_map(|text| text.split(|c: char| !c.is_alphanumeric())) {
+            assert!(
+                !codes.iter().any(|code| code == word),
+                "a trace holds a code"
+            );
+        }
         for name in span.attributes.keys() {
             assert!(KNOWN.contains(&name.as_str()), "{name} of {}", span.name);
         }
