@@ -28,6 +28,7 @@ mod keys;
 mod load;
 mod media;
 mod messages;
+mod metrics;
 mod mms;
 mod models;
 mod official_client;

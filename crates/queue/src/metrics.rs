@@ -97,7 +97,11 @@ pub(crate) fn start(kinds: &[&'static str], slots: usize) {
             counter!(ATTEMPTS, "kind" => *kind, "outcome" => end.as_str()).increment(0);
         }
         counter!(LEASE_LOSSES, "kind" => *kind).increment(0);
+        for duration in [RUN, WAIT] {
+            drop(histogram!(duration, "kind" => *kind));
+        }
     }
+    drop(histogram!(CLAIM));
     counter!(DEAD_LETTERS_REMOVED).increment(0);
     gauge!(SLOTS).set(f64::from(u32::try_from(slots).unwrap_or(u32::MAX)));
     gauge!(SLOTS_IN_USE).increment(0.0);

@@ -52,6 +52,7 @@ impl Call {
         for (class, outcome) in account.into_iter().chain([("ok", "ok")]) {
             self.counted(class, outcome, 0);
         }
+        drop(histogram!(CALL_DURATION, "call" => self.as_str()));
     }
 
     /// Makes the call, and measures it.
