@@ -52,22 +52,23 @@ pub(super) struct Rule {
     pub(super) error: String,
 }
 
-/// It scrapes every second and evaluates our alerts as often. Dropping it ends it.
+/// It scrapes and evaluates our alerts. Dropping it ends it.
 pub(super) struct Prometheus {
     process: Child,
     url: String,
+    scrape: u64,
     client: reqwest::Client,
     _data: TempDir,
 }
 
 impl Prometheus {
-    /// Starts one that scrapes these.
-    pub(super) async fn start(targets: &[SocketAddr]) -> Self {
+    /// Starts one that scrapes these, every so many seconds.
+    pub(super) async fn start(targets: &[SocketAddr], scrape: u64) -> Self {
         let data = tempfile::tempdir().unwrap();
         let rules = repository().join("grafana/prometheus/alerts.yml");
         let targets: Vec<_> = targets.iter().map(|addr| format!("\"{addr}\"")).collect();
         let config = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+            "global: {{scrape_interval: {scrape}s, evaluation_interval: {scrape}s}}\n\
              rule_files: [\"{}\"]\n\
              scrape_configs: [{{job_name: pigeonhole, static_configs: [{{targets: [{}]}}]}}]\n",
             rules.display(),
@@ -98,6 +99,7 @@ impl Prometheus {
         let prometheus = Self {
             process,
             url: format!("http://127.0.0.1:{port}"),
+            scrape,
             client: client(),
             _data: data,
         };
@@ -114,12 +116,17 @@ impl Prometheus {
         &self.url
     }
 
+    /// Seconds between two looks at each process.
+    pub(super) fn scrape(&self) -> u64 {
+        self.scrape
+    }
+
     /// Waits until it has scraped for so long, every process, and what the observer observes is among it.
     pub(super) async fn wait_for_samples(&self, time: Duration) {
         let started = Instant::now();
-        let seconds = time.as_secs();
+        let samples = (time.as_secs() / self.scrape).saturating_sub(1);
         let enough = format!(
-            "min(count_over_time(up{{job=\"pigeonhole\"}}[1h])) > {seconds} and on () pigeonhole_observer == 1"
+            "min(count_over_time(up{{job=\"pigeonhole\"}}[1h])) > {samples} and on () pigeonhole_observer == 1"
         );
         eventually("there are samples", time + PATIENCE, async || {
             // Asked seldom, as there is time.
