@@ -3,9 +3,11 @@
 
 mod catalogue;
 mod files;
+mod healing;
 mod load;
 mod prometheus;
 mod promql;
+mod ward;
 mod written;
 
 use std::{collections::BTreeSet, process::Command, time::Duration};

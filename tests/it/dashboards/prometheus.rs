@@ -5,7 +5,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -44,6 +44,14 @@ pub(super) fn promtool() -> PathBuf {
     program("promtool").unwrap()
 }
 
+/// A port that nobody listens on, and none that a connection may be given meanwhile.
+pub(super) fn free_port() -> u16 {
+    let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..=30_000_u16));
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
+}
+
 /// An alert as Prometheus has it.
 pub(super) struct Rule {
     pub(super) name: String,
@@ -64,8 +72,13 @@ pub(super) struct Prometheus {
 impl Prometheus {
     /// Starts one that scrapes these, every so many seconds.
     pub(super) async fn start(targets: &[SocketAddr], scrape: u64) -> Self {
-        let data = tempfile::tempdir().unwrap();
         let rules = repository().join("grafana/prometheus/alerts.yml");
+        Self::with_rules(targets, scrape, &rules).await
+    }
+
+    /// The same with other alerts.
+    pub(super) async fn with_rules(targets: &[SocketAddr], scrape: u64, rules: &Path) -> Self {
+        let data = tempfile::tempdir().unwrap();
         let targets: Vec<_> = targets.iter().map(|addr| format!("\"{addr}\"")).collect();
         let config = format!(
             "global: {{scrape_interval: {scrape}s, evaluation_interval: {scrape}s}}\n\
@@ -76,11 +89,8 @@ impl Prometheus {
         );
         let file = data.path().join("prometheus.yml");
         fs::write(&file, config).unwrap();
-        // It does not tell which port it was given. None that a connection may be given meanwhile.
-        let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..=30_000_u16));
-        let port = ports
-            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-            .unwrap();
+        // It does not tell which port it was given.
+        let port = free_port();
         let process = Command::new("sh")
             .args(["-c", UNTIL_INPUT_ENDS, "sh"])
             .arg(program("prometheus").unwrap())
