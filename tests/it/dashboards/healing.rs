@@ -80,10 +80,12 @@ async fn a_database_that_is_away_makes_the_receiver_fail_until_it_is_back() {
     }
     let mut ward = Ward::open(|database| database).await;
     tokio::task::block_in_place(|| ward.server.stop_immediate()).unwrap();
-    for _ in 0..2 {
+    eventually("the alert fires", 2 * PATIENCE, async || {
         assert_eq!(ward.deliver().await, 503);
-    }
-    ward.fires("PigeonholeReceiverFailing").await;
+        let firing = ward.is_firing("PigeonholeReceiverFailing").await;
+        firing.then_some(())
+    })
+    .await;
 
     tokio::task::block_in_place(|| ward.server.start_again()).unwrap();
     eventually("webhooks are taken again", PATIENCE, async || {
@@ -99,13 +101,8 @@ async fn a_wrong_public_url_loses_texts_until_it_is_set_right() {
         return;
     }
     let mut ward = Ward::open(|database| database).await;
-    // Twilio knows a port that we do not.
-    ward.start_receiver(|settings| {
-        settings.with("PUBLIC_BASE_URL", "https://sms.example.com:8443")
-    })
-    .await;
-    assert_eq!(ward.deliver().await, 403);
-    // It was counted from nought when the receiver was looked at first.
+    ward.start_receiver(|settings| settings.with("PUBLIC_BASE_URL", "http://sms.example.com"))
+        .await;
     eventually("the alert fires", 2 * PATIENCE, async || {
         assert_eq!(ward.deliver().await, 403);
         ward.is_firing("PigeonholeSignatureFailures")

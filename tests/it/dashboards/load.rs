@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     api::token_of,
     app::text,
-    database::{Database, NUMBER, STRANGER},
+    database::{Database, NUMBER},
     process::Process,
     settings::{WEBHOOK, hex},
     webhook::{client, encode, webhook},
@@ -54,7 +54,7 @@ struct Parts {
 enum Person {
     /// Texts us: one person more than the rate limit allows, others now and then.
     Texts,
-    /// Texts us from a number that is nobody's.
+    /// Texts us from a number that is nobody's, each time another.
     IsNobody,
     /// Links a number.
     Links,
@@ -88,13 +88,13 @@ impl Stage {
             .await
             .with("TWILIO_API_BASE_URL", bound.base_url())
             .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string())
-            .with("REPLIES", "all")
+            .with("REPLIES", "problems")
             .with("VERIFICATION_IP_HOURLY_LIMIT", "10000")
             .with("VERIFICATION_COUNTRY_HOURLY_LIMIT", "10000")
             // The one who texts all the time is slowed down.
-            .with("RATE_LIMIT_MESSAGES_PER_HOUR", "25200")
-            .with("RATE_LIMIT_BURST", "20")
-            .with("RATE_LIMIT_MAX_DELAY", "20s");
+            .with("RATE_LIMIT_MESSAGES_PER_HOUR", "1800")
+            .with("RATE_LIMIT_BURST", "5")
+            .with("RATE_LIMIT_MAX_DELAY", "10s");
         for quiet in 0..QUIET {
             let user = Uuid::new_v4();
             let mut conn = database.pool.acquire().await.unwrap();
@@ -181,7 +181,8 @@ impl Person {
         match self {
             Self::Texts => parts.text(n).await,
             Self::IsNobody => {
-                parts.deliver(&text(STRANGER, "Who are you?")).await;
+                let stranger = format!("+1503{:03}{:04}", 200 + n % 700, 1000 + n / 700);
+                parts.deliver(&text(&stranger, "Who are you?")).await;
             }
             Self::Links => parts.link(n).await,
             Self::Forges => parts.forge().await,
@@ -197,10 +198,9 @@ impl Parts {
     }
 
     async fn text(&self, n: usize) {
-        let from = if n.is_multiple_of(2) {
-            NUMBER.to_owned()
-        } else {
-            number_of(n / 2)
+        let from = match n % 20 {
+            0 => NUMBER.to_owned(),
+            _ => number_of(n),
         };
         let mut text = text(&from, "Met Ana at #RustConf");
         if n % 20 == 3 {

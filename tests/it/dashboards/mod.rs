@@ -34,6 +34,9 @@ const WARM_UP: Duration = Duration::from_secs(20);
 /// and webhooks that were signed for another host.
 const PLANTED: [&str; 2] = ["PigeonholeDeadLetters", "PigeonholeSignatureFailures"];
 
+/// The alert that is about the machine's disk, which may well be full.
+const OF_THE_MACHINE: &str = "PigeonholeDiskFilling";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_panel_and_alert_has_an_answer_under_load_and_names_only_what_is_measured() {
     if !prometheus::is_there() {
@@ -71,7 +74,9 @@ async fn every_panel_and_alert_has_an_answer_under_load_and_names_only_what_is_m
         firing.is_superset(&planted).then_some(())
     })
     .await;
-    assert_eq!(prometheus.firing().await, planted);
+    let mut firing = prometheus.firing().await;
+    firing.remove(OF_THE_MACHINE);
+    assert_eq!(firing, planted);
 
     if let Some(folder) = pictures {
         draw(&prometheus, &folder, warm_up).await;

@@ -1,7 +1,7 @@
 //! A receiver and a worker that fall ill and are healed, and a Prometheus in a hurry: it takes seconds for minutes, so that
 //! alerts come and go while somebody watches.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use embedded_postgres::Server;
 use pigeonhole::{
@@ -29,9 +29,10 @@ use crate::{
 };
 
 /// What is in the alerts, and what is in their place here.
-const HURRIED: [(&str, &str); 13] = [
+const HURRIED: [(&str, &str); 14] = [
     ("[5m]", "[8s]"),
     ("[10m]", "[10s]"),
+    ("offset 10m", "offset 10s"),
     ("[15m]", "[10s]"),
     ("[1h]", "[20s]"),
     ("[3h]", "[15s]"),
@@ -44,6 +45,9 @@ const HURRIED: [(&str, &str); 13] = [
     ("> 120\n", "> 2\n"),
     ("> 900\n", "> 2\n"),
 ];
+
+/// For how long all is well before anything happens: a look of the observer's and a few of Prometheus'.
+const SEEN: Duration = Duration::from_secs(6);
 
 /// Where alerts and operators look.
 pub(super) struct Ward {
@@ -99,7 +103,8 @@ impl Ward {
         };
         ward.start_receiver(|settings| settings).await;
         ward.start_worker(|settings| settings).await;
-        // One that has just begun is not known yet.
+        // What is counted from nought must have been seen at nought.
+        ward.prometheus.wait_for_samples(SEEN).await;
         ward.silent("PigeonholeWorkerGone").await;
         ward.silent("PigeonholeProcessDown").await;
         ward
