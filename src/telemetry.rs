@@ -1,24 +1,44 @@
-//! Logs.
+//! Logs, and the way of spans to [`Traces`].
 //!
 //! They go to standard error. They name messages by SID and jobs by number, and hold no phone number, text or token.
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
+};
 
-use crate::config::LogConfig;
+use crate::{
+    config::{LogConfig, TracesConfig},
+    traces::Traces,
+};
 
 /// Starts logging, for the whole process.
 pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
+    init(config, &Traces::default())
+}
+
+/// Starts logging and, where they go anywhere, traces, for the whole process.
+pub async fn init_logs_and_traces(
+    config: &LogConfig,
+    traces: Option<TracesConfig>,
+) -> anyhow::Result<Traces> {
+    let traces = Traces::start(traces).await?;
+    init(config, &traces)?;
+    Ok(traces)
+}
+
+fn init(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
     let filter = EnvFilter::new(&config.filter);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let installed = if config.json {
-        builder.json().try_init()
-    } else {
-        builder.try_init()
+    let registry = tracing_subscriber::registry();
+    let installed = match traces.layer() {
+        // The filter is everybody's: what is not logged is not even looked at.
+        None => registry.with(filter).with(lines(config)).try_init(),
+        Some(spans) => registry
+            .with(lines(config).with_filter(filter))
+            .with(spans)
+            .try_init(),
     };
     installed.map_err(|_| anyhow::anyhow!("logging was started twice"))?;
     // The standard hook prints the panic's text, which may quote the message that a job choked on.
@@ -30,4 +50,19 @@ pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
         tracing::error!(location, "a task panicked; this is a bug, please report it");
     }));
     Ok(())
+}
+
+/// What writes log lines.
+fn lines<S>(config: &LogConfig) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let lines = fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    if config.json {
+        lines.json().boxed()
+    } else {
+        lines.boxed()
+    }
 }

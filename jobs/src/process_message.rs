@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use store::inbound_messages::FinalState;
+use tracing::Instrument;
 use twilio::MessageSid;
 
 use crate::{
@@ -24,6 +25,10 @@ impl Job for ProcessMessage {
     /// For ten files, one after the other if others are under way, and a model.
     const TIMEOUT: Duration = Duration::from_mins(10);
     type Deps = MessageDeps;
+
+    fn about(&self) -> Option<String> {
+        Some(self.message.to_string())
+    }
 
     async fn run(&self, deps: &MessageDeps, attempt: &Attempt) -> Result<(), JobError> {
         let Err(error) = self.process(deps, attempt).await else {
@@ -54,7 +59,10 @@ impl ProcessMessage {
         attempt: &Attempt,
     ) -> Result<(), StepError> {
         let deps = &message_deps.media.deps;
-        let (opened, age) = deps.openings.ask(self.message.clone()).await??;
+        let opening = deps.openings.ask(self.message.clone());
+        let (opened, age) = opening
+            .instrument(tracing::debug_span!("step.open"))
+            .await??;
         let (started, had_ended) = (Instant::now(), matches!(opened, Opened::Ended));
         self.go_on(message_deps, opened, attempt).await?;
         if !had_ended {

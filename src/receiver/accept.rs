@@ -25,6 +25,7 @@ use tokio::{
     },
     time::{Instant, sleep, timeout, timeout_at},
 };
+use tracing::Instrument;
 use twilio::InboundWebhook;
 
 use super::error::ReceiverError;
@@ -135,7 +136,11 @@ impl Intake {
                 TrySendError::Full(_) => ReceiverError::Shed,
                 TrySendError::Closed(_) => ReceiverError::WriterGone,
             })?;
-        match timeout_at(deadline, answered).await {
+        let committed = timeout_at(deadline, answered);
+        match committed
+            .instrument(tracing::debug_span!("receiver.commit"))
+            .await
+        {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(ReceiverError::WriterGone),
             Err(_) => Err(ReceiverError::DatabaseSlow),

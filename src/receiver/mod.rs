@@ -6,7 +6,6 @@
 mod accept;
 pub mod api;
 mod error;
-pub(crate) mod health;
 mod payload;
 mod signature;
 mod status;
@@ -29,7 +28,7 @@ use tracing::Instrument;
 use twilio::{AccountSid, signature::AuthTokensError, twiml};
 
 use crate::{
-    config::{ReceiverConfig, STATUS_PATH},
+    config::{ReceiverConfig, STATUS_PATH, WEBHOOK_PATH},
     metrics::receiver as metrics,
 };
 use accept::{Accepted, Intake};
@@ -90,22 +89,22 @@ impl Receiver {
 
     /// The public routes.
     pub fn router(self) -> Router {
-        let health = health::router(self.0.pool.clone());
         Router::new()
-            .route("/api/sms/webhook", post(webhook))
+            .route(WEBHOOK_PATH, post(webhook))
             .route(STATUS_PATH, post(status::status))
             .with_state(self)
-            .merge(health)
     }
 }
 
 async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let trace = trace::of(request.headers());
-    let span = tracing::info_span!(
-        "receiver.accept",
-        trace,
-        message.sid = tracing::field::Empty
-    );
+    let (span, trace) = trace::begin(request.headers(), |trace| {
+        tracing::info_span!(
+            "receiver.accept",
+            trace,
+            request = trace::request_id(request.headers()),
+            message.sid = tracing::field::Empty
+        )
+    });
     async {
         let started = Instant::now();
         let result = receiver.0.take_in(request, trace).await;

@@ -14,7 +14,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    JobId, Settings, ack::Acks, backend::Feed, execute::Kind, lease::Leases, metrics, scan::Floor,
+    Beat, JobId, Settings, ack::Acks, backend::Feed, execute::Kind, lease::Leases, metrics,
+    scan::Floor,
 };
 
 /// The longest that any statement of ours may take. Without it a connection whose other end has vanished would hold its
@@ -98,11 +99,12 @@ pub(crate) struct Claimer {
 impl Claimer {
     /// Claims whenever a slot is free, until `stop`. What a claim in flight at that moment brings goes to the feeds, to be
     /// given back from there.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken, beat: Beat) {
         let (first, longest) = DATABASE_BACKOFF;
         let mut backoff = first;
         let mut notified = false;
         while !stop.is_cancelled() {
+            beat.now();
             let behind = self.acks.waiting() > MAX_UNWRITTEN;
             let wanted: Vec<usize> = self
                 .sources
@@ -115,6 +117,7 @@ impl Claimer {
                     () = self.room.notified() => {}
                     () = self.arrivals.notified(), if !behind => notified = true,
                     () = stop.cancelled() => {}
+                    never = beat.meanwhile() => match never {},
                 }
                 continue;
             }
@@ -143,7 +146,7 @@ impl Claimer {
             };
             let full = wanted.contains(&0);
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = beat.sleep(pause) => {}
                 () = self.arrivals.notified(), if backoff == first => notified = true,
                 () = self.room.notified(), if full => {} // a kind that could not be asked for now can
                 () = stop.cancelled() => {}

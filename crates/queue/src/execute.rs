@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    Attempt, Backoff, Job, JobError,
+    Attempt, Backoff, Follow, Job, JobError,
     ack::{Acks, Death, Outcome, storable},
     claim::Claimed,
     lease::Leases,
@@ -56,6 +56,9 @@ impl Kind {
             let deps = deps.clone();
             Box::pin(async move {
                 let job: J = serde_json::from_str(&args)?;
+                if let Some(about) = job.about() {
+                    tracing::Span::current().record("job.about", about);
+                }
                 Ok(job.run(&deps, &attempt).await)
             })
         };
@@ -147,6 +150,7 @@ pub(crate) struct Executor {
     pub(crate) leases: Leases,
     /// Cancelled when the grace period of a shutdown is over.
     pub(crate) cut_off: CancellationToken,
+    pub(crate) follow: Option<Follow>,
 }
 
 impl Executor {
@@ -165,15 +169,21 @@ impl Executor {
             job.id = job.id,
             job.kind = self.kind.name,
             job.attempt = job.attempt,
+            job.about = tracing::field::Empty,
+            outcome = tracing::field::Empty,
             trace = job.trace,
         );
+        let trace = self
+            .follow
+            .and_then(|follow| follow(&span, job.trace.as_deref()));
+        let trace = trace.or_else(|| job.trace.clone());
         async {
             let slot = SlotInUse::take();
             let started = tokio::time::Instant::now();
             if let Some(ready_at) = job.ready_at {
                 metrics::waited(self.kind.name, started.saturating_duration_since(ready_at));
             }
-            let ended = self.attempt(job).await;
+            let ended = self.attempt(job, trace).await;
             let took = started.elapsed();
             drop(slot);
             self.kind.measure(took);
@@ -185,7 +195,7 @@ impl Executor {
         .await
     }
 
-    async fn attempt(&self, job: &Claimed) -> Ended {
+    async fn attempt(&self, job: &Claimed, trace: Option<String>) -> Ended {
         let Some(lease) = self.leases.get(job.id, job.claim) else {
             return Ended::LeaseLost;
         };
@@ -213,7 +223,7 @@ impl Executor {
             claim: job.claim,
             number: job.attempt,
             max: job.max_attempts,
-            trace: job.trace.clone(),
+            trace,
             completed: lease.completed.clone(),
         });
         let running = (self.kind.start)(job.args.clone(), attempt);
@@ -272,13 +282,14 @@ fn report(kind: &Kind, ended: &Ended, took: Duration) {
     let end = match ended {
         Ended::Completed | Ended::With(Outcome::Complete) => {
             kind.completed.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(duration_ms, "job completed");
+            tracing::info!(duration_ms, outcome = "completed", "job completed");
             AttemptEnd::Completed
         }
         Ended::With(Outcome::Retry { delay, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 duration_ms,
+                outcome = "retried",
                 error,
                 delay_ms = delay.as_millis(),
                 "job failed, will retry"
@@ -286,13 +297,15 @@ fn report(kind: &Kind, ended: &Ended, took: Duration) {
             AttemptEnd::Retried
         }
         Ended::With(Outcome::Snooze { delay }) => {
-            tracing::info!(duration_ms, delay_ms = delay.as_millis(), "job snoozed");
+            let delay_ms = delay.as_millis();
+            tracing::info!(duration_ms, outcome = "snoozed", delay_ms, "job snoozed");
             AttemptEnd::Snoozed
         }
         Ended::With(Outcome::Bury { reason, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
                 duration_ms,
+                outcome = "buried",
                 error,
                 reason = reason.as_str(),
                 "job is a dead letter"
@@ -300,9 +313,12 @@ fn report(kind: &Kind, ended: &Ended, took: Duration) {
             AttemptEnd::Buried
         }
         Ended::LeaseLost => {
-            tracing::warn!(duration_ms, "job cancelled: its lease was lost");
+            let outcome = "lease_lost";
+            tracing::warn!(duration_ms, outcome, "job cancelled: its lease was lost");
             AttemptEnd::LeaseLost
         }
     };
+    // After its line, which has it already.
+    tracing::Span::current().record("outcome", end.as_str());
     metrics::attempt(kind.name, end, took);
 }

@@ -333,7 +333,8 @@ impl MessageState {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, StoreError> {
+    /// The state that this text stands for.
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
         Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)

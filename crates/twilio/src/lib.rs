@@ -30,5 +30,5 @@ pub mod webhook;
 pub use address::{Address, AddressError, AddressKind};
 pub use keyword::Keyword;
 pub use message_status::MessageStatus;
-pub use sid::{AccountSid, MediaSid, MessageSid, SidError};
+pub use sid::{AccountSid, MediaSid, MessageSid, PhoneNumberSid, SidError};
 pub use webhook::{InboundWebhook, PayloadError};

@@ -31,6 +31,7 @@ pub(super) enum Admitted {
 }
 
 /// Moves the send from pending to sending, unless its recipient wants none or has had enough.
+#[tracing::instrument(name = "step.admit", level = "debug", skip_all)]
 pub(super) async fn admit(deps: &SendDeps, send: &Send, to: &E164) -> Result<Admitted, StepError> {
     let (mut tx, keyring) = (deps.deps.pool.begin().await?, &deps.deps.keyring);
     let limits = limits(send, to);

@@ -72,6 +72,7 @@ pub enum DownloadError {
 ///
 /// An error means that at least one is not to be had for now; what is, is stored. `received_at` is when the message came,
 /// by the database's clock. [`store::StoreError::UserGone`] if the user was deleted meanwhile.
+#[tracing::instrument(name = "step.download", level = "debug", skip_all)]
 pub async fn download(
     deps: &MediaDeps,
     message: &InboundWebhook,

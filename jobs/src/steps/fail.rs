@@ -33,6 +33,7 @@ pub(crate) async fn fail_abandoned(deps: &Deps, sids: Vec<String>) -> Result<usi
     end(deps, sids, "gave_up", Notice::Failed, None).await
 }
 
+#[tracing::instrument(name = "step.fail", level = "debug", skip_all)]
 async fn end(
     deps: &Deps,
     sids: Vec<String>,
@@ -78,7 +79,9 @@ async fn end(
             deps.policy.replies.reply(webhook, *owner, notice)
         })
         .collect();
-    reply_all(&mut tx, &deps.keyring, &replies).await?;
+    let trace = attempt.and_then(|attempt| attempt.trace().map(str::to_owned));
+    let traces = vec![trace; replies.len()];
+    reply_all(&mut tx, &deps.keyring, &replies, traces).await?;
     tx.commit().await?;
     deps.waker.wake();
     metrics::messages_ended(MessageState::Failed, failed.len() as u64);

@@ -31,6 +31,7 @@ pub(super) fn first_look(send: &Send) -> Duration {
 }
 
 /// One look.
+#[tracing::instrument(name = "step.reconcile", level = "debug", skip_all)]
 pub(super) async fn reconcile(
     deps: &SendDeps,
     kind: &'static str,

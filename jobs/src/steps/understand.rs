@@ -17,6 +17,7 @@ use crate::{
 const PATIENCE: TimeDelta = TimeDelta::hours(1);
 
 /// Fetches the message's files, and finds what it says, and what its user is to be told.
+#[tracing::instrument(name = "step.understand", level = "debug", skip_all)]
 pub(crate) async fn understand(
     deps: &MessageDeps,
     webhook: &InboundWebhook,

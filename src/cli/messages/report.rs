@@ -41,14 +41,16 @@ fn dash() -> String {
     "-".to_owned()
 }
 
-fn state(message: &Entry) -> String {
+/// How far it has come, and why no further.
+pub(crate) fn state(message: &Entry) -> String {
     match &message.reason {
         Some(reason) => format!("{}: {reason}", message.state),
         None => message.state.clone(),
     }
 }
 
-fn reply(reply: &Reply) -> String {
+/// What became of the reply.
+pub(crate) fn reply(reply: &Reply) -> String {
     let Some(state) = &reply.state else {
         return "forgotten".to_owned();
     };
@@ -60,8 +62,13 @@ fn reply(reply: &Reply) -> String {
     format!("{kind}, {state}{reason}{code}")
 }
 
-/// Step by step, in the order in which they are made.
 pub(super) fn show(shown: &Shown) -> String {
+    let line = |(name, value): &(&str, String)| format!("{name:<12} {}\n", plain(value));
+    lines(shown).iter().map(line).collect()
+}
+
+/// Step by step, in the order in which they are made.
+pub(crate) fn lines(shown: &Shown) -> Vec<(&'static str, String)> {
     let Shown {
         at: now,
         message,
@@ -131,8 +138,7 @@ pub(super) fn show(shown: &Shown) -> String {
         "sealed"
     };
     lines.push(("text", text.to_owned()));
-    let line = |(name, value): &(&str, String)| format!("{name:<12} {}\n", plain(value));
-    lines.iter().map(line).collect()
+    lines
 }
 
 fn file(media: &File, now: DateTime<Utc>) -> String {

@@ -14,7 +14,7 @@ use axum::{
 use sqlx::PgTransaction;
 use store::users;
 use tokio::time::timeout;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::{Inner, answer::Answer, client_ip::client_ip, error::ApiError};
@@ -27,13 +27,16 @@ const DEADLINE: Duration = Duration::from_millis(1500);
 pub(super) struct Call {
     pub(super) head: Parts,
     pub(super) trace: String,
+    span: Span,
 }
 
 impl Call {
-    pub(super) fn of(request: Request) -> (Self, Body) {
+    pub(super) fn of(route: &'static str, request: Request) -> (Self, Body) {
         let (head, body) = request.into_parts();
-        let trace = trace::of(&head.headers);
-        (Self { head, trace }, body)
+        let (span, trace) = trace::begin(&head.headers, |trace| {
+            tracing::info_span!("api.request", route, trace, user = tracing::field::Empty)
+        });
+        (Self { head, trace, span }, body)
     }
 
     /// Does the work, and answers with what came of it.
@@ -42,12 +45,6 @@ impl Call {
         route: &'static str,
         work: impl Future<Output = Result<Answer, ApiError>>,
     ) -> Response {
-        let span = tracing::info_span!(
-            "api.request",
-            route,
-            trace = self.trace,
-            user = tracing::field::Empty
-        );
         async {
             let started = Instant::now();
             let (outcome, mut response) = match work.await {
@@ -68,7 +65,7 @@ impl Call {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        .instrument(span)
+        .instrument(self.span.clone())
         .await
     }
 }

@@ -58,7 +58,7 @@ use crate::metrics::receiver::{self as metrics, Step};
     security(("bearer" = [])),
 )]
 pub(super) async fn link(State(api): State<Api>, request: Request) -> Response {
-    let (call, body) = Call::of(request);
+    let (call, body) = Call::of("link", request);
     call.answer("link", Box::pin(api.0.link(&call, body))).await
 }
 

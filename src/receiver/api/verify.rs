@@ -47,7 +47,7 @@ use crate::metrics::receiver::{self as metrics, Step};
     security(("bearer" = [])),
 )]
 pub(super) async fn verify(State(api): State<Api>, request: Request) -> Response {
-    let (call, body) = Call::of(request);
+    let (call, body) = Call::of("verify", request);
     call.answer("verify", Box::pin(api.0.verify(&call, body)))
         .await
 }

@@ -124,6 +124,7 @@ impl Downloader {
     }
 
     /// Asks for a file of this message, and answers when it begins to come.
+    #[tracing::instrument(name = "twilio.fetch_media", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn fetch(
         &self,
         message: &MessageSid,
@@ -156,6 +157,7 @@ impl Downloader {
     }
 
     /// Has Twilio delete a file of this message. It does not matter if that has happened before.
+    #[tracing::instrument(name = "twilio.delete_media", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn delete(&self, message: &MessageSid, media: &MediaSid) -> Result<(), MediaError> {
         Call::DeleteMedia.measure(self.remove(message, media)).await
     }
@@ -230,11 +232,10 @@ impl Inner {
     /// The limit is on the body, too.
     async fn ask(&self, request: RequestBuilder, until: Instant) -> Result<Response, MediaError> {
         let left = until.saturating_duration_since(Instant::now());
-        request
-            .timeout(left)
-            .send()
-            .await
-            .map_err(|error| MediaError::of_failure(&error))
+        let answer = request.timeout(left).send().await;
+        let answer = answer.map_err(|error| MediaError::of_failure(&error))?;
+        tracing::Span::current().record("http.response.status_code", answer.status().as_u16());
+        Ok(answer)
     }
 }
 

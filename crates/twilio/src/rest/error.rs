@@ -52,7 +52,7 @@ pub enum CreateError {
     },
 }
 
-fn shown(code: Option<u32>) -> String {
+pub(super) fn shown(code: Option<u32>) -> String {
     code.map_or_else(|| "none".to_owned(), |code| code.to_string())
 }
 

@@ -1,4 +1,5 @@
-//! Twilio's REST API, as far as messages go: make one, and look for those that may have been made.
+//! Twilio's REST API, as far as messages go: make one, and look for those that may have been made;
+//! and the settings on which it depends that messages reach us.
 //!
 //! A message costs money and reaches a person, and the API has no idempotency key. So a request to
 //! make one is written at most once, by no means twice: no retry, no redirect, no connection that
@@ -8,7 +9,10 @@
 //! Source: Twilio docs, [message
 //! resource](https://www.twilio.com/docs/messaging/api/message-resource).
 
+mod account;
+mod ask;
 mod error;
+mod inbound;
 mod message;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -20,8 +24,11 @@ use url::Url;
 
 pub use crate::MessageStatus;
 use crate::{AccountSid, metrics::Call};
+pub use account::{Account, AccountStatus};
+pub use ask::AskError;
 pub(crate) use error::seconds as retry_after_seconds;
 pub use error::{AccountProblem, CreateError, ListError, NotProcessed, Refusal, Unclear};
+pub use inbound::{Change, Inbound, IncomingNumber, MessagingService};
 use message::Page;
 pub use message::{Created, MessageRecord, NewMessage, Sender};
 
@@ -124,6 +131,7 @@ impl Client {
     }
 
     /// Asks, once, for a message to be sent.
+    #[tracing::instrument(name = "twilio.create_message", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn create_message(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
         Call::CreateMessage.measure(self.create(message)).await
     }
@@ -199,6 +207,7 @@ impl Client {
         Err(ListError::TooLong)
     }
 
+    #[tracing::instrument(name = "twilio.list_messages", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     async fn page(&self, uri: &str) -> Result<Page, ListError> {
         // The credentials go along, so a page is asked for only where the list is.
         if uri
@@ -247,11 +256,13 @@ impl Inner {
         let Credentials {
             username, secret, ..
         } = &self.credentials;
-        request
+        let answer = request
             .basic_auth(username, Some(secret.expose_secret()))
             .send()
             .await
-            .map_err(reqwest::Error::without_url)
+            .map_err(reqwest::Error::without_url)?;
+        tracing::Span::current().record("http.response.status_code", answer.status().as_u16());
+        Ok(answer)
     }
 }
 
