@@ -59,7 +59,7 @@ pub(super) fn table(caption: &str, headings: &[&str], rows: &[Markup]) -> Markup
     html! {
         div.scroll role="region" tabindex="0" aria-label=(caption) {
             table {
-                caption { (caption) }
+                caption.hidden { (caption) }
                 thead { tr {
                     @for heading in headings { th scope="col" { (heading) } }
                 } }
