@@ -85,6 +85,9 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser.go(&address(&app, &token)).await;
     browser.says(of_messages, "process_message 1 0 0 3").await;
     browser.picture("operator.png").await;
+    browser.resize(360, 2400).await;
+    browser.picture("operator-phone.png").await;
+    browser.resize(1280, 1500).await;
 
     browser.click("#attention a").await;
     browser.says("h1", "Dead letters").await;
