@@ -39,7 +39,7 @@ pub(super) async fn dead(State(page): Shared, query: RawQuery) -> Answer {
         @if jobs.jobs.is_empty() {
             p { @if jobs.next.is_some() { "None among those." } @else { "None." } }
         } @else {
-            (letters(&jobs, &page.forms, &back))
+            section { (letters(&jobs, &page.forms, &back)) }
         }
         @if let Some(next) = jobs.next {
             @let next = next.to_string();

@@ -60,7 +60,7 @@ pub(super) async fn messages(State(page): Shared, query: RawQuery) -> Answer {
         @if let Some(state) = state {
             p { "Those that are " code { (state) } ". " a href="/messages" { "Show all" } }
         }
-        @if listed.is_empty() { p { "None." } } @else { (table_of(&listed, at)) }
+        @if listed.is_empty() { p { "None." } } @else { section { (table_of(&listed, at)) } }
     };
     Ok(answer(frame("Messages", None, Some(at), &content)))
 }

@@ -50,7 +50,7 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
         (workers == 1).then_some(())
     })
     .await;
-    browser.resize(1280, 1500).await;
+    browser.resize(1280, 1510).await;
     browser.go(&address(&app, &token)).await;
     browser
         .says("#attention", "Dead letters of forget: 1")
@@ -85,9 +85,14 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser.go(&address(&app, &token)).await;
     browser.says(of_messages, "process_message 1 0 0 3").await;
     browser.picture("operator.png").await;
-    browser.resize(360, 2400).await;
+    browser.resize(360, 1600).await;
     browser.picture("operator-phone.png").await;
-    browser.resize(1280, 1500).await;
+    browser.resize(1280, 1510).await;
+    let ground = "return getComputedStyle(document.body).backgroundColor";
+    let light = browser.run(ground).await;
+    browser.darken().await;
+    assert_ne!(browser.run(ground).await, light);
+    browser.picture("operator-dark.png").await;
 
     browser.click("#attention a").await;
     browser.says("h1", "Dead letters").await;
