@@ -12,6 +12,7 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use store::{
     StoreError, enrichment_items,
     inbound_messages::ledger::{self, Entry, Filter},
+    media::{self, Media},
 };
 use tokio::time::timeout;
 use twilio::MessageSid;
@@ -47,7 +48,37 @@ pub(crate) struct Shown {
     pub(crate) at: chrono::DateTime<chrono::Utc>,
     #[serde(flatten)]
     message: Entry,
+    media: Vec<File>,
     review: Option<Review>,
+}
+
+/// A file that came with it.
+#[derive(Debug, Serialize)]
+struct File {
+    position: u8,
+    /// How far it has come, or why it is not kept.
+    state: &'static str,
+    content_type: Option<String>,
+    bytes: Option<u64>,
+    begun_at: chrono::DateTime<chrono::Utc>,
+    stored_at: Option<chrono::DateTime<chrono::Utc>>,
+    erased_at: Option<chrono::DateTime<chrono::Utc>>,
+    deleted_at_twilio: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl From<Media> for File {
+    fn from(media: Media) -> Self {
+        Self {
+            position: media.position,
+            state: media.state.label(),
+            content_type: media.content_type,
+            bytes: media.bytes,
+            begun_at: media.created_at,
+            stored_at: media.stored_at,
+            erased_at: media.erased_at,
+            deleted_at_twilio: media.deleted_at_twilio,
+        }
+    }
 }
 
 /// What its user has done with the items.
@@ -132,9 +163,11 @@ pub(crate) async fn find(
         (Some(user), Some(1..)) => Some(review(conn, sid, user).await?),
         (Some(_) | None, Some(_) | None) => None,
     };
+    let files = media::of_message(conn, sid.as_str()).await?;
     Ok(Some(Shown {
         at,
         message,
+        media: files.into_iter().map(File::from).collect(),
         review,
     }))
 }

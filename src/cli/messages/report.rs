@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use store::inbound_messages::ledger::{Entry, Reply};
 
-use super::{Review, Shown};
+use super::{File, Review, Shown};
 use crate::cli::output::{Table, duration, plain, relative, time};
 
 pub(super) fn list(messages: &[Entry], now: DateTime<Utc>) -> String {
@@ -72,6 +72,7 @@ pub(crate) fn lines(shown: &Shown) -> Vec<(&'static str, String)> {
     let Shown {
         at: now,
         message,
+        media,
         review,
     } = shown;
     let at = |at: DateTime<Utc>| time(at, *now);
@@ -116,11 +117,18 @@ pub(crate) fn lines(shown: &Shown) -> Vec<(&'static str, String)> {
         ("received", at(message.received_at)),
         ("claimed", not_yet(message.claimed_at)),
         ("limited", limited),
+    ];
+    lines.extend(media.iter().map(|media| ("media", file(media, *now))));
+    if media.is_empty() {
+        let none = if ended.is_some() { "none" } else { "not yet" };
+        lines.push(("media", none.to_owned()));
+    }
+    lines.extend([
         ("extraction", extraction),
         ("items", items),
         ("ended", not_yet(ended)),
         ("reply", replied),
-    ];
+    ]);
     let user = message.user_id.map(|user| user.to_string());
     lines.push(("user", user.unwrap_or_else(|| "nobody's".to_owned())));
     lines.extend(message.replayed_at.map(|time| ("replayed", at(time))));
@@ -131,6 +139,22 @@ pub(crate) fn lines(shown: &Shown) -> Vec<(&'static str, String)> {
     };
     lines.push(("text", text.to_owned()));
     lines
+}
+
+fn file(media: &File, now: DateTime<Utc>) -> String {
+    let what = media.content_type.as_deref().unwrap_or("a file");
+    let bytes = media.bytes;
+    let bytes = bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes"));
+    let since = media.erased_at.or(media.stored_at);
+    let since = relative(since.unwrap_or(media.begun_at), now);
+    let gone = media.deleted_at_twilio;
+    let gone = gone.map_or_else(String::new, |at| {
+        format!("; deleted at Twilio {}", relative(at, now))
+    });
+    format!(
+        "{}: {what}{bytes}, {} {since}{gone}",
+        media.position, media.state
+    )
 }
 
 fn reviewed(review: Option<&Review>) -> String {

@@ -168,7 +168,7 @@ async fn a_message_that_has_its_slot_or_has_ended_is_not_charged_again_nor_is_an
     keep_slots(&mut db, &[slot("SM1", at, "a")], &taken(&[("a", 0, 10)]))
         .await
         .unwrap();
-    db.run("update pigeonhole.inbound_messages set state = 'failed' where message_sid = 'SM3'")
+    db.run("update pigeonhole.inbound_messages set state = 'rate_limited' where message_sid = 'SM3'")
         .await;
     for again in ["SM1", "SM3", "SM9"] {
         let slots = [slot("SM2", at, "b"), slot(again, at, "a")];
