@@ -1,6 +1,6 @@
 //! One process's services: receiver, worker, or both, with the admin listener; their start, drain and stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -8,10 +8,7 @@ use queue::{Pulse, Waker};
 use sqlx::PgPool;
 use store::Keyring;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::AbortOnDropHandle,
-};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     admin::Admin,
@@ -21,6 +18,8 @@ use crate::{
     database,
     health::{self, Readiness},
     http,
+    metrics::process,
+    observer::{self, Page},
     receiver::{Receiver, api::Api},
     worker,
 };
@@ -57,7 +56,32 @@ pub struct ServicesConfig {
     pub worker: Option<WorkerConfig>,
 }
 
+impl Role {
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Worker => "worker",
+            Self::Both => "both",
+        }
+    }
+}
+
 impl ServicesConfig {
+    fn role(&self) -> Role {
+        match (&self.receiver, &self.worker) {
+            (Some(_), Some(_)) => Role::Both,
+            (None, Some(_)) => Role::Worker,
+            (_, None) => Role::Receiver,
+        }
+    }
+
+    /// The media store's folder, where it is one.
+    fn media_folder(&self) -> Option<PathBuf> {
+        let url = &self.worker.as_ref()?.media.store.url;
+        (url.scheme() == "file").then(|| url.to_file_path().ok())?
+    }
+
     /// Reads what this role needs.
     pub fn read(r: &mut Reader<'_>, role: Role) -> Option<Self> {
         let (database, keyring) = (DatabaseConfig::read(r), keyring(r));
@@ -102,7 +126,8 @@ pub struct Services {
     /// Ends the admin listener.
     ended: DropGuard,
     admin: oneshot::Receiver<()>,
-    _signs_of_life: AbortOnDropHandle<()>,
+    /// What watches. It ends with the rest, and nobody minds how.
+    beside: JoinSet<()>,
 }
 
 impl Services {
@@ -120,10 +145,18 @@ impl Services {
         let listener = bind("ADMIN_ADDR", config.process.admin.addr).await?;
         let admin_addr = listener.local_addr()?;
         tracing::info!(addr = %admin_addr, "admin listens");
+        let observed = Page::default();
+        let watch = process::Watch {
+            role: config.role(),
+            pool: pool.clone(),
+            folder: config.media_folder(),
+            metrics: metrics.clone(),
+        };
         let admin = Admin {
             config: config.process.admin,
             database: config.database,
             metrics,
+            observed: observed.clone(),
             pulse: pulse.clone(),
             stop: stop.clone(),
         };
@@ -133,16 +166,17 @@ impl Services {
             .serve(listener, ended.clone(), grace)
             .context("cannot start the admin listener")?;
         let alive = pulse.beat("threads");
+        let mut beside = JoinSet::new();
+        beside.spawn(watch.run(ended.clone()));
+        beside.spawn(async move { match alive.meanwhile().await {} });
         let mut services = Self {
             pool: pool.clone(),
             receiver_addr: None,
             admin_addr,
             running: JoinSet::new(),
-            ended: ended.drop_guard(),
+            ended: ended.clone().drop_guard(),
             admin,
-            _signs_of_life: AbortOnDropHandle::new(tokio::spawn(async move {
-                match alive.meanwhile().await {}
-            })),
+            beside,
         };
         if let Some(receiver) = &config.receiver {
             let waker = Waker::start(&pool);
@@ -169,6 +203,9 @@ impl Services {
             });
         }
         if let Some(worker) = &config.worker {
+            let (page, keyring) = (observed, config.keyring.clone());
+            let watch = observer::Watch::new(&worker.observer, pool.clone(), keyring, page);
+            services.beside.spawn(watch.run(stop.clone()));
             let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace)?
                 .with_pulse(&pulse);
             tracing::info!(concurrency = worker.concurrency, "worker runs");
@@ -189,6 +226,7 @@ impl Services {
         }
         drop(self.ended);
         self.admin.await.context("the admin listener panicked")?;
+        self.beside.shutdown().await;
         if timeout(CLOSE_LIMIT, self.pool.close()).await.is_err() {
             tracing::warn!("some database connections were still busy and are dropped");
         }

@@ -19,6 +19,7 @@ use crate::{
     database,
     health::{self, Readiness},
     http,
+    observer::Page,
 };
 
 /// What is shown.
@@ -29,6 +30,8 @@ pub(crate) struct Admin {
     pub(crate) database: DatabaseConfig,
     /// All that is counted.
     pub(crate) metrics: PrometheusHandle,
+    /// What is observed in the database, if this process does that.
+    pub(crate) observed: Page,
     /// The process's loops.
     pub(crate) pulse: Pulse,
     /// Cancelled when the process was asked to stop.
@@ -74,9 +77,10 @@ impl Admin {
             pool: pool.clone(),
             stop: self.stop,
         };
-        let metrics = self.metrics;
+        let (metrics, observed) = (self.metrics, self.observed);
+        let all = async move || metrics.render() + &observed.text();
         health::internal(readiness, self.pulse)
-            .route("/metrics", get(async move || metrics.render()))
+            .route("/metrics", get(all))
             .merge(page::router(&self.config, pool))
     }
 }

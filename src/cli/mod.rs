@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod doctor;
 mod flags;
 pub(crate) mod jobs;
 pub mod media;
@@ -59,13 +60,15 @@ enum Command {
     /// Look at the queue and set it right, as an operator.
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// Check everything that messages depend on, and say what mends what is wrong.
+    Doctor(doctor::Args),
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             report(&error);
             ExitCode::FAILURE
@@ -82,7 +85,7 @@ fn report(error: &anyhow::Error) {
 }
 
 #[tokio::main]
-async fn run(cli: Cli) -> anyhow::Result<()> {
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let env = || Env::load(cli.env_file.as_deref(), cli.flags.values.clone());
     match cli.command {
         Command::Dev(args) => dev::run(args, cli.flags.values).await,
@@ -95,7 +98,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Media(command) => media::open_and_run(&env()?, command).await,
         Command::Messages(command) => messages::run(&env()?, command).await,
         Command::Jobs(command) => jobs::run(&env()?, command).await,
-    }
+        Command::Doctor(args) => return doctor::run(&env()?, args).await,
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -7,9 +7,11 @@ mod api;
 mod extraction;
 mod media;
 mod messages;
+mod observer;
 mod reader;
 mod replies;
 mod sending;
+mod traces;
 mod variable;
 mod variables;
 mod verification;
@@ -27,8 +29,10 @@ pub use admin::AdminConfig;
 pub use api::{ApiConfig, Jwks, TokenConfig};
 pub use extraction::ExtractionConfig;
 pub use media::{MediaConfig, MediaStoreConfig};
+pub use observer::ObserverConfig;
 pub use reader::{Env, Mistakes, Reader};
-pub use sending::{STATUS_PATH, SendingConfig};
+pub use sending::{STATUS_PATH, SendingConfig, WEBHOOK_PATH};
+pub use traces::TracesConfig;
 pub use variable::Variable;
 pub use variables::VARIABLES;
 pub use verification::VerificationConfig;
@@ -203,6 +207,8 @@ pub struct WorkerConfig {
     pub media: MediaConfig,
     /// Who finds what messages say.
     pub extraction: ExtractionConfig,
+    /// What metrics need to know.
+    pub observer: ObserverConfig,
 }
 
 impl WorkerConfig {
@@ -230,6 +236,7 @@ impl WorkerConfig {
         let can_send = sending.as_ref().is_some_and(Option::is_some);
         let replies = replies::replies(r, can_send);
         let policy = messages::policy(r, replies);
+        let observer = ObserverConfig::read(r);
         Some(Self {
             name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
@@ -240,6 +247,7 @@ impl WorkerConfig {
             sending: sending?,
             media: media?,
             extraction: extraction?,
+            observer: observer?,
         })
     }
 }

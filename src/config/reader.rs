@@ -95,6 +95,13 @@ impl Env {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes(Vec<String>);
 
+impl Mistakes {
+    /// Each of them, by the name of its setting.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, s) = (self.0.len(), if self.0.len() == 1 { "" } else { "s" });

@@ -5,6 +5,9 @@ use url::Url;
 
 use super::{Reader, TwilioConfig, public_base_url};
 
+/// The path under `PUBLIC_BASE_URL` where Twilio delivers messages.
+pub const WEBHOOK_PATH: &str = "/api/sms/webhook";
+
 /// The path under `PUBLIC_BASE_URL` where Twilio reports what became of an SMS.
 pub const STATUS_PATH: &str = "/api/sms/status";
 

@@ -187,7 +187,7 @@ async fn metrics_count_outcomes_and_name_nobody() {
     let metrics = eventually("both jobs are counted", PATIENCE, async || {
         let (_, metrics) = get(admin, "/metrics").await;
         let completed =
-            r#"pigeonhole_queue_attempts_total{job="process_message",outcome="completed"} 2"#;
+            r#"pigeonhole_queue_attempts_total{kind="process_message",outcome="completed"} 2"#;
         metrics.contains(completed).then_some(metrics)
     })
     .await;

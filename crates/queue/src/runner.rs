@@ -11,13 +11,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Job, Pulse, ScheduleError,
+    Follow, Job, Pulse, ScheduleError,
     ack::Acks,
     backend::{Feed, run_worker},
     claim::{Claimer, Source},
     connections,
     execute::{Executor, Kind},
     lease::Leases,
+    metrics,
     presence::Presence,
     scan::Floor,
     schedule::Schedules,
@@ -46,6 +47,8 @@ pub struct Settings {
     pub slow_poll: Duration,
     /// How long running jobs may go on after a stop was asked for.
     pub grace: Duration,
+    /// How the span of an attempt joins the trace of its job, where spans are collected.
+    pub follow: Option<Follow>,
 }
 
 impl Settings {
@@ -58,6 +61,7 @@ impl Settings {
             poll: Duration::from_millis(250),
             slow_poll: Duration::from_secs(2),
             grace: Duration::from_secs(20),
+            follow: None,
         }
     }
 }
@@ -192,6 +196,9 @@ impl Running {
             pulse.beat("outcomes"),
         );
 
+        let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
+        metrics::start(&names, kinds.iter().map(|kind| kind.concurrency).sum());
+
         let mut until_drained = JoinSet::new();
         let beat = pulse.beat("renewals");
         until_drained.spawn(leases.clone().renew(pool.clone(), drained.clone(), beat));
@@ -212,6 +219,7 @@ impl Running {
                 kind: kind.clone(),
                 leases: leases.clone(),
                 cut_off: cut_off.clone(),
+                follow: settings.follow,
             };
             workers.spawn(run_worker(feed.clone(), executor, stop.clone()));
             sources.push(Source {

@@ -23,6 +23,16 @@ pub struct Keyring {
     older: Vec<Key>,
 }
 
+/// Names a key in the values that it has sealed, and reveals nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub(crate) [u8; 4]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
 /// What is derived from one master key.
 pub(crate) struct Key {
     /// Names the key in sealed values; reveals nothing of it.
@@ -63,6 +73,11 @@ impl Keyring {
             .map(|master| Ok(Key::derive(&*master?)))
             .collect::<Result<_, _>>()?;
         Ok(Self { current, older })
+    }
+
+    /// The names of all keys, that of the one that seals first.
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.keys().map(|key| KeyId(key.id)).collect()
     }
 
     /// All keys, the one that seals first.

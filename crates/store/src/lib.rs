@@ -5,6 +5,7 @@
 //! number, message body or key ever reaches an error text or a `Debug` output of this crate.
 
 mod blind_index;
+pub mod checkup;
 mod clock;
 mod e164;
 pub mod enrichment_items;
@@ -16,6 +17,7 @@ mod legacy;
 pub mod limit_log;
 pub mod media;
 mod migrate;
+pub mod observe;
 pub mod opt_outs;
 pub mod phone_number_claims;
 mod sealed;
@@ -30,8 +32,8 @@ pub use crate::blind_index::BlindIndex;
 pub use crate::clock::now;
 pub use crate::e164::{E164, NotE164};
 pub use crate::error::{DatabaseError, StoreError, expect_one};
-pub use crate::keyring::{KeyError, Keyring};
-pub use crate::migrate::{is_current, migrate, migrator};
+pub use crate::keyring::{KeyError, KeyId, Keyring};
+pub use crate::migrate::{Migrations, is_current, migrate, migrations, migrator};
 pub use crate::sealed::Context;
 pub use crate::sealed_stream::{FileKey, StreamOpener, StreamSealer};
 pub use crate::session::prepare_session;

@@ -48,3 +48,47 @@ pub async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
     .await?;
     Ok(current)
 }
+
+/// How a database's migrations compare with this program's. Each list holds versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Migrations {
+    /// Not applied yet.
+    pub missing: Vec<i64>,
+    /// Applied, and not known to this program: it is older than the database.
+    pub unknown: Vec<i64>,
+    /// Applied with another text than this program's.
+    pub altered: Vec<i64>,
+}
+
+/// Compares them. A database that was never migrated lacks all.
+pub async fn migrations(conn: &mut PgConnection) -> Result<Migrations, StoreError> {
+    let exists: bool =
+        sqlx::query_scalar("select to_regclass('pigeonhole._sqlx_migrations') is not null")
+            .fetch_one(&mut *conn)
+            .await?;
+    let applied: Vec<(i64, Vec<u8>)> = if exists {
+        // One that failed is rolled back, and leaves no row.
+        sqlx::query_as(
+            "select version, checksum from pigeonhole._sqlx_migrations where success order by version",
+        )
+        .fetch_all(conn)
+        .await?
+    } else {
+        Vec::new()
+    };
+    let migrator = migrator();
+    let known = |version: i64| migrator.iter().find(|ours| ours.version == version);
+    let there = |version: i64| applied.iter().any(|(applied, _)| *applied == version);
+    let ours = migrator.iter().map(|ours| ours.version);
+    let versions = applied.iter().map(|(version, _)| *version);
+    let altered = applied.iter().filter(|(version, checksum)| {
+        known(*version).is_some_and(|ours| *ours.checksum != **checksum)
+    });
+    Ok(Migrations {
+        missing: ours.filter(|version| !there(*version)).collect(),
+        unknown: versions
+            .filter(|version| known(*version).is_none())
+            .collect(),
+        altered: altered.map(|(version, _)| *version).collect(),
+    })
+}

@@ -84,6 +84,11 @@ sid! {
     MediaSid, "media", ["ME"]
 }
 
+sid! {
+    /// A phone number of an account: `PN`, and 32 hexadecimal digits.
+    PhoneNumberSid, "phone number", ["PN"]
+}
+
 fn is_sid(text: &str, prefixes: &[&str]) -> bool {
     let digits = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
     digits.is_some_and(|d| d.len() == 32 && d.bytes().all(|b| b.is_ascii_hexdigit()))

@@ -29,6 +29,24 @@ impl MediaStore {
         }
     }
 
+    /// Writes an object under this name, reads it back and deletes it: does the store do its work?
+    pub async fn try_out(&self, name: &str) -> Result<(), MediaStoreError> {
+        let (path, text) = (self.path(name), "Pigeonhole tries this store out.");
+        self.0.objects.put(&path, text.into()).await?;
+        let read = self.0.objects.get(&path).await?.bytes().await?;
+        self.0.objects.delete(&path).await?;
+        if read == text {
+            Ok(())
+        } else {
+            Err(MediaStoreError::Missing)
+        }
+    }
+
+    /// The folder, if the store is one.
+    pub fn folder_path(&self) -> Option<&Path> {
+        self.0.folder.as_deref()
+    }
+
     /// The names of all objects of a namespace that were written before this time.
     pub fn older(&self, namespace: &str, time: DateTime<Utc>) -> OlderObjects {
         let objects = self.0.objects.list(Some(&self.path(namespace)));

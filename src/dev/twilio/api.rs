@@ -10,6 +10,7 @@ use super::{
     account::Account,
     behaviour::Behaviour,
     callbacks,
+    console::Console,
     ledger::{AcceptedMessage, CallbackDelivery, Ledger, Requests, State},
     server,
 };
@@ -35,8 +36,8 @@ impl BoundApi {
     /// Plays this account until `stop`, which ends what is open at once.
     pub fn serve(self, account: Account, stop: CancellationToken) -> anyhow::Result<SimulatedApi> {
         let api = Arc::new(Inner {
+            ledger: Ledger::new(Console::of(&account)),
             account,
-            ledger: Ledger::new(),
             client: callbacks::client()?,
             stop: stop.clone(),
             addr: self.addr,
@@ -136,6 +137,16 @@ impl SimulatedApi {
     /// The SIDs of the files that were deleted by requests.
     pub fn deleted_media(&self) -> HashSet<String> {
         self.0.ledger.look(|state| state.media.deleted.clone())
+    }
+
+    /// What is set in the console.
+    pub fn console(&self) -> Console {
+        self.0.ledger.look(|state| state.console.clone())
+    }
+
+    /// Sets something in the console.
+    pub fn set(&self, change: impl FnOnce(&mut Console)) {
+        self.0.ledger.change(|state| change(&mut state.console));
     }
 
     /// How often each operation was asked for.

@@ -12,7 +12,7 @@ use axum::{
 use serde_json::json;
 use twilio::form;
 
-use super::{answers, api::Shared, behaviour::Behaviour, create::is_number};
+use super::{answers, api::Shared, behaviour::Behaviour, console::Console, create::is_number};
 
 /// Of a behaviour as JSON, in bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -22,6 +22,25 @@ pub(super) fn router() -> Router<Shared> {
     Router::new()
         .route("/simulated/numbers/{number}", number)
         .route("/simulated/messages", get(messages))
+        .route("/simulated/console", get(console).put(set_console))
+}
+
+async fn console(State(api): State<Shared>) -> Response<Body> {
+    let console = api.ledger.look(|state| json!(state.console));
+    answers::json(200, &console)
+}
+
+async fn set_console(State(api): State<Shared>, request: Request) -> Response<Body> {
+    let Ok(body) = to_bytes(request.into_body(), MAX_BODY).await else {
+        return refusal("the body is too long");
+    };
+    match serde_json::from_slice::<Console>(&body) {
+        Ok(console) => {
+            api.ledger.change(|state| state.console = console);
+            done()
+        }
+        Err(error) => refusal(&format!("no console: {error}")),
+    }
 }
 
 async fn behave(

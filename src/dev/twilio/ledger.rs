@@ -11,7 +11,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::behaviour::{Answer, Behaviour, Step, rank};
+use super::{
+    behaviour::{Answer, Behaviour, Step, rank},
+    console::Console,
+};
 
 /// A message that was taken, and that costs money therefore.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -79,8 +82,8 @@ pub struct CallbackDelivery {
     pub http_status: Option<u16>,
 }
 
-#[derive(Default)]
 pub(super) struct State {
+    pub(super) console: Console,
     pub(super) messages: Vec<AcceptedMessage>,
     by_sid: HashMap<String, usize>,
     by_number: HashMap<String, Vec<usize>>,
@@ -131,8 +134,19 @@ impl State {
 pub(super) struct Ledger(watch::Sender<State>);
 
 impl Ledger {
-    pub(super) fn new() -> Self {
-        Self(watch::Sender::new(State::default()))
+    pub(super) fn new(console: Console) -> Self {
+        Self(watch::Sender::new(State {
+            console,
+            messages: Vec::new(),
+            by_sid: HashMap::new(),
+            by_number: HashMap::new(),
+            behaviours: HashMap::new(),
+            posts: HashMap::new(),
+            requests: Requests::default(),
+            callbacks: Vec::new(),
+            media: Media::default(),
+            receiver: None,
+        }))
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {

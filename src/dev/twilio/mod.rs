@@ -10,6 +10,7 @@ mod answers;
 mod api;
 mod behaviour;
 mod callbacks;
+mod console;
 mod control;
 mod create;
 mod ledger;
@@ -22,6 +23,7 @@ mod webhooks;
 pub use account::Account;
 pub use api::{BoundApi, SimulatedApi};
 pub use behaviour::{Answer, Behaviour, Callbacks};
+pub use console::{Console, NumberSettings, ServiceSettings};
 pub use ledger::{AcceptedMessage, CallbackDelivery, Requests};
 pub use webhooks::{Delivery, SimulatedTwilio, Text};
 

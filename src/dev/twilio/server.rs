@@ -25,7 +25,7 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{answers, api::Shared, control, create, hex, media, read};
+use super::{answers, api::Shared, console, control, create, hex, media, read};
 
 /// How long to wait before accepting again when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -118,22 +118,28 @@ fn signed_off(mut answer: Response<Body>, concurrent: u64, took: Duration) -> Re
 }
 
 fn router(api: Shared) -> Router {
+    let messaging = console::messaging()
+        .method_not_allowed_fallback(async || answers::error(405, 20004))
+        .route_layer(middleware::from_fn_with_state(api.clone(), admit));
     let account = Router::new()
+        .route("/", get(console::account))
         .route("/Messages.json", get(read::list).post(create::create))
         .route("/Messages/{file}", get(read::fetch).delete(read::delete))
         .merge(media::of_account())
+        .merge(console::of_account())
         .fallback(async || answers::error(404, 20404))
         .method_not_allowed_fallback(async || answers::error(405, 20004))
         .layer(middleware::from_fn_with_state(api.clone(), admit));
     Router::new()
         .nest("/2010-04-01/Accounts/{account}", account)
+        .merge(messaging)
         .merge(control::router())
         .merge(media::files())
         .fallback(async || answers::error(404, 20404))
         .with_state(api)
 }
 
-/// Lets in who knows the account's credentials and asks for that account.
+/// Lets in who knows the account's credentials and asks for that account, or for what belongs to no other.
 async fn admit(
     State(api): State<Shared>,
     Path(path): Path<Vec<(String, String)>>,
@@ -146,8 +152,18 @@ async fn admit(
         api.ledger.change(|state| state.requests.unauthorized += 1);
         return unauthorized();
     }
-    let account = path.iter().find(|(name, _)| name == "account");
-    if account.is_none_or(|(_, sid)| sid != api.account.sid.as_str()) {
+    let ours = api.account.sid.as_str();
+    // The account itself is a file, too.
+    let itself = request.uri().path() == "/";
+    let others = path.iter().any(|(name, value)| {
+        let sid = if itself {
+            value.strip_suffix(".json")
+        } else {
+            Some(value.as_str())
+        };
+        name == "account" && sid != Some(ours)
+    });
+    if others {
         return answers::error(404, 20404);
     }
     next.run(request).await

@@ -8,13 +8,10 @@ use twilio::signature;
 use url::Url;
 
 use super::{hex, samples};
-use crate::config::ReceiverConfig;
+use crate::config::{ReceiverConfig, WEBHOOK_PATH};
 
 /// How long Twilio waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The path of the webhook under `PUBLIC_BASE_URL`.
-const WEBHOOK_PATH: &str = "/api/sms/webhook";
 
 /// Plays the account that the receiver is configured for.
 #[derive(Debug, Clone)]

@@ -52,7 +52,7 @@ pub enum CreateError {
     },
 }
 
-fn shown(code: Option<u32>) -> String {
+pub(super) fn shown(code: Option<u32>) -> String {
     code.map_or_else(|| "none".to_owned(), |code| code.to_string())
 }
 
@@ -168,6 +168,16 @@ pub enum AccountProblem {
 }
 
 impl AccountProblem {
+    /// All there are.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Credentials,
+        Self::Suspended,
+        Self::SenderNotUsable,
+        Self::Trial,
+        Self::Request,
+        Self::Registration,
+    ];
+
     /// What the code means, if it is about the account or the request as such.
     pub fn from_code(code: u32) -> Option<Self> {
         Some(match code {

@@ -1,4 +1,5 @@
-//! Twilio's REST API, as far as messages go: make one, and look for those that may have been made.
+//! Twilio's REST API, as far as messages go: make one, and look for those that may have been made;
+//! and the settings on which it depends that messages reach us.
 //!
 //! A message costs money and reaches a person, and the API has no idempotency key. So a request to
 //! make one is written at most once, by no means twice: no retry, no redirect, no connection that
@@ -8,7 +9,10 @@
 //! Source: Twilio docs, [message
 //! resource](https://www.twilio.com/docs/messaging/api/message-resource).
 
+mod account;
+mod ask;
 mod error;
+mod inbound;
 mod message;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -18,10 +22,13 @@ use reqwest::{RequestBuilder, Response, header::RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::AccountSid;
 pub use crate::MessageStatus;
+use crate::{AccountSid, metrics::Call};
+pub use account::{Account, AccountStatus};
+pub use ask::AskError;
 pub(crate) use error::seconds as retry_after_seconds;
 pub use error::{AccountProblem, CreateError, ListError, NotProcessed, Refusal, Unclear};
+pub use inbound::{Change, Inbound, IncomingNumber, MessagingService};
 use message::Page;
 pub use message::{Created, MessageRecord, NewMessage, Sender};
 
@@ -113,6 +120,8 @@ impl Client {
             .timeout(TIMEOUT)
             .build()
             .map_err(ClientError::Http)?;
+        Call::CreateMessage.start();
+        Call::ListMessages.start();
         Ok(Self(Arc::new(Inner {
             http,
             base: String::from(base).trim_end_matches('/').to_owned(),
@@ -122,7 +131,12 @@ impl Client {
     }
 
     /// Asks, once, for a message to be sent.
+    #[tracing::instrument(name = "twilio.create_message", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn create_message(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
+        Call::CreateMessage.measure(self.create(message)).await
+    }
+
+    async fn create(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
         let request = self
             .0
             .http
@@ -162,6 +176,10 @@ impl Client {
         to: &str,
         since: DateTime<Utc>,
     ) -> Result<Vec<MessageRecord>, ListError> {
+        Call::ListMessages.measure(self.list(to, since)).await
+    }
+
+    async fn list(&self, to: &str, since: DateTime<Utc>) -> Result<Vec<MessageRecord>, ListError> {
         let since = since - CLOCK_MARGIN;
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("To", to)
@@ -189,6 +207,7 @@ impl Client {
         Err(ListError::TooLong)
     }
 
+    #[tracing::instrument(name = "twilio.list_messages", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     async fn page(&self, uri: &str) -> Result<Page, ListError> {
         // The credentials go along, so a page is asked for only where the list is.
         if uri
@@ -237,11 +256,13 @@ impl Inner {
         let Credentials {
             username, secret, ..
         } = &self.credentials;
-        request
+        let answer = request
             .basic_auth(username, Some(secret.expose_secret()))
             .send()
             .await
-            .map_err(reqwest::Error::without_url)
+            .map_err(reqwest::Error::without_url)?;
+        tracing::Span::current().record("http.response.status_code", answer.status().as_u16());
+        Ok(answer)
     }
 }
 

@@ -1,0 +1,226 @@
+//! What Twilio does with messages that come in: the settings of a phone number and of a messaging
+//! service.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{AskError, Client};
+use crate::PhoneNumberSid;
+
+/// Where messages that come in are sent on to. Empty texts where nothing is set.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Inbound {
+    /// The webhook's URL, with its connection overrides as its fragment.
+    pub url: String,
+    /// How it is requested.
+    pub method: String,
+    /// The URL that is requested when that one fails.
+    pub fallback_url: String,
+    /// How.
+    pub fallback_method: String,
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may have a password in it.
+        f.debug_struct("Inbound")
+            .field("method", &self.method)
+            .field("fallback_method", &self.fallback_method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A phone number of the account.
+#[derive(Debug, Clone)]
+pub struct IncomingNumber {
+    /// Its SID.
+    pub sid: PhoneNumberSid,
+    /// Can it send and receive text messages?
+    pub sms: bool,
+    /// What happens to messages to it.
+    pub inbound: Inbound,
+    /// A `TwiML` application whose URLs are used instead, if there is one.
+    pub application: Option<String>,
+}
+
+/// A messaging service.
+#[derive(Debug, Clone)]
+pub struct MessagingService {
+    /// What happens to messages to its numbers, unless each number decides.
+    pub inbound: Inbound,
+    /// Each number decides.
+    pub by_number: bool,
+}
+
+/// A setting and the value that it is to have.
+pub type Change = (&'static str, String);
+
+#[derive(Deserialize)]
+struct Numbers {
+    incoming_phone_numbers: Vec<Number>,
+}
+
+#[derive(Deserialize)]
+struct Number {
+    sid: PhoneNumberSid,
+    phone_number: String,
+    capabilities: Option<Capabilities>,
+    sms_url: Option<String>,
+    sms_method: Option<String>,
+    sms_fallback_url: Option<String>,
+    sms_fallback_method: Option<String>,
+    sms_application_sid: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Capabilities {
+    #[serde(default, alias = "SMS")]
+    sms: bool,
+}
+
+impl From<Number> for IncomingNumber {
+    fn from(number: Number) -> Self {
+        Self {
+            sid: number.sid,
+            sms: number.capabilities.is_none_or(|can| can.sms),
+            inbound: Inbound {
+                url: number.sms_url.unwrap_or_default(),
+                method: number.sms_method.unwrap_or_default(),
+                fallback_url: number.sms_fallback_url.unwrap_or_default(),
+                fallback_method: number.sms_fallback_method.unwrap_or_default(),
+            },
+            application: number.sms_application_sid.filter(|sid| !sid.is_empty()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Service {
+    inbound_request_url: Option<String>,
+    inbound_method: Option<String>,
+    fallback_url: Option<String>,
+    fallback_method: Option<String>,
+    #[serde(default)]
+    use_inbound_webhook_on_number: bool,
+}
+
+impl From<Service> for MessagingService {
+    fn from(service: Service) -> Self {
+        Self {
+            by_number: service.use_inbound_webhook_on_number,
+            inbound: Inbound {
+                url: service.inbound_request_url.unwrap_or_default(),
+                method: service.inbound_method.unwrap_or_default(),
+                fallback_url: service.fallback_url.unwrap_or_default(),
+                fallback_method: service.fallback_method.unwrap_or_default(),
+            },
+        }
+    }
+}
+
+impl Client {
+    /// The account's phone number, in E.164, if it is the account's.
+    pub async fn number(&self, number: &str) -> Result<Option<IncomingNumber>, AskError> {
+        let query = [("PhoneNumber", number), ("PageSize", "20")];
+        let request = self.0.http.get(self.0.url(&self.numbers(".json")));
+        let found: Numbers = self.answer(request.query(&query)).await?;
+        // Twilio's filter also finds numbers of which this is a part.
+        let found = found.incoming_phone_numbers.into_iter();
+        Ok(found
+            .filter(|found| found.phone_number == number)
+            .map(Into::into)
+            .next())
+    }
+
+    /// Changes settings of a number of the account.
+    pub async fn change_number(
+        &self,
+        sid: &PhoneNumberSid,
+        changes: &[Change],
+    ) -> Result<(), AskError> {
+        let url = self.0.url(&self.numbers(&format!("/{sid}.json")));
+        let request = self.0.http.post(url).form(changes);
+        self.answer::<Number>(request).await.map(drop)
+    }
+
+    fn numbers(&self, rest: &str) -> String {
+        let account = &self.0.credentials.account;
+        format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers{rest}")
+    }
+
+    /// The messaging service.
+    pub async fn service(&self, sid: &str) -> Result<MessagingService, AskError> {
+        let request = self.0.http.get(self.services(sid));
+        Ok(self.answer::<Service>(request).await?.into())
+    }
+
+    /// Is the number one of the messaging service's?
+    pub async fn service_has(&self, sid: &str, number: &PhoneNumberSid) -> Result<bool, AskError> {
+        let url = format!("{}/PhoneNumbers/{number}", self.services(sid));
+        match self
+            .answer::<serde::de::IgnoredAny>(self.0.http.get(url))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(AskError::NotThere) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes settings of a messaging service.
+    pub async fn change_service(&self, sid: &str, changes: &[Change]) -> Result<(), AskError> {
+        let request = self.0.http.post(self.services(sid)).form(changes);
+        self.answer::<Service>(request).await.map(drop)
+    }
+
+    fn services(&self, sid: &str) -> String {
+        format!("{}/v1/Services/{sid}", messaging(&self.0.base))
+    }
+}
+
+/// Where messaging services are: beside Twilio's own API they have a host of their own; whatever
+/// else plays Twilio has one host.
+fn messaging(base: &str) -> String {
+    match base.strip_prefix("https://api.") {
+        Some(rest)
+            if rest == "twilio.com" || (rest.ends_with(".twilio.com") && !rest.contains('/')) =>
+        {
+            format!("https://messaging.{rest}")
+        }
+        _ => base.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_credentials_go_to_hosts_of_twilios_or_to_the_one_that_was_named() {
+        for (base, expected) in [
+            ("https://api.twilio.com", "https://messaging.twilio.com"),
+            (
+                "https://api.dublin.ie1.twilio.com",
+                "https://messaging.dublin.ie1.twilio.com",
+            ),
+            ("http://127.0.0.1:4000", "http://127.0.0.1:4000"),
+            ("https://api.evil-twilio.com", "https://api.evil-twilio.com"),
+            (
+                "https://api.example.com/x.twilio.com",
+                "https://api.example.com/x.twilio.com",
+            ),
+        ] {
+            assert_eq!(messaging(base), expected);
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_url_as_there_may_be_a_password_in_it() {
+        let inbound = Inbound {
+            url: "https://me:s3cret@example.com/".to_owned(),
+            ..Inbound::default()
+        };
+        assert!(!format!("{inbound:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,121 @@
+//! The keys: do they open what is sealed, and which of the older ones are still needed?
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use store::{
+    KeyId, Keyring,
+    checkup::{self, Seals},
+};
+
+use super::finding::Finding;
+
+const CHECK: &str = "keys";
+
+pub(super) async fn check(conn: &mut PgConnection, keyring: &Keyring) -> Vec<Finding> {
+    let (seals, opt_outs) = match (
+        checkup::seals(conn, keyring).await,
+        checkup::has_opt_outs(conn).await,
+    ) {
+        (Ok(seals), Ok(opt_outs)) => (seals, opt_outs),
+        (Err(error), _) | (_, Err(error)) => return vec![Finding::failed(CHECK, error)],
+    };
+    let mut findings = judge(&seals, &keyring.ids(), opt_outs);
+    findings.push(clear_numbers(conn).await);
+    findings
+}
+
+/// What the app left in clear.
+async fn clear_numbers(conn: &mut PgConnection) -> Finding {
+    let check = "clear_numbers";
+    match checkup::clear_numbers(conn).await {
+        Ok(0) => Finding::ok(check, "no phone number is stored in clear"),
+        Ok(rows) => Finding::warning(
+            check,
+            format!("{rows} phone numbers of the app are stored in clear"),
+            "pigeonhole phone-numbers seal",
+        ),
+        Err(error) => Finding::failed(check, error),
+    }
+}
+
+/// `ring` has the names of the keys that we have, that of `ENCRYPTION_KEY` first.
+fn judge(seals: &[Seals], ring: &[KeyId], opt_outs: bool) -> Vec<Finding> {
+    let mut lost: BTreeMap<KeyId, Vec<&Seals>> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for seals in seals {
+        match seals.key {
+            Some(key) if !ring.contains(&key) => lost.entry(key).or_default().push(seals),
+            _ if seals.opens => {}
+            _ => findings.push(Finding::fault(
+                CHECK,
+                format!(
+                    "{}.{} has values that do not open, though their key is there: they were changed, or moved from \
+                     another row",
+                    seals.table, seals.column
+                ),
+                "restore these rows from a backup",
+            )),
+        }
+    }
+    for (key, seals) in lost {
+        findings.push(Finding::fault(
+            CHECK,
+            format!(
+                "{} were sealed with key {key}, which is neither ENCRYPTION_KEY nor in ENCRYPTION_KEYS_OLD",
+                places(&seals)
+            ),
+            "add that earlier key to ENCRYPTION_KEYS_OLD, of all receivers and workers",
+        ));
+    }
+    let count = |key: KeyId| {
+        let of_key = seals.iter().filter(|seals| seals.key == Some(key));
+        of_key.map(|seals| seals.values).sum::<i64>()
+    };
+    let whole = if seals.iter().all(|seals| seals.whole) {
+        ""
+    } else {
+        " (large tables were looked at in part)"
+    };
+    if findings.is_empty() {
+        findings.push(match ring.first() {
+            Some(current) if seals.is_empty() => Finding::ok(
+                CHECK,
+                format!("nothing is sealed yet; the key is {current}"),
+            ),
+            Some(current) => Finding::ok(
+                CHECK,
+                format!(
+                    "what is sealed opens; ENCRYPTION_KEY is key {current}, with {} values{whole}",
+                    count(*current)
+                ),
+            ),
+            None => Finding::unchecked(CHECK, "there is no key"),
+        });
+    }
+    for (at, key) in ring.iter().enumerate().skip(1) {
+        findings.push(older(at, *key, count(*key), whole, opt_outs));
+    }
+    findings
+}
+
+fn older(at: usize, key: KeyId, values: i64, whole: &str, opt_outs: bool) -> Finding {
+    let name = format!("number {at} of ENCRYPTION_KEYS_OLD, key {key},");
+    let says = match (values, opt_outs) {
+        (1.., _) => format!("{name} is needed: {values} values are sealed with it{whole}"),
+        (_, true) => format!(
+            "{name} has no values left{whole}. Keep it: a STOP from its time is found by it only, and STOPs never expire"
+        ),
+        (_, false) => format!("{name} has no values left, and may go{whole}"),
+    };
+    Finding::ok("older_keys", says)
+}
+
+/// How many values, in which columns.
+fn places(seals: &[&Seals]) -> String {
+    let places = seals
+        .iter()
+        .map(|seals| format!("{} of {}.{}", seals.values, seals.table, seals.column));
+    let places: Vec<_> = places.collect();
+    format!("values ({})", places.join(", "))
+}

@@ -1,0 +1,99 @@
+//! Where the files of messages are kept: does it take and give, and is there room?
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context;
+use jobs::MediaStore;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::{
+    configuration::{part, unusable},
+    finding::Finding,
+};
+use crate::config::{Env, MediaStoreConfig};
+
+const STORE: &str = "media_store";
+const SPACE: &str = "media_space";
+
+/// How long the store may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// With less room than this there is a fault, in bytes.
+const FULL: u64 = 100 << 20;
+
+/// With less room than this, or a twentieth of the disk, somebody should see to it.
+const NEARLY_FULL: u64 = 1 << 30;
+
+pub(super) async fn check(env: &Env) -> Vec<Finding> {
+    let Some(config) = part(env, MediaStoreConfig::read) else {
+        return vec![unusable(STORE)];
+    };
+    let store = match config.open() {
+        Ok(store) => store,
+        Err(error) => return vec![broken(error)],
+    };
+    let mut findings = vec![match try_out(&store).await {
+        Ok(()) => Finding::ok(STORE, "a file was written, read and deleted again"),
+        Err(error) => broken(error),
+    }];
+    findings.extend(store.folder_path().map(space));
+    findings
+}
+
+fn broken(error: impl Into<anyhow::Error>) -> Finding {
+    let error = error.into();
+    Finding::fault(
+        STORE,
+        format!("MEDIA_STORE cannot be used, so no message with files is processed: {error:#}"),
+        "let the user of the workers write there, or set MEDIA_STORE, and for a bucket its credentials",
+    )
+}
+
+async fn try_out(store: &MediaStore) -> anyhow::Result<()> {
+    let name = format!("doctor/{}", Uuid::new_v4().simple());
+    timeout(LIMIT, store.try_out(&name))
+        .await
+        .context("it took longer than 20 s")??;
+    Ok(())
+}
+
+fn space(folder: &Path) -> Finding {
+    match rustix::fs::statvfs(folder) {
+        Ok(disk) => judge(
+            disk.f_bavail.saturating_mul(disk.f_frsize),
+            disk.f_blocks.saturating_mul(disk.f_frsize),
+        ),
+        Err(error) => Finding::failed(SPACE, std::io::Error::from(error)),
+    }
+}
+
+fn judge(free: u64, size: u64) -> Finding {
+    let says = format!("{} MB are free of {} MB", free >> 20, size >> 20);
+    let fix = "make room, shorten MEDIA_RETENTION_DAYS, or move MEDIA_STORE";
+    if free < FULL {
+        Finding::fault(SPACE, says, fix)
+    } else if free < NEARLY_FULL || free < size / 20 {
+        Finding::warning(SPACE, says, fix)
+    } else {
+        Finding::ok(SPACE, says)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::finding::Status, *};
+
+    #[test]
+    fn a_disk_is_full_before_nothing_is_left() {
+        let gb = 1 << 30;
+        for (free, size, expected) in [
+            (50 * gb, 100 * gb, Status::Ok),
+            (4 * gb, 100 * gb, Status::Warning),
+            (gb / 2, 2 * gb, Status::Warning),
+            (FULL - 1, gb, Status::Fault),
+        ] {
+            assert_eq!(judge(free, size).status, expected, "{free} of {size}");
+        }
+    }
+}

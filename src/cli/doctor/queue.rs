@@ -1,0 +1,198 @@
+//! The queue: is somebody at work, and what waits for an operator?
+
+use ::jobs::{
+    DeleteAtTwilio, EraseMessages, Forget, MediaSweep, MediaUpkeep, ProcessMessage, SendReply,
+    SendVerification, SettleMessages,
+};
+use ::queue::{
+    Job, Maintenance,
+    admin::{self, AdminError, KindStats, Stats, Workers},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use super::finding::Finding;
+use crate::cli::output::duration;
+
+/// What this program's workers run.
+const KINDS: [&str; 10] = [
+    DeleteAtTwilio::NAME,
+    EraseMessages::NAME,
+    Forget::NAME,
+    Maintenance::NAME,
+    MediaSweep::NAME,
+    MediaUpkeep::NAME,
+    ProcessMessage::NAME,
+    SendReply::NAME,
+    SendVerification::NAME,
+    SettleMessages::NAME,
+];
+
+/// Those that no worker runs that has nobody to send from.
+const SENDING: [&str; 2] = [SendReply::NAME, SendVerification::NAME];
+
+/// A job that has waited for longer should be looked at.
+const LONG: TimeDelta = TimeDelta::minutes(1);
+
+/// One that has waited for longer than this waits for something that does not come by itself.
+const TOO_LONG: TimeDelta = TimeDelta::minutes(10);
+
+pub(super) async fn check(conn: &mut PgConnection) -> Vec<Finding> {
+    match look(conn).await {
+        Ok((stats, workers)) => judge(&stats, &workers),
+        Err(error) => vec![Finding::failed("queue", error)],
+    }
+}
+
+async fn look(conn: &mut PgConnection) -> Result<(Stats, Workers), AdminError> {
+    let mut tx = admin::begin(conn).await?;
+    let stats = admin::stats(&mut tx).await?;
+    let workers = admin::workers(&mut tx).await?;
+    Ok((stats, workers))
+}
+
+fn judge(stats: &Stats, workers: &Workers) -> Vec<Finding> {
+    let mut findings = at_work(workers);
+    let anybody = workers.workers.iter().any(|worker| !worker.stale);
+    let kinds = stats.kinds.iter();
+    findings.extend(kinds.filter_map(|kind| nobodys(kind, anybody)));
+    let kinds = || stats.kinds.iter();
+    all_or(
+        &mut findings,
+        kinds().filter_map(paused),
+        "paused",
+        "no kind of job is paused",
+    );
+    all_or(
+        &mut findings,
+        kinds().filter_map(dead_letters),
+        "dead_letters",
+        "there are no dead letters",
+    );
+    all_or(
+        &mut findings,
+        kinds().filter_map(|kind| waiting(kind, stats.at)),
+        "waiting",
+        "no job has waited for long",
+    );
+    findings
+}
+
+/// What was found, or that all is well.
+fn all_or(
+    findings: &mut Vec<Finding>,
+    found: impl Iterator<Item = Finding>,
+    check: &'static str,
+    well: &str,
+) {
+    let before = findings.len();
+    findings.extend(found);
+    if findings.len() == before {
+        findings.push(Finding::ok(check, well));
+    }
+}
+
+fn at_work(workers: &Workers) -> Vec<Finding> {
+    let check = "workers";
+    let start = "pigeonhole worker";
+    let stale = workers.workers.iter().filter(|worker| worker.stale).count();
+    let live = workers.workers.len() - stale;
+    let mut findings = vec![match live {
+        0 => Finding::fault(
+            check,
+            "no worker is at work: messages are accepted, and nothing becomes of them",
+            start,
+        ),
+        1 => Finding::ok(check, "one worker is at work"),
+        live => Finding::ok(check, format!("{live} workers are at work")),
+    }];
+    if stale > 0 {
+        findings.push(Finding::warning(
+            check,
+            format!("{stale} workers have given no sign of life for half a minute, and have not been stopped in order"),
+            "pigeonhole jobs workers, and start again those that are marked stale",
+        ));
+    }
+    findings
+}
+
+fn jobs(kind: &KindStats) -> i64 {
+    kind.available.count + kind.running.count + kind.scheduled.count
+}
+
+/// Jobs that none of the workers runs.
+fn nobodys(kind: &KindStats, anybody: bool) -> Option<Finding> {
+    let (name, jobs) = (&kind.kind, jobs(kind));
+    let known = KINDS.contains(&name.as_str());
+    if jobs == 0 || kind.workers > 0 || (known && !anybody) {
+        return None;
+    }
+    let fix = if !known {
+        format!(
+            "start a worker of the version that knows them, or give them up: pigeonhole jobs list --kind {name}"
+        )
+    } else if SENDING.contains(&name.as_str()) {
+        "set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID for the workers, and start them again".to_owned()
+    } else {
+        "start a worker of this version: pigeonhole worker".to_owned()
+    };
+    let whose = if known { "" } else { ", nor this program," };
+    Some(Finding::fault(
+        "kinds",
+        format!("there are {jobs} jobs of the kind {name}, which no worker{whose} knows"),
+        fix,
+    ))
+}
+
+fn paused(kind: &KindStats) -> Option<Finding> {
+    let reason = match &kind.paused_reason {
+        _ if kind.paused_at.is_none() => return None,
+        Some(reason) => format!(": {reason}"),
+        None => String::new(),
+    };
+    let waiting = kind.available.count;
+    let says = format!(
+        "{} is paused, with {waiting} jobs waiting{reason}",
+        kind.kind
+    );
+    let fix = format!("pigeonhole jobs resume {}", kind.kind);
+    Some(if waiting > 0 {
+        Finding::fault("paused", says, fix)
+    } else {
+        Finding::warning("paused", says, fix)
+    })
+}
+
+fn dead_letters(kind: &KindStats) -> Option<Finding> {
+    let (name, dead) = (&kind.kind, kind.dead.count);
+    (dead > 0).then(|| {
+        Finding::warning(
+            "dead_letters",
+            format!("{dead} jobs of the kind {name} are dead letters"),
+            format!(
+                "pigeonhole jobs list --state dead --kind {name}; once their cause is mended: pigeonhole jobs requeue \
+                 --kind {name}"
+            ),
+        )
+    })
+}
+
+/// Where it is not said already why.
+fn waiting(kind: &KindStats, now: DateTime<Utc>) -> Option<Finding> {
+    let waited = now - kind.oldest_available_since?;
+    if kind.paused_at.is_some() || kind.workers == 0 || waited < LONG {
+        return None;
+    }
+    let says = format!(
+        "the oldest job of the kind {} has been available for {}, with {} workers that run it",
+        kind.kind,
+        duration(waited),
+        kind.workers
+    );
+    let fix = "start more workers, or raise WORKER_CONCURRENCY; pigeonhole jobs stats shows whether they get on";
+    Some(if waited < TOO_LONG {
+        Finding::warning("waiting", says, fix)
+    } else {
+        Finding::fault("waiting", says, fix)
+    })
+}

@@ -1,0 +1,223 @@
+//! `pigeonhole doctor`: each fault that is planted is found, and so is what mends it; once mended, all is well.
+
+mod database;
+mod keys;
+mod pooler;
+mod queue;
+mod settings;
+mod twilio;
+
+use std::sync::OnceLock;
+
+use embedded_postgres::Server;
+use pigeonhole::{
+    config::{Reader, ReceiverConfig},
+    dev::twilio::{Account, SimulatedApi},
+};
+use serde_json::Value;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    process::run,
+    settings::{Settings, hex},
+};
+
+/// A server that looks after itself, which that of other tests does not.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let settings = embedded_postgres::Settings::default().set("autovacuum", "on");
+        Server::start_temporary(settings).unwrap()
+    })
+}
+
+/// A database, a Twilio and settings with which all is well.
+struct Rig {
+    settings: Settings,
+    pool: PgPool,
+    api: SimulatedApi,
+    _stop: DropGuard,
+}
+
+impl Rig {
+    /// A migrated database with a worker that is at work, or so it says.
+    async fn start() -> Self {
+        let rig = Self::without_tables(|account| drop(account)).await;
+        store::migrate(&rig.pool).await.unwrap();
+        rig.sql(
+            "insert into queue.workers (name, started_at, seen_at, kinds, slots, held) values ('w', now(), \
+             now() + interval '1 day', '{process_message,send_reply,send_verification,queue_maintenance}', 100, 0)",
+        )
+        .await;
+        rig
+    }
+
+    /// An empty database.
+    async fn without_tables(of_the_account: impl FnOnce(&mut Account)) -> Self {
+        let url = server().ensure_database(&hex()).await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(4).connect(&url).await;
+        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
+        let settings = Settings::random(&url).with("TWILIO_API_BASE_URL", bound.base_url());
+        let config = Reader::read(&settings.env(), ReceiverConfig::read).unwrap();
+        let mut account = Account::of(&config).unwrap();
+        of_the_account(&mut account);
+        let stop = CancellationToken::new();
+        Self {
+            settings,
+            pool: pool.unwrap(),
+            api: bound.serve(account, stop.clone()).unwrap(),
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.settings = self.settings.with(name, value);
+        self
+    }
+
+    async fn sql(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
+    }
+
+    async fn doctor(&self, arguments: &[&str]) -> Diagnosis {
+        Diagnosis::of(&self.settings, arguments).await
+    }
+
+    /// There is nothing to say.
+    async fn assert_well(&self) {
+        let diagnosis = self.doctor(&[]).await;
+        assert_eq!(diagnosis.bad(), [] as [(&str, &str); 0], "{diagnosis:#?}");
+        assert_eq!(diagnosis.code, 0);
+    }
+
+    /// This one thing is wrong, and this mends it.
+    async fn assert_only(&self, check: &str, status: &str, says: &str, fix: &str) {
+        let diagnosis = self.doctor(&[]).await;
+        assert_eq!(diagnosis.bad(), [(check, status)], "{diagnosis:#?}");
+        diagnosis.assert_names(check, says, fix);
+        assert_eq!(diagnosis.code, i32::from(status == "fault"));
+    }
+}
+
+/// What the doctor said.
+#[derive(Debug)]
+struct Diagnosis {
+    code: i32,
+    findings: Vec<Value>,
+    changes: Vec<Value>,
+}
+
+impl Diagnosis {
+    async fn of(settings: &Settings, arguments: &[&str]) -> Self {
+        let arguments = [&["doctor", "--json"], arguments].concat();
+        let ran = run(&arguments, settings).await;
+        let report: Value =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+        let list = |name: &str| report[name].as_array().cloned().unwrap_or_default();
+        Self {
+            code: ran.code.unwrap(),
+            findings: list("findings"),
+            changes: list("changes"),
+        }
+    }
+
+    /// The checks that are not in order, each with its status.
+    fn bad(&self) -> Vec<(&str, &str)> {
+        let findings = self.findings.iter().map(|finding| {
+            let text = |name: &str| finding[name].as_str().unwrap();
+            (text("check"), text("status"))
+        });
+        findings.filter(|(_, status)| *status != "ok").collect()
+    }
+
+    /// Some finding of this check says this, and that this mends it.
+    fn assert_names(&self, check: &str, says: &str, fix: &str) {
+        let found = self.findings.iter().any(|finding| {
+            let text = |name: &str| finding[name].as_str().unwrap_or_default();
+            text("check") == check && text("says").contains(says) && text("fix").contains(fix)
+        });
+        assert!(
+            found,
+            "{check}: {says:?} and {fix:?} are missing: {self:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn where_all_is_well_the_doctor_says_so() {
+    let rig = Rig::start().await;
+    rig.assert_well().await;
+    let ran = run(&["doctor"], &rig.settings).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        ran.stdout.contains("0 faults, 0 warnings, 0 unchecked"),
+        "{}",
+        ran.stdout
+    );
+    for process in ["receiver", "worker"] {
+        let diagnosis = rig.doctor(&["--process", process]).await;
+        assert_eq!(diagnosis.code, 0, "{diagnosis:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_seen_is_no_fault_and_not_well_either() {
+    let rig = Rig::start().await;
+    // A port that takes connections and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = silent.accept().await {
+            drop(connection);
+        }
+    });
+    let rig = rig.with("TWILIO_API_BASE_URL", address);
+    let diagnosis = rig.doctor(&[]).await;
+    assert_eq!(diagnosis.bad(), [("twilio_credentials", "unchecked")]);
+    assert_eq!(diagnosis.code, 2);
+}
+
+#[tokio::test]
+async fn no_number_and_no_secret_is_shown() {
+    let rig = Rig::start().await;
+    let user = uuid::Uuid::new_v4();
+    let mut conn = rig.pool.acquire().await.unwrap();
+    store::users::ensure(&mut conn, user).await.unwrap();
+    let number = store::E164::parse("+12025550123").unwrap();
+    let keyring = rig.settings.keyring();
+    store::user_phone_numbers::link(&mut conn, &keyring, user, &number)
+        .await
+        .unwrap();
+    rig.api.set(|console| {
+        console.number.sms_url = "https://me:s3cret-of-mine@example.com/sms".to_owned();
+    });
+    let wrong_key = rig
+        .settings
+        .clone()
+        .with("ENCRYPTION_KEY", crate::settings::key());
+    for settings in [&rig.settings, &wrong_key] {
+        for arguments in [
+            ["doctor"].as_slice(),
+            &["doctor", "--fix"],
+            &["doctor", "--json"],
+        ] {
+            let ran = run(arguments, settings).await;
+            assert_eq!(ran.code, Some(1), "{ran:?}");
+            let told = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(told.contains("example.com/sms"), "{told}");
+            let secrets = [
+                "TWILIO_AUTH_TOKEN",
+                "ENCRYPTION_KEY",
+                "JWT_SECRET",
+                "TWILIO_PHONE_NUMBER",
+            ];
+            let secrets = secrets.map(|name| settings.get(name));
+            for secret in secrets.into_iter().chain(["s3cret", "2025550123"]) {
+                assert!(!told.contains(secret), "{told}");
+            }
+        }
+    }
+}

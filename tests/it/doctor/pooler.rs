@@ -1,0 +1,216 @@
+//! Poolers: one of our own that can do what matters, in each of the ways in which they hand out connections; and the real
+//! PgBouncer, where `PGBOUNCER` names it.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    str::FromStr,
+    sync::{Arc, Mutex},
+};
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
+};
+
+use super::Rig;
+use crate::{
+    settings::of_the_test_run,
+    wait::{PATIENCE, eventually},
+};
+
+/// When a client's server goes back, and which is handed out next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Session,
+    LastBackFirst,
+    EachInTurn,
+}
+
+struct Pool {
+    mode: Mode,
+    socket: PathBuf,
+    idle: Mutex<VecDeque<UnixStream>>,
+}
+
+impl Pool {
+    /// A server, and what it says to a new client.
+    async fn connect(&self, startup: &[u8]) -> (UnixStream, Vec<u8>) {
+        let mut server = UnixStream::connect(&self.socket).await.unwrap();
+        server.write_all(startup).await.unwrap();
+        let (greeting, _) = until_ready(&mut server).await;
+        (server, greeting)
+    }
+
+    fn give_back(&self, server: UnixStream) {
+        let mut idle = self.idle.lock().unwrap();
+        match self.mode {
+            Mode::Session => {}
+            Mode::LastBackFirst => idle.push_front(server),
+            Mode::EachInTurn => idle.push_back(server),
+        }
+    }
+
+    async fn serve(self: Arc<Self>, mut client: TcpStream) -> Option<()> {
+        let length = client.read_u32().await.ok()?;
+        let mut startup = length.to_be_bytes().to_vec();
+        startup.resize(usize::try_from(length).unwrap(), 0);
+        client.read_exact(&mut startup[4..]).await.ok()?;
+        let (server, greeting) = self.connect(&startup).await;
+        client.write_all(&greeting).await.ok()?;
+        let mut held = Some(server);
+        if self.mode != Mode::Session {
+            self.give_back(held.take()?);
+        }
+        while let Some(message) = message(&mut client).await {
+            let idle = || self.idle.lock().unwrap().pop_front();
+            let mut server = match held.take().or_else(idle) {
+                Some(server) => server,
+                None => self.connect(&startup).await.0,
+            };
+            server.write_all(&message).await.ok()?;
+            // A query, or the end of a request.
+            let mut between = false;
+            if matches!(message[0], b'Q' | b'S') {
+                let (answer, transaction) = until_ready(&mut server).await;
+                client.write_all(&answer).await.ok()?;
+                between = !transaction;
+            }
+            if between && self.mode != Mode::Session {
+                self.give_back(server);
+            } else {
+                held = Some(server);
+            }
+        }
+        Some(())
+    }
+}
+
+/// A message with its type and length; `None` at the end.
+async fn message(from: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let kind = from.read_u8().await.ok()?;
+    let length = from.read_u32().await.ok()?;
+    let mut message = vec![kind];
+    message.extend(length.to_be_bytes());
+    let body = message.len();
+    message.resize(body + usize::try_from(length).unwrap() - 4, 0);
+    from.read_exact(&mut message[body..]).await.ok()?;
+    (kind != b'X').then_some(message)
+}
+
+/// All up to the message that the server is ready, and whether it is within a transaction.
+async fn until_ready(server: &mut UnixStream) -> (Vec<u8>, bool) {
+    let mut all = Vec::new();
+    loop {
+        let message = message(server).await.expect("Postgres is there");
+        all.extend(&message);
+        if message[0] == b'Z' {
+            return (all, message[5] != b'I');
+        }
+    }
+}
+
+/// The same database behind a pooler.
+async fn behind(rig: &Rig, mode: Mode) -> String {
+    let options = PgConnectOptions::from_str(rig.settings.get("DATABASE_URL")).unwrap();
+    let socket = options.get_socket().unwrap().join(".s.PGSQL.5432");
+    let pool = Arc::new(Pool {
+        mode,
+        socket,
+        idle: Mutex::default(),
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(Arc::clone(&pool).serve(client));
+        }
+    });
+    url(rig, port)
+}
+
+fn url(rig: &Rig, port: u16) -> String {
+    let url = rig.settings.get("DATABASE_URL");
+    let database = url.rsplit('/').next().unwrap();
+    format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable")
+}
+
+#[tokio::test]
+async fn a_pooler_in_transaction_mode_is_found_however_it_hands_out_its_connections() {
+    for mode in [Mode::LastBackFirst, Mode::EachInTurn] {
+        let rig = Rig::start().await;
+        let pooled = behind(&rig, mode).await;
+        let direct = rig.settings.get("DATABASE_URL").to_owned();
+        let rig = rig.with("DATABASE_URL", pooled);
+        let diagnosis = rig.doctor(&[]).await;
+        assert_eq!(diagnosis.code, 1, "{mode:?}");
+        diagnosis.assert_names("pooler", "in transaction mode", "pool_mode = session");
+        rig.with("DATABASE_URL", direct).assert_well().await;
+    }
+}
+
+#[tokio::test]
+async fn a_pooler_in_session_mode_is_fine() {
+    let rig = Rig::start().await;
+    let pooled = behind(&rig, Mode::Session).await;
+    rig.with("DATABASE_URL", pooled).assert_well().await;
+}
+
+#[tokio::test]
+async fn the_real_pgbouncer_is_known_by_its_mode() {
+    let Some(program) = of_the_test_run("PGBOUNCER") else {
+        eprintln!("skipped: PGBOUNCER names no PgBouncer");
+        return;
+    };
+    for (mode, round_robin, size, shared) in [
+        ("session", 0, 5, false),
+        ("transaction", 0, 5, true),
+        ("transaction", 1, 5, true),
+        ("transaction", 0, 1, true),
+    ] {
+        let rig = Rig::start().await;
+        let options = PgConnectOptions::from_str(rig.settings.get("DATABASE_URL")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let users = folder.path().join("users");
+        std::fs::write(&users, "\"postgres\" \"\"\n").unwrap();
+        let socket = options.get_socket().unwrap().display();
+        let settings = format!(
+            "[databases]\n* = host={socket} port=5432 user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {path}/users\n\
+             pool_mode = {mode}\nserver_round_robin = {round_robin}\ndefault_pool_size = {size}\n\
+             ignore_startup_parameters = extra_float_digits\n"
+        );
+        let file = folder.path().join("pgbouncer.ini");
+        std::fs::write(&file, settings).unwrap();
+        let mut command = tokio::process::Command::new(&program);
+        if rustix::process::geteuid().is_root() {
+            command.args(["-u", "postgres"]);
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(folder.path(), open).unwrap();
+        }
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let pgbouncer = command.arg(&file).stderr(log).kill_on_drop(true).spawn();
+        let _pgbouncer = pgbouncer.unwrap();
+        eventually("PgBouncer listens", PATIENCE, async || {
+            TcpStream::connect(("127.0.0.1", port)).await.ok()
+        })
+        .await;
+        let pooled = url(&rig, port);
+        let diagnosis = rig.with("DATABASE_URL", pooled).doctor(&[]).await;
+        let says = if shared {
+            "in transaction mode"
+        } else {
+            "keeps its session"
+        };
+        diagnosis.assert_names("pooler", says, "");
+        println!(
+            "{mode} round_robin={round_robin} size={size}: {:?}",
+            diagnosis.bad()
+        );
+    }
+}
