@@ -168,9 +168,7 @@ impl Services {
         let alive = pulse.beat("threads");
         let mut beside = JoinSet::new();
         beside.spawn(watch.run(ended.clone()));
-        beside.spawn(async move {
-            match alive.meanwhile().await {}
-        });
+        beside.spawn(async move { match alive.meanwhile().await {} });
         let mut services = Self {
             pool: pool.clone(),
             receiver_addr: None,

@@ -7,8 +7,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use queue::admin::{KindStats, State, Stats};
 use store::{
     inbound_messages::MessageState,
-    observe::Postgres,
-    sends::{Purpose, SendState},
+    observe::{Postgres, Sends},
 };
 
 use crate::worker::KINDS;
@@ -110,8 +109,8 @@ pub(crate) struct Counts {
     /// The jobs, and how many workers there are.
     pub(crate) queue: Option<(Stats, usize)>,
     pub(crate) messages: Option<Vec<(MessageState, i64)>>,
-    /// SMS, how many of them cost, and what one costs.
-    pub(crate) sends: Option<((Vec<(Purpose, SendState, i64)>, i64), f64)>,
+    /// SMS, and what one costs.
+    pub(crate) sends: Option<(Sends, f64)>,
     /// What is left of the budget, and the whole of it.
     pub(crate) budget: Option<(u32, u32)>,
     pub(crate) postgres: Option<Postgres>,
@@ -138,12 +137,12 @@ impl Counts {
         for (state, count) in self.messages.iter().flatten() {
             gauge!(MESSAGES, "state" => state.as_str()).set(number(*count));
         }
-        if let Some(((sends, paid), price)) = &self.sends {
-            for (purpose, state, count) in sends {
+        if let Some((sends, price)) = &self.sends {
+            for (purpose, state, count) in &sends.counts {
                 gauge!(SENDS, "purpose" => purpose.as_str(), "state" => state.as_str())
                     .set(number(*count));
             }
-            gauge!(SPEND).set(number(*paid) * price);
+            gauge!(SPEND).set(number(sends.paid) * price);
         }
         if let Some((left, budget)) = self.budget {
             gauge!(BUDGET_LEFT).set(left);

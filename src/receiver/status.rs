@@ -98,11 +98,10 @@ impl Inner {
             opt_outs::learn(&mut conn, send).await?;
         }
         if moved {
-            if state.is_end() {
-                let purpose = sends::purpose(&mut conn, send, report.message_sid.as_str()).await?;
-                purpose
-                    .into_iter()
-                    .for_each(|purpose| jobs::metrics::send_moved(purpose, state));
+            // It is written; who only counts it costs it nothing.
+            let purpose = sends::purpose(&mut conn, send, report.message_sid.as_str()).await;
+            if let Ok(Some(purpose)) = purpose {
+                jobs::metrics::send_moved(purpose, state);
             }
             return Ok(Reported::Moved);
         }

@@ -14,7 +14,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Beat, JobId, Settings, ack::Acks, backend::Feed, execute::Kind, lease::Leases, metrics, scan::Floor,
+    Beat, JobId, Settings, ack::Acks, backend::Feed, execute::Kind, lease::Leases, metrics,
+    scan::Floor,
 };
 
 /// The longest that any statement of ours may take. Without it a connection whose other end has vanished would hold its

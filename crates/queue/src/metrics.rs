@@ -79,7 +79,7 @@ impl AttemptEnd {
         Self::LeaseLost,
     ];
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
             Self::Retried => "retried",

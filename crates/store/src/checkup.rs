@@ -16,7 +16,7 @@ use sqlx::{Executor, PgConnection};
 use crate::StoreError;
 
 pub use activity::{Holder, Holders, holders};
-pub use pooling::shares_sessions;
+pub use pooling::Pooling;
 pub use seals::{Seals, clear_numbers, has_opt_outs, seals};
 pub use server::{Connections, Server, connections, server};
 pub use tables::{Autovacuum, TableHealth, autovacuum};

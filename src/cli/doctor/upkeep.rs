@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use sqlx::{PgConnection, postgres::PgConnectOptions};
-use store::checkup::{self, Holder};
+use store::{
+    StoreError,
+    checkup::{self, Holder, Pooling},
+};
 use tokio::time::timeout;
 
 use super::finding::Finding;
@@ -15,30 +18,52 @@ const BESIDE_THE_POOL: i64 = 9;
 /// Dead rows of a table that are worth a word, if they are also more than the living.
 const MANY_DEAD_ROWS: i64 = 100_000;
 
-/// How long it may take to find out what is between us and Postgres.
-const POOLER_LIMIT: Duration = Duration::from_secs(15);
+/// How often it is tried to catch a pooler.
+const ROUNDS: usize = 4;
+
+/// How long one more session may take. A pooler in session mode may have no more than a few.
+const ROUND_LIMIT: Duration = Duration::from_secs(3);
 
 /// Does each of our connections have a server process for itself?
 pub(super) async fn pooler(options: &PgConnectOptions) -> Finding {
     let check = "pooler";
-    match timeout(POOLER_LIMIT, checkup::shares_sessions(options)).await {
-        Ok(Ok(false)) => Finding::ok(
+    match is_shared(options).await {
+        Ok(Some(false)) => Finding::ok(
             check,
             "each connection keeps its session: there is no pooler, or it is in session mode",
         ),
-        Ok(Ok(true)) => Finding::fault(
+        Ok(Some(true)) => Finding::fault(
             check,
             "a pooler in transaction mode is between us and Postgres: sessions are mixed up, and with them prepared \
              statements, LISTEN, and the limit for transactions that pause",
             "point DATABASE_URL at Postgres itself, or at a pooler in session mode (PgBouncer: pool_mode = session; \
              hosted databases: mostly another port or host)",
         ),
-        Ok(Err(error)) => Finding::failed(check, error),
-        Err(_) => Finding::unchecked(
+        Ok(None) => Finding::unchecked(
             check,
-            "could not be checked: several connections at once were not to be had within 15 s",
+            "could not be checked: three connections at once were not to be had within 3 s",
         ),
+        Err(error) => Finding::failed(check, error),
     }
+}
+
+/// `None` if there were not enough connections to tell.
+async fn is_shared(options: &PgConnectOptions) -> Result<Option<bool>, StoreError> {
+    let Ok(pooling) = timeout(ROUND_LIMIT, Pooling::begin(options)).await else {
+        return Ok(None);
+    };
+    let (mut pooling, mut shared) = (pooling?, None);
+    for _ in 0..ROUNDS {
+        match timeout(ROUND_LIMIT, pooling.is_shared()).await {
+            Ok(found) => shared = Some(found?),
+            Err(_) => break,
+        }
+        if shared == Some(true) {
+            break;
+        }
+    }
+    timeout(ROUND_LIMIT, pooling.end()).await.ok();
+    Ok(shared)
 }
 
 /// Does Postgres clear dead rows away by itself?

@@ -29,7 +29,7 @@ impl Scrape {
         Self::read(answer.text().await.unwrap())
     }
 
-    fn read(text: String) -> Self {
+    pub(crate) fn read(text: String) -> Self {
         let mut scrape = Self::default();
         for line in text.lines().filter(|line| !line.is_empty()) {
             if let Some(rest) = line.strip_prefix("# HELP ") {

@@ -11,7 +11,7 @@ use pigeonhole::{
     config::{Reader, ReceiverConfig},
     dev::twilio::{Account, Answer, Behaviour, Callbacks, SimulatedApi, SimulatedTwilio, Text},
 };
-use reqwest::{Method, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use store::users;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,7 @@ struct Rig {
     database: Database,
     api: SimulatedApi,
     twilio: SimulatedTwilio,
+    client: Client,
     receiver: SocketAddr,
     admin: SocketAddr,
     _process: Process,
@@ -61,6 +62,7 @@ impl Rig {
         Self {
             twilio: database.settings.twilio(receiver),
             admin: process.addr("admin listens").await,
+            client: client(),
             receiver,
             api,
             database,
@@ -93,7 +95,7 @@ impl Rig {
         let url = format!("http://{}/api/user/phone-number{path}", self.receiver);
         let token = token_of(user, self.database.settings.get("JWT_SECRET"));
         let method = body.as_ref().map_or(Method::GET, |_| Method::POST);
-        let request = client().request(method, url).bearer_auth(token);
+        let request = self.client.request(method, url).bearer_auth(token);
         let request = match body {
             Some(body) => request.json(&body),
             None => request,

@@ -33,11 +33,17 @@ pub async fn messages(conn: &mut PgConnection) -> Result<Vec<(MessageState, i64)
     Ok(MessageState::ALL.into_iter().map(count).collect())
 }
 
-/// SMS that were wished for in the last day, 50,000 at most, by purpose and state; and how many of them Twilio took, or may
-/// have taken, which is what they cost.
-pub async fn sends(
-    conn: &mut PgConnection,
-) -> Result<(Vec<(Purpose, SendState, i64)>, i64), StoreError> {
+/// SMS that were wished for in the last day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sends {
+    /// How many there are, of each purpose and state.
+    pub counts: Vec<(Purpose, SendState, i64)>,
+    /// How many of them Twilio took, or may have taken: these cost.
+    pub paid: i64,
+}
+
+/// The SMS of the last day, 50,000 at most.
+pub async fn sends(conn: &mut PgConnection) -> Result<Sends, StoreError> {
     let rows = sqlx::query!(
         r#"select purpose as "purpose!", state as "state!", count(*) as "count!",
                count(*) filter (where twilio_sid is not null or state = 'unknown') as "paid!"
@@ -59,5 +65,5 @@ pub async fn sends(
     };
     let of = |purpose| SendState::ALL.map(|state| count(purpose, state));
     let counts = Purpose::ALL.into_iter().flat_map(of).collect();
-    Ok((counts, paid))
+    Ok(Sends { counts, paid })
 }

@@ -11,7 +11,7 @@ use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::time::timeout;
 
 use crate::StoreError;
-pub use counts::{messages, sends};
+pub use counts::{Sends, messages, sends};
 pub use postgres::{Postgres, Table, postgres};
 
 /// The key of the lock that the observer holds: an advisory lock, the same in all versions.

@@ -23,9 +23,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use crate::MessageStatus;
+use crate::{AccountSid, metrics::Call};
 pub use account::{Account, AccountStatus};
 pub use ask::AskError;
-use crate::{AccountSid, metrics::Call};
 pub(crate) use error::seconds as retry_after_seconds;
 pub use error::{AccountProblem, CreateError, ListError, NotProcessed, Refusal, Unclear};
 pub use inbound::{Change, Inbound, IncomingNumber, MessagingService};
