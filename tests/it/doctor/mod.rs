@@ -43,7 +43,7 @@ struct Rig {
 impl Rig {
     /// A migrated database with a worker that is at work, or so it says.
     async fn start() -> Self {
-        let rig = Self::without_tables(|account| drop(account)).await;
+        let rig = Self::without_tables(|_| ()).await;
         store::migrate(&rig.pool).await.unwrap();
         rig.sql(
             "insert into queue.workers (name, started_at, seen_at, kinds, slots, held) values ('w', now(), \
