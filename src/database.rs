@@ -16,8 +16,13 @@ const FRESH: Duration = Duration::from_millis(200);
 
 /// A pool that connects when it is first used, so that a database that is away at the start ends nothing.
 pub fn pool(config: &DatabaseConfig) -> PgPool {
+    pool_of(config, config.max_connections)
+}
+
+/// The same, of another size.
+pub(crate) fn pool_of(config: &DatabaseConfig, connections: u32) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(config.max_connections)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|conn, state| {

@@ -4,14 +4,18 @@
 //! This is the program: edges and wiring. The reading order is the data path: [`receiver`], then the jobs that
 //! [`worker`] lists, which live in the `jobs` crate, over the `queue`, `store` and `twilio` crates.
 
-pub mod admin;
+mod admin;
 pub mod cli;
 pub mod config;
 pub mod database;
 pub mod dev;
+mod health;
 pub mod http;
+pub mod metrics;
+mod observer;
 pub mod receiver;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;
+pub mod traces;
 pub mod worker;

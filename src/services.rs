@@ -1,21 +1,25 @@
 //! One process's services: receiver, worker, or both, with the admin listener; their start, drain and stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
-use queue::Waker;
+use queue::{Pulse, Waker};
 use sqlx::PgPool;
 use store::Keyring;
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    admin,
+    admin::Admin,
     config::{
         ApiConfig, DatabaseConfig, ProcessConfig, Reader, ReceiverConfig, WorkerConfig, keyring,
     },
-    database, http,
+    database,
+    health::{self, Readiness},
+    http,
+    metrics::process,
+    observer::{self, Page},
     receiver::{Receiver, api::Api},
     worker,
 };
@@ -52,7 +56,32 @@ pub struct ServicesConfig {
     pub worker: Option<WorkerConfig>,
 }
 
+impl Role {
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Worker => "worker",
+            Self::Both => "both",
+        }
+    }
+}
+
 impl ServicesConfig {
+    fn role(&self) -> Role {
+        match (&self.receiver, &self.worker) {
+            (Some(_), Some(_)) => Role::Both,
+            (None, Some(_)) => Role::Worker,
+            (_, None) => Role::Receiver,
+        }
+    }
+
+    /// The media store's folder, where it is one.
+    fn media_folder(&self) -> Option<PathBuf> {
+        let url = &self.worker.as_ref()?.media.store.url;
+        (url.scheme() == "file").then(|| url.to_file_path().ok())?
+    }
+
     /// Reads what this role needs.
     pub fn read(r: &mut Reader<'_>, role: Role) -> Option<Self> {
         let (database, keyring) = (DatabaseConfig::read(r), keyring(r));
@@ -94,8 +123,11 @@ pub struct Services {
     /// Where metrics and health are served.
     pub admin_addr: SocketAddr,
     running: JoinSet<anyhow::Result<()>>,
-    admin: JoinSet<()>,
-    ended: CancellationToken,
+    /// Ends the admin listener.
+    ended: DropGuard,
+    admin: oneshot::Receiver<()>,
+    /// What watches. It ends with the rest, and nobody minds how.
+    beside: JoinSet<()>,
 }
 
 impl Services {
@@ -109,15 +141,42 @@ impl Services {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let pool = database::pool(&config.database);
-        let grace = config.process.grace;
-        let admin_listener = bind("ADMIN_ADDR", config.process.admin).await?;
+        let (grace, pulse) = (config.process.grace, Pulse::new(config.process.stuck_after));
+        let listener = bind("ADMIN_ADDR", config.process.admin.addr).await?;
+        let admin_addr = listener.local_addr()?;
+        tracing::info!(addr = %admin_addr, "admin listens");
+        let observed = Page::default();
+        let watch = process::Watch {
+            role: config.role(),
+            pool: pool.clone(),
+            folder: config.media_folder(),
+            metrics: metrics.clone(),
+        };
+        let admin = Admin {
+            config: config.process.admin,
+            database: config.database,
+            metrics,
+            observed: observed.clone(),
+            pulse: pulse.clone(),
+            stop: stop.clone(),
+        };
+        // It answers until the rest has ended: a stop that takes long should be seen.
+        let ended = CancellationToken::new();
+        let admin = admin
+            .serve(listener, ended.clone(), grace)
+            .context("cannot start the admin listener")?;
+        let alive = pulse.beat("threads");
+        let mut beside = JoinSet::new();
+        beside.spawn(watch.run(ended.clone()));
+        beside.spawn(async move { match alive.meanwhile().await {} });
         let mut services = Self {
             pool: pool.clone(),
             receiver_addr: None,
-            admin_addr: admin_listener.local_addr()?,
+            admin_addr,
             running: JoinSet::new(),
-            admin: JoinSet::new(),
-            ended: CancellationToken::new(),
+            ended: ended.clone().drop_guard(),
+            admin,
+            beside,
         };
         if let Some(receiver) = &config.receiver {
             let waker = Waker::start(&pool);
@@ -130,29 +189,30 @@ impl Services {
                 let api = Api::start(api, pool.clone(), config.keyring.clone(), &waker)?;
                 routes = routes.merge(api.router());
             }
+            let readiness = Readiness {
+                pool: pool.clone(),
+                stop: stop.clone(),
+            };
+            routes = routes.merge(health::public(readiness));
             tracing::info!(%addr, public = receiver.public_base_url, "receiver listens");
-            let serving = http::serve(listener, routes, stop.clone(), grace);
+            let close = closing(&stop, config.process.delay);
+            let serving = http::serve(listener, routes, close, grace);
             services.running.spawn(async move {
                 serving.await;
                 Ok(())
             });
         }
         if let Some(worker) = &config.worker {
-            let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace)?;
+            let (page, keyring) = (observed, config.keyring.clone());
+            let watch = observer::Watch::new(&worker.observer, pool.clone(), keyring, page);
+            services.beside.spawn(watch.run(stop.clone()));
+            let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace)?
+                .with_pulse(&pulse);
             tracing::info!(concurrency = worker.concurrency, "worker runs");
             services
                 .running
                 .spawn(async move { Ok(runner.run(stop).await?) });
         }
-        // It answers until the rest has ended: a stop that takes long should be seen.
-        let routes = admin::router(pool, metrics);
-        tracing::info!(addr = %services.admin_addr, "admin listens");
-        services.admin.spawn(http::serve(
-            admin_listener,
-            routes,
-            services.ended.clone(),
-            grace,
-        ));
         Ok(services)
     }
 
@@ -164,15 +224,29 @@ impl Services {
         while let Some(ended) = self.running.join_next().await {
             ended.context("a service panicked")??;
         }
-        self.ended.cancel();
-        while let Some(ended) = self.admin.join_next().await {
-            ended.context("the admin listener panicked")?;
-        }
+        drop(self.ended);
+        self.admin.await.context("the admin listener panicked")?;
+        self.beside.shutdown().await;
         if timeout(CLOSE_LIMIT, self.pool.close()).await.is_err() {
             tracing::warn!("some database connections were still busy and are dropped");
         }
         Ok(())
     }
+}
+
+/// Cancelled so long after `stop`: meanwhile a balancer sees that the process is not ready, and turns to others.
+fn closing(stop: &CancellationToken, delay: Duration) -> CancellationToken {
+    if delay.is_zero() {
+        return stop.clone();
+    }
+    let (stop, close) = (stop.clone(), CancellationToken::new());
+    let closing = close.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(delay).await;
+        close.cancel();
+    });
+    closing
 }
 
 async fn bind(name: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {

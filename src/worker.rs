@@ -8,7 +8,7 @@ use jobs::{
     MediaUpkeepDeps, MessageDeps, ProcessMessage, RetentionDeps, SendDeps, SendReply,
     SendVerification, SettleMessages,
 };
-use queue::{Maintenance, MaintenanceDeps, Runner, Settings};
+use queue::{Job, Maintenance, MaintenanceDeps, Runner, Settings};
 use sqlx::PgPool;
 use store::Keyring;
 use tokio::sync::Semaphore;
@@ -17,7 +17,24 @@ use twilio::{
     rest::Client,
 };
 
-use crate::config::{MediaConfig, SendingConfig, WorkerConfig};
+use crate::{
+    config::{MediaConfig, SendingConfig, WorkerConfig},
+    traces,
+};
+
+/// All kinds of jobs, for whoever counts them.
+pub(crate) const KINDS: [&str; 10] = [
+    DeleteAtTwilio::NAME,
+    EraseMessages::NAME,
+    Forget::NAME,
+    Maintenance::NAME,
+    MediaSweep::NAME,
+    MediaUpkeep::NAME,
+    ProcessMessage::NAME,
+    SendReply::NAME,
+    SendVerification::NAME,
+    SettleMessages::NAME,
+];
 
 /// How many media files a process fetches at once.
 const FILES_AT_ONCE: usize = 32;
@@ -35,6 +52,7 @@ pub fn runner(
     let settings = Settings {
         lease: config.lease,
         grace,
+        follow: traces::follow_jobs(),
         ..Settings::new(config.name.clone().unwrap_or_else(host_and_process))
     };
     let deps = Deps::start(pool.clone(), keyring, config.policy.clone());
@@ -126,7 +144,8 @@ fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
     })
 }
 
-fn host_and_process() -> String {
+/// A name for this process.
+pub(crate) fn host_and_process() -> String {
     format!(
         "{}:{}",
         gethostname::gethostname().to_string_lossy(),

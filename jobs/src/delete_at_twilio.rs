@@ -19,6 +19,10 @@ impl Job for DeleteAtTwilio {
     const NAME: &'static str = "delete_at_twilio";
     type Deps = MediaDeps;
 
+    fn about(&self) -> Option<String> {
+        Some(self.message.to_string())
+    }
+
     async fn run(&self, deps: &MediaDeps, _: &Attempt) -> Result<(), JobError> {
         Ok(self.delete(deps).await?)
     }

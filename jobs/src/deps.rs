@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     Replies,
     batches::Batches,
+    metrics,
     steps::{Endings, Openings},
 };
 
@@ -41,6 +42,7 @@ pub struct Policy {
 impl Deps {
     /// Starts what jobs share.
     pub fn start(pool: PgPool, keyring: Arc<Keyring>, policy: Policy) -> Self {
+        metrics::start();
         let (policy, waker) = (Arc::new(policy), Waker::start(&pool));
         Self {
             openings: Batches::start(Openings {

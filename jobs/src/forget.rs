@@ -6,7 +6,10 @@ use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use store::{idempotency_keys, limit_log, phone_number_claims, sends};
 
-use crate::{Deps, StepError};
+use crate::{
+    Deps, StepError,
+    metrics::{self, Removed},
+};
 
 /// The longest window of a limit is a day.
 const LIMITS: Duration = Duration::from_hours(25);
@@ -41,6 +44,10 @@ async fn forget(deps: &Deps) -> Result<(), StepError> {
     let sends = sends::forget(&mut conn, SENDS).await?;
     let limits = limit_log::forget(&mut conn, LIMITS).await?;
     let answers = idempotency_keys::forget(&mut conn, ANSWERS).await?;
+    metrics::removed(Removed::Claims, claims);
+    metrics::removed(Removed::Sends, sends);
+    metrics::removed(Removed::LimitEvents, limits);
+    metrics::removed(Removed::Answers, answers);
     tracing::info!(
         claims,
         sends,

@@ -13,6 +13,7 @@ mod media_store;
 mod media_sweep;
 mod media_upkeep;
 mod message_deps;
+pub mod metrics;
 mod process_message;
 mod replay;
 mod replies;

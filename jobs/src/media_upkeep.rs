@@ -7,7 +7,10 @@ use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use store::media::upkeep::{self, erase_older, garbage, give_up_storing, left_at_twilio};
 
-use crate::{DeleteAtTwilio, Deps, MediaStore, MediaStoreError, StepError};
+use crate::{
+    DeleteAtTwilio, Deps, MediaStore, MediaStoreError, StepError,
+    metrics::{self, Removed},
+};
 
 /// An attempt at a message takes minutes. What was begun a day ago and is not there will not be.
 const STORING: Duration = Duration::from_hours(24);
@@ -53,6 +56,7 @@ async fn keep_up(deps: &MediaUpkeepDeps) -> Result<(), StepError> {
         let mut conn = deps.deps.pool.acquire().await?;
         let done = erase_older(&mut conn, deps.retention).await?;
         erased += done;
+        metrics::removed(Removed::Media, done);
         if done < BATCH {
             break;
         }
@@ -112,5 +116,6 @@ pub(crate) async fn delete_all(
             Err(error) => failed = Some(error),
         }
     }
+    metrics::removed(Removed::MediaObjects, deleted.len() as u64);
     (deleted, failed)
 }

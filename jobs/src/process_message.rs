@@ -1,14 +1,15 @@
 //! Turns one inbound message into the items its sender's user will review.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use store::inbound_messages::FinalState;
+use tracing::Instrument;
 use twilio::MessageSid;
 
 use crate::{
-    MessageDeps, Notice, StepError,
+    MessageDeps, Notice, StepError, metrics,
     steps::{self, Opened},
 };
 
@@ -24,6 +25,10 @@ impl Job for ProcessMessage {
     /// For ten files, one after the other if others are under way, and a model.
     const TIMEOUT: Duration = Duration::from_mins(10);
     type Deps = MessageDeps;
+
+    fn about(&self) -> Option<String> {
+        Some(self.message.to_string())
+    }
 
     async fn run(&self, deps: &MessageDeps, attempt: &Attempt) -> Result<(), JobError> {
         let Err(error) = self.process(deps, attempt).await else {
@@ -54,8 +59,27 @@ impl ProcessMessage {
         attempt: &Attempt,
     ) -> Result<(), StepError> {
         let deps = &message_deps.media.deps;
+        let opening = deps.openings.ask(self.message.clone());
+        let (opened, age) = opening
+            .instrument(tracing::debug_span!("step.open"))
+            .await??;
+        let (started, had_ended) = (Instant::now(), matches!(opened, Opened::Ended));
+        self.go_on(message_deps, opened, attempt).await?;
+        if !had_ended {
+            metrics::message_took(age + started.elapsed());
+        }
+        Ok(())
+    }
+
+    async fn go_on(
+        &self,
+        message_deps: &MessageDeps,
+        opened: Opened,
+        attempt: &Attempt,
+    ) -> Result<(), StepError> {
+        let deps = &message_deps.media.deps;
         let enrichment = deps.policy.enrichment;
-        let (webhook, owner, came) = match deps.openings.ask(self.message.clone()).await?? {
+        let (webhook, owner, came) = match opened {
             // An operator has requeued a job whose message is done.
             Opened::Ended => return steps::complete_only(deps, attempt).await,
             Opened::Wait(time) => return Err(StepError::Wait(time)),

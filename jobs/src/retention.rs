@@ -9,7 +9,11 @@ use sqlx::PgPool;
 use store::{inbound_messages, users};
 use uuid::Uuid;
 
-use crate::{StepError, steps};
+use crate::{
+    StepError,
+    metrics::{self, Removed},
+    steps,
+};
 
 /// The most messages in one statement: short transactions, also when retention is switched on late.
 const BATCH: u32 = 1000;
@@ -51,6 +55,7 @@ async fn erase(deps: &RetentionDeps) -> Result<u64, StepError> {
     loop {
         let batch = inbound_messages::erase(&mut conn, deps.messages, BATCH).await?;
         erased += batch;
+        metrics::removed(Removed::MessageTexts, batch);
         if batch < u64::from(BATCH) {
             return Ok(erased);
         }
@@ -69,6 +74,7 @@ async fn forget_users(deps: &RetentionDeps) -> Result<usize, StepError> {
         for gone in users::missing(&mut conn, &ids).await? {
             rate_limit::forget_key(&mut conn, &steps::rate_key(gone)).await?;
             forgotten += 1;
+            metrics::removed(Removed::RateLimits, 1);
         }
         match keys.last() {
             Some(last) => after = Some(last.clone()),

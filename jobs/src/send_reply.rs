@@ -20,6 +20,10 @@ impl Job for SendReply {
     const TIMEOUT: Duration = SendVerification::TIMEOUT;
     type Deps = SendDeps;
 
+    fn about(&self) -> Option<String> {
+        Some(self.send.to_string())
+    }
+
     async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {
         Ok(steps::send(deps, Self::NAME, self.send).await?)
     }

@@ -21,6 +21,10 @@ impl Job for SendVerification {
     const TIMEOUT: Duration = Duration::from_secs(45);
     type Deps = SendDeps;
 
+    fn about(&self) -> Option<String> {
+        Some(self.send.to_string())
+    }
+
     async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {
         Ok(steps::send(deps, Self::NAME, self.send).await?)
     }

@@ -2,7 +2,7 @@
 
 mod args;
 mod change;
-mod report;
+pub(crate) mod report;
 
 use anyhow::Context;
 use clap::Subcommand;

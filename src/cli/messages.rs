@@ -3,15 +3,16 @@
 
 mod args;
 mod replay;
-mod report;
+pub(crate) mod report;
 
 use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use store::{
-    enrichment_items,
+    StoreError, enrichment_items,
     inbound_messages::ledger::{self, Entry, Filter},
+    media::{self, Media},
 };
 use tokio::time::timeout;
 use twilio::MessageSid;
@@ -43,11 +44,41 @@ pub(super) enum Command {
 
 /// A message, and when that was so.
 #[derive(Serialize)]
-struct Shown {
-    at: chrono::DateTime<chrono::Utc>,
+pub(crate) struct Shown {
+    pub(crate) at: chrono::DateTime<chrono::Utc>,
     #[serde(flatten)]
     message: Entry,
+    media: Vec<File>,
     review: Option<Review>,
+}
+
+/// A file that came with it.
+#[derive(Debug, Serialize)]
+struct File {
+    position: u8,
+    /// How far it has come, or why it is not kept.
+    state: &'static str,
+    content_type: Option<String>,
+    bytes: Option<u64>,
+    begun_at: chrono::DateTime<chrono::Utc>,
+    stored_at: Option<chrono::DateTime<chrono::Utc>>,
+    erased_at: Option<chrono::DateTime<chrono::Utc>>,
+    deleted_at_twilio: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl From<Media> for File {
+    fn from(media: Media) -> Self {
+        Self {
+            position: media.position,
+            state: media.state.label(),
+            content_type: media.content_type,
+            bytes: media.bytes,
+            begun_at: media.created_at,
+            stored_at: media.stored_at,
+            erased_at: media.erased_at,
+            deleted_at_twilio: media.deleted_at_twilio,
+        }
+    }
 }
 
 /// What its user has done with the items.
@@ -104,33 +135,48 @@ async fn list(conn: &mut PgConnection, args: ListArgs) -> anyhow::Result<()> {
 }
 
 async fn show(conn: &mut PgConnection, sid: &MessageSid, output: Output) -> anyhow::Result<()> {
+    let shown = find(conn, sid).await?;
+    let shown = shown.with_context(|| no_such_message(sid))?;
+    output.print(&shown, report::show)
+}
+
+/// What to say when there is no such message.
+pub(crate) fn no_such_message(sid: &MessageSid) -> String {
+    format!("there is no message {sid}: it never reached the receiver, or its user was deleted")
+}
+
+/// What became of a message.
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    sid: &MessageSid,
+) -> Result<Option<Shown>, StoreError> {
     let filter = Filter {
         message_sid: Some(sid.to_string()),
         limit: 1,
         ..Filter::default()
     };
     let (at, messages) = ledger::look(conn, &filter).await?;
-    let message = messages.into_iter().next();
-    let message = message.with_context(|| {
-        format!("there is no message {sid}: it never reached the receiver, or its user was deleted")
-    })?;
+    let Some(message) = messages.into_iter().next() else {
+        return Ok(None);
+    };
     let review = match (message.user_id, message.items) {
         (Some(user), Some(1..)) => Some(review(conn, sid, user).await?),
         (Some(_) | None, Some(_) | None) => None,
     };
-    let shown = Shown {
+    let files = media::of_message(conn, sid.as_str()).await?;
+    Ok(Some(Shown {
         at,
         message,
+        media: files.into_iter().map(File::from).collect(),
         review,
-    };
-    output.print(&shown, report::show)
+    }))
 }
 
 async fn review(
     conn: &mut PgConnection,
     sid: &MessageSid,
     user: uuid::Uuid,
-) -> anyhow::Result<Review> {
+) -> Result<Review, StoreError> {
     let items = enrichment_items::of_message_and_user(conn, sid.as_str(), user).await?;
     let count =
         |of: fn(&enrichment_items::Reviewed) -> bool| items.iter().filter(|i| of(i)).count();

@@ -2,11 +2,11 @@
 
 mod doctor;
 mod flags;
-mod jobs;
+pub(crate) mod jobs;
 pub mod media;
-mod messages;
+pub(crate) mod messages;
 mod migrate;
-mod output;
+pub(crate) mod output;
 mod phone_numbers;
 mod processes;
 mod simulate;

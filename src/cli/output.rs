@@ -85,14 +85,14 @@ impl Table {
 }
 
 /// Text as a terminal may show it, on one line: errors can hold what an outsider sent.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
 
 /// At most so many characters of it.
-pub(super) fn clipped(text: &str, length: usize) -> String {
+pub(crate) fn clipped(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
         return text.to_owned();
     }
@@ -102,7 +102,7 @@ pub(super) fn clipped(text: &str, length: usize) -> String {
 }
 
 /// A length of time in its two largest units, such as `3m 20s`.
-pub(super) fn duration(length: TimeDelta) -> String {
+pub(crate) fn duration(length: TimeDelta) -> String {
     let seconds = length.num_seconds().max(0);
     let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
     let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
@@ -115,7 +115,7 @@ pub(super) fn duration(length: TimeDelta) -> String {
 }
 
 /// A time as seen from `now`, such as `3m 20s ago` or `in 5s`.
-pub(super) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
+pub(crate) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     if time > now {
         format!("in {}", duration(time - now))
     } else {

@@ -3,24 +3,27 @@
 use anyhow::Context;
 
 use crate::{
-    config::{Env, LogConfig, Reader},
+    config::{Env, LogConfig, Reader, TracesConfig},
+    metrics,
     services::{Role, Services, ServicesConfig},
     shutdown, telemetry,
 };
 
 /// Runs the process until a signal stops it.
 pub(super) async fn run(env: &Env, role: Role) -> anyhow::Result<()> {
-    let (log, services) = Reader::read(env, |r| {
-        let (log, services) = (LogConfig::read(r), ServicesConfig::read(r, role));
-        Some((log?, services?))
+    let (log, traces, services) = Reader::read(env, |r| {
+        let (log, traces) = (LogConfig::read(r), TracesConfig::read(r));
+        let services = ServicesConfig::read(r, role);
+        Some((log?, traces?, services?))
     })?;
-    telemetry::init_logs(&log)?;
-    let metrics = telemetry::init_metrics()?;
+    let traces = telemetry::init_logs_and_traces(&log, traces).await?;
+    let metrics = metrics::install()?;
     let stop = shutdown::on_signal().context("cannot watch for signals")?;
     Services::start(services, metrics, stop)
         .await?
         .finished()
         .await?;
+    traces.end().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -2,13 +2,16 @@
 //!
 //! Each struct reads its own variables; all mistakes are reported together, by name, before anything starts.
 
+mod admin;
 mod api;
 mod extraction;
 mod media;
 mod messages;
+mod observer;
 mod reader;
 mod replies;
 mod sending;
+mod traces;
 mod variable;
 mod variables;
 mod verification;
@@ -22,11 +25,14 @@ use store::{E164, Keyring};
 use twilio::{AccountSid, rest::Credentials, signature::AuthTokens};
 use url::Url;
 
+pub use admin::AdminConfig;
 pub use api::{ApiConfig, Jwks, TokenConfig};
 pub use extraction::ExtractionConfig;
 pub use media::{MediaConfig, MediaStoreConfig};
+pub use observer::ObserverConfig;
 pub use reader::{Env, Mistakes, Reader};
 pub use sending::{STATUS_PATH, SendingConfig, WEBHOOK_PATH};
+pub use traces::TracesConfig;
 pub use variable::Variable;
 pub use variables::VARIABLES;
 pub use verification::VerificationConfig;
@@ -201,6 +207,8 @@ pub struct WorkerConfig {
     pub media: MediaConfig,
     /// Who finds what messages say.
     pub extraction: ExtractionConfig,
+    /// What metrics need to know.
+    pub observer: ObserverConfig,
 }
 
 impl WorkerConfig {
@@ -228,6 +236,7 @@ impl WorkerConfig {
         let can_send = sending.as_ref().is_some_and(Option::is_some);
         let replies = replies::replies(r, can_send);
         let policy = messages::policy(r, replies);
+        let observer = ObserverConfig::read(r);
         Some(Self {
             name: r.text("WORKER_NAME").map(str::to_owned),
             concurrency: concurrency?,
@@ -238,6 +247,7 @@ impl WorkerConfig {
             sending: sending?,
             media: media?,
             extraction: extraction?,
+            observer: observer?,
         })
     }
 }
@@ -245,23 +255,33 @@ impl WorkerConfig {
 /// What every long-running process needs.
 #[derive(Debug, Clone)]
 pub struct ProcessConfig {
-    /// `ADMIN_ADDR`.
-    pub admin: SocketAddr,
+    /// The admin listener.
+    pub admin: AdminConfig,
+    /// `SHUTDOWN_DELAY_SECONDS`.
+    pub delay: Duration,
     /// `SHUTDOWN_GRACE_SECONDS`.
     pub grace: Duration,
+    /// How long a loop may give no sign of life. Nobody needs to set it; tests are in a hurry.
+    pub stuck_after: Duration,
 }
 
 impl ProcessConfig {
     /// Reads it.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
-        let admin = r.required("ADMIN_ADDR", socket_addr);
+        let admin = AdminConfig::read(r);
+        let delay = r.required("SHUTDOWN_DELAY_SECONDS", |text| match text.parse() {
+            Ok(seconds @ 0..=3600) => Ok(Duration::from_secs(seconds)),
+            _ => Err("must be a number of seconds from 0 to 3600".to_owned()),
+        });
         let grace = r.required("SHUTDOWN_GRACE_SECONDS", |text| match text.parse() {
             Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
             _ => Err("must be a number of seconds from 1 to 3600".to_owned()),
         });
         Some(Self {
             admin: admin?,
+            delay: delay?,
             grace: grace?,
+            stuck_after: queue::STUCK_AFTER,
         })
     }
 }

@@ -51,7 +51,7 @@ pub const VARIABLES: &[Variable] = &[
         "DATABASE_POOL_MAX",
         "N",
         Some("10"),
-        "Most database connections for requests and jobs; a worker has up to 8 more for its queue",
+        "Most database connections for requests and jobs; a worker has up to 9 more for its queue and metrics, any process 2 for its operators",
     ),
     variable(
         "LISTEN_ADDR",
@@ -63,7 +63,12 @@ pub const VARIABLES: &[Variable] = &[
         "ADMIN_ADDR",
         "IP:PORT",
         Some("127.0.0.1:9464"),
-        "Where metrics and health are served. Never make it public",
+        "Where metrics, health and the operator's page are served. Never make it public",
+    ),
+    secret(
+        "ADMIN_TOKEN",
+        "TOKEN",
+        "The password of the operator's page; without one it is there on loopback addresses only",
     ),
     variable(
         "PUBLIC_BASE_URL",
@@ -173,6 +178,12 @@ pub const VARIABLES: &[Variable] = &[
         "DAYS",
         Some("90"),
         "How long jobs that failed for good are kept to be looked at and requeued",
+    ),
+    variable(
+        "SHUTDOWN_DELAY_SECONDS",
+        "SECONDS",
+        Some("0"),
+        "How long the receiver goes on listening after SIGTERM or SIGINT, with /readyz false: for balancers that look now and then",
     ),
     variable(
         "SHUTDOWN_GRACE_SECONDS",
@@ -430,6 +441,12 @@ pub const VARIABLES: &[Variable] = &[
         "Verification SMS in 24 hours, in all",
     ),
     variable(
+        "SMS_PRICE_ESTIMATE",
+        "DOLLARS",
+        Some("0.0083"),
+        "What an SMS costs, about: metrics show what was spent in a day by it, and nothing else depends on it",
+    ),
+    variable(
         "LOG_FORMAT",
         "pretty|json",
         Some("pretty"),
@@ -440,5 +457,28 @@ pub const VARIABLES: &[Variable] = &[
         "FILTER",
         Some("info"),
         "Which log lines: a level, or `target=level,…`",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "URL",
+        None,
+        "Where traces are collected, by OTLP over HTTP, such as http://127.0.0.1:4318; without it there are none",
+    ),
+    secret(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "NAME=VALUE,…",
+        "Headers for the collector of traces, such as its token",
+    ),
+    variable(
+        "OTEL_SERVICE_NAME",
+        "NAME",
+        Some("pigeonhole"),
+        "The name under which traces are collected",
+    ),
+    variable(
+        "OTEL_TRACES_SAMPLER_ARG",
+        "SHARE",
+        Some("1"),
+        "Which share of traces is kept, from 0 to 1",
     ),
 ];

@@ -93,7 +93,7 @@ fn country(text: &str) -> Result<Country, String> {
 }
 
 /// 0 refuses everything, which is a way to stop all SMS.
-fn limit(text: &str) -> Result<u32, String> {
+pub(super) fn limit(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| "must be a whole number, 0 or more".to_owned())
 }

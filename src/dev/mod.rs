@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    config::{LogConfig, Reader, ReceiverConfig},
-    database,
+    config::{LogConfig, Reader, ReceiverConfig, TracesConfig},
+    database, metrics,
     services::{Role, Services, ServicesConfig},
     shutdown, telemetry,
 };
@@ -80,13 +80,14 @@ pub(crate) async fn run(args: Args, mut flags: BTreeMap<String, String>) -> anyh
         ("CORS_ALLOWED_ORIGINS", demo.origins()),
     ];
     let env = environment.complete(of_this_run, flags)?;
-    let (log, config, receiver, secret) = Reader::read(&env, |r| {
-        let (log, config) = (LogConfig::read(r), ServicesConfig::read(r, Role::Both));
+    let (log, traces, config, receiver, secret) = Reader::read(&env, |r| {
+        let (log, traces) = (LogConfig::read(r), TracesConfig::read(r));
+        let config = ServicesConfig::read(r, Role::Both);
         let (receiver, secret) = (ReceiverConfig::read(r), demo::secret(r));
-        Some((log?, config?, receiver?, secret?))
+        Some((log?, traces?, config?, receiver?, secret?))
     })?;
-    telemetry::init_logs(&log)?;
-    let metrics = telemetry::init_metrics()?;
+    let traces = telemetry::init_logs_and_traces(&log, traces).await?;
+    let metrics = metrics::install()?;
 
     let services_stop = CancellationToken::new();
     let pool = database::pool(&config.database);
@@ -142,6 +143,7 @@ pub(crate) async fn run(args: Args, mut flags: BTreeMap<String, String>) -> anyh
     drop(watch);
     pool.close().await;
     services.finished().await?;
+    traces.end().await;
     twilio_stop.cancel();
     tokio::task::spawn_blocking(move || drop(server)).await?;
     say("stopped; the database is kept for the next run");

@@ -25,9 +25,11 @@ use tokio::{
     },
     time::{Instant, sleep, timeout, timeout_at},
 };
+use tracing::Instrument;
 use twilio::InboundWebhook;
 
 use super::error::ReceiverError;
+use crate::metrics::receiver as metrics;
 
 /// How long the database may take. Then the client hears 503 while it still listens: Twilio waits 15 s at most.
 pub(super) const DEADLINE: Duration = Duration::from_millis(1500);
@@ -134,7 +136,11 @@ impl Intake {
                 TrySendError::Full(_) => ReceiverError::Shed,
                 TrySendError::Closed(_) => ReceiverError::WriterGone,
             })?;
-        match timeout_at(deadline, answered).await {
+        let committed = timeout_at(deadline, answered);
+        match committed
+            .instrument(tracing::debug_span!("receiver.commit"))
+            .await
+        {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(ReceiverError::WriterGone),
             Err(_) => Err(ReceiverError::DatabaseSlow),
@@ -154,8 +160,7 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH);
         // Nothing lingers: what came while the other writers were busy is the batch.
         while waiting.lock().await.recv_many(&mut batch, BATCH).await > 0 {
-            let size = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-            metrics::histogram!("pigeonhole_receiver_batch_messages").record(size);
+            metrics::batch(batch.len());
             self.commit(std::mem::take(&mut batch)).await;
         }
     }

@@ -8,6 +8,8 @@ use queue::EnqueueError;
 use store::StoreError;
 use twilio::{PayloadError, diagnosis::Mistake, form::FormError, signature::Invalid};
 
+use crate::metrics::receiver::Shed;
+
 /// Bodies of answers never hold these texts, and these texts never hold what was sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReceiverError {
@@ -93,6 +95,24 @@ impl ReceiverError {
             Self::WriterGone => "writer_gone",
             Self::Store(error) => error.label(),
             Self::Args(_) => "args",
+        }
+    }
+
+    /// Why it is answered 503, if it is.
+    pub(super) fn shed(&self) -> Option<Shed> {
+        match self {
+            Self::Shed => Some(Shed::Full),
+            Self::DatabaseSlow => Some(Shed::Late),
+            Self::WriterGone | Self::Store(_) | Self::Args(_) => Some(Shed::Failed),
+            Self::MediaType
+            | Self::TooLarge
+            | Self::TooSlow
+            | Self::CutOff
+            | Self::Form(_)
+            | Self::SignatureMissing
+            | Self::Signature { .. }
+            | Self::ForeignAccount
+            | Self::Payload(_) => None,
         }
     }
 

@@ -6,7 +6,6 @@
 mod accept;
 pub mod api;
 mod error;
-pub(crate) mod health;
 mod payload;
 mod signature;
 mod status;
@@ -28,7 +27,10 @@ use store::Keyring;
 use tracing::Instrument;
 use twilio::{AccountSid, signature::AuthTokensError, twiml};
 
-use crate::config::{ReceiverConfig, STATUS_PATH, WEBHOOK_PATH};
+use crate::{
+    config::{ReceiverConfig, STATUS_PATH, WEBHOOK_PATH},
+    metrics::receiver as metrics,
+};
 use accept::{Accepted, Intake};
 use error::ReceiverError;
 use signature::SignatureCheck;
@@ -74,6 +76,8 @@ impl Receiver {
         keyring: Arc<Keyring>,
         intake: Intake,
     ) -> Result<Self, AuthTokensError> {
+        metrics::start();
+        jobs::metrics::start_sends();
         Ok(Self(Arc::new(Inner {
             pool,
             intake,
@@ -85,22 +89,22 @@ impl Receiver {
 
     /// The public routes.
     pub fn router(self) -> Router {
-        let health = health::router(self.0.pool.clone());
         Router::new()
             .route(WEBHOOK_PATH, post(webhook))
             .route(STATUS_PATH, post(status::status))
             .with_state(self)
-            .merge(health)
     }
 }
 
 async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let trace = trace::of(request.headers());
-    let span = tracing::info_span!(
-        "receiver.accept",
-        trace,
-        message.sid = tracing::field::Empty
-    );
+    let (span, trace) = trace::begin(request.headers(), |trace| {
+        tracing::info_span!(
+            "receiver.accept",
+            trace,
+            request = trace::request_id(request.headers()),
+            message.sid = tracing::field::Empty
+        )
+    });
     async {
         let started = Instant::now();
         let result = receiver.0.take_in(request, trace).await;
@@ -115,12 +119,13 @@ async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Re
             }
             Err(error) => {
                 error.log();
+                if let Some(reason) = error.shed() {
+                    metrics::shed(reason);
+                }
                 (error.label(), error.into_response())
             }
         };
-        metrics::counter!("pigeonhole_receiver_webhooks_total", "outcome" => outcome).increment(1);
-        metrics::histogram!("pigeonhole_receiver_webhook_duration_seconds")
-            .record(started.elapsed().as_secs_f64());
+        metrics::webhook(outcome, started.elapsed());
         response
     }
     .instrument(span)

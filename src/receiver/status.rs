@@ -19,6 +19,7 @@ use twilio::status::{self, Reason, StatusCallback};
 use uuid::Uuid;
 
 use super::{Inner, Receiver, accept::DEADLINE, error::ReceiverError, payload};
+use crate::metrics::receiver as metrics;
 
 /// The code of what was not sent because its recipient has told our number to stop.
 const OPTED_OUT: u32 = 21610;
@@ -42,8 +43,7 @@ pub(super) async fn status(State(receiver): State<Receiver>, request: Request<Bo
             (error.label(), error.into_response())
         }
     };
-    metrics::counter!("pigeonhole_receiver_status_callbacks_total", "outcome" => outcome)
-        .increment(1);
+    metrics::status_report(outcome);
     response
 }
 
@@ -98,6 +98,11 @@ impl Inner {
             opt_outs::learn(&mut conn, send).await?;
         }
         if moved {
+            // It is written; who only counts it costs it nothing.
+            let purpose = sends::purpose(&mut conn, send, report.message_sid.as_str()).await;
+            if let Ok(Some(purpose)) = purpose {
+                jobs::metrics::send_moved(purpose, state);
+            }
             return Ok(Reported::Moved);
         }
         let name = report.message_sid.to_string();

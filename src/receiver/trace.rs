@@ -1,21 +1,47 @@
-//! The trace that a webhook's work belongs to: the caller's, if it names one, else a new one.
+//! The trace that a request's work belongs to: the caller's, if it names one, else a new one.
 //!
 //! It is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>), goes into the job's row, and
-//! stands in the log lines of receiver and worker alike.
+//! stands in the log lines of receiver and worker alike. Where spans are collected it names the request's own span, of
+//! which all that follows is a part.
 
 use axum::http::HeaderMap;
+use tracing::Span;
 
-/// The request's `traceparent`, or a new one.
-pub(super) fn of(headers: &HeaderMap) -> String {
-    let given = headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok());
-    given
-        .filter(|text| is_traceparent(text))
-        .map_or_else(new, str::to_owned)
+use crate::traces::{self, TRACEPARENT};
+
+/// Twilio's name for one delivery of a webhook. Not signed.
+const REQUEST: &str = "i-twilio-idempotency-token";
+
+/// Opens a request's span, which must have a field `trace`; answers it, and the trace that its work goes on with.
+pub(super) fn begin(
+    headers: &HeaderMap,
+    open: impl FnOnce(Option<&str>) -> Span,
+) -> (Span, String) {
+    let given = text(headers, TRACEPARENT).filter(|text| is_traceparent(text));
+    if !traces::is_on() {
+        let trace = given.map_or_else(new_trace, str::to_owned);
+        return (open(Some(&trace)), trace);
+    }
+    let span = open(None);
+    let trace = traces::follow(&span, given).unwrap_or_else(new_trace);
+    span.record("trace", &trace);
+    (span, trace)
 }
 
-fn new() -> String {
+/// Twilio's name for the request, if it looks like one: anybody may write anything there.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let is_id = |text: &&str| {
+        (8..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    text(headers, REQUEST).filter(is_id)
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn new_trace() -> String {
     format!(
         "00-{:032x}-{:016x}-01",
         rand::random::<u128>(),
@@ -49,7 +75,7 @@ mod tests {
         let with = |text: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", HeaderValue::from_static(text));
-            of(&headers)
+            begin(&headers, |_| Span::none()).1
         };
         assert_eq!(with(good), good);
         for bad in [
@@ -63,6 +89,25 @@ mod tests {
                 replaced != bad && is_traceparent(&replaced),
                 "{bad} became {replaced}"
             );
+        }
+    }
+
+    #[test]
+    fn a_request_has_twilios_name_unless_that_is_something_else() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST, HeaderValue::from_static(text));
+            request_id(&headers).map(str::to_owned)
+        };
+        let good = "6a1b8c1e-33f1-4a6e-9d7c-0d8d1c9b7a55";
+        assert_eq!(of(good).as_deref(), Some(good));
+        for bad in [
+            "",
+            "+12025550123",
+            "my token is this",
+            "<script>alert(1)</script>",
+        ] {
+            assert_eq!(of(bad), None, "{bad}");
         }
     }
 }

@@ -72,6 +72,11 @@ impl TestApp {
         }
     }
 
+    /// Where metrics, health and the operator's page are.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.services.admin_addr
+    }
+
     /// Stops the services in order.
     pub(crate) async fn stop(self) -> Database {
         self.stop.cancel();

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 fn root() -> &'static Path {
@@ -55,7 +55,7 @@ fn holds_sql(source: &str) -> bool {
 #[test]
 fn sql_stands_in_the_store_and_the_queue_only() {
     for file in rust_files(&["src", "jobs", "crates/twilio"]) {
-        let mut parts = file.components().map(|part| part.as_os_str());
+        let mut parts = file.components().map(Component::as_os_str);
         if parts.any(|part| part == "tests" || part == "tests.rs") {
             continue; // tests look at rows as they like
         }

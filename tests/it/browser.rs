@@ -30,7 +30,7 @@ const CHROMIUM: [&str; 4] = [
 
 /// Starts its arguments, and ends its process group, which the browser stays in, when nobody holds the other end of its
 /// input: however a test ends, also killed.
-const UNTIL_INPUT_ENDS: &str = r#""$@" & read -r _; trap '' TERM; kill 0; wait"#;
+pub(crate) const UNTIL_INPUT_ENDS: &str = r#""$@" & read -r _; trap '' TERM; kill 0; wait"#;
 
 /// What an element's id is called in JSON: a constant of the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -248,7 +248,7 @@ impl Browser {
     }
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let mut files = std::env::split_paths(&path).map(|folder| folder.join(program));
     files.find(|file| file.is_file())

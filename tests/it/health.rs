@@ -1,8 +1,22 @@
 //! Is it alive, can it serve, and what does it count?
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use embedded_postgres::{Server, testing::TestDatabase};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use pigeonhole::{
+    config::Reader,
+    services::{Role, Services, ServicesConfig},
+};
+use rustix::process::Signal;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::text,
@@ -57,6 +71,106 @@ async fn readiness_follows_the_database_and_liveness_does_not() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_postgres_is_no_reason_to_start_a_process_again() {
+    let mut server = Server::start_temporary(embedded_postgres::Settings::default()).unwrap();
+    let database = Database::create_on(&server).await;
+    for role in ["receiver", "worker"] {
+        let process = Process::start(role, &database.settings);
+        let admin = process.addr("admin listens").await;
+        eventually("it is ready", PATIENCE, async || {
+            (get(admin, "/readyz").await.0 == 200).then_some(())
+        })
+        .await;
+        tokio::task::block_in_place(|| server.stop_immediate()).unwrap();
+        eventually("it sees the outage", PATIENCE, async || {
+            (get(admin, "/readyz").await.0 == 503).then_some(())
+        })
+        .await;
+        assert_eq!(get(admin, "/healthz").await, (200, "ok\n".to_owned()));
+        tokio::task::block_in_place(|| server.start_again()).unwrap();
+        eventually("it is ready again", PATIENCE, async || {
+            (get(admin, "/readyz").await.0 == 200).then_some(())
+        })
+        .await;
+        assert_eq!(get(admin, "/healthz").await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_process_whose_threads_are_all_blocked_says_that_it_is_stuck() {
+    let database = Database::create().await;
+    let env = database.settings.env();
+    let mut config = Reader::read(&env, |r| ServicesConfig::read(r, Role::Both)).unwrap();
+    config.process.stuck_after = Duration::from_secs(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let stop = CancellationToken::new();
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let services = runtime.spawn(Services::start(config, metrics, stop.clone()));
+    let services = services.await.unwrap().unwrap();
+    let admin = services.admin_addr;
+    assert_eq!(get(admin, "/healthz").await.0, 200);
+
+    let (gate, blocked) = (Arc::new(RwLock::new(())), Arc::new(AtomicUsize::new(0)));
+    let closed = gate.write().unwrap();
+    let (mut stuck, mut tries) = (String::new(), 0);
+    for _ in 0..2 {
+        let (gate, blocked) = (gate.clone(), blocked.clone());
+        runtime.spawn(async move {
+            blocked.fetch_add(1, Ordering::SeqCst);
+            drop(gate.read()); // as a job does that waits for something without awaiting it
+        });
+    }
+    while !stuck.contains("claims: no sign of life for ") {
+        tries += 1;
+        assert!(tries < 600, "{stuck}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let (status, body) = get(admin, "/healthz").await;
+        assert!(status == 503 || body == "ok\n", "{status}: {body}");
+        stuck = body;
+    }
+    assert_eq!(blocked.load(Ordering::SeqCst), 2);
+    assert!(stuck.contains("threads: no sign of life"), "{stuck}");
+    assert_eq!(get(admin, "/metrics").await.0, 200);
+    drop(closed);
+    eventually("it is alive again", PATIENCE, async || {
+        (get(admin, "/healthz").await.0 == 200).then_some(())
+    })
+    .await;
+    stop.cancel();
+    runtime.spawn(services.finished()).await.unwrap().unwrap();
+    runtime.shutdown_background();
+}
+
+#[tokio::test]
+async fn a_process_that_stops_is_not_ready_and_listens_for_as_long_as_it_is_told() {
+    let database = Database::create().await.with("SHUTDOWN_DELAY_SECONDS", "3");
+    let (mut process, receiver) = Process::receiver("serve", &database.settings).await;
+    let admin = process.addr("admin listens").await;
+    for addr in [receiver, admin] {
+        assert_eq!(get(addr, "/readyz").await.0, 200);
+    }
+    process.signal(Signal::TERM);
+    for addr in [receiver, admin] {
+        eventually("it is not ready", Duration::from_secs(2), async || {
+            let ready = get(addr, "/readyz").await;
+            (ready == (503, "the process is stopping\n".to_owned())).then_some(())
+        })
+        .await;
+        assert_eq!(get(addr, "/healthz").await.0, 200);
+    }
+    // Balancers have not all looked yet.
+    let twilio = database.settings.twilio(receiver);
+    let delivery = twilio.deliver(&text(NUMBER, "Hello")).await.unwrap();
+    assert_eq!(delivery.status, 200);
+    let status = process.ended(PATIENCE).await;
+    assert!(status.success(), "{status}");
+}
+
 #[tokio::test]
 async fn metrics_count_outcomes_and_name_nobody() {
     let database = Database::create().await;
@@ -85,7 +199,7 @@ async fn metrics_count_outcomes_and_name_nobody() {
     let metrics = eventually("both jobs are counted", PATIENCE, async || {
         let (_, metrics) = get(admin, "/metrics").await;
         let completed =
-            r#"pigeonhole_queue_attempts_total{job="process_message",outcome="completed"} 2"#;
+            r#"pigeonhole_queue_attempts_total{kind="process_message",outcome="completed"} 2"#;
         metrics.contains(completed).then_some(metrics)
     })
     .await;

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    JobId,
+    Beat, JobId,
     claim::{Claimed, DATABASE_BACKOFF, STATEMENT_TIMEOUT},
     lease::Leases,
 };
@@ -92,6 +92,7 @@ impl Acks {
         leases: Leases,
         nudge: Arc<Notify>,
         room: Arc<Notify>,
+        beat: Beat,
     ) -> (Self, JoinHandle<()>) {
         let (outcomes, acks) = mpsc::unbounded_channel(); // bounded by the claimer, which looks at `waiting`
         let waiting = Arc::<AtomicUsize>::default();
@@ -102,7 +103,10 @@ impl Acks {
             room,
             waiting: waiting.clone(),
         };
-        (Self { outcomes, waiting }, tokio::spawn(writer.run(acks)))
+        (
+            Self { outcomes, waiting },
+            tokio::spawn(writer.run(acks, beat)),
+        )
     }
 
     /// How many outcomes are not written yet.
@@ -146,13 +150,17 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut acks: mpsc::UnboundedReceiver<Ack>) {
+    async fn run(self, mut acks: mpsc::UnboundedReceiver<Ack>, beat: Beat) {
         let mut batch = Vec::with_capacity(BATCH);
-        while acks.recv_many(&mut batch, BATCH).await > 0 {
-            if !write_patiently(&self.pool, &batch).await {
+        loop {
+            tokio::select! {
+                received = acks.recv_many(&mut batch, BATCH) => if received == 0 { return },
+                never = beat.meanwhile() => match never {},
+            }
+            if !write_patiently(&self.pool, &batch, &beat).await {
                 // Singly, so that the one that the database refuses does not hold up its neighbours.
                 for ack in &batch {
-                    if !write_patiently(&self.pool, std::slice::from_ref(ack)).await {
+                    if !write_patiently(&self.pool, std::slice::from_ref(ack), &beat).await {
                         tracing::error!(job.id = ack.id, "outcome refused; the job will run again");
                     }
                 }
@@ -169,14 +177,15 @@ impl Writer {
 }
 
 /// Tries for as long as the database is away; false if it refuses what we write.
-async fn write_patiently(pool: &PgPool, batch: &[Ack]) -> bool {
+async fn write_patiently(pool: &PgPool, batch: &[Ack], beat: &Beat) -> bool {
     let (mut backoff, longest) = DATABASE_BACKOFF;
+    beat.now();
     while let Err(error) = write(pool, batch).await {
         tracing::warn!(%error, waiting = batch.len(), "cannot acknowledge jobs");
         if is_about_the_data(&error) {
             return false;
         }
-        tokio::time::sleep(backoff).await;
+        beat.sleep(backoff).await;
         backoff = (backoff * 2).min(longest);
     }
     true

@@ -13,7 +13,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{JobId, Settings, ack::Acks, backend::Feed, execute::Kind, lease::Leases, scan::Floor};
+use crate::{
+    Beat, JobId, Settings, ack::Acks, backend::Feed, execute::Kind, lease::Leases, metrics,
+    scan::Floor,
+};
 
 /// The longest that any statement of ours may take. Without it a connection whose other end has vanished would hold its
 /// task for as long as TCP takes to notice.
@@ -40,6 +43,8 @@ pub(crate) struct Claimed {
     pub(crate) args: String,
     pub(crate) trace: Option<String>,
     pub(crate) position: DateTime<Utc>,
+    /// Since when it was ready, by this process's clock, where that is known.
+    pub(crate) ready_at: Option<Instant>,
 }
 
 impl Claimed {
@@ -94,11 +99,12 @@ pub(crate) struct Claimer {
 impl Claimer {
     /// Claims whenever a slot is free, until `stop`. What a claim in flight at that moment brings goes to the feeds, to be
     /// given back from there.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken, beat: Beat) {
         let (first, longest) = DATABASE_BACKOFF;
         let mut backoff = first;
         let mut notified = false;
         while !stop.is_cancelled() {
+            beat.now();
             let behind = self.acks.waiting() > MAX_UNWRITTEN;
             let wanted: Vec<usize> = self
                 .sources
@@ -111,6 +117,7 @@ impl Claimer {
                     () = self.room.notified() => {}
                     () = self.arrivals.notified(), if !behind => notified = true,
                     () = stop.cancelled() => {}
+                    never = beat.meanwhile() => match never {},
                 }
                 continue;
             }
@@ -139,7 +146,7 @@ impl Claimer {
             };
             let full = wanted.contains(&0);
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = beat.sleep(pause) => {}
                 () = self.arrivals.notified(), if backoff == first => notified = true,
                 () = self.room.notified(), if full => {} // a kind that could not be asked for now can
                 () = stop.cancelled() => {}
@@ -165,6 +172,7 @@ impl Claimer {
             .collect();
         let sent = Instant::now();
         let mut rows = claim_ready(&self.pool, &self.settings, &names, &limits, &floors).await?;
+        metrics::claim(sent.elapsed());
 
         let server_us = rows
             .iter()
@@ -214,7 +222,9 @@ pub(crate) async fn claim_ready(
     limits: &[i64],
     floors: &[Option<DateTime<Utc>>],
 ) -> Result<Vec<Row>, sqlx::Error> {
-    // `ctid = any(array(…))` and not a join: a join made the planner scan the whole table.
+    let sent = Instant::now();
+    // `ctid = any(array(…))` and not a join: a join made the planner scan the whole table. Where a lane has moved the
+    // position away from when the job became ready, only the first claim knows since when that is.
     let statement = sqlx::query!(
         r#"
         update queue.jobs as j
@@ -237,7 +247,11 @@ pub(crate) async fn claim_ready(
         returning j.id, j.kind, j.position, j.claim, j.attempts, j.max_attempts,
             j.args::text as "args!", j.trace,
             (extract(epoch from clock_timestamp() - statement_timestamp()) * 1e6)::bigint
-                as "server_us!"
+                as "server_us!",
+            (extract(epoch from now() - case
+                when j.lane is null then j.position - j.priority * interval '10 minutes'
+                when j.claim = 1 then j.created_at
+            end))::float8 as waited_s
         "#,
         kinds,
         limits,
@@ -260,6 +274,9 @@ pub(crate) async fn claim_ready(
             args: row.args,
             trace: row.trace,
             position: row.position,
+            ready_at: row.waited_s.and_then(|waited| {
+                sent.checked_sub(Duration::try_from_secs_f64(waited.max(0.0)).ok()?)
+            }),
         },
     });
     Ok(rows.collect())

@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    Attempt, Backoff, Job, JobError,
+    Attempt, Backoff, Follow, Job, JobError,
     ack::{Acks, Death, Outcome, storable},
     claim::Claimed,
     lease::Leases,
+    metrics::{self, AttemptEnd, SlotInUse},
 };
 
 /// What came of running a job, unless its arguments could not be read.
@@ -55,6 +56,9 @@ impl Kind {
             let deps = deps.clone();
             Box::pin(async move {
                 let job: J = serde_json::from_str(&args)?;
+                if let Some(about) = job.about() {
+                    tracing::Span::current().record("job.about", about);
+                }
                 Ok(job.run(&deps, &attempt).await)
             })
         };
@@ -146,6 +150,7 @@ pub(crate) struct Executor {
     pub(crate) leases: Leases,
     /// Cancelled when the grace period of a shutdown is over.
     pub(crate) cut_off: CancellationToken,
+    pub(crate) follow: Option<Follow>,
 }
 
 impl Executor {
@@ -164,26 +169,33 @@ impl Executor {
             job.id = job.id,
             job.kind = self.kind.name,
             job.attempt = job.attempt,
+            job.about = tracing::field::Empty,
+            outcome = tracing::field::Empty,
             trace = job.trace,
         );
+        let trace = self
+            .follow
+            .and_then(|follow| follow(&span, job.trace.as_deref()));
+        let trace = trace.or_else(|| job.trace.clone());
         async {
+            let slot = SlotInUse::take();
             let started = tokio::time::Instant::now();
-            let ended = self.attempt(job).await;
+            if let Some(ready_at) = job.ready_at {
+                metrics::waited(self.kind.name, started.saturating_duration_since(ready_at));
+            }
+            let ended = self.attempt(job, trace).await;
             let took = started.elapsed();
+            drop(slot);
             self.kind.measure(took);
             self.kind.free_slot();
-            report(
-                &self.kind,
-                &ended,
-                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            );
+            report(&self.kind, &ended, took);
             ended
         }
         .instrument(span)
         .await
     }
 
-    async fn attempt(&self, job: &Claimed) -> Ended {
+    async fn attempt(&self, job: &Claimed, trace: Option<String>) -> Ended {
         let Some(lease) = self.leases.get(job.id, job.claim) else {
             return Ended::LeaseLost;
         };
@@ -211,7 +223,7 @@ impl Executor {
             claim: job.claim,
             number: job.attempt,
             max: job.max_attempts,
-            trace: job.trace.clone(),
+            trace,
             completed: lease.completed.clone(),
         });
         let running = (self.kind.start)(job.args.clone(), attempt);
@@ -265,42 +277,48 @@ async fn cancel(task: JoinHandle<Ran>) {
 }
 
 /// One line and one count an attempt.
-fn report(kind: &Kind, ended: &Ended, duration_ms: u64) {
-    let outcome = match ended {
+fn report(kind: &Kind, ended: &Ended, took: Duration) {
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let end = match ended {
         Ended::Completed | Ended::With(Outcome::Complete) => {
             kind.completed.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(duration_ms, "job completed");
-            "completed"
+            tracing::info!(duration_ms, outcome = "completed", "job completed");
+            AttemptEnd::Completed
         }
         Ended::With(Outcome::Retry { delay, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 duration_ms,
+                outcome = "retried",
                 error,
                 delay_ms = delay.as_millis(),
                 "job failed, will retry"
             );
-            "retried"
+            AttemptEnd::Retried
         }
         Ended::With(Outcome::Snooze { delay }) => {
-            tracing::info!(duration_ms, delay_ms = delay.as_millis(), "job snoozed");
-            "snoozed"
+            let delay_ms = delay.as_millis();
+            tracing::info!(duration_ms, outcome = "snoozed", delay_ms, "job snoozed");
+            AttemptEnd::Snoozed
         }
         Ended::With(Outcome::Bury { reason, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
                 duration_ms,
+                outcome = "buried",
                 error,
                 reason = reason.as_str(),
                 "job is a dead letter"
             );
-            "buried"
+            AttemptEnd::Buried
         }
         Ended::LeaseLost => {
-            tracing::warn!(duration_ms, "job cancelled: its lease was lost");
-            "lease_lost"
+            let outcome = "lease_lost";
+            tracing::warn!(duration_ms, outcome, "job cancelled: its lease was lost");
+            AttemptEnd::LeaseLost
         }
     };
-    metrics::counter!("pigeonhole_queue_attempts_total", "job" => kind.name, "outcome" => outcome)
-        .increment(1);
+    // After its line, which has it already.
+    tracing::Span::current().record("outcome", end.as_str());
+    metrics::attempt(kind.name, end, took);
 }

@@ -10,11 +10,16 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
+use tracing::Span;
 
 use crate::Backoff;
 
 /// A job's number, unique for ever.
 pub type JobId = i64;
+
+/// Joins the span of an attempt, before anybody enters it, to the trace context of whoever enqueued the job, and answers
+/// the span's own.
+pub type Follow = fn(span: &Span, enqueued_by: Option<&str>) -> Option<String>;
 
 /// Who goes first. Each step is worth ten minutes of waiting, so that nothing waits for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +51,11 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     const PRIORITY: Priority = Priority::NORMAL;
     /// What the job works with: pools, clients, settings.
     type Deps: Clone + Send + Sync + 'static;
+
+    /// What the job is about, such as a row's id: stands in the log lines of its attempts.
+    fn about(&self) -> Option<String> {
+        None
+    }
 
     /// Makes one attempt. It may be cancelled at any `.await`, and may run again after it has succeeded unless it
     /// completes through [`Attempt::complete`].
@@ -161,7 +171,8 @@ impl Attempt {
         self.completed.store(true, Ordering::Release);
     }
 
-    /// The trace context (a W3C `traceparent`) of whoever enqueued the job.
+    /// The trace context (a W3C `traceparent`) that what this attempt enqueues is to go on with: its own where spans are
+    /// collected, else that of whoever enqueued the job.
     pub fn trace(&self) -> Option<&str> {
         self.trace.as_deref()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
-use crate::{Attempt, Job, JobError, rate_limit};
+use crate::{Attempt, Job, JobError, metrics, rate_limit};
 
 /// The most dead letters deleted in one statement: short transactions, even after a disaster.
 const BATCH: i64 = 5000;
@@ -32,6 +32,7 @@ impl Job for Maintenance {
 
     async fn run(&self, deps: &MaintenanceDeps, _: &Attempt) -> Result<(), JobError> {
         let deleted = clean(deps).await.map_err(JobError::retry)?;
+        metrics::dead_letters_removed(deleted);
         tracing::info!(dead_letters = deleted, "queue cleaned");
         Ok(())
     }

@@ -11,13 +11,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Job, ScheduleError,
+    Follow, Job, Pulse, ScheduleError,
     ack::Acks,
     backend::{Feed, run_worker},
     claim::{Claimer, Source},
     connections,
     execute::{Executor, Kind},
     lease::Leases,
+    metrics,
     presence::Presence,
     scan::Floor,
     schedule::Schedules,
@@ -46,6 +47,8 @@ pub struct Settings {
     pub slow_poll: Duration,
     /// How long running jobs may go on after a stop was asked for.
     pub grace: Duration,
+    /// How the span of an attempt joins the trace of its job, where spans are collected.
+    pub follow: Option<Follow>,
 }
 
 impl Settings {
@@ -58,6 +61,7 @@ impl Settings {
             poll: Duration::from_millis(250),
             slow_poll: Duration::from_secs(2),
             grace: Duration::from_secs(20),
+            follow: None,
         }
     }
 }
@@ -69,6 +73,7 @@ pub struct Runner {
     kinds: Vec<Arc<Kind>>,
     schedules: Schedules,
     room: Arc<Notify>,
+    pulse: Pulse,
 }
 
 impl std::fmt::Debug for Runner {
@@ -92,7 +97,15 @@ impl Runner {
             kinds: Vec::new(),
             schedules,
             room: Arc::default(),
+            pulse: Pulse::default(),
         }
+    }
+
+    /// Its loops are to be heard here.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: &Pulse) -> Self {
+        self.pulse = pulse.clone();
+        self
     }
 
     /// Adds a kind, of which at most `concurrency` jobs run here at once. Added again, the later one counts.
@@ -166,6 +179,7 @@ impl Running {
             kinds,
             schedules,
             room,
+            pulse,
         } = runner;
         let pool_of_outcomes = connections::outcomes(&pool);
         let pool = connections::control(&pool);
@@ -179,11 +193,17 @@ impl Running {
             leases.clone(),
             nudge.clone(),
             room.clone(),
+            pulse.beat("outcomes"),
         );
 
+        let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
+        metrics::start(&names, kinds.iter().map(|kind| kind.concurrency).sum());
+
         let mut until_drained = JoinSet::new();
-        until_drained.spawn(leases.clone().renew(pool.clone(), drained.clone()));
-        until_drained.spawn(leases.clone().expire(drained.clone()));
+        let beat = pulse.beat("renewals");
+        until_drained.spawn(leases.clone().renew(pool.clone(), drained.clone(), beat));
+        let beat = pulse.beat("leases");
+        until_drained.spawn(leases.clone().expire(drained.clone(), beat));
         let presence = Presence {
             pool: pool.clone(),
             worker: settings.worker.clone(),
@@ -199,6 +219,7 @@ impl Running {
                 kind: kind.clone(),
                 leases: leases.clone(),
                 cut_off: cut_off.clone(),
+                follow: settings.follow,
             };
             workers.spawn(run_worker(feed.clone(), executor, stop.clone()));
             sources.push(Source {
@@ -222,7 +243,7 @@ impl Running {
             arrivals: arrivals.clone(),
             nudge,
         };
-        until_stop.spawn(timers.run(stop.clone()));
+        until_stop.spawn(timers.run(stop.clone(), pulse.beat("timers")));
         let acks_of_claimer = acks.clone();
         let claimer = Claimer {
             pool,
@@ -234,7 +255,7 @@ impl Running {
             arrivals,
             listening,
         };
-        until_stop.spawn(claimer.run(stop.clone()));
+        until_stop.spawn(claimer.run(stop.clone(), pulse.beat("claims")));
         Self {
             grace,
             stop,

@@ -144,6 +144,7 @@ impl TestQueue {
             kind: kind.clone(),
             leases: self.leases.clone(),
             cut_off: CancellationToken::new(),
+            follow: None,
         };
         kind.take_slot();
         let ended = executor.run(&job).await;

@@ -12,6 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    Beat,
     claim::{DATABASE_BACKOFF, STATEMENT_TIMEOUT},
     scan::Floor,
     schedule::Schedules,
@@ -49,15 +50,17 @@ struct Found {
 
 impl Timers {
     /// Watches until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken, beat: Beat) {
         let (longest, shortest) = PAUSE;
         let mut floor = Floor::new();
         let mut schedules_stored = false;
         while !stop.is_cancelled() {
+            beat.now();
             if !schedules_stored {
                 let stored = timeout(STATEMENT_TIMEOUT, self.schedules.store(&self.pool)).await;
                 schedules_stored = matches!(stored, Ok(Ok(())));
             }
+            beat.now();
             let pause = match self.pass(&mut floor).await {
                 Ok(Duration::ZERO) => continue,
                 Ok(next) => next.clamp(shortest, longest),
@@ -67,7 +70,7 @@ impl Timers {
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = beat.sleep(pause) => {}
                 () = self.nudge.notified() => {}
                 () = stop.cancelled() => {}
             }

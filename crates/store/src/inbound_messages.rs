@@ -72,6 +72,8 @@ pub struct StoredMessage {
     pub account_sid: String,
     /// When the receiver stored it, by the database's clock.
     pub received_at: DateTime<Utc>,
+    /// How long ago that is.
+    pub age: Duration,
     /// How far it has come.
     pub state: MessageState,
     /// Every field of the webhook, in its order; `None` once retention has erased them.
@@ -203,9 +205,10 @@ pub async fn load(
     message_sid: &str,
 ) -> Result<Option<StoredMessage>, StoreError> {
     let row = sqlx::query!(
-        "select message_sid, account_sid, received_at, state, sealed,
-             extract(epoch from slot_at - clock_timestamp())::float8 as slot_in
-         from pigeonhole.inbound_messages where message_sid = $1",
+        r#"select message_sid, account_sid, received_at, state, sealed,
+               extract(epoch from slot_at - clock_timestamp())::float8 as slot_in,
+               extract(epoch from clock_timestamp() - received_at)::float8 as "age!"
+           from pigeonhole.inbound_messages where message_sid = $1"#,
         message_sid,
     )
     .fetch_optional(conn)
@@ -218,6 +221,7 @@ pub async fn load(
         message_sid: row.message_sid,
         account_sid: row.account_sid,
         received_at: row.received_at,
+        age: seconds(row.age),
         slot_in: row.slot_in.map(seconds),
     }))
 }
@@ -301,6 +305,19 @@ fn open_fields(
 }
 
 impl MessageState {
+    /// All there are.
+    pub const ALL: [Self; 9] = [
+        Self::Received,
+        Self::Processed,
+        Self::Failed,
+        Self::RateLimited,
+        Self::IgnoredUnlinked,
+        Self::IgnoredDisabled,
+        Self::KeywordStop,
+        Self::KeywordStart,
+        Self::KeywordHelp,
+    ];
+
     /// The text that stands in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -316,24 +333,15 @@ impl MessageState {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, StoreError> {
-        [
-            Self::Received,
-            Self::Processed,
-            Self::Failed,
-            Self::RateLimited,
-            Self::IgnoredUnlinked,
-            Self::IgnoredDisabled,
-            Self::KeywordStop,
-            Self::KeywordStart,
-            Self::KeywordHelp,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
-        .ok_or(StoreError::UnknownValue {
-            table: TABLE,
-            column: "state",
-        })
+    /// The state that this text stands for.
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(StoreError::UnknownValue {
+                table: TABLE,
+                column: "state",
+            })
     }
 }
 

@@ -17,6 +17,7 @@ mod legacy;
 pub mod limit_log;
 pub mod media;
 mod migrate;
+pub mod observe;
 pub mod opt_outs;
 pub mod phone_number_claims;
 mod sealed;

@@ -58,6 +58,28 @@ pub async fn lock_keys(
     Ok(())
 }
 
+/// How many events the limit lets pass now.
+pub async fn left(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    limit: &Limit,
+) -> Result<u32, StoreError> {
+    // It counts no further than to the limit.
+    let used = sqlx::query_scalar!(
+        r#"select count(*) as "used!" from (
+               select from pigeonhole.limit_log
+               where key = any($1) and at > statement_timestamp() - make_interval(secs => $2) limit $3
+           ) as events"#,
+        &keyring.blind_indexes(&limit.key),
+        limit.window.as_secs_f64(),
+        i64::from(limit.most),
+    )
+    .fetch_one(conn)
+    .await?;
+    let used = u32::try_from(used).unwrap_or(u32::MAX);
+    Ok(limit.most.saturating_sub(used))
+}
+
 /// The limit that refuses an event now, if one does. Without [`lock`] the answer may be out of date when it arrives, and
 /// then only to the good of whoever asks: it is for refusing early.
 pub async fn exceeded(

@@ -31,7 +31,11 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn as_str(self) -> &'static str {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Verification, Self::Reply];
+
+    /// The text that stands in the database.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Verification => "verification",
             Self::Reply => "reply",
@@ -83,10 +87,40 @@ pub struct Send {
     pub posted: Option<(DateTime<Utc>, Duration)>,
 }
 
+impl Send {
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        match self.reply {
+            Some(_) => Purpose::Reply,
+            None => Purpose::Verification,
+        }
+    }
+}
+
 impl fmt::Debug for Send {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Send({}, {:?}, [sealed])", self.id, self.state)
     }
+}
+
+/// What the send is for that has this id, or else this name at Twilio; `None` if there is none.
+pub async fn purpose(
+    conn: &mut PgConnection,
+    id: Option<Uuid>,
+    twilio_sid: &str,
+) -> Result<Option<Purpose>, StoreError> {
+    let purpose = sqlx::query_scalar!(
+        "select purpose from pigeonhole.sends where id = $1 or $1 is null and twilio_sid = $2",
+        id,
+        twilio_sid,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(purpose.and_then(|text| {
+        Purpose::ALL
+            .into_iter()
+            .find(|known| known.as_str() == text)
+    }))
 }
 
 /// How far a user's last send has come, for that user.

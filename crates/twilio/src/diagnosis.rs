@@ -60,6 +60,20 @@ pub enum Mistake {
 }
 
 impl Mistake {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::HttpForHttps,
+        Self::HttpsForHttp,
+        Self::Port,
+        Self::SlashMissing,
+        Self::SlashExtra,
+        Self::Host,
+        Self::Path,
+        Self::QueryMissing,
+        Self::QueryExtra,
+        Self::RetiredToken,
+    ];
+
     /// The metric label.
     pub fn label(self) -> &'static str {
         match self {

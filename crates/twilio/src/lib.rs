@@ -17,6 +17,7 @@ mod keyword;
 pub mod media;
 mod media_item;
 mod message_status;
+pub mod metrics;
 mod payload;
 pub mod rest;
 mod sid;

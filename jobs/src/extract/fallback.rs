@@ -2,6 +2,7 @@
 //! them.
 
 use super::{AnyExtractor, ExtractError, ExtractedBy, Extraction, Extractor, Message, Rules};
+use crate::metrics;
 
 /// `EXTRACTOR_FALLBACK`: who answers when a model does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,7 +42,14 @@ impl WithFallback {
         message: &Message<'_>,
         last_attempt: bool,
     ) -> Result<Extraction, ExtractError> {
-        let error = match self.extractor.extract(message).await {
+        let result = self.extractor.extract(message).await;
+        match &result {
+            Ok(extraction) if extraction.by == ExtractedBy::Rules => {}
+            // A file of ours that could not be read is none of the model's doing.
+            Err(ExtractError::Content(_)) => {}
+            result => metrics::model_call(result.as_ref().err()),
+        }
+        let error = match result {
             Ok(extraction) => return Ok(extraction),
             Err(error) => error,
         };

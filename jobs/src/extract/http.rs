@@ -53,9 +53,11 @@ pub(super) struct Dialect {
 }
 
 /// Asks once, and returns the body of a 200. Nothing of a request or an answer gets into an error.
+#[tracing::instrument(name = "model.ask", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
 pub(super) async fn ask(request: RequestBuilder, dialect: &Dialect) -> Result<Value, ExtractError> {
     let mut answer = request.send().await.map_err(|error| of_failure(&error))?;
     let status = answer.status().as_u16();
+    tracing::Span::current().record("http.response.status_code", status);
     let body = read(&mut answer).await;
     if status == 200 {
         let body = body?;

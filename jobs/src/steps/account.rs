@@ -21,7 +21,6 @@ pub(super) async fn pause(
     );
     let mut conn = deps.deps.pool.acquire().await?;
     let pause = admin::pause(&mut conn, kind, Some(&reason)).await?;
-    super::send::count("account");
     if pause.changed {
         tracing::error!(kind, problem = problem.label(), reason, "paused");
     }

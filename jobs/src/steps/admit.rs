@@ -7,11 +7,11 @@ use store::{
     E164,
     limit_log::{self, Limit},
     opt_outs,
-    sends::{self, ReplyKind, Send},
+    sends::{self, ReplyKind, Send, SendState},
 };
 
-use super::send::{count, failed};
-use crate::{SendDeps, StepError};
+use super::send::failed;
+use crate::{SendDeps, StepError, metrics};
 
 /// The most replies to a number within this time: two machines that answer each other soon fall silent.
 const REPLIES: (u32, Duration) = (5, Duration::from_mins(5));
@@ -31,6 +31,7 @@ pub(super) enum Admitted {
 }
 
 /// Moves the send from pending to sending, unless its recipient wants none or has had enough.
+#[tracing::instrument(name = "step.admit", level = "debug", skip_all)]
 pub(super) async fn admit(deps: &SendDeps, send: &Send, to: &E164) -> Result<Admitted, StepError> {
     let (mut tx, keyring) = (deps.deps.pool.begin().await?, &deps.deps.keyring);
     let limits = limits(send, to);
@@ -49,7 +50,7 @@ pub(super) async fn admit(deps: &SendDeps, send: &Send, to: &E164) -> Result<Adm
         let moved = sends::advance(&mut tx, send.id, failed(reason, None)).await?;
         tx.commit().await?;
         if moved {
-            count(reason);
+            metrics::send_moved(send.purpose(), SendState::Failed);
             tracing::info!(send = %send.id, reason, "SMS not sent");
         }
         return Ok(Admitted::Never);

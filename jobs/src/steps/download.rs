@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
-use store::media::{self, Begun, Media, MediaState, NewMedia, Refusal};
+use store::media::{self, Begun, Media, NewMedia, Refusal};
 use tokio::sync::Semaphore;
 use twilio::{
     InboundWebhook,
@@ -24,7 +24,7 @@ use twilio::{
 };
 use uuid::Uuid;
 
-use crate::{Deps, MediaStore, MediaStoreError, StepError};
+use crate::{Deps, MediaStore, MediaStoreError, StepError, metrics};
 use receive::{Received, receive};
 
 /// For this long after it was told of, Twilio may not have a file yet.
@@ -72,6 +72,7 @@ pub enum DownloadError {
 ///
 /// An error means that at least one is not to be had for now; what is, is stored. `received_at` is when the message came,
 /// by the database's clock. [`store::StoreError::UserGone`] if the user was deleted meanwhile.
+#[tracing::instrument(name = "step.download", level = "debug", skip_all)]
 pub async fn download(
     deps: &MediaDeps,
     message: &InboundWebhook,
@@ -139,11 +140,8 @@ async fn one(deps: &MediaDeps, file: File<'_>) -> Result<Media, StepError> {
     }
     let ended = media::load(&mut conn, object.media_id).await?;
     let ended = ended.ok_or(DownloadError::Overtaken)?;
+    metrics::media_file(ended.state, ended.bytes);
     let outcome = ended.state.label();
-    metrics::counter!("pigeonhole_media_total", "outcome" => outcome).increment(1);
-    if ended.state == MediaState::Stored {
-        metrics::counter!("pigeonhole_media_bytes_total").increment(ended.bytes.unwrap_or(0));
-    }
     tracing::info!(message.sid = %sid, position = ended.position, outcome, "media file");
     Ok(ended)
 }

@@ -7,14 +7,14 @@ use queue::Attempt;
 use sqlx::PgConnection;
 use store::{
     E164,
-    inbound_messages::{self, StoredMessage},
+    inbound_messages::{self, MessageState, StoredMessage},
     sends::NewReply,
 };
 use twilio::{InboundWebhook, MessageSid};
 use uuid::Uuid;
 
 use super::finish::reply_all;
-use crate::{Deps, Notice, StepError};
+use crate::{Deps, Notice, StepError, metrics};
 
 /// Ends the message of a job whose last attempt this is. Not if the attempt has lost the job: somebody else is at it.
 pub(crate) async fn fail(
@@ -33,6 +33,7 @@ pub(crate) async fn fail_abandoned(deps: &Deps, sids: Vec<String>) -> Result<usi
     end(deps, sids, "gave_up", Notice::Failed, None).await
 }
 
+#[tracing::instrument(name = "step.fail", level = "debug", skip_all)]
 async fn end(
     deps: &Deps,
     sids: Vec<String>,
@@ -78,9 +79,12 @@ async fn end(
             deps.policy.replies.reply(webhook, *owner, notice)
         })
         .collect();
-    reply_all(&mut tx, &deps.keyring, &replies).await?;
+    let trace = attempt.and_then(|attempt| attempt.trace().map(str::to_owned));
+    let traces = vec![trace; replies.len()];
+    reply_all(&mut tx, &deps.keyring, &replies, traces).await?;
     tx.commit().await?;
     deps.waker.wake();
+    metrics::messages_ended(MessageState::Failed, failed.len() as u64);
     for sid in &failed {
         tracing::warn!(message.sid = sid, reason, "message failed");
     }

@@ -6,7 +6,7 @@
 use std::{borrow::Borrow, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use queue::{Attempt, NewJob, Waker, enqueue_all};
+use queue::{Attempt, EnqueueError, NewJob, Waker, enqueue_all};
 use sqlx::{Connection, PgConnection, PgPool};
 use store::{
     Keyring,
@@ -20,7 +20,8 @@ use uuid::Uuid;
 
 use super::open::Owner;
 use crate::{
-    Deps, Notice, SendReply, StepError, batches::Together, extract::Extraction, replies::LIFE,
+    Deps, Notice, SendReply, StepError, batches::Together, extract::Extraction, metrics,
+    replies::LIFE,
 };
 
 /// How long a message waits for whoever is changing its user or their number. Longer than that takes.
@@ -35,6 +36,8 @@ pub(crate) struct Ending {
     reply_to_nobody: Option<NewReply>,
     /// What its sender wants from now on.
     wish: Option<Wish>,
+    /// The trace context that the reply goes on with.
+    trace: Option<String>,
 }
 
 impl Borrow<Finish> for Ending {
@@ -85,10 +88,10 @@ impl Together for Endings {
         if !wishes.is_empty() {
             opt_outs::record(&mut tx, &self.keyring, &wishes).await?;
         }
-        let replies: Vec<NewReply> = ended()
-            .filter_map(|(ending, finished)| ending.reply(finished))
-            .collect();
-        reply_all(&mut tx, &self.keyring, &replies).await?;
+        let (replies, traces): (Vec<NewReply>, Vec<_>) = ended()
+            .filter_map(|(ending, finished)| Some((ending.reply(finished)?, ending.trace.clone())))
+            .unzip();
+        reply_all(&mut tx, &self.keyring, &replies, traces).await?;
         tx.commit().await?;
         if !replies.is_empty() {
             self.waker.wake();
@@ -97,19 +100,21 @@ impl Together for Endings {
     }
 }
 
-/// Stores replies and enqueues their jobs, in the transaction that ends their messages.
+/// Stores replies and enqueues their jobs, in the transaction that ends their messages. Each goes on with its trace.
 pub(super) async fn reply_all(
     conn: &mut PgConnection,
     keyring: &Keyring,
     replies: &[NewReply],
+    traces: Vec<Option<String>>,
 ) -> Result<(), StepError> {
     if replies.is_empty() {
         return Ok(());
     }
     let sends = sends::insert_replies(conn, keyring, replies, LIFE).await?;
-    let jobs: Result<Vec<NewJob>, _> = sends
+    let jobs: Result<Vec<NewJob>, EnqueueError> = sends
         .into_iter()
-        .map(|send| NewJob::of(&SendReply { send }))
+        .zip(traces)
+        .map(|(send, trace)| Ok(NewJob::of(&SendReply { send })?.trace(trace)))
         .collect();
     enqueue_all(conn, &jobs?).await?;
     Ok(())
@@ -144,7 +149,7 @@ pub(crate) async fn write_items(
         items: Some(found),
         ..plain(webhook, FinalState::Processed, attempt)
     };
-    let ending = replied(deps, webhook, finish, Some(notice));
+    let ending = replied(deps, webhook, finish, Some(notice), attempt);
     finish_with(deps, ending, attempt).await
 }
 
@@ -161,7 +166,12 @@ pub(crate) async fn finish(
         owner,
         ..plain(webhook, state, attempt)
     };
-    finish_with(deps, replied(deps, webhook, finish, notice), attempt).await
+    finish_with(
+        deps,
+        replied(deps, webhook, finish, notice, attempt),
+        attempt,
+    )
+    .await
 }
 
 /// Ends a message that is a keyword, and does what it says. Twilio answers it.
@@ -184,6 +194,7 @@ pub(crate) async fn finish_keyword(
         },
         reply: None,
         reply_to_nobody: None,
+        trace: None,
         wish: opted_out.map(|opted_out| Wish {
             address: webhook.from().as_str().to_owned(),
             opted_out,
@@ -199,6 +210,7 @@ fn replied(
     webhook: &InboundWebhook,
     finish: Finish,
     notice: Option<Notice>,
+    attempt: &Attempt,
 ) -> Ending {
     let replies = &deps.policy.replies;
     let user = finish.owner.as_ref().map(|(user, _)| *user);
@@ -206,6 +218,7 @@ fn replied(
         reply: notice.and_then(|notice| replies.reply(webhook, user, notice)),
         reply_to_nobody: notice.and_then(|_| replies.reply(webhook, None, Notice::NotLinked)),
         wish: None,
+        trace: attempt.trace().map(str::to_owned),
         finish,
     }
 }
@@ -216,6 +229,7 @@ pub(crate) async fn complete_only(deps: &Deps, attempt: &Attempt) -> Result<(), 
     Ok(attempt.complete(&mut conn).await?)
 }
 
+#[tracing::instrument(name = "step.finish", level = "debug", skip_all)]
 async fn finish_with(deps: &Deps, ending: Ending, attempt: &Attempt) -> Result<(), StepError> {
     let sid = ending.finish.message_sid.clone();
     let items = ending
@@ -226,10 +240,12 @@ async fn finish_with(deps: &Deps, ending: Ending, attempt: &Attempt) -> Result<(
     match deps.endings.ask(ending).await? {
         Finished::As(MessageState::Processed) => {
             attempt.was_completed();
+            metrics::messages_ended(MessageState::Processed, 1);
             tracing::info!(message.sid = sid, items, "message processed");
         }
         Finished::As(state) => {
             attempt.was_completed();
+            metrics::messages_ended(state, 1);
             tracing::info!(message.sid = sid, ?state, "message ended without items");
         }
         Finished::Before => attempt.was_completed(),

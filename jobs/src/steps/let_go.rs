@@ -18,6 +18,7 @@ pub(crate) async fn let_go_of_files(deps: &MessageDeps, webhook: &InboundWebhook
     }
 }
 
+#[tracing::instrument(name = "step.let_go", level = "debug", skip_all)]
 async fn let_go(deps: &MessageDeps, webhook: &InboundWebhook) -> Result<(), StepError> {
     let mut conn = deps.media.deps.pool.acquire().await?;
     let sid = webhook.message_sid();

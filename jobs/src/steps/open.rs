@@ -35,6 +35,9 @@ pub(crate) enum Opened {
     Ready(Box<InboundWebhook>, Owner, DateTime<Utc>),
 }
 
+/// A message, and how long ago it came in.
+pub(crate) type Asked = (Opened, Duration);
+
 /// Whose message it is, and by which number.
 pub(crate) type Owner = (Uuid, E164);
 
@@ -50,17 +53,17 @@ const TWICE: Duration = Duration::from_secs(1);
 
 impl Together for Openings {
     type Wish = MessageSid;
-    type Answer = Result<Opened, StepError>;
+    type Answer = Result<Asked, StepError>;
 
     async fn run(&self, sids: &[MessageSid]) -> Result<Vec<Self::Answer>, StepError> {
         let mut conn = self.pool.acquire().await?;
         let texts: Vec<String> = sids.iter().map(ToString::to_string).collect();
         let stored = inbound_messages::load_all(&mut conn, &self.keyring, &texts).await?;
-        let came: Vec<DateTime<Utc>> = stored
+        let came: Vec<(DateTime<Utc>, Duration)> = stored
             .iter()
             .map(|stored| match stored {
-                Some(Ok(message)) => message.received_at,
-                Some(Err(_)) | None => DateTime::UNIX_EPOCH, // there will be no message to go with it
+                Some(Ok(message)) => (message.received_at, message.age),
+                Some(Err(_)) | None => Default::default(), // there will be no message to go with it
             })
             .collect();
         let mut seen = HashSet::new();
@@ -80,7 +83,7 @@ impl Together for Openings {
         Ok(opened
             .into_iter()
             .zip(came)
-            .map(|(found, came)| found.map(|found| found.opened(came)))
+            .map(|(found, (came, age))| Ok((found?.opened(came), age)))
             .collect())
     }
 }

@@ -9,7 +9,7 @@ use twilio::{
     status::{MessageStatus, Reason, reason},
 };
 
-use super::send::{count, end, to};
+use super::send::{end, to};
 use crate::{SendDeps, StepError};
 
 /// Before this, Twilio's list may not have it yet.
@@ -31,6 +31,7 @@ pub(super) fn first_look(send: &Send) -> Duration {
 }
 
 /// One look.
+#[tracing::instrument(name = "step.reconcile", level = "debug", skip_all)]
 pub(super) async fn reconcile(
     deps: &SendDeps,
     kind: &'static str,
@@ -84,7 +85,7 @@ pub(super) async fn reconcile(
                 error_code: record.error_code,
                 ..to(state)
             };
-            end(deps, send.id, found).await
+            end(deps, send, found).await
         }
         None => again(send, ago),
     }
@@ -96,7 +97,6 @@ fn again(send: &Send, ago: Duration) -> Result<(), StepError> {
     if let Some(wait) = next.filter(|wait| !wait.is_zero()) {
         return Err(StepError::Wait(wait));
     }
-    count("never_known");
     tracing::warn!(send = %send.id, "Twilio's list does not have it: it stays unknown and is not sent again");
     Ok(())
 }

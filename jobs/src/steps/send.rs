@@ -24,7 +24,7 @@ use super::{
     admit::{Admitted, admit, learn_opt_out},
     reconcile::{self, reconcile},
 };
-use crate::{SendDeps, StepError};
+use crate::{SendDeps, StepError, metrics};
 
 /// With less life than this left, an SMS would arrive too late to be of use; Twilio advises more than 5 s, too.
 const LEAST_LIFE: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ pub(crate) async fn send(deps: &SendDeps, kind: &'static str, id: Uuid) -> Resul
                     Admitted::NotNow => Err(StepError::Wait(WAIT.0)),
                 }
             }
-            _ => end(deps, id, failed("expired", None)).await,
+            _ => end(deps, &send, failed("expired", None)).await,
         },
         SendState::Sending => {
             let mut conn = deps.deps.pool.acquire().await?;
@@ -91,18 +91,16 @@ async fn ask(
                 twilio_sid: Some(created.sid.as_str()),
                 ..to(SendState::Sent)
             };
-            end(deps, send.id, taken).await
+            end(deps, send, taken).await
         }
         Err(CreateError::Unclear(why)) => {
             let mut conn = deps.deps.pool.acquire().await?;
             sends::advance(&mut conn, send.id, to(SendState::Unknown)).await?;
-            count("unknown");
             tracing::warn!(send = %send.id, why = why.label(), "whether Twilio took it is not clear: it is looked for, not sent again");
             Err(StepError::Wait(reconcile::FIRST_LOOK))
         }
         Err(CreateError::NotProcessed { retry_after, why }) => {
             give_back(deps, send.id).await?;
-            count("throttled");
             let wait = retry_after.unwrap_or(send.age / 4);
             tracing::info!(send = %send.id, why = why.label(), "Twilio did not take it: it waits");
             Err(StepError::Wait(wait.clamp(WAIT.0, WAIT.1)))
@@ -111,14 +109,14 @@ async fn ask(
             if reason == Refusal::OptedOut {
                 learn_opt_out(deps, send).await?;
             }
-            end(deps, send.id, failed(reason.label(), code)).await
+            end(deps, send, failed(reason.label(), code)).await
         }
         // A trial account sends to some numbers and not to others: that is no reason to hold up all.
         Err(CreateError::Account {
             code,
             reason: AccountProblem::Trial,
             ..
-        }) => end(deps, send.id, failed("account", code)).await,
+        }) => end(deps, send, failed("account", code)).await,
         Err(CreateError::Account {
             status,
             code,
@@ -132,11 +130,13 @@ async fn ask(
 }
 
 /// Writes how it went.
-pub(super) async fn end(deps: &SendDeps, id: Uuid, how: Move<'_>) -> Result<(), StepError> {
+pub(super) async fn end(deps: &SendDeps, send: &Send, how: Move<'_>) -> Result<(), StepError> {
     let mut conn = deps.deps.pool.acquire().await?;
-    let moved = sends::advance(&mut conn, id, how).await?;
-    count(how.reason.unwrap_or("sent"));
-    tracing::info!(send = %id, state = ?how.state, reason = how.reason, code = how.error_code, moved, "SMS");
+    let moved = sends::advance(&mut conn, send.id, how).await?;
+    if moved {
+        metrics::send_moved(send.purpose(), how.state);
+    }
+    tracing::info!(send = %send.id, state = ?how.state, reason = how.reason, code = how.error_code, moved, "SMS");
     Ok(())
 }
 
@@ -162,8 +162,4 @@ pub(super) fn failed(reason: &'static str, error_code: Option<u32>) -> Move<'sta
         error_code,
         ..to(SendState::Failed)
     }
-}
-
-pub(super) fn count(outcome: &str) {
-    metrics::counter!("pigeonhole_sends_total", "outcome" => outcome.to_owned()).increment(1);
 }

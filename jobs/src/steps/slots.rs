@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use store::inbound_messages::{Slot, Taken, keep_slots};
 use uuid::Uuid;
 
-use crate::StepError;
+use crate::{StepError, metrics};
 
 /// A message without a place.
 pub(super) struct Unplaced {
@@ -70,5 +70,7 @@ pub(super) async fn give(
         }
     }
     let given: Option<Vec<Admission>> = given.into_iter().collect();
-    Ok(given.ok_or(sqlx::Error::RowNotFound)?)
+    let given = given.ok_or(sqlx::Error::RowNotFound)?;
+    given.iter().copied().for_each(metrics::rate_limit);
+    Ok(given)
 }

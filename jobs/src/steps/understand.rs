@@ -9,6 +9,7 @@ use super::{attachments::attachments, download::download, open::Owner};
 use crate::{
     MessageDeps, Notice, StepError,
     extract::{Extraction, Message},
+    metrics,
 };
 
 /// A message older than this waits for no model any more, if the rules may answer instead. Waiting costs no attempt, so
@@ -16,6 +17,7 @@ use crate::{
 const PATIENCE: TimeDelta = TimeDelta::hours(1);
 
 /// Fetches the message's files, and finds what it says, and what its user is to be told.
+#[tracing::instrument(name = "step.understand", level = "debug", skip_all)]
 pub(crate) async fn understand(
     deps: &MessageDeps,
     webhook: &InboundWebhook,
@@ -47,8 +49,7 @@ pub(crate) async fn understand(
         error,
         or_rules: extractor.may_fall_back(),
     })?;
-    let by = extraction.by.label();
-    metrics::counter!("pigeonhole_extractions_total", "by" => by).increment(1);
+    metrics::extraction(extraction.by);
     if let Some(error) = &extraction.instead_because_of {
         let message_sid = webhook.message_sid();
         tracing::warn!(message.sid = %message_sid, why = error.label(), "the rules answered instead of the model");

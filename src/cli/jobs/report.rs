@@ -8,7 +8,8 @@ use crate::cli::output::{Table, clipped, duration, plain, relative, time};
 /// The most of an error that a list shows.
 const ERROR_WIDTH: usize = 80;
 
-fn count(count: Count) -> String {
+/// How many, and how well that is known.
+pub(crate) fn count(count: Count) -> String {
     match count.precision {
         Precision::Exact => count.count.to_string(),
         Precision::AtLeast => format!("{}+", count.count),
@@ -131,6 +132,12 @@ pub(super) fn page(page: &Page) -> String {
 }
 
 pub(super) fn job(job: &JobDetails) -> String {
+    let line = |(name, value): &(String, String)| format!("{name:<16} {}\n", plain(value));
+    lines(job).iter().map(line).collect()
+}
+
+/// All that is known of a job, by name.
+pub(crate) fn lines(job: &JobDetails) -> Vec<(String, String)> {
     let mut lines = vec![
         ("job", job.id.to_string()),
         ("kind", job.kind.clone()),
@@ -171,11 +178,11 @@ pub(super) fn job(job: &JobDetails) -> String {
         lines.push(("priority", job.priority.to_string()));
     }
     lines.push(("args", job.args.get().to_owned()));
-    let line = |name: &str, value: &str| format!("{name:<16} {}\n", plain(value));
     let errors = job.errors.iter().map(|error| {
         let value = format!("{}  {}", at(error.at), error.error);
-        line(&format!("error {}", error.attempt), &value)
+        (format!("error {}", error.attempt), value)
     });
-    let lines = lines.iter().map(|(name, value)| line(name, value));
+    let lines = lines.into_iter();
+    let lines = lines.map(|(name, value)| (name.to_owned(), value));
     lines.chain(errors).collect()
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use store::inbound_messages::ledger::{Entry, Reply};
 
-use super::{Review, Shown};
+use super::{File, Review, Shown};
 use crate::cli::output::{Table, duration, plain, relative, time};
 
 pub(super) fn list(messages: &[Entry], now: DateTime<Utc>) -> String {
@@ -41,14 +41,16 @@ fn dash() -> String {
     "-".to_owned()
 }
 
-fn state(message: &Entry) -> String {
+/// How far it has come, and why no further.
+pub(crate) fn state(message: &Entry) -> String {
     match &message.reason {
         Some(reason) => format!("{}: {reason}", message.state),
         None => message.state.clone(),
     }
 }
 
-fn reply(reply: &Reply) -> String {
+/// What became of the reply.
+pub(crate) fn reply(reply: &Reply) -> String {
     let Some(state) = &reply.state else {
         return "forgotten".to_owned();
     };
@@ -60,11 +62,17 @@ fn reply(reply: &Reply) -> String {
     format!("{kind}, {state}{reason}{code}")
 }
 
-/// Step by step, in the order in which they are made.
 pub(super) fn show(shown: &Shown) -> String {
+    let line = |(name, value): &(&str, String)| format!("{name:<12} {}\n", plain(value));
+    lines(shown).iter().map(line).collect()
+}
+
+/// Step by step, in the order in which they are made.
+pub(crate) fn lines(shown: &Shown) -> Vec<(&'static str, String)> {
     let Shown {
         at: now,
         message,
+        media,
         review,
     } = shown;
     let at = |at: DateTime<Utc>| time(at, *now);
@@ -109,11 +117,18 @@ pub(super) fn show(shown: &Shown) -> String {
         ("received", at(message.received_at)),
         ("claimed", not_yet(message.claimed_at)),
         ("limited", limited),
+    ];
+    lines.extend(media.iter().map(|media| ("media", file(media, *now))));
+    if media.is_empty() {
+        let none = if ended.is_some() { "none" } else { "not yet" };
+        lines.push(("media", none.to_owned()));
+    }
+    lines.extend([
         ("extraction", extraction),
         ("items", items),
         ("ended", not_yet(ended)),
         ("reply", replied),
-    ];
+    ]);
     let user = message.user_id.map(|user| user.to_string());
     lines.push(("user", user.unwrap_or_else(|| "nobody's".to_owned())));
     lines.extend(message.replayed_at.map(|time| ("replayed", at(time))));
@@ -123,8 +138,23 @@ pub(super) fn show(shown: &Shown) -> String {
         "sealed"
     };
     lines.push(("text", text.to_owned()));
-    let line = |(name, value): &(&str, String)| format!("{name:<12} {}\n", plain(value));
-    lines.iter().map(line).collect()
+    lines
+}
+
+fn file(media: &File, now: DateTime<Utc>) -> String {
+    let what = media.content_type.as_deref().unwrap_or("a file");
+    let bytes = media.bytes;
+    let bytes = bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes"));
+    let since = media.erased_at.or(media.stored_at);
+    let since = relative(since.unwrap_or(media.begun_at), now);
+    let gone = media.deleted_at_twilio;
+    let gone = gone.map_or_else(String::new, |at| {
+        format!("; deleted at Twilio {}", relative(at, now))
+    });
+    format!(
+        "{}: {what}{bytes}, {} {since}{gone}",
+        media.position, media.state
+    )
 }
 
 fn reviewed(review: Option<&Review>) -> String {

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -14,11 +14,11 @@ use axum::{
 use sqlx::PgTransaction;
 use store::users;
 use tokio::time::timeout;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::{Inner, answer::Answer, client_ip::client_ip, error::ApiError};
-use crate::receiver::trace;
+use crate::{metrics::receiver as metrics, receiver::trace};
 
 /// How long the database may take. Then the client hears 503 while it still listens.
 const DEADLINE: Duration = Duration::from_millis(1500);
@@ -27,13 +27,16 @@ const DEADLINE: Duration = Duration::from_millis(1500);
 pub(super) struct Call {
     pub(super) head: Parts,
     pub(super) trace: String,
+    span: Span,
 }
 
 impl Call {
-    pub(super) fn of(request: Request) -> (Self, Body) {
+    pub(super) fn of(route: &'static str, request: Request) -> (Self, Body) {
         let (head, body) = request.into_parts();
-        let trace = trace::of(&head.headers);
-        (Self { head, trace }, body)
+        let (span, trace) = trace::begin(&head.headers, |trace| {
+            tracing::info_span!("api.request", route, trace, user = tracing::field::Empty)
+        });
+        (Self { head, trace, span }, body)
     }
 
     /// Does the work, and answers with what came of it.
@@ -42,13 +45,8 @@ impl Call {
         route: &'static str,
         work: impl Future<Output = Result<Answer, ApiError>>,
     ) -> Response {
-        let span = tracing::info_span!(
-            "api.request",
-            route,
-            trace = self.trace,
-            user = tracing::field::Empty
-        );
         async {
+            let started = Instant::now();
             let (outcome, mut response) = match work.await {
                 Ok(answer) => {
                     tracing::info!(outcome = answer.outcome, "request carried out");
@@ -57,19 +55,17 @@ impl Call {
                 Err(error) => {
                     error.log();
                     if let Some(limit) = error.limit() {
-                        metrics::counter!("pigeonhole_verification_refusals_total", "limit" => limit)
-                            .increment(1);
+                        metrics::verification_refused(limit);
                     }
                     (error.label(), error.into_response())
                 }
             };
-            metrics::counter!("pigeonhole_api_requests_total", "route" => route, "outcome" => outcome)
-                .increment(1);
+            metrics::api_request(route, outcome, started.elapsed());
             let headers = response.headers_mut();
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        .instrument(span)
+        .instrument(self.span.clone())
         .await
     }
 }

@@ -30,6 +30,18 @@ const RESEND_DELAYS: [Duration; 5] = [
     Duration::from_mins(2),
 ];
 
+/// What all SMS count by.
+const BUDGET_KEY: &str = "all";
+
+/// How many verification SMS there may be in all, of which so many a day.
+pub(crate) fn daily_budget(per_day: u32) -> Limit {
+    Limit {
+        key: BUDGET_KEY.to_owned(),
+        most: per_day,
+        window: DAY,
+    }
+}
+
 /// The limits that one SMS counts for, with their names in metrics.
 pub(super) struct Limits {
     names: Vec<&'static str>,
@@ -61,7 +73,7 @@ impl Limits {
                 config.per_country,
                 HOUR,
             ),
-            ("budget", "all".to_owned(), config.per_day, DAY),
+            ("budget", BUDGET_KEY.to_owned(), config.per_day, DAY),
         ];
         let limit = |(name, key, most, window)| (name, Limit { key, most, window });
         let (names, limits) = list.into_iter().map(limit).unzip();

@@ -30,6 +30,7 @@ use super::{
     openapi::{Always, OfPosts},
     schema::{LinkRequest, Linked, Refusal},
 };
+use crate::metrics::receiver::{self as metrics, Step};
 
 /// Link a phone number
 ///
@@ -57,9 +58,12 @@ use super::{
     security(("bearer" = [])),
 )]
 pub(super) async fn link(State(api): State<Api>, request: Request) -> Response {
-    let (call, body) = Call::of(request);
+    let (call, body) = Call::of("link", request);
     call.answer("link", Box::pin(api.0.link(&call, body))).await
 }
+
+/// The outcome of a request that had a code sent, and was not answered before.
+const LINKED: &str = "linked";
 
 /// What is asked for.
 struct Ask {
@@ -98,6 +102,9 @@ impl Inner {
         })
         .await?;
         self.waker.wake();
+        if answer.outcome == LINKED {
+            metrics::verification(Step::Asked);
+        }
         Ok(answer)
     }
 
@@ -122,7 +129,7 @@ impl Inner {
             message: "Verification code sent to phone number".to_owned(),
             phone_number: ask.as_entered.clone(),
         };
-        let answer = Answer::json("linked", StatusCode::CREATED, &body)?;
+        let answer = Answer::json(LINKED, StatusCode::CREATED, &body)?;
         ask.repeat.keep(conn, keyring, user, &answer).await?;
         Ok(answer)
     }

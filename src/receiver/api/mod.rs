@@ -37,9 +37,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use keys::{Keys, NoKeys};
+pub(crate) use limits::daily_budget;
 pub use number::Country;
 
-use crate::config::{ApiConfig, VerificationConfig};
+use crate::{
+    config::{ApiConfig, VerificationConfig},
+    metrics::receiver as metrics,
+};
 use auth::TokenCheck;
 use error::ApiError;
 
@@ -73,6 +77,7 @@ impl Api {
     ) -> anyhow::Result<Self> {
         let tokens = TokenCheck::new(&config.tokens)?;
         tokens.warm_up();
+        metrics::start_api();
         Ok(Self(Arc::new(Inner {
             pool,
             keyring,

@@ -43,7 +43,7 @@ const CANCELLED: &str = "cancelled";
     security(("bearer" = [])),
 )]
 pub(super) async fn show(State(api): State<Api>, request: Request) -> Response {
-    let (call, _) = Call::of(request);
+    let (call, _) = Call::of("show", request);
     call.answer("show", Box::pin(api.0.show(&call))).await
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn show(State(api): State<Api>, request: Request) -> Response {
     security(("bearer" = [])),
 )]
 pub(super) async fn unlink(State(api): State<Api>, request: Request) -> Response {
-    let (call, _) = Call::of(request);
+    let (call, _) = Call::of("unlink", request);
     call.answer("unlink", Box::pin(api.0.unlink(&call))).await
 }
 

@@ -24,6 +24,7 @@ use super::{
     openapi::{Always, OfPosts},
     schema::{Code, Verified, VerifyRequest},
 };
+use crate::metrics::receiver::{self as metrics, Step};
 
 /// Enter the code
 ///
@@ -46,7 +47,7 @@ use super::{
     security(("bearer" = [])),
 )]
 pub(super) async fn verify(State(api): State<Api>, request: Request) -> Response {
-    let (call, body) = Call::of(request);
+    let (call, body) = Call::of("verify", request);
     call.answer("verify", Box::pin(api.0.verify(&call, body)))
         .await
 }
@@ -77,23 +78,35 @@ impl Inner {
         };
         in_time(async {
             let mut tx = self.begin(user).await?;
-            let answer = self.judge(&mut tx, &guess).await?;
+            let (answer, step) = self.judge(&mut tx, &guess).await?;
             tx.commit().await?; // a wrong guess, too: it counts
+            step.into_iter().for_each(metrics::verification);
             Ok(answer)
         })
         .await
     }
 
-    async fn judge(&self, conn: &mut PgConnection, guess: &Guess) -> Result<Answer, ApiError> {
+    /// The answer, and what it is a step of, unless it was given before.
+    async fn judge(
+        &self,
+        conn: &mut PgConnection,
+        guess: &Guess,
+    ) -> Result<(Answer, Option<Step>), ApiError> {
         let (keyring, user) = (&*self.keyring, guess.user);
         if let Some(before) = guess.repeat.answered_before(conn, keyring, user).await? {
-            return Ok(before);
+            return Ok((before, None));
         }
         let checked = match &guess.number {
             Some(number) => {
                 phone_number_claims::check(conn, keyring, user, number, &guess.code).await?
             }
             None => Checked::NoCode,
+        };
+        let step = match checked {
+            Checked::Proved => Some(Step::Right),
+            Checked::Wrong => Some(Step::Wrong),
+            Checked::NoCode => Some(Step::NoCode),
+            Checked::TooMany(_) => None,
         };
         let answer = match checked {
             Checked::Proved => {
@@ -114,6 +127,6 @@ impl Inner {
             }
         };
         guess.repeat.keep(conn, keyring, user, &answer).await?;
-        Ok(answer)
+        Ok((answer, step))
     }
 }

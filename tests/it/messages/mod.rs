@@ -47,6 +47,7 @@ async fn what_became_of_a_message_is_shown_step_by_step_and_nothing_of_what_it_s
     for line in [
         "state        processed",
         "limited      not held up",
+        "media        none",
         "extraction   by rules",
         "items        2 found; now 2 pending, 0 accepted, 0 rejected",
         "reply        processed, ",

@@ -124,6 +124,13 @@ async fn an_operator_lists_the_files_of_a_message_and_opens_one() {
     assert_eq!(get.code, Some(0), "{get:?}");
     let card = std::fs::read_to_string(path).unwrap();
     assert!(card.starts_with("BEGIN:VCARD") && card.contains("Ana Example"));
+    let ledger = run(&["messages", "show", &sid], &rig.app.settings).await;
+    for shown in [
+        "0: text/vcard, 145 bytes, stored ",
+        "1: a file, type_not_supported ",
+    ] {
+        assert!(ledger.stdout.contains(shown), "{shown}: {}", ledger.stdout);
+    }
 }
 
 #[tokio::test]

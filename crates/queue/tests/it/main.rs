@@ -16,6 +16,7 @@ mod order;
 mod outages;
 mod pausing;
 mod processes;
+mod pulse;
 mod rate_limit;
 mod schedules;
 mod script;

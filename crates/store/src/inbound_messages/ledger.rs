@@ -73,6 +73,37 @@ pub struct Reply {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
+/// How many of the last day's messages have come how far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct States {
+    /// Each state that there is, with its messages, in order of its name.
+    pub states: Vec<(String, i64)>,
+    /// Only the newest [`COUNTED`] were looked at: there are more.
+    pub partial: bool,
+}
+
+/// The most messages that are counted.
+pub const COUNTED: i64 = 10_000;
+
+/// Counts the last day's messages by their state.
+pub async fn states(conn: &mut PgConnection) -> Result<States, StoreError> {
+    let rows = sqlx::query!(
+        r#"select state, count(*) as "count!"
+           from (select state from pigeonhole.inbound_messages
+                 where received_at > statement_timestamp() - interval '1 day'
+                 order by received_at desc limit $1) as recent
+           group by state order by state"#,
+        COUNTED + 1,
+    )
+    .fetch_all(conn)
+    .await?;
+    let states: Vec<_> = rows.into_iter().map(|row| (row.state, row.count)).collect();
+    Ok(States {
+        partial: states.iter().map(|(_, count)| count).sum::<i64>() > COUNTED,
+        states,
+    })
+}
+
 /// Looks at messages, the newest first, and tells the time that it is.
 pub async fn look(
     conn: &mut PgConnection,

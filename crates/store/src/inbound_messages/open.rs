@@ -20,7 +20,8 @@ pub async fn load_all(
 ) -> Result<Vec<Option<Result<StoredMessage, StoreError>>>, StoreError> {
     let rows = sqlx::query!(
         r#"select message_sid as "message_sid!", account_sid as "account_sid!", received_at as "received_at!",
-               state as "state!", sealed, slot_in
+               state as "state!", sealed, slot_in,
+               extract(epoch from clock_timestamp() - received_at)::float8 as "age!"
            from pigeonhole.open($1)"#,
         message_sids,
     )
@@ -37,6 +38,7 @@ pub async fn load_all(
                     message_sid: row.message_sid.clone(),
                     account_sid: row.account_sid,
                     received_at: row.received_at,
+                    age: seconds(row.age),
                     slot_in: row.slot_in.map(seconds),
                 })
             });

@@ -23,6 +23,7 @@ pub enum SendState {
     Delivered,
 }
 
+/// All there are.
 const ALL: [SendState; 7] = [
     SendState::Pending,
     SendState::Sending,
@@ -34,6 +35,12 @@ const ALL: [SendState; 7] = [
 ];
 
 impl SendState {
+    /// Those in which a send ends.
+    pub const ENDS: [Self; 3] = [Self::Undelivered, Self::Failed, Self::Delivered];
+
+    /// All there are.
+    pub const ALL: [Self; 7] = ALL;
+
     /// The text that stands in the database.
     pub fn as_str(self) -> &'static str {
         match self {

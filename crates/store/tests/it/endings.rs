@@ -212,7 +212,7 @@ async fn a_message_that_has_ended_or_is_gone_ends_its_job_alone() {
     let mut rig = Rig::start().await;
     rig.db
         .run(&format!(
-            "update pigeonhole.inbound_messages set state = 'failed' where message_sid = '{}';
+            "update pigeonhole.inbound_messages set state = 'rate_limited' where message_sid = '{}';
              delete from pigeonhole.inbound_messages where message_sid = '{}'",
             sid(1),
             sid(2)
@@ -221,11 +221,22 @@ async fn a_message_that_has_ended_or_is_gone_ends_its_job_alone() {
     let finishes = rig.finishes().await;
     let ended = rig.end(&finishes).await;
     assert_eq!(ended, [Finished::Before, Finished::Before, PROCESSED]);
-    assert_eq!(rig.row(1).await, "failed - 0 0");
+    assert_eq!(rig.row(1).await, "rate_limited - 0 0");
     assert_eq!(
         rig.db.text("select count(*)::text from queue.jobs").await,
         "0"
     );
+}
+
+#[tokio::test]
+async fn a_message_that_has_failed_ends_otherwise_once_its_job_is_requeued() {
+    let mut rig = Rig::start().await;
+    rig.db
+        .run("update pigeonhole.inbound_messages set state = 'failed', finished_at = now()")
+        .await;
+    let finishes = rig.finishes().await;
+    assert_eq!(rig.end(&finishes).await, [PROCESSED; 3]);
+    assert_eq!(rig.row(1).await, ENDED);
 }
 
 #[tokio::test]

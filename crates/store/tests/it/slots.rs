@@ -168,8 +168,10 @@ async fn a_message_that_has_its_slot_or_has_ended_is_not_charged_again_nor_is_an
     keep_slots(&mut db, &[slot("SM1", at, "a")], &taken(&[("a", 0, 10)]))
         .await
         .unwrap();
-    db.run("update pigeonhole.inbound_messages set state = 'failed' where message_sid = 'SM3'")
-        .await;
+    db.run(
+        "update pigeonhole.inbound_messages set state = 'rate_limited' where message_sid = 'SM3'",
+    )
+    .await;
     for again in ["SM1", "SM3", "SM9"] {
         let slots = [slot("SM2", at, "b"), slot(again, at, "a")];
         let wanted = taken(&[("a", 10, 20), ("b", 0, 10)]);

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     MediaSid, MessageSid,
+    metrics::Call,
     rest::{ClientError, Credentials, retry_after_seconds},
 };
 
@@ -102,6 +103,8 @@ impl Downloader {
             .read_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(ClientError::Http)?;
+        Call::FetchMedia.start();
+        Call::DeleteMedia.start();
         Ok(Self(Arc::new(Inner {
             http,
             base: String::from(url.clone()).trim_end_matches('/').to_owned(),
@@ -121,11 +124,16 @@ impl Downloader {
     }
 
     /// Asks for a file of this message, and answers when it begins to come.
+    #[tracing::instrument(name = "twilio.fetch_media", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn fetch(
         &self,
         message: &MessageSid,
         media: &MediaSid,
     ) -> Result<Download, MediaError> {
+        Call::FetchMedia.measure(self.follow(message, media)).await
+    }
+
+    async fn follow(&self, message: &MessageSid, media: &MediaSid) -> Result<Download, MediaError> {
         let until = Instant::now() + self.0.settings.timeout;
         let mut url = self.0.url_of(message, media, "")?;
         let mut answer = self
@@ -149,7 +157,12 @@ impl Downloader {
     }
 
     /// Has Twilio delete a file of this message. It does not matter if that has happened before.
+    #[tracing::instrument(name = "twilio.delete_media", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn delete(&self, message: &MessageSid, media: &MediaSid) -> Result<(), MediaError> {
+        Call::DeleteMedia.measure(self.remove(message, media)).await
+    }
+
+    async fn remove(&self, message: &MessageSid, media: &MediaSid) -> Result<(), MediaError> {
         let until = Instant::now() + self.0.settings.timeout;
         let url = self.0.url_of(message, media, ".json")?;
         let answer = self
@@ -219,11 +232,10 @@ impl Inner {
     /// The limit is on the body, too.
     async fn ask(&self, request: RequestBuilder, until: Instant) -> Result<Response, MediaError> {
         let left = until.saturating_duration_since(Instant::now());
-        request
-            .timeout(left)
-            .send()
-            .await
-            .map_err(|error| MediaError::of_failure(&error))
+        let answer = request.timeout(left).send().await;
+        let answer = answer.map_err(|error| MediaError::of_failure(&error))?;
+        tracing::Span::current().record("http.response.status_code", answer.status().as_u16());
+        Ok(answer)
     }
 }
 

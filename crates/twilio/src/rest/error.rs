@@ -168,6 +168,16 @@ pub enum AccountProblem {
 }
 
 impl AccountProblem {
+    /// All there are.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Credentials,
+        Self::Suspended,
+        Self::SenderNotUsable,
+        Self::Trial,
+        Self::Request,
+        Self::Registration,
+    ];
+
     /// What the code means, if it is about the account or the request as such.
     pub fn from_code(code: u32) -> Option<Self> {
         Some(match code {

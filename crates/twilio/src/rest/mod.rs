@@ -22,8 +22,8 @@ use reqwest::{RequestBuilder, Response, header::RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::AccountSid;
 pub use crate::MessageStatus;
+use crate::{AccountSid, metrics::Call};
 pub use account::{Account, AccountStatus};
 pub use ask::AskError;
 pub(crate) use error::seconds as retry_after_seconds;
@@ -120,6 +120,8 @@ impl Client {
             .timeout(TIMEOUT)
             .build()
             .map_err(ClientError::Http)?;
+        Call::CreateMessage.start();
+        Call::ListMessages.start();
         Ok(Self(Arc::new(Inner {
             http,
             base: String::from(base).trim_end_matches('/').to_owned(),
@@ -129,7 +131,12 @@ impl Client {
     }
 
     /// Asks, once, for a message to be sent.
+    #[tracing::instrument(name = "twilio.create_message", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn create_message(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
+        Call::CreateMessage.measure(self.create(message)).await
+    }
+
+    async fn create(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
         let request = self
             .0
             .http
@@ -169,6 +176,10 @@ impl Client {
         to: &str,
         since: DateTime<Utc>,
     ) -> Result<Vec<MessageRecord>, ListError> {
+        Call::ListMessages.measure(self.list(to, since)).await
+    }
+
+    async fn list(&self, to: &str, since: DateTime<Utc>) -> Result<Vec<MessageRecord>, ListError> {
         let since = since - CLOCK_MARGIN;
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("To", to)
@@ -196,6 +207,7 @@ impl Client {
         Err(ListError::TooLong)
     }
 
+    #[tracing::instrument(name = "twilio.list_messages", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     async fn page(&self, uri: &str) -> Result<Page, ListError> {
         // The credentials go along, so a page is asked for only where the list is.
         if uri
@@ -244,11 +256,13 @@ impl Inner {
         let Credentials {
             username, secret, ..
         } = &self.credentials;
-        request
+        let answer = request
             .basic_auth(username, Some(secret.expose_secret()))
             .send()
             .await
-            .map_err(reqwest::Error::without_url)
+            .map_err(reqwest::Error::without_url)?;
+        tracing::Span::current().record("http.response.status_code", answer.status().as_u16());
+        Ok(answer)
     }
 }
 

@@ -1,0 +1,98 @@
+//! Signs of life: a runner whose loops hang says so, and one that waits does not.
+
+use std::time::Duration;
+
+use embedded_postgres::{Server, Settings as ServerSettings};
+use queue::{Pulse, Runner};
+use sqlx::postgres::PgPoolOptions;
+
+use crate::{
+    harness::{Running, TestQueue, connect, prepare, settings, until},
+    script::{Does, Plain, Scripted, plain},
+};
+
+/// Shorter than the real one; longer than a loop takes on a busy machine.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// The loops of a runner.
+const LOOPS: [&str; 5] = ["claims", "leases", "outcomes", "renewals", "timers"];
+
+fn names(pulse: &Pulse) -> Vec<&'static str> {
+    let mut names: Vec<_> = pulse.stuck().iter().map(|stuck| stuck.name).collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn loops_whose_thread_a_job_blocks_are_stuck_until_it_lets_go() {
+    let queue = TestQueue::new().await;
+    let pulse = Pulse::new(BOUND);
+    let (world, url, heard) = (queue.world.clone(), queue.url().to_owned(), pulse.clone());
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    // A runtime of its own, with one thread, which the job blocks.
+    let blocked = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let runner = Runner::new(connect(&url, "worker", 3).await, settings());
+            let runner = runner.register::<Scripted<Plain>>(world, 1);
+            let running = Running::start(runner.with_pulse(&heard));
+            stopped.await.unwrap();
+            running.stop().await;
+        });
+    });
+    queue.enqueue(plain("blocks", Does::BlockThread)).await;
+    until("all of them are stuck", async || names(&pulse) == LOOPS).await;
+    assert!(pulse.stuck()[0].silent_for > BOUND);
+    queue.world.open_gate();
+    until("they go on", async || names(&pulse).is_empty()).await;
+    queue.until_empty().await;
+    stop.send(()).unwrap();
+    tokio::task::spawn_blocking(|| blocked.join().unwrap())
+        .await
+        .unwrap();
+    tokio::time::sleep(BOUND).await; // what has ended is not missed
+    assert_eq!(names(&pulse), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_loop_is_stuck_for_want_of_a_database_or_of_work_or_of_slots() {
+    let start = || Server::start_temporary(ServerSettings::default()).unwrap();
+    let mut server = tokio::task::spawn_blocking(start).await.unwrap();
+    let url = server.ensure_database("away").await.unwrap();
+    let pool = connect(&url, "test", 1).await;
+    prepare(&pool).await;
+    pool.close().await;
+    let queue = TestQueue::at(url).await;
+    let pulse = Pulse::new(BOUND);
+    // The real one waits for a connection for less than its bound, too.
+    let pool = PgPoolOptions::new()
+        .acquire_timeout(BOUND / 4)
+        .connect(queue.url())
+        .await
+        .unwrap();
+    let runner = Runner::new(pool, settings()).register::<Scripted<Plain>>(queue.world.clone(), 1);
+    let running = Running::start(runner.with_pulse(&pulse));
+    let fine_for = async |time: Duration| {
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            assert_eq!(pulse.stuck(), []);
+            tokio::time::sleep(BOUND / 20).await;
+        }
+    };
+    fine_for(BOUND * 2).await;
+    queue
+        .enqueue(plain("held", Does::Hold(Does::Nothing.into())))
+        .await;
+    until("it runs", async || !queue.world.starts().is_empty()).await;
+    fine_for(BOUND * 2).await;
+    tokio::task::block_in_place(|| server.stop_immediate()).unwrap();
+    queue.world.open_gate(); // its outcome waits for the database
+    fine_for(BOUND * 3).await;
+    tokio::task::block_in_place(|| server.start_again()).unwrap();
+    queue.until_empty().await;
+    fine_for(BOUND / 2).await;
+    running.stop().await;
+}

@@ -1,0 +1,122 @@
+//! How Postgres itself is doing.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use crate::{StoreError, clock::seconds};
+
+/// The tables that grow, or whose rows come and go.
+const TABLES: [&str; 12] = [
+    "queue.jobs",
+    "queue.dead_jobs",
+    "queue.rate_limits",
+    "queue.throughput",
+    "pigeonhole.inbound_messages",
+    "pigeonhole.sends",
+    "pigeonhole.media",
+    "pigeonhole.media_garbage",
+    "pigeonhole.limit_log",
+    "pigeonhole.idempotency_keys",
+    "pigeonhole.phone_number_claims",
+    "enrichment_items",
+];
+
+/// The server, and our database in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Postgres {
+    /// Age of the oldest transaction that keeps dead rows from being cleared away.
+    pub oldest_snapshot: Duration,
+    /// Client connections that run a statement.
+    pub active: i64,
+    /// That wait for one.
+    pub idle: i64,
+    /// That wait for one within a transaction.
+    pub idle_in_transaction: i64,
+    /// Of which no more is told, to our user.
+    pub other: i64,
+    /// How many client connections there may be.
+    pub connections_max: i64,
+    /// Sessions that wait for a lock.
+    pub locks_waiting: i64,
+    /// Bytes of write-ahead log written so far.
+    pub wal_bytes: i64,
+    /// Bytes of our database.
+    pub database_bytes: i64,
+    /// Our tables that grow.
+    pub tables: Vec<Table>,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes of it, with its indexes.
+    pub bytes: i64,
+    /// Rows that await vacuum, by Postgres's estimate.
+    pub dead_rows: i64,
+    /// Rows, by Postgres's estimate.
+    pub live_rows: i64,
+}
+
+/// Looks at the server.
+pub async fn postgres(conn: &mut PgConnection) -> Result<Postgres, StoreError> {
+    // Autovacuum's own snapshots hold nobody up.
+    let row = sqlx::query!(
+        r#"select
+            coalesce(extract(epoch from clock_timestamp() - min(xact_start) filter (where backend_xmin is not null))
+                , 0)::float8 as "oldest_snapshot!",
+            count(*) filter (where client and state = 'active') as "active!",
+            count(*) filter (where client and state = 'idle') as "idle!",
+            count(*) filter (where client and state like 'idle in transaction%') as "idle_in_transaction!",
+            count(*) filter (where client) as "clients!",
+            count(*) filter (where wait_event_type = 'Lock') as "locks_waiting!",
+            current_setting('max_connections')::bigint
+                - current_setting('superuser_reserved_connections')::bigint as "connections_max!",
+            case when pg_is_in_recovery() then 0 else pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') end::bigint
+                as "wal_bytes!",
+            pg_database_size(current_database()) as "database_bytes!"
+           from (select *, backend_type is null or backend_type = 'client backend' as client
+                 from pg_stat_activity
+                 where pid <> pg_backend_pid() and backend_type is distinct from 'autovacuum worker') as sessions"#,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let tables = tables(conn).await?;
+    Ok(Postgres {
+        oldest_snapshot: seconds(row.oldest_snapshot),
+        active: row.active,
+        idle: row.idle,
+        idle_in_transaction: row.idle_in_transaction,
+        other: row.clients - row.active - row.idle - row.idle_in_transaction,
+        connections_max: row.connections_max,
+        locks_waiting: row.locks_waiting,
+        wal_bytes: row.wal_bytes,
+        database_bytes: row.database_bytes,
+        tables,
+    })
+}
+
+async fn tables(conn: &mut PgConnection) -> Result<Vec<Table>, StoreError> {
+    let names = TABLES.map(str::to_owned);
+    let rows = sqlx::query!(
+        r#"select name as "name!", coalesce(pg_total_relation_size(table_oid), 0) as "bytes!",
+               coalesce(pg_stat_get_dead_tuples(table_oid), 0) as "dead!",
+               coalesce(pg_stat_get_live_tuples(table_oid), 0) as "live!"
+           from unnest($1::text[]) as name, to_regclass(name) as table_oid"#,
+        &names,
+    )
+    .fetch_all(conn)
+    .await?;
+    let table = |name: &'static str| {
+        let row = rows.iter().find(|row| row.name == name);
+        Table {
+            name,
+            bytes: row.map_or(0, |row| row.bytes),
+            dead_rows: row.map_or(0, |row| row.dead),
+            live_rows: row.map_or(0, |row| row.live),
+        }
+    };
+    Ok(TABLES.into_iter().map(table).collect())
+}

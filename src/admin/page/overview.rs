@@ -1,0 +1,191 @@
+//! The first page: what wants attention, the queues, who is at work, and how messages end.
+
+use axum::extract::{RawQuery, State};
+use chrono::{TimeDelta, Utc};
+use maud::{Markup, html};
+use queue::admin::{self, Filter, KindStats, Stats, Workers};
+use store::inbound_messages::ledger;
+
+use super::{
+    Answer, Fields, Shared, answer,
+    change::{REASON_LENGTH, Told},
+    dead,
+    guard::FormToken,
+    layout::{ago, form, frame, link, table},
+    messages,
+};
+use crate::cli::{jobs::report::count, output::duration};
+
+/// How many dead letters the first page shows.
+const DEAD_LETTERS: u16 = 10;
+
+/// A job that has been ready for longer wants attention.
+const LONG: TimeDelta = TimeDelta::seconds(60);
+
+type Time = chrono::DateTime<Utc>;
+
+pub(super) async fn overview(State(page): Shared, query: RawQuery) -> Answer {
+    let told = Told::of(&Fields::of(query));
+    let mut conn = page.pool.acquire().await?;
+    let mut tx = admin::begin(&mut conn).await?;
+    let stats = admin::stats(&mut tx).await?;
+    let workers = admin::workers(&mut tx).await?;
+    let filter = Filter {
+        state: Some(admin::State::Dead),
+        limit: DEAD_LETTERS,
+        ..Filter::default()
+    };
+    let dead = admin::list(&mut tx, &filter).await?;
+    let counted = ledger::states(&mut tx).await?;
+    let content = html! {
+        (attention(&stats, &workers))
+        section { h2 { "Queues" } (queues(&stats, &page.forms)) }
+        section {
+            h2 { "Dead letters" }
+            @if dead.jobs.is_empty() {
+                p { "None." }
+            } @else {
+                (dead::letters(&dead, &page.forms, &[("back", "overview")]))
+                p { a href="/dead" { "All dead letters" } }
+            }
+        }
+        section { h2 { "Messages of the last day" } (messages::states(&counted)) (messages::search()) }
+        section { h2 { "Workers" } (at_work(&workers)) }
+    };
+    Ok(answer(frame("Overview", told, Some(stats.at), &content)))
+}
+
+/// What an operator who was woken should look at first.
+fn attention(stats: &Stats, workers: &Workers) -> Markup {
+    let mut points: Vec<Markup> = Vec::new();
+    if !workers.workers.iter().any(|worker| !worker.stale) {
+        points.push(html! { strong { "No worker is at work." } " Start one with " code { "pigeonhole worker" } "." });
+    }
+    for worker in workers.workers.iter().filter(|worker| worker.stale) {
+        points.push(html! {
+            "The worker " (worker.name) " last gave a sign of life " (ago(worker.seen_at, workers.at))
+            ": it was killed, hangs, or cannot reach the database."
+        });
+    }
+    for kind in &stats.kinds {
+        points.extend(of_kind(kind, stats.at));
+    }
+    html! {
+        section #attention .calm[points.is_empty()] {
+            h2 { "Attention" }
+            @if points.is_empty() {
+                p { "Nothing wants attention." }
+            } @else {
+                ul { @for point in &points { li { (point) } } }
+            }
+        }
+    }
+}
+
+fn of_kind(kind: &KindStats, now: Time) -> Vec<Markup> {
+    let name = html! { code { (kind.kind) } };
+    let waits = kind.available.count > 0;
+    let mut points = Vec::new();
+    if let Some(at) = kind.paused_at {
+        points.push(html! { (name) " was paused " (ago(at, now)) "." });
+    } else if waits && kind.workers == 0 {
+        points.push(html! { "No worker runs " (name) ", and " (count(kind.available)) " of its jobs wait." });
+    }
+    let oldest = kind.oldest_available_since.map(|since| now - since);
+    if let Some(oldest) = oldest.filter(|oldest| *oldest > LONG) {
+        points.push(
+            html! { "The oldest job of " (name) " has been waiting for " (duration(oldest)) "." },
+        );
+    }
+    if kind.dead.count > 0 {
+        let href = link("/dead", &[("kind", &kind.kind)]);
+        points.push(html! { a href=(href) { "Dead letters of " (name) ": " (count(kind.dead)) } });
+    }
+    points
+}
+
+fn queues(stats: &Stats, forms: &FormToken) -> Markup {
+    if stats.kinds.is_empty() {
+        return html! { p { "The queue is empty, and no worker has been here." } };
+    }
+    let headings = [
+        "Kind",
+        "Ready",
+        "Running",
+        "Scheduled",
+        "Dead",
+        "Oldest waiting",
+        "Done, last minute",
+        "Done, last hour",
+        "Failed, last hour",
+        "Workers",
+        "Claims",
+    ];
+    let row = |kind: &KindStats| {
+        let oldest = kind.oldest_available_since;
+        let href = link("/dead", &[("kind", &kind.kind)]);
+        html! {
+            th scope="row" { (kind.kind) }
+            td.number { (count(kind.available)) }
+            td.number { (count(kind.running)) }
+            td.number { (count(kind.scheduled)) }
+            td.number { @if kind.dead.count == 0 { "0" } @else { a.bad href=(href) { (count(kind.dead)) } } }
+            td.number { @if let Some(since) = oldest { (duration(stats.at - since)) } @else { "–" } }
+            td.number { (kind.completed_last_minute) }
+            td.number { (kind.completed_last_hour) }
+            td.number .bad[kind.failed_last_hour > 0] { (kind.failed_last_hour) }
+            td.number { (kind.workers) }
+            td { (claims(kind, stats.at, forms)) }
+        }
+    };
+    let rows: Vec<_> = stats.kinds.iter().map(row).collect();
+    table("Jobs by kind", &headings, &rows)
+}
+
+/// Whether a kind is claimed, and the button that changes it.
+fn claims(kind: &KindStats, now: Time, forms: &FormToken) -> Markup {
+    let name = &kind.kind;
+    if let Some(at) = kind.paused_at {
+        let fields = [("do", "resume"), ("kind", name.as_str())];
+        let button = html! { button { "Resume" span.hidden { " " (name) } } };
+        return html! {
+            span.bad { "Paused " (ago(at, now)) }
+            @if let Some(reason) = &kind.paused_reason { ": " bdi { (reason) } }
+            (form(forms, &fields, &button))
+        };
+    }
+    let fields = [("do", "pause"), ("kind", name.as_str())];
+    let content = html! {
+        label { "Why? " input name="reason" maxlength=(REASON_LENGTH) placeholder="for others to read"; }
+        button { "Pause" span.hidden { " " (name) } }
+    };
+    html! {
+        details { summary { "Pause…" span.hidden { " " (name) } } (form(forms, &fields, &content)) }
+    }
+}
+
+fn at_work(workers: &Workers) -> Markup {
+    if workers.workers.is_empty() {
+        return html! { p { "None." } };
+    }
+    let row = |worker: &admin::Worker| {
+        html! {
+            th scope="row" { (worker.name) }
+            td { @if worker.stale { span.bad { "silent" } } @else { "at work" } }
+            td { (ago(worker.seen_at, workers.at)) }
+            td { (ago(worker.started_at, workers.at)) }
+            td.number { (worker.held) " of " (worker.slots) }
+            td.kinds { (worker.kinds.join(", ")) }
+        }
+    };
+    let headings = [
+        "Worker",
+        "State",
+        "Last sign of life",
+        "Started",
+        "Slots in use",
+        "Kinds",
+    ];
+    let rows: Vec<_> = workers.workers.iter().map(row).collect();
+    table("Who is at work", &headings, &rows)
+}

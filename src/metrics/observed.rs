@@ -1,0 +1,217 @@
+//! What one process at a time, the observer, reads from the database for all: see [`crate::observer`].
+
+use std::collections::BTreeMap;
+
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use queue::admin::{KindStats, State, Stats};
+use store::{
+    inbound_messages::MessageState,
+    observe::{Postgres, Sends},
+};
+
+use crate::worker::KINDS;
+
+const OBSERVER: &str = "pigeonhole_observer";
+const JOBS: &str = "pigeonhole_queue_jobs";
+const OLDEST_WAITING: &str = "pigeonhole_queue_oldest_waiting_seconds";
+const PAUSED: &str = "pigeonhole_queue_paused";
+const WORKERS: &str = "pigeonhole_queue_workers";
+const MESSAGES: &str = "pigeonhole_messages";
+const SENDS: &str = "pigeonhole_sends_last_day";
+const SPEND: &str = "pigeonhole_sms_spend_last_day_dollars";
+const BUDGET_LEFT: &str = "pigeonhole_verification_budget_left";
+const BUDGET: &str = "pigeonhole_verification_budget";
+const OLDEST_SNAPSHOT: &str = "pigeonhole_postgres_oldest_snapshot_seconds";
+const CONNECTIONS: &str = "pigeonhole_postgres_connections";
+const CONNECTIONS_MAX: &str = "pigeonhole_postgres_connections_max";
+const LOCKS_WAITING: &str = "pigeonhole_postgres_locks_waiting";
+const WAL: &str = "pigeonhole_postgres_wal_bytes_total";
+const DATABASE_BYTES: &str = "pigeonhole_postgres_database_bytes";
+const TABLE_BYTES: &str = "pigeonhole_postgres_table_bytes";
+const DEAD_ROWS: &str = "pigeonhole_postgres_dead_rows";
+const LIVE_ROWS: &str = "pigeonhole_postgres_live_rows";
+
+pub(super) fn describe() {
+    let count = |name: &'static str, help: &'static str| describe_gauge!(name, Unit::Count, help);
+    let bytes = |name: &'static str, help: &'static str| describe_gauge!(name, Unit::Bytes, help);
+    let seconds =
+        |name: &'static str, help: &'static str| describe_gauge!(name, Unit::Seconds, help);
+    count(
+        OBSERVER,
+        "1 in the worker that reads from the database for all, 0 in the others",
+    );
+    count(
+        JOBS,
+        "Jobs by kind and state: available, running, scheduled, dead. Beyond 5,000 an estimate; kinds that this \
+         version does not know are one, other",
+    );
+    seconds(
+        OLDEST_WAITING,
+        "For how long the oldest available job of a kind has been waiting; 0 if there is none",
+    );
+    count(PAUSED, "1 if nobody may claim jobs of this kind, else 0");
+    count(
+        WORKERS,
+        "Workers that have given a sign of life within 35 s",
+    );
+    count(
+        MESSAGES,
+        "The newest messages of the last day, 10,000 at most, by state",
+    );
+    count(
+        SENDS,
+        "SMS that were wished for in the last day, 50,000 at most, by purpose and state",
+    );
+    count(
+        SPEND,
+        "What the SMS of the last day that Twilio took have cost, in dollars: an estimate, each at SMS_PRICE_ESTIMATE",
+    );
+    count(
+        BUDGET_LEFT,
+        "How many verification SMS may still be sent within 24 hours, of VERIFICATION_DAILY_BUDGET",
+    );
+    count(BUDGET, "VERIFICATION_DAILY_BUDGET, as this worker has it");
+    seconds(
+        OLDEST_SNAPSHOT,
+        "Age of the oldest transaction that keeps Postgres from clearing away dead rows; 0 if there is none. Of other \
+         users' sessions only with the role pg_read_all_stats",
+    );
+    count(
+        CONNECTIONS,
+        "Client connections to the Postgres server, by state: active, idle, idle_in_transaction, other",
+    );
+    count(
+        CONNECTIONS_MAX,
+        "How many there may be, less those kept for superusers",
+    );
+    count(LOCKS_WAITING, "Sessions that wait for a lock");
+    describe_counter!(
+        WAL,
+        Unit::Bytes,
+        "Write-ahead log that the server has written since it was set up"
+    );
+    bytes(DATABASE_BYTES, "Size of the database");
+    bytes(
+        TABLE_BYTES,
+        "Size of a table with its indexes, by table, of those that grow",
+    );
+    count(
+        DEAD_ROWS,
+        "Rows that await vacuum, by table: Postgres's estimate",
+    );
+    count(LIVE_ROWS, "Rows, by table: Postgres's estimate");
+}
+
+/// What was read; `None` where it could not be.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// The jobs, and how many workers there are.
+    pub(crate) queue: Option<(Stats, usize)>,
+    pub(crate) messages: Option<Vec<(MessageState, i64)>>,
+    /// SMS, and what one costs.
+    pub(crate) sends: Option<(Sends, f64)>,
+    /// What is left of the budget, and the whole of it.
+    pub(crate) budget: Option<(u32, u32)>,
+    pub(crate) postgres: Option<Postgres>,
+}
+
+/// The page with these metrics and no others. It is made anew each time, so that what was read once and cannot be read
+/// now is not shown as if it were so still.
+pub(crate) fn page(observes: bool, counts: &Counts) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        describe();
+        gauge!(OBSERVER).set(if observes { 1.0 } else { 0.0 });
+        counts.set();
+    });
+    recorder.handle().render()
+}
+
+impl Counts {
+    fn set(&self) {
+        if let Some((stats, workers)) = &self.queue {
+            gauge!(WORKERS).set(number(*workers));
+            queue(stats);
+        }
+        for (state, count) in self.messages.iter().flatten() {
+            gauge!(MESSAGES, "state" => state.as_str()).set(number(*count));
+        }
+        if let Some((sends, price)) = &self.sends {
+            for (purpose, state, count) in &sends.counts {
+                gauge!(SENDS, "purpose" => purpose.as_str(), "state" => state.as_str())
+                    .set(number(*count));
+            }
+            gauge!(SPEND).set(number(sends.paid) * price);
+        }
+        if let Some((left, budget)) = self.budget {
+            gauge!(BUDGET_LEFT).set(left);
+            gauge!(BUDGET).set(budget);
+        }
+        if let Some(server) = &self.postgres {
+            postgres(server);
+        }
+    }
+}
+
+fn queue(stats: &Stats) {
+    // All kinds that there are, whether there is a job of one or not; and what an older or newer version has left.
+    let mut kinds: BTreeMap<&str, Vec<&KindStats>> =
+        KINDS.iter().map(|kind| (*kind, Vec::new())).collect();
+    for kind in &stats.kinds {
+        let known = KINDS.iter().find(|known| **known == kind.kind);
+        kinds
+            .entry(known.unwrap_or(&"other"))
+            .or_default()
+            .push(kind);
+    }
+    for (kind, rows) in kinds {
+        let kind = kind.to_owned();
+        let jobs = |state: State, count: fn(&KindStats) -> i64| {
+            let count = rows.iter().map(|row| count(row)).sum::<i64>();
+            gauge!(JOBS, "kind" => kind.clone(), "state" => state.as_str()).set(number(count));
+        };
+        jobs(State::Available, |row| row.available.count);
+        jobs(State::Running, |row| row.running.count);
+        jobs(State::Scheduled, |row| row.scheduled.count);
+        jobs(State::Dead, |row| row.dead.count);
+        let oldest = rows
+            .iter()
+            .filter_map(|row| row.oldest_available_since)
+            .min();
+        let waiting = oldest.map_or(0, |oldest| (stats.at - oldest).num_milliseconds().max(0));
+        gauge!(OLDEST_WAITING, "kind" => kind.clone()).set(number(waiting) / 1000.0);
+        let paused = rows.iter().any(|row| row.paused_at.is_some());
+        gauge!(PAUSED, "kind" => kind.clone()).set(if paused { 1.0 } else { 0.0 });
+    }
+}
+
+fn postgres(server: &Postgres) {
+    gauge!(OLDEST_SNAPSHOT).set(server.oldest_snapshot);
+    for (state, count) in [
+        ("active", server.active),
+        ("idle", server.idle),
+        ("idle_in_transaction", server.idle_in_transaction),
+        ("other", server.other),
+    ] {
+        gauge!(CONNECTIONS, "state" => state).set(number(count));
+    }
+    gauge!(CONNECTIONS_MAX).set(number(server.connections_max));
+    gauge!(LOCKS_WAITING).set(number(server.locks_waiting));
+    counter!(WAL).absolute(server.wal_bytes.unsigned_abs());
+    gauge!(DATABASE_BYTES).set(number(server.database_bytes));
+    for table in &server.tables {
+        gauge!(TABLE_BYTES, "table" => table.name).set(number(table.bytes));
+        gauge!(DEAD_ROWS, "table" => table.name).set(number(table.dead_rows));
+        gauge!(LIVE_ROWS, "table" => table.name).set(number(table.live_rows));
+    }
+}
+
+/// As Prometheus has all numbers.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "no count here comes near 2^53, and a metric need not be that exact"
+)]
+fn number(count: impl TryInto<i64>) -> f64 {
+    count.try_into().unwrap_or(i64::MAX) as f64
+}

@@ -1,0 +1,44 @@
+//! From a W3C `traceparent` to a span and back. It is what stands in a job's row, and so leads from one process to the
+//! next.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// The header's name, and the propagator's key.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
+/// Set once, when the process starts to collect spans.
+pub(super) static ON: AtomicBool = AtomicBool::new(false);
+
+/// Whether spans are collected.
+pub(crate) fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
+/// How the queue has its attempts follow whoever enqueued the job; `None` while nobody collects spans.
+pub(crate) fn follow_jobs() -> Option<queue::Follow> {
+    is_on().then_some(follow)
+}
+
+/// Makes a span, which nobody has entered yet, a child of the one that this `traceparent` names, and answers its own.
+/// `None` if it is not collected.
+pub(crate) fn follow(span: &Span, parent: Option<&str>) -> Option<String> {
+    let propagator = TraceContextPropagator::new();
+    if let Some(parent) = parent {
+        let carrier = HashMap::from([(TRACEPARENT.to_owned(), parent.to_owned())]);
+        let context = propagator.extract(&carrier);
+        if context.span().span_context().is_valid() && span.set_parent(context).is_err() {
+            return None;
+        }
+    }
+    let mut carrier = HashMap::new();
+    propagator.inject_context(&span.context(), &mut carrier);
+    carrier.remove(TRACEPARENT)
+}

@@ -1,0 +1,89 @@
+//! Everything that the program says it measures.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock, Mutex},
+};
+
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
+
+/// What a metric is, which decides the names of its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    Histogram,
+}
+
+/// The names of all metrics.
+#[derive(Debug, Default)]
+pub(super) struct Catalogue(pub(super) BTreeMap<String, Kind>);
+
+impl Catalogue {
+    /// Whether Prometheus may have a series of this name.
+    pub(super) fn has_series(&self, name: &str) -> bool {
+        self.metric_of(name).is_some()
+    }
+
+    /// The metric whose series has this name.
+    pub(super) fn metric_of(&self, series: &str) -> Option<&str> {
+        if let Some((name, Kind::Plain)) = self.0.get_key_value(series) {
+            return Some(name);
+        }
+        ["_bucket", "_sum", "_count"].into_iter().find_map(|part| {
+            match self.0.get_key_value(series.strip_suffix(part)?)? {
+                (name, Kind::Histogram) => Some(name.as_str()),
+                (_, Kind::Plain) => None,
+            }
+        })
+    }
+}
+
+/// The catalogue.
+pub(super) fn all() -> &'static Catalogue {
+    static ALL: LazyLock<Catalogue> = LazyLock::new(|| {
+        let described = Described::default();
+        with_local_recorder(&described, pigeonhole::metrics::describe);
+        Catalogue(described.0.lock().unwrap().clone())
+    });
+    &ALL
+}
+
+/// Remembers what is described, and measures nothing.
+#[derive(Default)]
+struct Described(Arc<Mutex<BTreeMap<String, Kind>>>);
+
+impl Described {
+    fn note(&self, name: &KeyName, kind: Kind) {
+        let mut names = self.0.lock().unwrap();
+        names.insert(name.as_str().to_owned(), kind);
+    }
+}
+
+impl Recorder for Described {
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.note(&name, Kind::Plain);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.note(&name, Kind::Plain);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.note(&name, Kind::Histogram);
+    }
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}

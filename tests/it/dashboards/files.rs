@@ -1,0 +1,126 @@
+//! The dashboards, the alerts and the runbooks, as files.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+/// Where the repository is.
+pub(super) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of a folder with this ending, in order.
+pub(super) fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(repository().join(folder)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|own| own == ending))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// A panel of a dashboard.
+pub(super) struct Panel {
+    pub(super) dashboard: String,
+    pub(super) json: Value,
+}
+
+/// What a panel asks.
+pub(super) struct Target {
+    pub(super) expr: String,
+    pub(super) instant: bool,
+}
+
+impl Panel {
+    pub(super) fn title(&self) -> &str {
+        self.json["title"].as_str().unwrap()
+    }
+
+    pub(super) fn targets(&self) -> Vec<Target> {
+        let targets = self.json["targets"].as_array().unwrap().iter();
+        targets
+            .map(|target| Target {
+                expr: target["expr"].as_str().unwrap().to_owned(),
+                instant: target["instant"].as_bool().unwrap(),
+            })
+            .collect()
+    }
+
+    /// The runbooks it links to.
+    pub(super) fn runbooks(&self) -> Vec<&str> {
+        let links = self.json["links"].as_array().into_iter().flatten();
+        links
+            .map(|link| {
+                let url = link["url"].as_str().unwrap();
+                url.strip_prefix("${runbooks}/").expect(url)
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Panel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.dashboard, self.title())
+    }
+}
+
+/// All panels of all dashboards, without the rows that they stand in.
+pub(super) fn panels() -> Vec<Panel> {
+    let mut panels = Vec::new();
+    for path in files("grafana/dashboards", "json") {
+        let dashboard: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        for json in dashboard["panels"].as_array().unwrap() {
+            if json["type"] != "row" {
+                panels.push(Panel {
+                    dashboard: dashboard["title"].as_str().unwrap().to_owned(),
+                    json: json.clone(),
+                });
+            }
+        }
+    }
+    panels
+}
+
+/// An alert, as far as its lines tell without a parser for YAML.
+#[derive(Debug, Default)]
+pub(super) struct Alert {
+    pub(super) name: String,
+    pub(super) severity: String,
+    pub(super) summary: String,
+    pub(super) runbook: String,
+}
+
+/// All alerts, in order.
+pub(super) fn alerts() -> Vec<Alert> {
+    let mut alerts: Vec<Alert> = Vec::new();
+    for line in alerts_text().lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("- alert: ") {
+            alerts.push(Alert {
+                name: name.to_owned(),
+                ..Alert::default()
+            });
+        }
+        let Some(alert) = alerts.last_mut() else {
+            continue;
+        };
+        for (key, value) in [
+            ("severity: ", &mut alert.severity),
+            ("summary: ", &mut alert.summary),
+            ("runbook_url: ", &mut alert.runbook),
+        ] {
+            if let Some(text) = line.strip_prefix(key) {
+                text.clone_into(value);
+            }
+        }
+    }
+    alerts
+}
+
+/// The file of the alerts.
+pub(super) fn alerts_text() -> String {
+    fs::read_to_string(repository().join("grafana/prometheus/alerts.yml")).unwrap()
+}

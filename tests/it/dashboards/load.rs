@@ -1,0 +1,269 @@
+//! Real processes, and people who keep them busy in all the ways that there are panels for.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use jobs::ProcessMessage;
+use pigeonhole::{
+    config::{Reader, ReceiverConfig},
+    dev::twilio::{Account, Callbacks, SimulatedApi, SimulatedTwilio, Text},
+};
+use reqwest::header;
+use serde_json::{Value, json};
+use store::users;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use twilio::{MessageSid, signature};
+use uuid::Uuid;
+
+use crate::{
+    api::token_of,
+    app::text,
+    database::{Database, NUMBER, STRANGER},
+    process::Process,
+    settings::{WEBHOOK, hex},
+    webhook::{client, encode, webhook},
+};
+
+/// A receiver, two workers, and the Twilio that they know.
+pub(super) struct Stage {
+    parts: Arc<Parts>,
+    _processes: Vec<Process>,
+    admin: Vec<SocketAddr>,
+}
+
+/// What the load needs of it.
+struct Parts {
+    database: Database,
+    api: SimulatedApi,
+    twilio: SimulatedTwilio,
+    receiver: SocketAddr,
+    client: reqwest::Client,
+}
+
+/// What somebody does again and again.
+#[derive(Clone, Copy)]
+enum Person {
+    /// Texts us, more than the rate limit allows.
+    Texts,
+    /// Texts us from a number that is nobody's.
+    IsNobody,
+    /// Links a number.
+    Links,
+    /// Claims to be Twilio, or is it and knows us by another name.
+    Forges,
+    /// Makes jobs for messages that are not there.
+    Loses,
+}
+
+/// All of them, and how long they take between two times: much less than the machine can bear, as it has other tests to
+/// run.
+const PEOPLE: [(Person, Duration); 5] = [
+    (Person::Texts, Duration::from_millis(50)),
+    (Person::IsNobody, Duration::from_secs(1)),
+    (Person::Links, Duration::from_millis(700)),
+    (Person::Forges, Duration::from_secs(2)),
+    (Person::Loses, Duration::from_secs(3)),
+];
+
+impl Stage {
+    pub(super) async fn set() -> Self {
+        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
+        let database = Database::create()
+            .await
+            .with("TWILIO_API_BASE_URL", bound.base_url())
+            .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string())
+            .with("REPLIES", "all")
+            .with("VERIFICATION_IP_HOURLY_LIMIT", "10000")
+            .with("VERIFICATION_COUNTRY_HOURLY_LIMIT", "10000")
+            // Of two that each sends, the eager one is slowed down.
+            .with("RATE_LIMIT_MESSAGES_PER_HOUR", "36000")
+            .with("RATE_LIMIT_BURST", "20")
+            .with("RATE_LIMIT_MAX_DELAY", "20s");
+        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
+        let account = Account::of(&config).unwrap();
+        // It lasts as long as the test's runtime.
+        let api = bound.serve(account, CancellationToken::new()).unwrap();
+        let (first, receiver) = Process::receiver("receiver", &database.settings).await;
+        api.connect(&format!("http://{receiver}"));
+        let mut processes = vec![first];
+        for _ in 0..2 {
+            processes.push(Process::start("worker", &database.settings));
+        }
+        let mut admin = Vec::new();
+        for process in &processes {
+            admin.push(process.addr("admin listens").await);
+        }
+        let twilio = database.settings.twilio(receiver);
+        let parts = Parts {
+            database,
+            api,
+            twilio,
+            receiver,
+            client: client(),
+        };
+        Self {
+            parts: Arc::new(parts),
+            _processes: processes,
+            admin,
+        }
+    }
+
+    /// Where metrics are to be had.
+    pub(super) fn admin_addrs(&self) -> Vec<SocketAddr> {
+        self.admin.clone()
+    }
+
+    /// Lets people do what they do, again and again.
+    pub(super) fn load(&self) -> Load {
+        let mut load = Load {
+            stop: CancellationToken::new(),
+            people: JoinSet::new(),
+        };
+        for (person, pace) in PEOPLE {
+            load.again(&self.parts, person, pace);
+        }
+        load
+    }
+}
+
+/// People at work, until they are told to stop.
+pub(super) struct Load {
+    stop: CancellationToken,
+    people: JoinSet<()>,
+}
+
+impl Load {
+    fn again(&mut self, parts: &Arc<Parts>, person: Person, pace: Duration) {
+        let (parts, stop) = (parts.clone(), self.stop.clone());
+        self.people.spawn(async move {
+            let mut clock = tokio::time::interval(pace);
+            let mut n = 0;
+            while !stop.is_cancelled() {
+                clock.tick().await;
+                person.act(&parts, n).await;
+                n += 1;
+            }
+        });
+    }
+
+    pub(super) async fn finish(self) {
+        self.stop.cancel();
+        self.people.join_all().await;
+    }
+}
+
+impl Person {
+    async fn act(self, parts: &Parts, n: usize) {
+        match self {
+            Self::Texts => parts.text(n).await,
+            Self::IsNobody => {
+                parts.deliver(&text(STRANGER, "Who are you?")).await;
+            }
+            Self::Links => parts.link(n).await,
+            Self::Forges => parts.forge().await,
+            Self::Loses => parts.lose().await,
+        }
+    }
+}
+
+impl Parts {
+    /// Whatever becomes of it: that is what the dashboards are to show.
+    async fn deliver(&self, text: &Text) {
+        self.twilio.deliver(text).await.ok();
+    }
+
+    async fn text(&self, n: usize) {
+        let mut text = text(NUMBER, "Met Ana at #RustConf");
+        if n.is_multiple_of(20) {
+            text.media = vec!["image/jpeg".to_owned(), "text/vcard".to_owned()];
+        }
+        if n % 20 == 1 {
+            let parameters = self.twilio.parameters(&text);
+            let sid = value(&parameters, "MessageSid");
+            for _ in 0..2 {
+                self.twilio.post(sid.clone(), &parameters).await.ok();
+            }
+        } else {
+            self.deliver(&text).await;
+        }
+    }
+
+    /// Some enter a wrong code first, some none at all, and some phones are off.
+    async fn link(&self, n: usize) {
+        let user = Uuid::new_v4();
+        let mut conn = self.database.pool.acquire().await.unwrap();
+        users::ensure(&mut conn, user).await.unwrap();
+        drop(conn);
+        let number = format!("+1212{}{:04}", 200 + n % 700, 1000 + n / 700);
+        if n % 10 == 3 {
+            self.api
+                .behave(&number, Callbacks::Undelivered { code: 30005 });
+        }
+        let token = token_of(user, self.database.settings.get("JWT_SECRET"));
+        let path = "/api/user/phone-number";
+        if self
+            .post(path, &token, &json!({ "phoneNumber": number }))
+            .await
+            != 201
+        {
+            return;
+        }
+        let sms = self.api.message_to(&number).await;
+        let code: String = sms
+            .body
+            .chars()
+            .filter(char::is_ascii_digit)
+            .take(6)
+            .collect();
+        if n % 10 == 3 || n % 10 == 7 {
+            return;
+        }
+        let verify = format!("{path}/verify");
+        if n.is_multiple_of(4) {
+            let wrong = if code == "123456" { "654321" } else { "123456" };
+            let guess = json!({ "phoneNumber": number, "code": wrong });
+            self.post(&verify, &token, &guess).await;
+        }
+        let guess = json!({ "phoneNumber": number, "code": code });
+        self.post(&verify, &token, &guess).await;
+    }
+
+    async fn post(&self, path: &str, token: &str, body: &Value) -> u16 {
+        let url = format!("http://{}{path}", self.receiver);
+        let request = self.client.post(url).bearer_auth(token).json(body);
+        request
+            .send()
+            .await
+            .map_or(0, |answer| answer.status().as_u16())
+    }
+
+    async fn forge(&self) {
+        let parameters = self.twilio.parameters(&text(NUMBER, "Hello"));
+        let body = encode(&parameters);
+        let forged = format!("{}=", "A".repeat(27));
+        webhook(self.receiver, &forged, body.clone())
+            .send()
+            .await
+            .ok();
+        let other = "other.example.com";
+        let token = self.database.settings.get("TWILIO_AUTH_TOKEN");
+        let signed = signature::sign(token, &format!("https://{other}{WEBHOOK}"), &parameters);
+        let request = webhook(self.receiver, &signed, body).header(header::HOST, other);
+        request.send().await.ok();
+    }
+
+    async fn lose(&self) {
+        let message = format!("SM{}", hex()).parse::<MessageSid>().unwrap();
+        let mut conn = self.database.pool.acquire().await.unwrap();
+        queue::enqueue(&mut conn, &ProcessMessage { message })
+            .await
+            .unwrap();
+    }
+}
+
+fn value(parameters: &[(String, String)], name: &str) -> String {
+    let found = parameters.iter().find(|(own, _)| own == name);
+    found.map(|(_, value)| value.clone()).unwrap()
+}

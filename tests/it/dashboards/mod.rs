@@ -1,0 +1,152 @@
+//! Dashboards and alerts, held to a real run: every query parses, names only what is measured, and has an answer. A real
+//! Prometheus scrapes real processes under load.
+
+mod catalogue;
+mod files;
+mod load;
+mod prometheus;
+mod promql;
+mod written;
+
+use std::{collections::BTreeSet, process::Command, time::Duration};
+
+use crate::{
+    settings::of_the_test_run,
+    wait::{PATIENCE, eventually},
+};
+use files::{Panel, repository};
+use load::Stage;
+use prometheus::{Prometheus, promtool};
+use promql::{replaced, selectors};
+
+/// What Prometheus itself makes.
+const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
+
+/// Panels that a healthy run leaves without data.
+const MAY_BE_EMPTY: [(&str, &str); 0] = [];
+
+/// How long the load lasts before anything is asked: several looks of the observer's, which come every five seconds.
+const WARM_UP: Duration = Duration::from_secs(20);
+
+/// The alerts that the load gives reason for, and that do not wait before they fire: jobs of messages that are not there,
+/// and webhooks that were signed for another host.
+const PLANTED: [&str; 2] = ["PigeonholeDeadLetters", "PigeonholeSignatureFailures"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_panel_and_alert_has_an_answer_under_load_and_names_only_what_is_measured() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let stage = Stage::set().await;
+    let prometheus = Prometheus::start(&stage.admin_addrs()).await;
+    let load = stage.load();
+    let warm_up = of_the_test_run("PIGEONHOLE_DASHBOARD_SECONDS")
+        .map_or(WARM_UP, |text| Duration::from_secs(text.parse().unwrap()));
+    prometheus.wait_for_samples(warm_up).await;
+
+    let mut wrong = Vec::new();
+    for panel in files::panels() {
+        for target in panel.targets() {
+            if let Err(error) = answered(&prometheus, &panel, &target).await {
+                wrong.push(format!("{panel}: {error}\n    {}", target.expr));
+            }
+        }
+    }
+    for rule in prometheus.rules().await {
+        if let Err(error) = evaluates(&prometheus, &rule).await {
+            wrong.push(format!("{}: {error}\n    {}", rule.name, rule.query));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    // What the load gives reason for is told, and nothing else.
+    let planted = BTreeSet::from(PLANTED.map(str::to_owned));
+    eventually("the planted faults raise alerts", PATIENCE, async || {
+        let firing = prometheus.firing().await;
+        firing.is_superset(&planted).then_some(())
+    })
+    .await;
+    assert_eq!(prometheus.firing().await, planted);
+
+    if let Some(folder) = of_the_test_run("PIGEONHOLE_DASHBOARD_PICTURES") {
+        draw(&prometheus, &folder, warm_up).await;
+    }
+    load.finish().await;
+}
+
+/// The panel's query has an answer.
+async fn answered(
+    prometheus: &Prometheus,
+    panel: &Panel,
+    target: &files::Target,
+) -> Result<(), String> {
+    only_what_is_measured(&target.expr)?;
+    let expr = replaced(&target.expr);
+    let answered = if target.instant {
+        prometheus.has_value(&expr).await?
+    } else {
+        prometheus.has_values_of_late(&expr).await?
+    };
+    let may_be_empty = MAY_BE_EMPTY.contains(&(panel.dashboard.as_str(), panel.title()));
+    match (answered, may_be_empty) {
+        (true, false) | (false, true) => Ok(()),
+        (false, false) => Err("no data".to_owned()),
+        (true, true) => Err("has data: it need not be on the list of empty panels".to_owned()),
+    }
+}
+
+/// The alert is evaluated without an error, and looks at something that is there.
+async fn evaluates(prometheus: &Prometheus, rule: &prometheus::Rule) -> Result<(), String> {
+    only_what_is_measured(&rule.query)?;
+    if rule.health != "ok" {
+        return Err(format!("it is {}: {}", rule.health, rule.error));
+    }
+    for selector in selectors(&rule.query) {
+        let any = format!("last_over_time({}[5m])", selector.text);
+        if !prometheus.has_value(&any).await? {
+            return Err(format!("{} selects nothing", selector.text));
+        }
+    }
+    Ok(())
+}
+
+fn only_what_is_measured(expr: &str) -> Result<(), String> {
+    let catalogue = catalogue::all();
+    for selector in selectors(expr) {
+        let name = selector.name.as_str();
+        if !catalogue.has_series(name) && !OF_PROMETHEUS.contains(&name) {
+            return Err(format!("nothing is called {name}"));
+        }
+    }
+    Ok(())
+}
+
+/// Pictures of all dashboards, by Grafana's own components; see `script/screenshots`.
+async fn draw(prometheus: &Prometheus, folder: &str, shown: Duration) {
+    let mut node = tokio::process::Command::new("node");
+    node.arg(repository().join("grafana/render/render.mjs"))
+        .args([prometheus.url(), folder, &shown.as_secs().to_string(), "1"]);
+    assert!(node.status().await.unwrap().success());
+}
+
+#[test]
+fn each_alert_fires_when_it_must_and_is_silent_when_it_must_be() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let folder = repository().join("grafana/prometheus");
+    for arguments in [
+        ["check", "rules", "alerts.yml"],
+        ["check", "config", "prometheus.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ] {
+        let output = Command::new(promtool())
+            .args(arguments)
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "promtool {arguments:?}: {said}");
+    }
+}

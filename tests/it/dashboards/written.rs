@@ -1,0 +1,128 @@
+//! What the files promise to whoever reads them at three in the morning.
+
+use std::{collections::BTreeSet, fs};
+
+use super::{
+    catalogue,
+    files::{alerts, alerts_text, files, panels, repository},
+    promql::selectors,
+};
+
+/// Where the page of an alert is, by its name.
+fn runbook_of(alert: &str) -> String {
+    let name = alert.strip_prefix("Pigeonhole").expect(alert);
+    let mut page = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !page.is_empty() {
+            page.push('-');
+        }
+        page.push(c.to_ascii_lowercase());
+    }
+    format!("docs/runbooks/{page}.md")
+}
+
+#[test]
+fn each_panel_asks_a_question_and_says_what_its_numbers_mean() {
+    for panel in panels() {
+        assert!(panel.title().ends_with('?'), "{panel}");
+        let json = &panel.json;
+        let description = json["description"].as_str().unwrap_or("");
+        assert!(description.ends_with('.'), "{panel} has no description");
+        let defaults = &json["fieldConfig"]["defaults"];
+        assert!(defaults["unit"].is_string(), "{panel} has no unit");
+        let steps = defaults["thresholds"]["steps"].as_array();
+        assert!(
+            steps.is_some_and(|steps| !steps.is_empty()),
+            "{panel} has no thresholds"
+        );
+        for page in panel.runbooks() {
+            let path = repository().join("docs/runbooks").join(page);
+            assert!(
+                path.is_file(),
+                "{panel} links to {page}, which is not there"
+            );
+        }
+    }
+}
+
+#[test]
+fn each_alert_has_a_page_of_its_own_and_each_page_an_alert_and_a_panel() {
+    let mut pages = BTreeSet::new();
+    for alert in alerts() {
+        assert_eq!(alert.runbook, runbook_of(&alert.name), "{alert:?}");
+        assert!(
+            ["critical", "warning"].contains(&alert.severity.as_str()),
+            "{alert:?}"
+        );
+        assert!(
+            alert.summary.contains(": "),
+            "what is wrong, and what to do: {alert:?}"
+        );
+        pages.insert(alert.runbook);
+    }
+    let written: BTreeSet<_> = files("docs/runbooks", "md")
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name != "README.md")
+        .collect();
+    let told: BTreeSet<_> = pages
+        .iter()
+        .map(|page| page.rsplit('/').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(written, told);
+    let panels = panels();
+    let linked: BTreeSet<_> = panels.iter().flat_map(|panel| panel.runbooks()).collect();
+    for page in &told {
+        assert!(linked.contains(page.as_str()), "no panel links to {page}");
+    }
+}
+
+/// The parts of a runbook, in order.
+const PARTS: [&str; 5] = [
+    "## What it means",
+    "## What users notice",
+    "## How to look",
+    "## How to heal",
+    "## How to know that it healed",
+];
+
+#[test]
+fn each_runbook_has_all_parts() {
+    for path in files("docs/runbooks", "md") {
+        if path.ends_with("README.md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let headings: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("## "))
+            .collect();
+        assert_eq!(headings, PARTS, "{}", path.display());
+    }
+}
+
+#[test]
+fn all_that_is_measured_is_drawn_or_watched() {
+    let panels = panels();
+    let targets = panels.iter().flat_map(|panel| panel.targets());
+    let alerts = alerts_text();
+    let mut seen: BTreeSet<String> = targets
+        .flat_map(|target| selectors(&target.expr))
+        .map(|selector| selector.name)
+        .collect();
+    for name in catalogue::all().0.keys() {
+        if alerts.contains(name.as_str()) {
+            seen.insert(name.clone());
+        }
+    }
+    let seen: BTreeSet<_> = seen
+        .iter()
+        .filter_map(|name| catalogue::all().metric_of(name))
+        .collect();
+    let all = catalogue::all().0.keys().map(String::as_str);
+    // Those of processes are the usual ones; not all of them are of interest.
+    let unseen: Vec<_> = all
+        .filter(|name| name.starts_with("pigeonhole_") && !seen.contains(name))
+        .collect();
+    assert!(unseen.is_empty(), "on no dashboard: {unseen:?}");
+}

@@ -1,0 +1,85 @@
+//! The number of series does not depend on how many users or messages there are.
+//!
+//! `PIGEONHOLE_CARDINALITY_USERS` and `PIGEONHOLE_CARDINALITY_MESSAGES` make it a long run.
+
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+
+use super::Rig;
+use crate::{app::text, settings::of_the_test_run, wait::eventually};
+
+/// Connections that deliver messages.
+const SENDERS: usize = 16;
+
+/// Counted from 1; none of them is anybody else's in these tests.
+fn number_of(user: usize) -> String {
+    format!("+1303{user:07}")
+}
+
+fn setting(name: &str, default: usize) -> usize {
+    of_the_test_run(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+impl Rig {
+    /// New users, each of whom looks at their number once, and messages of theirs in turn.
+    async fn populate(&self, users: Range<usize>, messages: usize) {
+        stream::iter(users.clone())
+            .for_each_concurrent(SENDERS / 2, async |n| {
+                let user = self.user().await;
+                self.database.link(user, &number_of(n)).await;
+                assert_eq!(self.ask(user, "", None).await, 200);
+            })
+            .await;
+        let (first, count) = (users.start, users.len());
+        stream::iter(0..messages)
+            .for_each_concurrent(SENDERS, async |n| {
+                let from = number_of(first + n % count);
+                let body = format!("Met person {n} #tag{n}");
+                let delivery = self.twilio.deliver(&text(&from, &body)).await.unwrap();
+                assert_eq!(delivery.status, 200);
+            })
+            .await;
+        let limit = Duration::from_secs(60 + messages as u64 / 50);
+        eventually("all jobs end", limit, async || {
+            (self.database.rows().await.jobs == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_number_of_series_is_the_same_whatever_the_number_of_users_and_messages() {
+    let users = setting("PIGEONHOLE_CARDINALITY_USERS", 50);
+    let messages = setting("PIGEONHOLE_CARDINALITY_MESSAGES", 500);
+    let rig = Rig::start().await;
+    rig.everything().await;
+    rig.populate(1..6, 20).await;
+    let is_observed =
+        |scrape: &super::Scrape| scrape.value("pigeonhole_observer", &[]) == Some(1.0);
+    let few = rig.shows("it observes", is_observed).await;
+    let started = Instant::now();
+    rig.populate(6..6 + users, messages).await;
+    let took = started.elapsed();
+    let many = rig.scrape().await;
+    println!(
+        "{} series, {} bytes after 5 users and 20 messages; {} series, {} bytes after {users} users and {messages} \
+         messages more, which took {took:?}",
+        few.samples.len(),
+        few.text.len(),
+        many.samples.len(),
+        many.text.len(),
+    );
+    let more: Vec<_> = many.series().difference(&few.series()).cloned().collect();
+    assert!(more.is_empty(), "new: {more:?}");
+    assert_eq!(few.samples.len(), many.samples.len());
+    let accepted = many.value(
+        "pigeonhole_receiver_webhooks_total",
+        &[("outcome", "accepted")],
+    );
+    let expected = f64::from(u32::try_from(messages + 23).unwrap());
+    assert_eq!(accepted, Some(expected));
+}

@@ -1,0 +1,202 @@
+//! What operators' machines read: every metric, by a real run of the program over HTTP.
+
+mod cardinality;
+mod catalogue;
+mod exposition;
+mod observer;
+
+use std::net::SocketAddr;
+
+use pigeonhole::{
+    config::{Reader, ReceiverConfig},
+    dev::twilio::{Account, Answer, Behaviour, Callbacks, SimulatedApi, SimulatedTwilio, Text},
+};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use store::users;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    api::token_of,
+    app::text,
+    database::{Database, NUMBER, STRANGER},
+    process::Process,
+    wait::{PATIENCE, eventually},
+    webhook::{client, encode, webhook},
+};
+use exposition::Scrape;
+
+/// A number to be linked.
+const FREE: &str = "+12025550143";
+
+/// A number that Twilio cannot send to.
+const NOWHERE: &str = "+12025550144";
+
+/// Receiver and worker in a process, and their Twilio.
+struct Rig {
+    database: Database,
+    api: SimulatedApi,
+    twilio: SimulatedTwilio,
+    client: Client,
+    receiver: SocketAddr,
+    admin: SocketAddr,
+    _process: Process,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
+        let database = Database::create()
+            .await
+            .with("TWILIO_API_BASE_URL", bound.base_url())
+            .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string())
+            .with("RUST_LOG", "warn,pigeonhole=info");
+        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
+        let account = Account::of(&config).unwrap();
+        let api = bound.serve(account, CancellationToken::new()).unwrap();
+        let (process, receiver) = Process::receiver("serve", &database.settings).await;
+        api.connect(&format!("http://{receiver}"));
+        Self {
+            twilio: database.settings.twilio(receiver),
+            admin: process.addr("admin listens").await,
+            client: client(),
+            receiver,
+            api,
+            database,
+            _process: process,
+        }
+    }
+
+    async fn scrape(&self) -> Scrape {
+        Scrape::of(self.admin).await
+    }
+
+    /// Waits until the metrics show it.
+    async fn shows(&self, what: &str, seen: impl Fn(&Scrape) -> bool) -> Scrape {
+        eventually(what, PATIENCE, async || {
+            let scrape = self.scrape().await;
+            seen(&scrape).then_some(scrape)
+        })
+        .await
+    }
+
+    async fn user(&self) -> Uuid {
+        let user = Uuid::new_v4();
+        let mut conn = self.database.pool.acquire().await.unwrap();
+        users::ensure(&mut conn, user).await.unwrap();
+        user
+    }
+
+    /// A request of a user to the phone number API.
+    async fn ask(&self, user: Uuid, path: &str, body: Option<Value>) -> StatusCode {
+        let url = format!("http://{}/api/user/phone-number{path}", self.receiver);
+        let token = token_of(user, self.database.settings.get("JWT_SECRET"));
+        let method = body.as_ref().map_or(Method::GET, |_| Method::POST);
+        let request = self.client.request(method, url).bearer_auth(token);
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        request.send().await.unwrap().status()
+    }
+
+    /// A bit of everything that the program does: messages, repeats, forgeries, files, a number that is linked, one that
+    /// cannot be, and a job that fails.
+    async fn everything(&self) {
+        self.messages().await;
+        self.verification().await;
+        sqlx::query(
+            "insert into queue.jobs (kind, max_attempts, args) values ('process_message', 3, '{}')",
+        )
+        .execute(&self.database.pool)
+        .await
+        .unwrap();
+        self.database.wait_until_idle().await;
+    }
+
+    async fn messages(&self) {
+        for from in [NUMBER, STRANGER] {
+            let parameters = self.twilio.parameters(&text(from, "Met Ana #here"));
+            let sid = sid_in(&parameters);
+            for _ in 0..2 {
+                let delivery = self.twilio.post(sid.clone(), &parameters).await.unwrap();
+                assert_eq!(delivery.status, 200);
+            }
+            let forged = format!("{}=", "A".repeat(27));
+            let forged = webhook(self.receiver, &forged, encode(&parameters));
+            assert_eq!(forged.send().await.unwrap().status(), 403);
+        }
+        let picture = Text {
+            media: vec!["image/jpeg".to_owned()],
+            ..text(NUMBER, "Look")
+        };
+        assert_eq!(self.twilio.deliver(&picture).await.unwrap().status, 200);
+        // One that nobody reads, and one that nobody can: both are refused.
+        let empty = webhook(self.receiver, "", "").send().await.unwrap();
+        assert_eq!(empty.status(), 403);
+    }
+
+    async fn verification(&self) {
+        let refused = Answer::Refuse {
+            status: 400,
+            code: 21211,
+        };
+        self.api.behave(NOWHERE, refused.without_callbacks());
+        let delivered = Behaviour {
+            answer: Answer::Accept,
+            callbacks: Callbacks::default(),
+        };
+        self.api.behave(FREE, delivered);
+        let (user, unlucky) = (self.user().await, self.user().await);
+        let link = |number: &str| Some(json!({ "phoneNumber": number }));
+        let guess = |code: &str| Some(json!({ "phoneNumber": FREE, "code": code }));
+        assert_eq!(self.ask(user, "", link(FREE)).await, StatusCode::CREATED);
+        assert_eq!(
+            self.ask(unlucky, "", link(NOWHERE)).await,
+            StatusCode::CREATED
+        );
+        // Too soon after the first.
+        assert_eq!(
+            self.ask(user, "", link(FREE)).await,
+            StatusCode::TOO_MANY_REQUESTS
+        );
+        let code = eventually("the code arrives", PATIENCE, async || {
+            let sent = self.api.accepted();
+            let sms = sent.iter().find(|sms| sms.to == FREE)?;
+            Some(
+                sms.body
+                    .chars()
+                    .filter(char::is_ascii_digit)
+                    .take(6)
+                    .collect::<String>(),
+            )
+        })
+        .await;
+        let wrong = if code == "123456" { "654321" } else { "123456" };
+        assert_eq!(
+            self.ask(user, "/verify", guess(wrong)).await,
+            StatusCode::BAD_REQUEST
+        );
+        assert_eq!(
+            self.ask(user, "/verify", guess(&code)).await,
+            StatusCode::OK
+        );
+        assert_eq!(
+            self.ask(unlucky, "/verify", guess(&code)).await,
+            StatusCode::BAD_REQUEST
+        );
+        assert_eq!(self.ask(user, "", None).await, StatusCode::OK);
+        self.shows("the SMS is delivered", |scrape| {
+            scrape.value("pigeonhole_sends_ended_total", &[("state", "delivered")]) == Some(1.0)
+        })
+        .await;
+    }
+}
+
+fn sid_in(parameters: &[(String, String)]) -> String {
+    let sid = parameters.iter().find(|(name, _)| name == "MessageSid");
+    sid.map(|(_, value)| value.clone()).unwrap()
+}

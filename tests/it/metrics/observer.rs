@@ -1,0 +1,85 @@
+//! One worker reads from the database for all; when it is gone, another does.
+
+use std::{net::SocketAddr, time::Duration};
+
+use rustix::process::Signal;
+
+use super::exposition::Scrape;
+use crate::{
+    database::Database,
+    process::Process,
+    wait::{PATIENCE, eventually},
+};
+
+/// How long it may take until another one observes: two looks, and a busy machine.
+const TAKE_OVER: Duration = Duration::from_secs(20);
+
+/// Starts a worker, and says where it shows its metrics.
+async fn worker(database: &Database) -> (Process, SocketAddr) {
+    let process = Process::start("worker", &database.settings);
+    let admin = process.addr("admin listens").await;
+    (process, admin)
+}
+
+/// 1 if it is the observer, 0 if not.
+async fn observes(admin: SocketAddr) -> Option<f64> {
+    let scrape = Scrape::of(admin).await;
+    let observes = scrape.value("pigeonhole_observer", &[]);
+    // Who does not observe shows nothing of it: or what two tell would be added up.
+    let shown = scrape.value("pigeonhole_queue_jobs", &[]).is_some();
+    assert_eq!(shown, observes == Some(1.0), "{}", scrape.text);
+    observes
+}
+
+async fn becomes(admin: SocketAddr, observer: f64, limit: Duration) {
+    let what = format!("observer {observer}");
+    eventually(&what, limit, async || {
+        (observes(admin).await == Some(observer)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_of_two_workers_observes_and_the_other_takes_over_when_it_is_killed() {
+    let database = Database::create().await;
+    let (first, first_admin) = worker(&database).await;
+    becomes(first_admin, 1.0, PATIENCE).await;
+    let (_second, second_admin) = worker(&database).await;
+    becomes(second_admin, 0.0, PATIENCE).await;
+    // It has had its chances.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(observes(second_admin).await, Some(0.0));
+    assert_eq!(observes(first_admin).await, Some(1.0));
+    first.kill();
+    becomes(second_admin, 1.0, TAKE_OVER).await;
+}
+
+#[tokio::test]
+async fn an_observer_whose_connection_is_lost_is_no_observer_until_it_has_another() {
+    let database = Database::create().await;
+    let (process, admin) = worker(&database).await;
+    becomes(admin, 1.0, PATIENCE).await;
+    let ended: i64 = sqlx::query_scalar(
+        "select count(pg_terminate_backend(pid)) from pg_locks
+         where locktype = 'advisory' and granted
+             and database = (select oid from pg_database where datname = current_database())",
+    )
+    .fetch_one(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(ended, 1, "the observer holds the one lock");
+    let lost = "observes no more: the connection was lost";
+    process.wait_for_line(lost, TAKE_OVER).await;
+    becomes(admin, 1.0, TAKE_OVER).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_in_order_observes_no_more() {
+    let database = Database::create().await;
+    let (mut first, first_admin) = worker(&database).await;
+    becomes(first_admin, 1.0, PATIENCE).await;
+    let (_second, second_admin) = worker(&database).await;
+    first.signal(Signal::TERM);
+    assert!(first.ended(PATIENCE).await.success());
+    becomes(second_admin, 1.0, TAKE_OVER).await;
+}

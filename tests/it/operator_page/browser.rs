@@ -1,0 +1,94 @@
+//! The operator's page in a real browser.
+
+use pigeonhole::services::Role;
+use serde_json::json;
+
+use super::bury;
+use crate::{
+    app::{TestApp, text},
+    browser::Browser,
+    database::{Database, NUMBER, STRANGER},
+    settings::hex,
+    wait::{PATIENCE, eventually},
+};
+
+/// The page's address, with the password that browsers ask for.
+fn address(app: &TestApp, token: &str) -> String {
+    format!("http://operator:{token}@{}/", app.admin())
+}
+
+async fn with_token(role: Role) -> (TestApp, String) {
+    let token = hex();
+    let database = Database::create().await.with("ADMIN_TOKEN", &token);
+    (TestApp::on(database, role).await, token)
+}
+
+#[tokio::test]
+async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let (app, token) = with_token(Role::Both).await;
+    for (from, body) in [
+        (NUMBER, "Met Ana at #RustConf"),
+        (NUMBER, "Lunch with Bo #friends"),
+        (STRANGER, "Hello"),
+    ] {
+        let sid = app.deliver_text(&text(from, body)).await;
+        app.wait_until_ended(&sid).await;
+    }
+    bury(&app, 1201, "forget", "{}", "the database took too long").await;
+    let error =
+        "the model at generativelanguage.googleapis.com answered 503: overloaded, try again later";
+    for id in 1202..1205 {
+        let args = json!({ "message": format!("SM{}", hex()) }).to_string();
+        bury(&app, id, "process_message", &args, error).await;
+    }
+    eventually("the worker is there", PATIENCE, async || {
+        let workers = sqlx::query_scalar::<_, i64>("select count(*) from queue.workers");
+        let workers = workers.fetch_one(&app.pool).await.unwrap();
+        (workers == 1).then_some(())
+    })
+    .await;
+    browser.resize(1280, 1500).await;
+    browser.go(&address(&app, &token)).await;
+    browser
+        .says("#attention", "Dead letters of forget: 1")
+        .await;
+    browser.picture("operator.png").await;
+
+    // The first is the oldest.
+    browser.click("td form button").await;
+    browser.says("#told", "Nobody").await;
+}
+
+#[tokio::test]
+async fn the_page_fits_a_phone_and_has_names_for_its_fields() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let (app, token) = with_token(Role::Receiver).await;
+    bury(
+        &app,
+        5,
+        "process_message",
+        "{}",
+        &"a long error, ".repeat(60),
+    )
+    .await;
+    browser.resize(360, 1600).await;
+    let address = address(&app, &token);
+    for path in ["", "dead", "jobs/5", "messages"] {
+        browser.go(&format!("{address}{path}")).await;
+        browser.says("h1", "").await;
+        let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+        assert_eq!(browser.run(fits).await, json!(true), "{path}");
+        let unlabelled = "return [...document.querySelectorAll('input:not([type=hidden])')]
+            .filter((i) => !i.labels.length).length";
+        assert_eq!(browser.run(unlabelled).await, json!(0), "{path}");
+        browser
+            .picture(&format!("operator-small-{}.png", path.replace('/', "-")))
+            .await;
+    }
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}

@@ -1,0 +1,259 @@
+//! The operator's page over HTTP: what it shows, what its buttons do, who may see it, and what it never shows.
+
+mod access;
+mod browser;
+mod privacy;
+
+use std::net::SocketAddr;
+
+use pigeonhole::services::Role;
+use reqwest::{Response, StatusCode};
+
+use crate::{
+    app::TestApp,
+    database::{Database, STRANGER},
+    wait::{PATIENCE, eventually},
+    webhook::client,
+};
+
+/// A page, which must be there.
+async fn page(admin: SocketAddr, path: &str) -> String {
+    let url = format!("http://{admin}{path}");
+    let response = client().get(url).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    response.text().await.unwrap()
+}
+
+/// What a page says, with a blank for every tag and every space.
+fn said(page: &str) -> String {
+    let text = page
+        .split('<')
+        .map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+    let words: Vec<_> = text.flat_map(str::split_whitespace).collect();
+    words.join(" ")
+}
+
+fn token_of(page: &str) -> String {
+    let (_, rest) = page.split_once(r#"name="token" value=""#).expect("a form");
+    rest.split_once('"').unwrap().0.to_owned()
+}
+
+/// Sends a form of the page at `path`.
+async fn send(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Response {
+    let token = token_of(&page(admin, path).await);
+    let fields = [&[("token", token.as_str())], fields].concat();
+    let url = format!("http://{admin}/change");
+    client().post(url).form(&fields).send().await.unwrap()
+}
+
+/// Sends a form and follows it; answers what is said then.
+async fn change(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> String {
+    let response = send(admin, path, fields).await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    let location = response.headers()["location"].to_str().unwrap();
+    assert!(location.starts_with('/'), "{location}");
+    said(&page(admin, location).await)
+}
+
+/// Makes a dead letter; answers its number.
+async fn bury(database: &Database, id: i64, kind: &str, args: &str, error: &str) -> i64 {
+    sqlx::query(
+        "insert into queue.dead_jobs (id, kind, reason, created_at, attempts, max_attempts, priority, lane, args,
+             last_error, errors)
+         values ($1, $2, 'attempts_exhausted', now() - interval '1 hour', 12, 12, 0, 'blind-index-of-a-number',
+             $3::json, $4, jsonb_build_array(jsonb_build_object('attempt', 12, 'at', now(), 'error', $4)))",
+    )
+    .bind(id)
+    .bind(kind)
+    .bind(args)
+    .bind(error)
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    id
+}
+
+#[tokio::test]
+async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let sid = app.deliver("Met Ana #rust").await;
+    app.wait_until_ended(&sid).await;
+    let stranger = crate::app::text(STRANGER, "Hello");
+    let ignored = app.deliver_text(&stranger).await;
+    app.wait_until_ended(&ignored).await;
+    bury(
+        &app,
+        900,
+        "process_message",
+        "{}",
+        "the model did not answer",
+    )
+    .await;
+    // The worker says that it is there some seconds after its start.
+    let overview = eventually("the worker is shown", PATIENCE, async || {
+        let overview = page(admin, "/").await;
+        said(&overview).contains("at work").then_some(overview)
+    })
+    .await;
+    let text = said(&overview);
+    for what in [
+        "Dead letters of process_message : 1",
+        "process_message 0 0 0 1 –",
+        "900 process_message 12 of 12 0s ago attempts exhausted the model did not answer",
+        "processed 1",
+        "ignored_unlinked 1",
+        "send_verification",
+    ] {
+        assert!(text.contains(what), "{what} is not in\n{text}");
+    }
+    assert!(!text.contains("Nothing wants attention"));
+
+    let list = said(&page(admin, "/messages").await);
+    assert!(list.contains(&sid) && list.contains(&ignored), "{list}");
+    let list = said(&page(admin, "/messages?state=processed").await);
+    assert!(list.contains(&sid) && !list.contains(&ignored), "{list}");
+    let shown = said(&page(admin, &format!("/messages?sid={sid}")).await);
+    for what in [
+        "state processed",
+        "limited not held up",
+        "items 2 found; now 2 pending",
+    ] {
+        assert!(shown.contains(what), "{what} is not in\n{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_shown_put_back_and_done() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    bury(&app, 901, "forget", "{}", "it was too early").await;
+    let shown = said(&page(admin, "/jobs/901").await);
+    for what in [
+        "state dead",
+        "attempts 12 of 12",
+        "error 12",
+        "it was too early",
+    ] {
+        assert!(shown.contains(what), "{what} is not in\n{shown}");
+    }
+    let put_back = [("do", "requeue"), ("id", "901"), ("back", "job")];
+    let told = change(admin, "/jobs/901", &put_back).await;
+    assert!(told.contains("The dead letter is a job again"), "{told}");
+    eventually("it is done", PATIENCE, async || {
+        let rows = app.rows().await;
+        (rows.dead == 0 && rows.jobs == 0).then_some(())
+    })
+    .await;
+    // A second time there is nothing to do; and no page of it any more.
+    let told = change(admin, "/", &[("do", "pause"), ("kind", "forget")]).await;
+    assert!(told.contains("Nobody claims jobs of this kind"), "{told}");
+    let told = change(admin, "/", &put_back[..2]).await;
+    assert!(told.contains("no dead letter any more"), "{told}");
+    let url = format!("http://{admin}/jobs/901");
+    assert_eq!(client().get(url).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn the_dead_letters_of_a_kind_are_put_back_together_and_listed_by_the_page() {
+    let app = TestApp::on(Database::create().await, Role::Receiver).await;
+    let admin = app.admin();
+    for id in 1000..1060 {
+        bury(&app, id, "forget", "{}", "away").await;
+    }
+    bury(&app, 1100, "settle_messages", "{}", "away").await;
+    let first = page(admin, "/dead?kind=forget").await;
+    assert!(said(&first).contains("1049 forget") && !said(&first).contains("1050 forget"));
+    assert!(
+        first.contains("/dead?after=1049&amp;kind=forget"),
+        "{first}"
+    );
+    let second = said(&page(admin, "/dead?after=1049&kind=forget").await);
+    assert!(second.contains("1059 forget") && !second.contains("1100"));
+    let all = [
+        ("do", "requeue_kind"),
+        ("kind", "forget"),
+        ("back", "dead"),
+        ("of", "forget"),
+    ];
+    let told = change(admin, "/dead?kind=forget", &all).await;
+    assert!(told.contains("60 dead letters are jobs again"), "{told}");
+    assert_eq!((app.rows().await.dead, app.rows().await.jobs), (1, 60));
+}
+
+#[tokio::test]
+async fn a_kind_is_paused_with_a_reason_and_resumed() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let pause = [
+        ("do", "pause"),
+        ("kind", "process_message"),
+        ("reason", "Twilio is ill"),
+    ];
+    // Until a worker has said what it runs, nobody knows the kind.
+    eventually("the kind is known", PATIENCE, async || {
+        let response = send_or_nothing(admin, &pause).await?;
+        (response.status() == StatusCode::SEE_OTHER).then_some(())
+    })
+    .await;
+    let text = said(&page(admin, "/").await);
+    assert!(text.contains("process_message was paused"), "{text}");
+    assert!(text.contains(": Twilio is ill"), "{text}");
+    let sid = app.deliver("Hello").await;
+    let text = said(&page(admin, "/").await);
+    assert!(text.contains("process_message 1 0 0 0"), "{text}");
+    let told = change(admin, "/", &[("do", "resume"), ("kind", "process_message")]).await;
+    assert!(
+        told.contains("Jobs of this kind are claimed again"),
+        "{told}"
+    );
+    assert_eq!(app.wait_until_ended(&sid).await, "processed");
+
+    let unheard_of = [("do", "pause"), ("kind", "porcess_message")];
+    let response = send(admin, "/", &unheard_of).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(!page(admin, "/").await.contains("porcess_message"));
+}
+
+async fn send_or_nothing(admin: SocketAddr, fields: &[(&str, &str)]) -> Option<Response> {
+    let overview = page(admin, "/").await;
+    if !overview.contains(r#"name="token""#) {
+        return None;
+    }
+    Some(send(admin, "/", fields).await)
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told() {
+    let app = TestApp::receiver_only().await;
+    let admin = app.admin();
+    let nobody = format!("/messages?sid=SM{}", crate::settings::hex());
+    for (path, status, what) in [
+        ("/jobs/1", 404, "There is no such job"),
+        ("/jobs/x", 404, "There is no such job"),
+        (
+            "/messages?sid=SM1",
+            400,
+            "SM or MM and 32 hexadecimal digits",
+        ),
+        ("/messages?state=lost", 404, "no such state"),
+        (&nobody, 404, "there is no message SM"),
+    ] {
+        let url = format!("http://{admin}{path}");
+        let response = client().get(url).send().await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let text = said(&response.text().await.unwrap());
+        assert!(text.contains(what), "{path}: {text}");
+    }
+    let text = said(&page(admin, "/").await);
+    assert!(text.contains("No worker is at work."), "{text}");
+    let away = Database::create()
+        .await
+        .with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+    let app = TestApp::on(away, Role::Receiver).await;
+    let url = format!("http://{}/", app.admin());
+    let response = client().get(url).send().await.unwrap();
+    assert_eq!(response.status(), 503);
+    let text = said(&response.text().await.unwrap());
+    assert!(text.contains("the queue could not be asked"), "{text}");
+}

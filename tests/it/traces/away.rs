@@ -1,0 +1,54 @@
+//! A collector that is away, or does not answer, costs nobody anything.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::net::TcpListener;
+
+use super::Stage;
+use crate::{database::NUMBER, process::Process, wait::PATIENCE};
+
+/// Stops the process in order; answers how long that took.
+pub(super) async fn stop(process: &mut Process) -> Duration {
+    let started = Instant::now();
+    process.signal(Signal::TERM);
+    let status = process.ended(PATIENCE).await;
+    assert!(status.success(), "{status}");
+    started.elapsed()
+}
+
+/// Messages are taken and processed, replies go out, and the processes stop in time.
+async fn works_without(endpoint: &str) {
+    let mut stage = Stage::traced(endpoint).await;
+    let mut sids = Vec::new();
+    for n in 0..30 {
+        sids.push(stage.deliver(NUMBER, &format!("text {n}")).await);
+    }
+    for sid in &sids {
+        assert_eq!(stage.database.wait_until_ended(sid).await, "processed");
+    }
+    stage.database.wait_until_idle().await;
+    let rows = stage.database.rows().await;
+    assert_eq!((rows.messages, rows.dead), (30, 0));
+    assert!(!stage.api.accepted().is_empty());
+    let line = "traces cannot be delivered and are dropped: is the collector at OTEL_EXPORTER_OTLP_ENDPOINT up?";
+    stage.worker.wait_for_line(line, PATIENCE).await;
+    for process in [&mut stage.worker, &mut stage.receiver] {
+        let took = stop(process).await;
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        let told = process.lines();
+        let told = told.iter().filter(|told| told["fields"]["message"] == line);
+        assert_eq!(told.count(), 1, "once, not with each attempt");
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_loses_no_message_and_holds_up_no_stop() {
+    works_without("http://127.0.0.1:9").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_never_answers_loses_no_message_and_holds_up_no_stop() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    works_without(&format!("http://{}", silent.local_addr().unwrap())).await;
+}

@@ -1,0 +1,69 @@
+//! Log lines: one an attempt, with all that is known of it, and from a webhook's request to its reply by one trace.
+
+use serde_json::Value;
+
+use super::Stage;
+use crate::{
+    database::NUMBER,
+    process::Process,
+    wait::{PATIENCE, eventually},
+};
+
+/// A value of one of the spans that a line stands in.
+fn of_span<'l>(line: &'l Value, name: &str) -> &'l Value {
+    let spans = line["spans"].as_array().map_or(&[][..], Vec::as_slice);
+    let found = spans.iter().find_map(|span| span.get(name));
+    found.unwrap_or(&Value::Null)
+}
+
+/// The lines in which an attempt at this kind of job ended.
+async fn attempts(process: &Process, kind: &str) -> Vec<Value> {
+    eventually(&format!("an attempt at {kind}"), PATIENCE, async || {
+        let mut lines = process.lines();
+        lines.retain(|line| {
+            of_span(line, "job.kind") == kind && !line["fields"]["duration_ms"].is_null()
+        });
+        (!lines.is_empty()).then_some(lines)
+    })
+    .await
+}
+
+/// The trace's own number within a `traceparent`.
+fn trace_id(line: &Value) -> String {
+    let trace = of_span(line, "trace").as_str().expect("a trace");
+    trace.split('-').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn each_attempt_has_one_line_and_one_trace_leads_from_the_request_to_the_reply() {
+    let stage = Stage::set(|database| database).await;
+    let sid = stage.deliver(NUMBER, "Hello").await;
+    let reply = attempts(&stage.worker, "send_reply").await;
+    let job = attempts(&stage.worker, "process_message").await;
+    assert_eq!((job.len(), reply.len()), (1, 1));
+    let (job, reply) = (&job[0], &reply[0]);
+    let send = &stage.api.accepted()[0];
+    assert_eq!(of_span(job, "job.about"), &*sid);
+    let about = of_span(reply, "job.about").as_str().unwrap();
+    assert!(send.status_callback.as_ref().unwrap().contains(about));
+    for line in [job, reply] {
+        assert_eq!(of_span(line, "job.attempt"), 1);
+        assert!(of_span(line, "job.id").as_i64().is_some_and(|id| id > 0));
+        assert!(line["fields"]["duration_ms"].is_u64(), "{line}");
+        assert_eq!(line["fields"]["message"], "job completed");
+        assert_eq!(line["fields"]["outcome"], "completed");
+    }
+
+    let accepted = stage
+        .receiver
+        .wait_for_line("webhook accepted", PATIENCE)
+        .await;
+    assert_eq!(of_span(&accepted, "message.sid"), &*sid);
+    // Twilio's name for the request, by which its console knows it.
+    let request = of_span(&accepted, "request").as_str().expect("its name");
+    assert_eq!(request.len(), 32);
+    let trace = trace_id(&accepted);
+    assert_eq!((trace_id(job), trace_id(reply)), (trace.clone(), trace));
+    // Steps are for traces: they fill no log.
+    assert!(!stage.worker.log().contains("step."));
+}

@@ -1,0 +1,166 @@
+//! Nothing that a person has written or that is theirs gets into a trace, whatever goes wrong on the way.
+
+use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks};
+use serde_json::json;
+use store::sends;
+use uuid::Uuid;
+
+use super::{Collector, Span, Stage};
+use crate::{
+    app::text,
+    database::{NUMBER, STRANGER},
+    models::fake::{Fake, KEY, Protocol, Reply},
+    settings::hex,
+    wait::{PATIENCE, eventually},
+};
+
+/// To be found nowhere.
+struct Secrets(Vec<(&'static str, String)>);
+
+impl Secrets {
+    fn add(&mut self, what: &'static str, text: impl Into<String>) {
+        self.0.push((what, text.into()));
+    }
+
+    /// In any of the forms that a number may have.
+    fn add_number(&mut self, number: &str) {
+        let digits = number.trim_start_matches('+');
+        self.add("a number", digits);
+        self.add("a number", &digits[1..]);
+        let (area, line) = (&digits[1..4], &digits[4..]);
+        self.add("a number", format!("{area}) {}", &line[..3]));
+        self.add("a number", format!("{}-{}", &line[..3], &line[3..]));
+    }
+
+    fn assert_none_in(&self, place: &str) {
+        for (what, text) in &self.0 {
+            assert!(!place.contains(text.as_str()), "a trace holds {what}");
+        }
+    }
+}
+
+fn behaviours() -> Vec<Behaviour> {
+    let refused = |code| Answer::Refuse { status: 400, code };
+    vec![
+        Answer::Accept.into(),
+        refused(21211).into(),
+        Answer::CutAfter.without_callbacks(),
+        Answer::CutBefore.into(),
+        Callbacks::Undelivered { code: 30005 }.into(),
+        Answer::Garbage.without_callbacks(),
+        Answer::ServerError { accept: false }.into(),
+    ]
+}
+
+#[tokio::test]
+async fn nothing_personal_is_in_any_span() {
+    let collector = Collector::start().await;
+    let model = Fake::start(Protocol::Gemini).await;
+    let word = hex();
+    let stage = Stage::set(|database| {
+        database
+            .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
+            .with("EXTRACTOR", "gemini")
+            .with("GOOGLE_GEMINI_API_KEY", KEY)
+            .with("GEMINI_MODEL", "gemini-test")
+            .with("GEMINI_BASE_URL", format!("http://{}", model.address))
+            .with("DELETE_MEDIA_AT_TWILIO", "true")
+            .with("REPLY_PROCESSED", format!("thanks {word}"))
+            .with("VERIFICATION_MESSAGE", "{code} for {minutes}")
+    })
+    .await;
+    let settings = &stage.database.settings;
+    let (mut secrets, mut codes) = (Secrets(Vec::new()), Vec::new());
+    for name in ["TWILIO_AUTH_TOKEN", "ENCRYPTION_KEY", "JWT_SECRET"] {
+        secrets.add("a secret of ours", settings.get(name));
+    }
+    secrets.add("a secret of ours", KEY);
+    secrets.add("a reply", &word);
+    secrets.add_number(NUMBER);
+    secrets.add_number(STRANGER);
+
+    let said = hex();
+    secrets.add("a message", &said);
+    let mut sids = Vec::new();
+    for from in [NUMBER, STRANGER] {
+        let mut mms = text(from, &format!("Met {said} #rust"));
+        mms.media = vec!["image/jpeg".to_owned()];
+        sids.push(stage.deliver_text(&mms).await);
+    }
+    for sid in &sids {
+        stage.database.wait_until_ended(sid).await;
+    }
+    // What a model says is as personal, and so is what its service says when it fails.
+    model.will(Reply::Http(500, Vec::new(), said.clone()));
+    model.will(Reply::Generated(format!("{said} no JSON")));
+    sids.push(stage.deliver(NUMBER, &said).await);
+    for (n, behaviour) in (0..).zip(behaviours()) {
+        let number = format!("+1202555{}", 3170 + n * 7);
+        secrets.add_number(&number);
+        stage.api.behave(&number, behaviour);
+        let (user, token) = stage.user().await;
+        secrets.add("a token", token.rsplit('.').next().unwrap());
+        let asked = stage.post(&token, "", &json!({ "phoneNumber": number }));
+        assert_eq!(asked.send().await.unwrap().status(), 201);
+        let mut conn = stage.database.pool.acquire().await.unwrap();
+        let send = sqlx::query_scalar("select id from pigeonhole.sends where user_id = $1");
+        let send: Uuid = send.bind(user).fetch_one(&mut *conn).await.unwrap();
+        let keyring = settings.keyring();
+        let send = sends::load(&mut conn, &keyring, send).await.unwrap();
+        if let Some((_, sms)) = send.unwrap().message {
+            codes.push(sms[..6].to_owned());
+        }
+        // A guess, and a request that is refused.
+        for body in [
+            json!({ "phoneNumber": number, "code": "000000" }),
+            json!({ "phoneNumber": format!("{number} ext. 5"), "code": "abcdef" }),
+        ] {
+            let guessed = stage.post(&token, "/verify", &body).send().await;
+            assert_eq!(guessed.unwrap().status(), 400);
+        }
+    }
+    let is_call = |span: &&Span| span.name == "twilio.create_message";
+    eventually("all calls are seen", PATIENCE, async || {
+        (collector.spans().iter().filter(is_call).count() >= 8).then_some(())
+    })
+    .await;
+    for name in ["twilio.fetch_media", "twilio.delete_media", "model.ask"] {
+        collector.wait_for(name, |span| span.name == name).await;
+    }
+    let failed = |span: &Span| span.get("outcome") == "retried" && !span.events.is_empty();
+    collector.wait_for("a job that went wrong", failed).await;
+
+    // What should be there is there, so that what should not be would be found.
+    let wire = collector.wire();
+    assert!(sids.iter().all(|sid| wire.contains(sid.as_str())));
+    secrets.assert_none_in(&wire);
+    for span in collector.spans() {
+        let values = span.attributes.values().chain(&span.events);
+        for word in values.flat_map(|text| text.split(|c: char| !c.is_alphanumeric())) {
+            assert!(
+                !codes.iter().any(|code| code == word),
+                "a trace holds a code"
+            );
+        }
+        for name in span.attributes.keys() {
+            assert!(KNOWN.contains(&name.as_str()), "{name} of {}", span.name);
+        }
+    }
+}
+
+/// All attributes that a span may have: a new one is to be thought about.
+const KNOWN: [&str; 13] = [
+    "http.response.status_code",
+    "job.about",
+    "job.attempt",
+    "job.id",
+    "job.kind",
+    "job.wait_ms",
+    "message.sid",
+    "outcome",
+    "request",
+    "route",
+    "trace",
+    "user",
+    "otel.scope.name",
+];
