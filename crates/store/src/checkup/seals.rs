@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::begin;
 use crate::{Context, KeyId, Keyring, StoreError};
 
 /// The values of a column that are sealed under one key.
@@ -151,7 +152,13 @@ async fn of_column(
          )
          select found.key, found.n, found.row_key, {shown} as value from found join {table} on {find}"
     ));
-    let rows: Vec<Found> = sqlx::query_as(query).bind(percent).fetch_all(conn).await?;
+    // Of its own, as it is over if it takes too long.
+    let mut tx = begin(conn).await?;
+    let rows: Vec<Found> = sqlx::query_as(query)
+        .bind(percent)
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.rollback().await?;
     let seals = rows.into_iter().map(|found| {
         let context = Context::new(place.table, place.column, &found.row_key);
         let sealed = if place.is_text {
@@ -173,19 +180,24 @@ async fn of_column(
 
 /// How many rows of `user_phone_numbers` hold their number in clear.
 pub async fn clear_numbers(conn: &mut PgConnection) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar!(
+    let mut tx = begin(conn).await?;
+    let count = sqlx::query_scalar!(
         r#"select count(*) as "count!" from user_phone_numbers
            where phone_number !~ '^[A-Za-z0-9_-]{20}$' or phone_number ~ '^[0-9]+$'"#,
     )
-    .fetch_one(conn)
-    .await?)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.rollback().await?;
+    Ok(count)
 }
 
 /// Has anybody told us to stop? Under which key they are kept, nobody can see.
 pub async fn has_opt_outs(conn: &mut PgConnection) -> Result<bool, StoreError> {
-    Ok(
+    let mut tx = begin(conn).await?;
+    let exists =
         sqlx::query_scalar!(r#"select exists (select from pigeonhole.opt_outs) as "exists!""#)
-            .fetch_one(conn)
-            .await?,
-    )
+            .fetch_one(&mut *tx)
+            .await?;
+    tx.rollback().await?;
+    Ok(exists)
 }
