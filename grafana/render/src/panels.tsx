@@ -142,7 +142,10 @@ function Grid({ panel, frames, width, height }: Props) {
   );
 }
 
-function isEmpty(frames: DataFrame[]): boolean {
+function isEmpty({ type }: Panel, frames: DataFrame[]): boolean {
+  if (type === 'table') {
+    return frames.every((frame) => frame.length === 0);
+  }
   const has = (field: Field) => field.type === FieldType.number && field.values.some((value) => value !== null);
   return !frames.some((frame) => frame.fields.some(has));
 }
@@ -161,7 +164,7 @@ export function Drawn(props: Props) {
   if (!Kind) {
     throw new Error(`this kind of panel is not known here: ${panel.type}`);
   }
-  if (isEmpty(frames) && panel.fieldConfig.defaults.noValue === undefined) {
+  if (isEmpty(panel, frames) && panel.fieldConfig.defaults.noValue === undefined) {
     return (
       <div data-empty={panel.title} style={{ width, height, display: 'grid', placeItems: 'center', opacity: 0.6 }}>
         No data

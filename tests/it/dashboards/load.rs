@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use embedded_postgres::Server;
 use jobs::ProcessMessage;
 use pigeonhole::{
     config::{Reader, ReceiverConfig},
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     api::token_of,
     app::text,
-    database::{Database, NUMBER, STRANGER},
+    database::{Database, NUMBER},
     process::Process,
     settings::{WEBHOOK, hex},
     webhook::{client, encode, webhook},
@@ -29,6 +30,14 @@ pub(super) struct Stage {
     parts: Arc<Parts>,
     _processes: Vec<Process>,
     admin: Vec<SocketAddr>,
+    _server: Server,
+}
+
+/// How many people text us now and then, besides the one who does so all the time.
+const QUIET: usize = 100;
+
+fn number_of(quiet: usize) -> String {
+    format!("+1415{:03}0100", 200 + quiet % QUIET)
 }
 
 /// What the load needs of it.
@@ -43,9 +52,9 @@ struct Parts {
 /// What somebody does again and again.
 #[derive(Clone, Copy)]
 enum Person {
-    /// Texts us, more than the rate limit allows.
+    /// Texts us: one person more than the rate limit allows, others now and then.
     Texts,
-    /// Texts us from a number that is nobody's.
+    /// Texts us from a number that is nobody's, each time another.
     IsNobody,
     /// Links a number.
     Links,
@@ -61,8 +70,8 @@ const PEOPLE: [(Person, Duration); 5] = [
     (Person::Texts, Duration::from_millis(50)),
     (Person::IsNobody, Duration::from_secs(1)),
     (Person::Links, Duration::from_millis(700)),
-    (Person::Forges, Duration::from_secs(2)),
-    (Person::Loses, Duration::from_secs(3)),
+    (Person::Forges, Duration::from_secs(8)),
+    (Person::Loses, Duration::from_secs(9)),
 ];
 
 impl Stage {
@@ -70,17 +79,29 @@ impl Stage {
         let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
             .await
             .unwrap();
-        let database = Database::create()
+        // Its statistics are of this load alone, and it is vacuumed as a server is that is not for tests.
+        let postgres = embedded_postgres::Settings::default()
+            .set("autovacuum", "on")
+            .set("autovacuum_naptime", "15s");
+        let server = Server::start_temporary(postgres).unwrap();
+        let database = Database::create_on(&server)
             .await
             .with("TWILIO_API_BASE_URL", bound.base_url())
             .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string())
-            .with("REPLIES", "all")
+            .with("REPLIES", "problems")
             .with("VERIFICATION_IP_HOURLY_LIMIT", "10000")
             .with("VERIFICATION_COUNTRY_HOURLY_LIMIT", "10000")
-            // Of two that each sends, the eager one is slowed down.
-            .with("RATE_LIMIT_MESSAGES_PER_HOUR", "36000")
-            .with("RATE_LIMIT_BURST", "20")
-            .with("RATE_LIMIT_MAX_DELAY", "20s");
+            // The one who texts all the time is slowed down.
+            .with("RATE_LIMIT_MESSAGES_PER_HOUR", "1800")
+            .with("RATE_LIMIT_BURST", "5")
+            .with("RATE_LIMIT_MAX_DELAY", "10s");
+        for quiet in 0..QUIET {
+            let user = Uuid::new_v4();
+            let mut conn = database.pool.acquire().await.unwrap();
+            users::ensure(&mut conn, user).await.unwrap();
+            drop(conn);
+            database.link(user, &number_of(quiet)).await;
+        }
         let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
         let account = Account::of(&config).unwrap();
         // It lasts as long as the test's runtime.
@@ -107,6 +128,7 @@ impl Stage {
             parts: Arc::new(parts),
             _processes: processes,
             admin,
+            _server: server,
         }
     }
 
@@ -159,7 +181,8 @@ impl Person {
         match self {
             Self::Texts => parts.text(n).await,
             Self::IsNobody => {
-                parts.deliver(&text(STRANGER, "Who are you?")).await;
+                let stranger = format!("+1503{:03}{:04}", 200 + n % 700, 1000 + n / 700);
+                parts.deliver(&text(&stranger, "Who are you?")).await;
             }
             Self::Links => parts.link(n).await,
             Self::Forges => parts.forge().await,
@@ -175,8 +198,12 @@ impl Parts {
     }
 
     async fn text(&self, n: usize) {
-        let mut text = text(NUMBER, "Met Ana at #RustConf");
-        if n.is_multiple_of(20) {
+        let from = match n % 20 {
+            0 => NUMBER.to_owned(),
+            _ => number_of(n),
+        };
+        let mut text = text(&from, "Met Ana at #RustConf");
+        if n % 20 == 3 {
             text.media = vec!["image/jpeg".to_owned(), "text/vcard".to_owned()];
         }
         if n % 20 == 1 {

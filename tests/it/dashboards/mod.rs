@@ -3,9 +3,11 @@
 
 mod catalogue;
 mod files;
+mod healing;
 mod load;
 mod prometheus;
 mod promql;
+mod ward;
 mod written;
 
 use std::{collections::BTreeSet, process::Command, time::Duration};
@@ -32,13 +34,19 @@ const WARM_UP: Duration = Duration::from_secs(20);
 /// and webhooks that were signed for another host.
 const PLANTED: [&str; 2] = ["PigeonholeDeadLetters", "PigeonholeSignatureFailures"];
 
+/// The alert that is about the machine's disk, which may well be full.
+const OF_THE_MACHINE: &str = "PigeonholeDiskFilling";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_panel_and_alert_has_an_answer_under_load_and_names_only_what_is_measured() {
     if !prometheus::is_there() {
         return;
     }
+    let pictures = of_the_test_run("PIGEONHOLE_DASHBOARD_PICTURES");
+    // What processes look at every five seconds stands still in between, which is no sight for pictures.
+    let scrape = if pictures.is_some() { 5 } else { 1 };
     let stage = Stage::set().await;
-    let prometheus = Prometheus::start(&stage.admin_addrs()).await;
+    let prometheus = Prometheus::start(&stage.admin_addrs(), scrape).await;
     let load = stage.load();
     let warm_up = of_the_test_run("PIGEONHOLE_DASHBOARD_SECONDS")
         .map_or(WARM_UP, |text| Duration::from_secs(text.parse().unwrap()));
@@ -66,9 +74,11 @@ async fn every_panel_and_alert_has_an_answer_under_load_and_names_only_what_is_m
         firing.is_superset(&planted).then_some(())
     })
     .await;
-    assert_eq!(prometheus.firing().await, planted);
+    let mut firing = prometheus.firing().await;
+    firing.remove(OF_THE_MACHINE);
+    assert_eq!(firing, planted);
 
-    if let Some(folder) = of_the_test_run("PIGEONHOLE_DASHBOARD_PICTURES") {
+    if let Some(folder) = pictures {
         draw(&prometheus, &folder, warm_up).await;
     }
     load.finish().await;
@@ -81,7 +91,7 @@ async fn answered(
     target: &files::Target,
 ) -> Result<(), String> {
     only_what_is_measured(&target.expr)?;
-    let expr = replaced(&target.expr);
+    let expr = replaced(&target.expr, prometheus.scrape());
     let answered = if target.instant {
         prometheus.has_value(&expr).await?
     } else {
@@ -125,7 +135,8 @@ fn only_what_is_measured(expr: &str) -> Result<(), String> {
 async fn draw(prometheus: &Prometheus, folder: &str, shown: Duration) {
     let mut node = tokio::process::Command::new("node");
     node.arg(repository().join("grafana/render/render.mjs"))
-        .args([prometheus.url(), folder, &shown.as_secs().to_string(), "1"]);
+        .args([prometheus.url(), folder])
+        .args([shown.as_secs(), prometheus.scrape()].map(|seconds| seconds.to_string()));
     assert!(node.status().await.unwrap().success());
 }
 

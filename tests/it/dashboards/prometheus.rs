@@ -5,7 +5,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -44,6 +44,14 @@ pub(super) fn promtool() -> PathBuf {
     program("promtool").unwrap()
 }
 
+/// A port that nobody listens on, and none that a connection may be given meanwhile.
+pub(super) fn free_port() -> u16 {
+    let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..=30_000_u16));
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
+}
+
 /// An alert as Prometheus has it.
 pub(super) struct Rule {
     pub(super) name: String,
@@ -52,22 +60,28 @@ pub(super) struct Rule {
     pub(super) error: String,
 }
 
-/// It scrapes every second and evaluates our alerts as often. Dropping it ends it.
+/// It scrapes and evaluates our alerts. Dropping it ends it.
 pub(super) struct Prometheus {
     process: Child,
     url: String,
+    scrape: u64,
     client: reqwest::Client,
     _data: TempDir,
 }
 
 impl Prometheus {
-    /// Starts one that scrapes these.
-    pub(super) async fn start(targets: &[SocketAddr]) -> Self {
-        let data = tempfile::tempdir().unwrap();
+    /// Starts one that scrapes these, every so many seconds.
+    pub(super) async fn start(targets: &[SocketAddr], scrape: u64) -> Self {
         let rules = repository().join("grafana/prometheus/alerts.yml");
+        Self::with_rules(targets, scrape, &rules).await
+    }
+
+    /// The same with other alerts.
+    pub(super) async fn with_rules(targets: &[SocketAddr], scrape: u64, rules: &Path) -> Self {
+        let data = tempfile::tempdir().unwrap();
         let targets: Vec<_> = targets.iter().map(|addr| format!("\"{addr}\"")).collect();
         let config = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+            "global: {{scrape_interval: {scrape}s, evaluation_interval: {scrape}s}}\n\
              rule_files: [\"{}\"]\n\
              scrape_configs: [{{job_name: pigeonhole, static_configs: [{{targets: [{}]}}]}}]\n",
             rules.display(),
@@ -75,11 +89,8 @@ impl Prometheus {
         );
         let file = data.path().join("prometheus.yml");
         fs::write(&file, config).unwrap();
-        // It does not tell which port it was given. None that a connection may be given meanwhile.
-        let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..=30_000_u16));
-        let port = ports
-            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-            .unwrap();
+        // It does not tell which port it was given.
+        let port = free_port();
         let process = Command::new("sh")
             .args(["-c", UNTIL_INPUT_ENDS, "sh"])
             .arg(program("prometheus").unwrap())
@@ -98,6 +109,7 @@ impl Prometheus {
         let prometheus = Self {
             process,
             url: format!("http://127.0.0.1:{port}"),
+            scrape,
             client: client(),
             _data: data,
         };
@@ -114,12 +126,17 @@ impl Prometheus {
         &self.url
     }
 
+    /// Seconds between two looks at each process.
+    pub(super) fn scrape(&self) -> u64 {
+        self.scrape
+    }
+
     /// Waits until it has scraped for so long, every process, and what the observer observes is among it.
     pub(super) async fn wait_for_samples(&self, time: Duration) {
         let started = Instant::now();
-        let seconds = time.as_secs();
+        let samples = (time.as_secs() / self.scrape).saturating_sub(1);
         let enough = format!(
-            "min(count_over_time(up{{job=\"pigeonhole\"}}[1h])) > {seconds} and on () pigeonhole_observer == 1"
+            "min(count_over_time(up{{job=\"pigeonhole\"}}[1h])) > {samples} and on () pigeonhole_observer == 1"
         );
         eventually("there are samples", time + PATIENCE, async || {
             // Asked seldom, as there is time.

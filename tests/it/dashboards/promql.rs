@@ -23,9 +23,9 @@ const KEYWORDS: [&str; 10] = [
     "and", "or", "unless", "offset", "bool", "sum", "max", "min", "count", "avg",
 ];
 
-/// The query as Grafana would ask it: all instances, all kinds, scraped every second.
-pub(super) fn replaced(expr: &str) -> String {
-    let expr = expr.replace("$__rate_interval", "5s");
+/// The query as Grafana would ask it: all instances, all kinds, scraped every so many seconds.
+pub(super) fn replaced(expr: &str, scrape: u64) -> String {
+    let expr = expr.replace("$__rate_interval", &format!("{}s", 4 * scrape));
     let expr = expr.replace("\"$instance\"", "\".*\"");
     let expr = expr.replace("\"$kind\"", "\".*\"");
     assert!(

@@ -1,0 +1,191 @@
+//! Runbooks, followed: a fault is planted, its alert fires, what the runbook says is done, by the commands that it names,
+//! and the alert is silent.
+//!
+//! Not here are those that take a machine of their own: a full disk, and more webhooks than a receiver takes.
+
+use pigeonhole::dev::twilio::{Answer, Behaviour};
+use sqlx::{Connection, PgConnection};
+
+use super::{prometheus, ward::Ward};
+use crate::wait::{PATIENCE, eventually};
+
+/// A number of the US for each n.
+fn number(n: usize) -> String {
+    format!("+1212{:03}{:04}", 200 + n % 700, 1000 + n)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_kind_makes_messages_wait_until_it_is_resumed() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let ward = Ward::open(|database| database).await;
+    ward.operator(&["jobs", "pause", "process_message", "--reason", "to try it"])
+        .await;
+    assert_eq!(ward.deliver().await, 200);
+    ward.fires("PigeonholeKindPaused").await;
+    ward.fires("PigeonholeOldestWaiting").await;
+
+    let stats = ward.operator(&["jobs", "stats"]).await;
+    assert!(stats.contains("to try it"), "{stats}");
+    ward.operator(&["jobs", "resume", "process_message"]).await;
+    ward.silent("PigeonholeKindPaused").await;
+    ward.silent("PigeonholeOldestWaiting").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_found_and_put_back() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let ward = Ward::open(|database| database).await;
+    ward.operator(&["jobs", "pause", "process_message"]).await;
+    assert_eq!(ward.deliver().await, 200);
+    let id: i64 = sqlx::query_scalar("select id from queue.jobs where kind = 'process_message'")
+        .fetch_one(&ward.database.pool)
+        .await
+        .unwrap();
+    ward.operator(&["jobs", "discard", &id.to_string()]).await;
+    ward.operator(&["jobs", "resume", "process_message"]).await;
+    ward.fires("PigeonholeDeadLetters").await;
+
+    let dead = ward.operator(&["jobs", "list", "--state", "dead"]).await;
+    assert!(dead.contains(&id.to_string()), "{dead}");
+    ward.operator(&["jobs", "show", &id.to_string()]).await;
+    ward.operator(&["jobs", "requeue", &id.to_string()]).await;
+    ward.silent("PigeonholeDeadLetters").await;
+    ward.database.wait_until_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_died_is_missed_until_another_is_started() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let mut ward = Ward::open(|database| database).await;
+    ward.worker.take().unwrap().kill();
+    ward.fires("PigeonholeProcessDown").await;
+    ward.fires("PigeonholeWorkerGone").await;
+    ward.operator(&["jobs", "workers"]).await;
+
+    ward.start_worker(|settings| settings).await;
+    ward.silent("PigeonholeProcessDown").await;
+    ward.silent("PigeonholeWorkerGone").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_makes_the_receiver_fail_until_it_is_back() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let mut ward = Ward::open(|database| database).await;
+    tokio::task::block_in_place(|| ward.server.stop_immediate()).unwrap();
+    eventually("the alert fires", 2 * PATIENCE, async || {
+        assert_eq!(ward.deliver().await, 503);
+        let firing = ward.is_firing("PigeonholeReceiverFailing").await;
+        firing.then_some(())
+    })
+    .await;
+
+    tokio::task::block_in_place(|| ward.server.start_again()).unwrap();
+    eventually("webhooks are taken again", PATIENCE, async || {
+        (ward.deliver().await == 200).then_some(())
+    })
+    .await;
+    ward.silent("PigeonholeReceiverFailing").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_public_url_loses_texts_until_it_is_set_right() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let mut ward = Ward::open(|database| database).await;
+    ward.start_receiver(|settings| settings.with("PUBLIC_BASE_URL", "http://sms.example.com"))
+        .await;
+    eventually("the alert fires", 2 * PATIENCE, async || {
+        assert_eq!(ward.deliver().await, 403);
+        ward.is_firing("PigeonholeSignatureFailures")
+            .await
+            .then_some(())
+    })
+    .await;
+    let log = ward.receiver.as_ref().unwrap().log();
+    assert!(log.contains("likely_cause"), "{log}");
+
+    ward.start_receiver(|settings| settings).await;
+    assert_eq!(ward.deliver().await, 200);
+    ward.silent("PigeonholeSignatureFailures").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_twilio_refuses_pauses_what_sends_until_it_is_mended() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let ward = Ward::open(|database| database).await;
+    ward.api.behave(&number(0), Answer::BadCredentials);
+    assert_eq!(ward.ask_for_code(&number(0)).await, 201);
+    ward.fires("PigeonholeTwilioRefusesUs").await;
+    ward.fires("PigeonholeKindPaused").await;
+
+    let stats = ward.operator(&["jobs", "stats"]).await;
+    assert!(stats.contains("Twilio refuses our account"), "{stats}");
+    ward.api.behave(&number(0), Behaviour::default());
+    ward.operator(&["jobs", "resume", "send_verification"])
+        .await;
+    ward.silent("PigeonholeKindPaused").await;
+    ward.silent("PigeonholeTwilioRefusesUs").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codes_that_nobody_enters_use_up_the_budget_until_it_is_raised_or_the_country_is_closed() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let mut ward = Ward::open(|database| database.with("VERIFICATION_DAILY_BUDGET", "45")).await;
+    for n in 0..40 {
+        assert_eq!(ward.ask_for_code(&number(n)).await, 201);
+    }
+    ward.fires("PigeonholeVerificationBudget").await;
+    ward.fires("PigeonholeVerificationConversion").await;
+
+    ward.start_receiver(|settings| settings.with("VERIFICATION_COUNTRIES", "CA"))
+        .await;
+    assert_eq!(ward.ask_for_code(&number(50)).await, 400);
+    ward.silent("PigeonholeVerificationConversion").await;
+    ward.start_worker(|settings| settings.with("VERIFICATION_DAILY_BUDGET", "1000"))
+        .await;
+    ward.silent("PigeonholeVerificationBudget").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_somebody_left_open_is_found_and_ended() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let ward = Ward::open(|database| database).await;
+    let mut theirs = PgConnection::connect(ward.database.settings.get("DATABASE_URL"))
+        .await
+        .unwrap();
+    sqlx::raw_sql("begin isolation level repeatable read; select count(*) from users")
+        .execute(&mut theirs)
+        .await
+        .unwrap();
+    ward.fires("PigeonholeSnapshotHeld").await;
+
+    // As the runbook has it.
+    let pid: i32 = sqlx::query_scalar(
+        "select pid from pg_stat_activity where backend_xmin is not null or backend_xid is not null
+         order by xact_start limit 1",
+    )
+    .fetch_one(&ward.database.pool)
+    .await
+    .unwrap();
+    sqlx::query("select pg_terminate_backend($1)")
+        .bind(pid)
+        .execute(&ward.database.pool)
+        .await
+        .unwrap();
+    ward.silent("PigeonholeSnapshotHeld").await;
+}

@@ -1,0 +1,189 @@
+//! A receiver and a worker that fall ill and are healed, and a Prometheus in a hurry: it takes seconds for minutes, so that
+//! alerts come and go while somebody watches.
+
+use std::{fs, net::SocketAddr, time::Duration};
+
+use embedded_postgres::Server;
+use pigeonhole::{
+    config::{Reader, ReceiverConfig},
+    dev::twilio::{Account, SimulatedApi, Text},
+};
+use serde_json::json;
+use store::users;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    files::alerts_text,
+    prometheus::{Prometheus, free_port},
+};
+use crate::{
+    api::token_of,
+    app::text,
+    database::{Database, NUMBER},
+    process::{Process, run},
+    settings::Settings,
+    wait::{PATIENCE, eventually},
+    webhook::client,
+};
+
+/// What is in the alerts, and what is in their place here.
+const HURRIED: [(&str, &str); 14] = [
+    ("[5m]", "[8s]"),
+    ("[10m]", "[10s]"),
+    ("offset 10m", "offset 10s"),
+    ("[15m]", "[10s]"),
+    ("[1h]", "[20s]"),
+    ("[3h]", "[15s]"),
+    ("[7d]", "[60s]"),
+    ("for: 1m", "for: 1s"),
+    ("for: 2m", "for: 2s"),
+    ("for: 10m", "for: 1s"),
+    ("for: 15m", "for: 2s"),
+    ("for: 30m", "for: 1s"),
+    ("> 120\n", "> 2\n"),
+    ("> 900\n", "> 2\n"),
+];
+
+/// For how long all is well before anything happens: a look of the observer's and a few of Prometheus'.
+const SEEN: Duration = Duration::from_secs(6);
+
+/// Where alerts and operators look.
+pub(super) struct Ward {
+    pub(super) receiver: Option<Process>,
+    pub(super) worker: Option<Process>,
+    pub(super) api: SimulatedApi,
+    pub(super) database: Database,
+    /// Of the receiver and of the worker.
+    admin: [SocketAddr; 2],
+    prometheus: Prometheus,
+    _rules: TempDir,
+    pub(super) server: Server,
+}
+
+impl Ward {
+    /// All is well.
+    pub(super) async fn open(settings: impl FnOnce(Database) -> Database) -> Self {
+        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
+        let server = Server::start_temporary(embedded_postgres::Settings::default()).unwrap();
+        let database = Database::create_on(&server)
+            .await
+            .with("TWILIO_API_BASE_URL", bound.base_url())
+            .with("LISTEN_ADDR", format!("127.0.0.1:{}", free_port()))
+            .with("VERIFICATION_IP_HOURLY_LIMIT", "10000");
+        let database = settings(database);
+        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
+        let account = Account::of(&config).unwrap();
+        let api = bound.serve(account, CancellationToken::new()).unwrap();
+        api.connect(&format!("http://{}", config.listen));
+
+        let rules = tempfile::tempdir().unwrap();
+        let file = rules.path().join("alerts.yml");
+        let mut text = alerts_text();
+        for (slow, fast) in HURRIED {
+            assert!(text.contains(slow), "no alert has {slow:?} any more");
+            text = text.replace(slow, fast);
+        }
+        fs::write(&file, text).unwrap();
+        let admin: [SocketAddr; 2] =
+            [free_port(), free_port()].map(|port| ([127, 0, 0, 1], port).into());
+        let prometheus = Prometheus::with_rules(&admin, 1, &file).await;
+        let mut ward = Self {
+            receiver: None,
+            worker: None,
+            api,
+            database,
+            admin,
+            prometheus,
+            _rules: rules,
+            server,
+        };
+        ward.start_receiver(|settings| settings).await;
+        ward.start_worker(|settings| settings).await;
+        // What is counted from nought must have been seen at nought.
+        ward.prometheus.wait_for_samples(SEEN).await;
+        ward.silent("PigeonholeWorkerGone").await;
+        ward.silent("PigeonholeProcessDown").await;
+        ward
+    }
+
+    fn settings(&self, admin: SocketAddr) -> Settings {
+        let settings = self.database.settings.clone();
+        settings.with("ADMIN_ADDR", admin.to_string())
+    }
+
+    /// Starts the receiver, anew if there is one, with other settings.
+    pub(super) async fn start_receiver(&mut self, change: impl FnOnce(Settings) -> Settings) {
+        drop(self.receiver.take());
+        let settings = change(self.settings(self.admin[0]));
+        self.receiver = Some(Process::receiver("receiver", &settings).await.0);
+    }
+
+    /// The same for the worker.
+    pub(super) async fn start_worker(&mut self, change: impl FnOnce(Settings) -> Settings) {
+        drop(self.worker.take());
+        let settings = change(self.settings(self.admin[1]));
+        let worker = Process::start("worker", &settings);
+        worker.addr("admin listens").await;
+        self.worker = Some(worker);
+    }
+
+    /// Runs the program as an operator does, who is told by a runbook; answers what it printed.
+    pub(super) async fn operator(&self, arguments: &[&str]) -> String {
+        let ran = run(arguments, &self.database.settings).await;
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+        ran.stdout
+    }
+
+    /// Delivers a text; answers the status.
+    pub(super) async fn deliver(&self) -> u16 {
+        let listen: SocketAddr = self.database.settings.get("LISTEN_ADDR").parse().unwrap();
+        let twilio = self.database.settings.twilio(listen);
+        let text: Text = text(NUMBER, "Hello");
+        twilio
+            .deliver(&text)
+            .await
+            .map_or(0, |delivery| delivery.status)
+    }
+
+    /// Asks for a code for this number, as a new user; answers the status.
+    pub(super) async fn ask_for_code(&self, number: &str) -> u16 {
+        let user = Uuid::new_v4();
+        let mut conn = self.database.pool.acquire().await.unwrap();
+        users::ensure(&mut conn, user).await.unwrap();
+        drop(conn);
+        let settings = &self.database.settings;
+        let url = format!(
+            "http://{}/api/user/phone-number",
+            settings.get("LISTEN_ADDR")
+        );
+        let request = client()
+            .post(url)
+            .bearer_auth(token_of(user, settings.get("JWT_SECRET")))
+            .json(&json!({ "phoneNumber": number }));
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    pub(super) async fn is_firing(&self, alert: &str) -> bool {
+        self.prometheus.firing().await.contains(alert)
+    }
+
+    /// Waits until an alert fires.
+    pub(super) async fn fires(&self, alert: &str) {
+        eventually(&format!("{alert} fires"), 2 * PATIENCE, async || {
+            self.is_firing(alert).await.then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until it does not.
+    pub(super) async fn silent(&self, alert: &str) {
+        eventually(&format!("{alert} is silent"), 2 * PATIENCE, async || {
+            (!self.is_firing(alert).await).then_some(())
+        })
+        .await;
+    }
+}
