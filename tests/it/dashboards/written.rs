@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeSet, fs};
 
-use crate::{process::run, settings::Settings};
-
 use super::{
     catalogue,
     files::{alerts, alerts_text, files, panels, repository},
     promql::selectors,
 };
+use crate::{process::run, settings::Settings};
 
 /// Where the page of an alert is, by its name.
 fn runbook_of(alert: &str) -> String {
