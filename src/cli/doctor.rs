@@ -89,9 +89,9 @@ pub(super) async fn run(env: &Env, args: Args) -> anyhow::Result<ExitCode> {
         findings,
         changes: Vec::new(),
     };
-    let (findings, plan) = twilio::check(env).await;
+    let (findings, plan) = twilio::check(env, role).await;
     match plan {
-        Some(plan) if args.fix => mend(env, findings, plan, args.yes, &mut report).await?,
+        Some(plan) if args.fix => mend(env, &args, findings, plan, &mut report).await?,
         _ => report.findings.extend(findings),
     }
     args.output.print(&report, Report::text)?;
@@ -101,12 +101,12 @@ pub(super) async fn run(env: &Env, args: Args) -> anyhow::Result<ExitCode> {
 /// Changes what is agreed to, and looks again.
 async fn mend(
     env: &Env,
+    args: &Args,
     findings: Vec<Finding>,
     mut plan: Plan,
-    yes: bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    if !plan.agreed(yes)? {
+    if !plan.agreed(args.yes)? {
         report.findings.extend(findings);
     } else if let Err(error) = plan.apply().await {
         report.findings.extend(findings);
@@ -116,7 +116,9 @@ async fn mend(
             "pigeonhole doctor --fix, once more",
         ));
     } else {
-        report.findings.extend(twilio::check(env).await.0);
+        report
+            .findings
+            .extend(twilio::check(env, args.process.into()).await.0);
     }
     report.note(plan);
     Ok(())

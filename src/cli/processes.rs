@@ -19,11 +19,10 @@ pub(super) async fn run(env: &Env, role: Role) -> anyhow::Result<()> {
     let traces = telemetry::init_logs_and_traces(&log, traces).await?;
     let metrics = metrics::install()?;
     let stop = shutdown::on_signal().context("cannot watch for signals")?;
-    Services::start(services, metrics, stop)
-        .await?
-        .finished()
-        .await?;
-    traces.end().await;
+    let services = Services::start(services, metrics, stop).await?;
+    let ended = services.finished().await;
+    traces.end().await; // what led to an error, above all
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -191,7 +191,7 @@ fn print_what_next(
          demo page  {demo_url}   link a number there: its phone is on the page\n\
          receiver   http://{listen}/api/sms/webhook   health http://{listen}/readyz\n\
          Twilio     http://{twilio}   simulated; docs/simulated-twilio.md says how to make it misbehave\n\
-         metrics    http://{admin}/metrics\n\
+         operator   http://{admin}/   what wants attention; metrics http://{admin}/metrics\n\
          database   psql \"{database_url}\"\n\
          \n\
          Try, in another terminal:\n\

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use ::metrics::{Unit, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
+#[cfg(target_os = "linux")]
 use metrics_process::Collector;
 use sqlx::PgPool;
 use tokio::{runtime::Handle, task::JoinHandle};
@@ -58,6 +59,7 @@ pub(super) fn describe() {
         Unit::Bytes,
         "How large the disk with the media store's folder is"
     );
+    #[cfg(target_os = "linux")]
     Collector::default().describe();
 }
 
@@ -76,9 +78,11 @@ impl Watch {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let version = env!("CARGO_PKG_VERSION");
         gauge!(BUILD_INFO, "version" => version, "role" => self.role.as_str()).set(1.0);
+        #[cfg(target_os = "linux")]
         let process = Collector::default();
         let mut disk = None;
         while !stop.is_cancelled() {
+            #[cfg(target_os = "linux")]
             process.collect();
             self.look();
             disk = self.look_at_disk(disk);

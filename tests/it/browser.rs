@@ -119,6 +119,14 @@ impl Browser {
         self.post("/goog/cdp/execute", command).await;
     }
 
+    /// Has pages look as they do for those who prefer light on dark.
+    pub(crate) async fn darken(&self) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
+        let params = json!({ "features": features });
+        let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": params });
+        self.post("/goog/cdp/execute", command).await;
+    }
+
     /// Opens a page.
     pub(crate) async fn go(&self, url: &str) {
         self.post("/url", json!({ "url": url })).await;

@@ -20,6 +20,7 @@ mod database;
 mod demo;
 mod dev;
 mod diagnosis;
+mod docs;
 mod doctor;
 mod duplicates;
 mod flood;

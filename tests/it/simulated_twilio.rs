@@ -2,6 +2,7 @@
 
 mod account;
 mod callbacks;
+mod console;
 mod lists;
 mod sending;
 mod wire;

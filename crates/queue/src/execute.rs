@@ -164,11 +164,13 @@ impl Executor {
 
     /// Makes one attempt, logged and counted. Its outcome is the caller's to write.
     pub(crate) async fn run(&self, job: &Claimed) -> Ended {
+        let waited = job.ready_at.map(|ready_at| ready_at.elapsed());
         let span = tracing::info_span!(
             "job.run",
             job.id = job.id,
             job.kind = self.kind.name,
             job.attempt = job.attempt,
+            job.wait_ms = waited.map(milliseconds),
             job.about = tracing::field::Empty,
             outcome = tracing::field::Empty,
             trace = job.trace,
@@ -180,8 +182,8 @@ impl Executor {
         async {
             let slot = SlotInUse::take();
             let started = tokio::time::Instant::now();
-            if let Some(ready_at) = job.ready_at {
-                metrics::waited(self.kind.name, started.saturating_duration_since(ready_at));
+            if let Some(waited) = waited {
+                metrics::waited(self.kind.name, waited);
             }
             let ended = self.attempt(job, trace).await;
             let took = started.elapsed();
@@ -276,9 +278,13 @@ async fn cancel(task: JoinHandle<Ran>) {
     }
 }
 
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// One line and one count an attempt.
 fn report(kind: &Kind, ended: &Ended, took: Duration) {
-    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = milliseconds(took);
     let end = match ended {
         Ended::Completed | Ended::With(Outcome::Complete) => {
             kind.completed.fetch_add(1, Ordering::Relaxed);

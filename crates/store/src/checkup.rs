@@ -1,6 +1,6 @@
 //! What an operator should know of the database that we are to work on, and of what is sealed in it. It changes nothing.
 //!
-//! For `pigeonhole doctor`: each question stands for itself, is bounded in time by [`limit`], and answers with facts; what
+//! For `pigeonhole doctor`: each question stands for itself, is bounded in time by [`begin`], and answers with facts; what
 //! they mean is not judged here.
 
 mod activity;
@@ -9,9 +9,7 @@ mod seals;
 mod server;
 mod tables;
 
-use std::time::Duration;
-
-use sqlx::{Executor, PgConnection};
+use sqlx::{Connection, PgConnection, PgTransaction, raw_sql};
 
 use crate::StoreError;
 
@@ -21,20 +19,15 @@ pub use seals::{Seals, clear_numbers, has_opt_outs, seals};
 pub use server::{Connections, Server, connections, server};
 pub use tables::{Autovacuum, TableHealth, autovacuum};
 
-/// The longest that a statement may take.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
-
-/// Bounds every statement of this session, which is to be used for nothing else.
-pub async fn limit(conn: &mut PgConnection) -> Result<(), StoreError> {
-    let milliseconds = STATEMENT_LIMIT.as_millis().to_string();
-    sqlx::query!(
-        "select set_config('statement_timeout', $1, false)",
-        milliseconds
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    // A look must not be the long transaction that it looks for.
-    conn.execute("set default_transaction_read_only = on")
+/// Begins a transaction that changes nothing and whose statements cannot take long. It is to be rolled
+/// back: one that is only dropped stays open until its connection is used again.
+///
+/// The limit is the transaction's and not the session's: behind a pooler that mixes sessions up, which is one of the things
+/// that are looked for here, what is set for a session stays for whoever gets it next.
+pub async fn begin(conn: &mut PgConnection) -> Result<PgTransaction<'_>, StoreError> {
+    let mut tx = conn.begin().await?;
+    raw_sql("set transaction read only; set local statement_timeout = '5s'")
+        .execute(&mut *tx)
         .await?;
-    Ok(())
+    Ok(tx)
 }

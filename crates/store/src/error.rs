@@ -132,8 +132,15 @@ impl From<MigrateError> for StoreError {
     }
 }
 
-/// An error of sqlx, without the "detail" that Postgres adds to some errors: it quotes the row that was refused, in
-/// clear, and sqlx prints it with `Debug`.
+/// The classes of errors (the first two characters of their SQLSTATE) whose text names what the database has, such as
+/// tables and constraints, and never a value. A class that is missing here may quote what was written: data exceptions
+/// do, and so does whatever a trigger of the app's raises.
+const TELLING: [&str; 15] = [
+    "08", "0A", "23", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX",
+];
+
+/// An error of sqlx, without what could quote a row in clear: the text of some, and the "detail" that Postgres adds to
+/// others, which sqlx prints with `Debug`.
 pub struct DatabaseError(sqlx::Error);
 
 impl DatabaseError {
@@ -169,9 +176,14 @@ impl DatabaseError {
 
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        self.code()
-            .map_or(Ok(()), |code| write!(f, " (SQLSTATE {code})"))
+        let code = self.code();
+        match (&self.0, code.as_deref().and_then(|code| code.get(..2))) {
+            (sqlx::Error::Database(_), class) if !class.is_some_and(|c| TELLING.contains(&c)) => {
+                f.write_str("error returned from database, whose text may quote what was written")?;
+            }
+            (error, _) => write!(f, "{error}")?,
+        }
+        code.map_or(Ok(()), |code| write!(f, " (SQLSTATE {code})"))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     Answer, Fields, Shared, answer,
     change::{AT_ONCE, Told},
     guard::FormToken,
-    layout::{ago, form, frame, link, table},
+    layout::{ago, cell, form, frame, link, maybe, table},
 };
 use crate::cli::output::{clipped, plain};
 
@@ -39,7 +39,7 @@ pub(super) async fn dead(State(page): Shared, query: RawQuery) -> Answer {
         @if jobs.jobs.is_empty() {
             p { @if jobs.next.is_some() { "None among those." } @else { "None." } }
         } @else {
-            (letters(&jobs, &page.forms, &back))
+            section { (letters(&jobs, &page.forms, &back)) }
         }
         @if let Some(next) = jobs.next {
             @let next = next.to_string();
@@ -67,15 +67,15 @@ pub(super) fn letters(page: &Page, forms: &FormToken, back: &[(&str, &str)]) -> 
         let error = plain(job.last_error.as_deref().unwrap_or_default());
         let fields = [&[("do", "requeue"), ("id", id.as_str())], back].concat();
         let button = html! { button { "Retry" span.hidden { " job " (id) } } };
-        html! {
-            th scope="row" { a href={ "/jobs/" (id) } { (id) } }
-            td { (job.kind) }
-            td.number { (job.attempts) " of " (job.max_attempts) }
-            td { @if let Some(at) = job.died_at { (ago(at, page.at)) } }
-            td { (job.reason.as_deref().unwrap_or_default().replace('_', " ")) }
-            td.error { bdi { (clipped(&error, ERROR_LENGTH)) } }
-            td { (form(forms, &fields, &button)) }
-        }
+        vec![
+            html! { a href={ "/jobs/" (id) } { (id) } },
+            cell(&job.kind),
+            html! { (job.attempts) " of " (job.max_attempts) },
+            maybe(job.died_at.map(|at| ago(at, page.at))),
+            maybe(job.reason.as_ref().map(|reason| reason.replace('_', " "))),
+            html! { bdi.wide { (clipped(&error, ERROR_LENGTH)) } },
+            form(forms, &fields, &button),
+        ]
     };
     let rows: Vec<_> = page.jobs.iter().map(row).collect();
     table("Jobs that failed for good", &headings, &rows)

@@ -3,12 +3,14 @@
 use axum::extract::{Path, RawQuery, State};
 use maud::{Markup, html};
 use queue::admin::{self, JobDetails};
+use serde::Deserialize;
+use twilio::MessageSid;
 
 use super::{
     Answer, Fields, PageError, Shared, answer,
     change::Told,
     guard::FormToken,
-    layout::{form, frame, list},
+    layout::{form, frame, link, list},
 };
 use crate::cli::{jobs::report, output::plain};
 
@@ -41,13 +43,28 @@ pub(super) async fn job(State(page): Shared, Path(id): Path<String>, query: RawQ
     let lines: Vec<_> = lines
         .map(|(name, value)| (name, html! { bdi { (plain(&value)) } }))
         .collect();
-    let content = html! { (list(&lines)) (button(&job, &page.forms)) };
+    let content = html! { (list(&lines)) (message(&job)) (button(&job, &page.forms)) };
     Ok(answer(frame(
         &format!("Job {id}"),
         told,
         Some(job.at),
         &content,
     )))
+}
+
+/// The way to the message that the job is about, if it is about one.
+fn message(job: &JobDetails) -> Markup {
+    #[derive(Deserialize)]
+    struct About {
+        message: MessageSid,
+    }
+    let about = serde_json::from_str(job.args.get()).ok();
+    let about = about.map(|About { message }| message.to_string());
+    html! {
+        @if let Some(sid) = about {
+            p { a href=(link("/messages", &[("sid", &sid)])) { "What became of the message" } }
+        }
+    }
 }
 
 fn button(job: &JobDetails, forms: &FormToken) -> Markup {

@@ -54,19 +54,48 @@ pub(super) fn frame(
     }
 }
 
-/// A table that scrolls within the page where it is too wide for it.
-pub(super) fn table(caption: &str, headings: &[&str], rows: &[Markup]) -> Markup {
+/// The cells of a row; the first one is its heading.
+pub(super) type Row = Vec<Markup>;
+
+/// A table, whose rows are cards where it is too wide for the screen. The roles say what the elements are, which
+/// browsers forget of those that are laid out otherwise.
+pub(super) fn table(caption: &str, headings: &[&str], rows: &[Row]) -> Markup {
     html! {
         div.scroll role="region" tabindex="0" aria-label=(caption) {
-            table {
-                caption { (caption) }
-                thead { tr {
-                    @for heading in headings { th scope="col" { (heading) } }
+            table role="table" {
+                caption.hidden { (caption) }
+                thead role="rowgroup" { tr role="row" {
+                    @for heading in headings { th scope="col" role="columnheader" { (heading) } }
                 } }
-                tbody { @for row in rows { tr { (row) } } }
+                tbody role="rowgroup" { @for cells in rows { tr role="row" {
+                    @for (heading, cell) in headings.iter().zip(cells).take(1) {
+                        th scope="row" role="rowheader" data-label=(heading) { div { (cell) } }
+                    }
+                    @for (heading, cell) in headings.iter().zip(cells).skip(1) {
+                        td role="cell" data-label=(heading) .quiet[is_nothing(cell)] { div { (cell) } }
+                    }
+                } } }
             }
         }
     }
+}
+
+/// A cell that a card can do without.
+fn is_nothing(cell: &Markup) -> bool {
+    ["", "0", NOTHING].contains(&cell.0.as_str())
+}
+
+/// Where there is no figure.
+pub(super) const NOTHING: &str = "–";
+
+/// A cell of text.
+pub(super) fn cell(text: impl maud::Render) -> Markup {
+    html! { (text) }
+}
+
+/// A cell of text, if there is any.
+pub(super) fn maybe(text: Option<impl maud::Render>) -> Markup {
+    html! { @if let Some(text) = text { (text) } @else { (NOTHING) } }
 }
 
 /// Names and what they stand for.

@@ -13,7 +13,7 @@ use twilio::MessageSid;
 
 use super::{
     Answer, Fields, PageError, Shared, answer,
-    layout::{ago, frame, link, list, table},
+    layout::{ago, cell, frame, link, list, maybe, table},
 };
 use crate::cli::{
     messages::{self as ledger_of, report},
@@ -60,7 +60,7 @@ pub(super) async fn messages(State(page): Shared, query: RawQuery) -> Answer {
         @if let Some(state) = state {
             p { "Those that are " code { (state) } ". " a href="/messages" { "Show all" } }
         }
-        @if listed.is_empty() { p { "None." } } @else { (table_of(&listed, at)) }
+        @if listed.is_empty() { p { "None." } } @else { section { (table_of(&listed, at)) } }
     };
     Ok(answer(frame("Messages", None, Some(at), &content)))
 }
@@ -98,14 +98,14 @@ fn table_of(messages: &[Entry], now: chrono::DateTime<chrono::Utc>) -> Markup {
             .map(|at| duration(at - message.received_at));
         let reply = message.reply.as_ref().map(report::reply);
         let sid = &message.message_sid;
-        html! {
-            th scope="row" { a href=(link("/messages", &[("sid", sid)])) { code { (sid) } } }
-            td { (ago(message.received_at, now)) }
-            td { (report::state(message)) }
-            td.number { (took.as_deref().unwrap_or("–")) }
-            td.number { @if let Some(items) = message.items { (items) } @else { "–" } }
-            td { (reply.as_deref().unwrap_or("–")) }
-        }
+        vec![
+            html! { a href=(link("/messages", &[("sid", sid)])) { code { (sid) } } },
+            ago(message.received_at, now),
+            cell(report::state(message)),
+            maybe(took),
+            maybe(message.items),
+            maybe(reply),
+        ]
     };
     let headings = ["Message", "Received", "State", "Took", "Items", "Reply"];
     let rows: Vec<_> = messages.iter().map(row).collect();

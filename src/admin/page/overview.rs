@@ -11,7 +11,7 @@ use super::{
     change::{REASON_LENGTH, Told},
     dead,
     guard::FormToken,
-    layout::{ago, form, frame, link, table},
+    layout::{ago, cell, form, frame, link, maybe, table},
     messages,
 };
 use crate::cli::{jobs::report::count, output::duration};
@@ -124,19 +124,19 @@ fn queues(stats: &Stats, forms: &FormToken) -> Markup {
     let row = |kind: &KindStats| {
         let oldest = kind.oldest_available_since;
         let href = link("/dead", &[("kind", &kind.kind)]);
-        html! {
-            th scope="row" { (kind.kind) }
-            td.number { (count(kind.available)) }
-            td.number { (count(kind.running)) }
-            td.number { (count(kind.scheduled)) }
-            td.number { @if kind.dead.count == 0 { "0" } @else { a.bad href=(href) { (count(kind.dead)) } } }
-            td.number { @if let Some(since) = oldest { (duration(stats.at - since)) } @else { "–" } }
-            td.number { (kind.completed_last_minute) }
-            td.number { (kind.completed_last_hour) }
-            td.number .bad[kind.failed_last_hour > 0] { (kind.failed_last_hour) }
-            td.number { (kind.workers) }
-            td { (claims(kind, stats.at, forms)) }
-        }
+        vec![
+            cell(&kind.kind),
+            cell(count(kind.available)),
+            cell(count(kind.running)),
+            cell(count(kind.scheduled)),
+            html! { @if kind.dead.count == 0 { "0" } @else { a.bad href=(href) { (count(kind.dead)) } } },
+            maybe(oldest.map(|since| duration(stats.at - since))),
+            cell(kind.completed_last_minute),
+            cell(kind.completed_last_hour),
+            html! { @if kind.failed_last_hour == 0 { "0" } @else { span.bad { (kind.failed_last_hour) } } },
+            cell(kind.workers),
+            claims(kind, stats.at, forms),
+        ]
     };
     let rows: Vec<_> = stats.kinds.iter().map(row).collect();
     table("Jobs by kind", &headings, &rows)
@@ -169,14 +169,14 @@ fn at_work(workers: &Workers) -> Markup {
         return html! { p { "None." } };
     }
     let row = |worker: &admin::Worker| {
-        html! {
-            th scope="row" { (worker.name) }
-            td { @if worker.stale { span.bad { "silent" } } @else { "at work" } }
-            td { (ago(worker.seen_at, workers.at)) }
-            td { (ago(worker.started_at, workers.at)) }
-            td.number { (worker.held) " of " (worker.slots) }
-            td.kinds { (worker.kinds.join(", ")) }
-        }
+        vec![
+            cell(&worker.name),
+            html! { @if worker.stale { span.bad { "silent" } } @else { "at work" } },
+            ago(worker.seen_at, workers.at),
+            ago(worker.started_at, workers.at),
+            html! { (worker.held) " of " (worker.slots) },
+            html! { span.wide { (worker.kinds.join(", ")) } },
+        ]
     };
     let headings = [
         "Worker",

@@ -8,7 +8,10 @@ use sqlx::{
     Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
-use store::checkup::{self, Server};
+use store::{
+    Migrations, StoreError,
+    checkup::{self, Server},
+};
 use tokio::time::timeout;
 
 use super::finding::Finding;
@@ -29,11 +32,7 @@ const CLOCK_FAULT: TimeDelta = TimeDelta::seconds(60);
 
 /// A connection for all that is to be asked.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Finding> {
-    let connecting = async {
-        let mut conn = PgConnection::connect_with(options).await?;
-        checkup::limit(&mut conn).await?;
-        anyhow::Ok(conn)
-    };
+    let connecting = async { anyhow::Ok(PgConnection::connect_with(options).await?) };
     let connected = timeout(LIMIT, connecting).await;
     connected
         .context("it does not answer within 5 s")
@@ -153,13 +152,19 @@ fn judge_tls(encrypted: bool, local: bool, host: &str, mode: PgSslMode) -> Findi
 
 /// Does its clock agree with this machine's?
 pub(super) async fn clock(conn: &mut PgConnection) -> Finding {
-    let before = here();
-    let there = store::now(conn).await;
-    let after = here();
-    match there {
-        Ok(there) => judge_clock(there - (before + (after - before) / 2)),
+    match ahead(conn).await {
+        Ok(ahead) => judge_clock(ahead),
         Err(error) => Finding::failed("clock", error),
     }
+}
+
+async fn ahead(conn: &mut PgConnection) -> Result<TimeDelta, StoreError> {
+    let mut tx = checkup::begin(conn).await?;
+    let before = here();
+    let there = store::now(&mut tx).await?;
+    let after = here();
+    tx.rollback().await?;
+    Ok(there - (before + (after - before) / 2))
 }
 
 fn judge_clock(ahead: TimeDelta) -> Finding {
@@ -196,10 +201,17 @@ fn here() -> DateTime<Utc> {
     Utc::now()
 }
 
+async fn compare(conn: &mut PgConnection) -> Result<Migrations, StoreError> {
+    let mut tx = checkup::begin(conn).await?;
+    let found = store::migrations(&mut tx).await?;
+    tx.rollback().await?;
+    Ok(found)
+}
+
 /// Are the tables as this program wants them? With the finding, whether there is something to be looked into.
 pub(super) async fn migrations(conn: &mut PgConnection) -> (Finding, bool) {
     let check = "migrations";
-    let found = match store::migrations(conn).await {
+    let found = match compare(conn).await {
         Ok(found) => found,
         Err(error) => return (Finding::failed(check, error), false),
     };

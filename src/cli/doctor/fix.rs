@@ -61,25 +61,22 @@ impl Plan {
             Place::Number(sid) => format!("the phone number {sid}"),
             Place::Service(sid) => format!("the messaging service {sid}"),
         };
-        let mut text = format!("To be changed at Twilio, at {place}:\n");
-        for Change {
-            setting, from, to, ..
-        } in &self.changes
-        {
-            let or_none = |text: &str| {
-                if text.is_empty() {
-                    "(none)".to_owned()
-                } else {
-                    plain(text)
-                }
-            };
-            text += &format!(
-                "  {setting}\n    from  {}\n    to    {}\n",
-                or_none(from),
-                or_none(to)
-            );
-        }
-        text
+        let or_none = |text: &str| {
+            if text.is_empty() {
+                "(none)".to_owned()
+            } else {
+                plain(text)
+            }
+        };
+        let changes = self.changes.iter().map(|change| {
+            let Change {
+                setting, from, to, ..
+            } = change;
+            let (from, to) = (or_none(from), or_none(to));
+            format!("  {setting}\n    from  {from}\n    to    {to}\n")
+        });
+        let heading = format!("To be changed at Twilio, at {place}:\n");
+        std::iter::once(heading).chain(changes).collect()
     }
 
     /// Does it, all or nothing.

@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// With less room than this there is a fault, in bytes.
 const FULL: u64 = 100 << 20;
 
-/// With less room than this, or a twentieth of the disk, somebody should see to it.
+/// With less room than this, somebody should see to it.
 const NEARLY_FULL: u64 = 1 << 30;
 
 pub(super) async fn check(env: &Env) -> Vec<Finding> {
@@ -73,7 +73,7 @@ fn judge(free: u64, size: u64) -> Finding {
     let fix = "make room, shorten MEDIA_RETENTION_DAYS, or move MEDIA_STORE";
     if free < FULL {
         Finding::fault(SPACE, says, fix)
-    } else if free < NEARLY_FULL || free < size / 20 {
+    } else if free < NEARLY_FULL {
         Finding::warning(SPACE, says, fix)
     } else {
         Finding::ok(SPACE, says)
@@ -88,8 +88,7 @@ mod tests {
     fn a_disk_is_full_before_nothing_is_left() {
         let gb = 1 << 30;
         for (free, size, expected) in [
-            (50 * gb, 100 * gb, Status::Ok),
-            (4 * gb, 100 * gb, Status::Warning),
+            (4 * gb, 100 * gb, Status::Ok),
             (gb / 2, 2 * gb, Status::Warning),
             (FULL - 1, gb, Status::Fault),
         ] {

@@ -9,7 +9,10 @@ use super::{
     twilio::trouble,
     webhook::{self, OF_A_NUMBER, OF_A_SERVICE},
 };
-use crate::config::{Env, ReceiverConfig, SendingConfig, TwilioConfig};
+use crate::{
+    config::{Env, ReceiverConfig, SendingConfig, TwilioConfig},
+    services::Role,
+};
 
 const NUMBER: &str = "twilio_number";
 const SERVICE: &str = "twilio_messaging_service";
@@ -17,12 +20,21 @@ const WEBHOOK: &str = "twilio_webhook";
 
 pub(super) async fn check(
     env: &Env,
+    role: Role,
     config: &TwilioConfig,
     client: Client,
 ) -> (Vec<Finding>, Option<Plan>) {
     let mut findings = Vec::new();
     let Some(receiver) = part(env, ReceiverConfig::read) else {
-        return (vec![unusable(WEBHOOK)], None);
+        let finding = if role == Role::Worker {
+            Finding::ok(
+                WEBHOOK,
+                "not looked at: it is the receivers' PUBLIC_BASE_URL that counts",
+            )
+        } else {
+            unusable(WEBHOOK)
+        };
+        return (vec![finding], None);
     };
     let number = match look_for_number(config, &client).await {
         Ok(number) => number,

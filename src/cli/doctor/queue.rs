@@ -48,6 +48,7 @@ async fn look(conn: &mut PgConnection) -> Result<(Stats, Workers), AdminError> {
     let mut tx = admin::begin(conn).await?;
     let stats = admin::stats(&mut tx).await?;
     let workers = admin::workers(&mut tx).await?;
+    tx.rollback().await?;
     Ok((stats, workers))
 }
 

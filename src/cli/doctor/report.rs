@@ -36,10 +36,9 @@ impl Report {
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text = String::new();
         let width = self.findings.iter().map(|finding| finding.check.len());
         let width = width.max().unwrap_or(0);
-        for finding in &self.findings {
+        let line = |finding: &Finding| {
             let status = match finding.status {
                 Status::Ok => "ok",
                 Status::Warning => "WARNING",
@@ -47,11 +46,14 @@ impl Report {
                 Status::Unchecked => "UNCHECKED",
             };
             let says = plain(&finding.says);
-            text += &format!("{status:<9}  {:<width$}  {says}\n", finding.check);
-            if let Some(fix) = &finding.fix {
-                text += &format!("{:<9}  {:<width$}  → {}\n", "", "", plain(fix));
-            }
-        }
+            let fix = finding.fix.as_deref().map(|fix| {
+                let fix = plain(fix);
+                format!("{:<9}  {:<width$}  → {fix}\n", "", "")
+            });
+            let fix = fix.unwrap_or_default();
+            format!("{status:<9}  {:<width$}  {says}\n{fix}", finding.check)
+        };
+        let lines: String = self.findings.iter().map(line).collect();
         let counted = |status, one: &str, many: &str| {
             let count = self.count(status);
             format!("{count} {}", if count == 1 { one } else { many })
@@ -62,8 +64,7 @@ impl Report {
             counted(Status::Unchecked, "unchecked", "unchecked"),
             counted(Status::Ok, "in order", "in order"),
         ];
-        text += &format!("\n{}.\n", words.join(", "));
-        text
+        format!("{lines}\n{}.\n", words.join(", "))
     }
 }
 

@@ -9,7 +9,10 @@ use super::{
     fix::Plan,
     number,
 };
-use crate::config::{Env, TwilioConfig};
+use crate::{
+    config::{Env, TwilioConfig},
+    services::Role,
+};
 
 const CREDENTIALS: &str = "twilio_credentials";
 const SIGNING: &str = "twilio_signing";
@@ -20,7 +23,7 @@ const CONSOLE: &str =
     "copy the auth token from Twilio's console (Account, API keys & tokens) into TWILIO_AUTH_TOKEN";
 
 /// All about Twilio, and what would have to change there.
-pub(super) async fn check(env: &Env) -> (Vec<Finding>, Option<Plan>) {
+pub(super) async fn check(env: &Env, role: Role) -> (Vec<Finding>, Option<Plan>) {
     let Some(config) = part(env, TwilioConfig::read) else {
         return (vec![unusable(CREDENTIALS)], None);
     };
@@ -34,7 +37,7 @@ pub(super) async fn check(env: &Env) -> (Vec<Finding>, Option<Plan>) {
     findings.push(signing(&config, &account));
     findings.extend(retired(&config).await);
     findings.extend(standing(&account));
-    let (more, plan) = number::check(env, &config, client).await;
+    let (more, plan) = number::check(env, role, &config, client).await;
     findings.extend(more);
     (findings, plan)
 }

@@ -78,7 +78,7 @@ pub(super) async fn autovacuum(conn: &mut PgConnection) -> Vec<Finding> {
         findings.push(Finding::fault(
             check,
             "autovacuum is off: the queue's tables grow without end, and claims become slower and slower",
-            "alter system set autovacuum = on; alter system set track_counts = on; select pg_reload_conf();",
+            "as a superuser: alter system set autovacuum = on; alter system set track_counts = on; select pg_reload_conf();",
         ));
     }
     for table in found.tables {
@@ -86,7 +86,10 @@ pub(super) async fn autovacuum(conn: &mut PgConnection) -> Vec<Finding> {
             findings.push(Finding::fault(
                 check,
                 format!("autovacuum is off for {}", table.name),
-                format!("alter table {} reset (autovacuum_enabled);", table.name),
+                format!(
+                    "in SQL: alter table {} reset (autovacuum_enabled);",
+                    table.name
+                ),
             ));
         }
         if table.dead_rows > MANY_DEAD_ROWS && table.dead_rows > table.live_rows {

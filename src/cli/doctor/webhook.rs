@@ -37,106 +37,135 @@ pub(super) fn judge(
     whose: &str,
     names: Names,
 ) -> (Vec<Finding>, Vec<Change>) {
-    let ours = format!("{public_base_url}{WEBHOOK_PATH}");
-    let (mut findings, mut changes) = (Vec::new(), Vec::new());
-    let mut change = |name, old: &str, new: String| changes.push(Change::new(name, old, new));
+    let mut judge = Judge {
+        ours: format!("{public_base_url}{WEBHOOK_PATH}"),
+        public_base_url,
+        whose,
+        names,
+        findings: Vec::new(),
+        changes: Vec::new(),
+    };
+    judge.url(&inbound.url);
+    judge.method(&inbound.method);
+    judge.fallback(inbound);
+    (judge.findings, judge.changes)
+}
 
-    let (url, overrides) = split(&inbound.url);
-    let wanted = format!("{ours}#{}", with_retries(overrides));
-    if url != ours {
-        let new = format!("{ours}#{}", with_retries(""));
-        let says = if url.is_empty() {
-            format!("{whose} webhook is not set: messages to it reach nobody")
-        } else {
-            format!(
-                "{whose} webhook is {}, and the receiver answers at {ours}: letter for letter, as signatures cover it",
-                without_password(url)
-            )
-        };
-        findings.push(Finding::fault("twilio_webhook", says, FIX));
-        change(names.url, &inbound.url, new);
-    } else {
-        findings.push(Finding::ok(
-            "twilio_webhook",
-            format!("{whose} webhook is the receiver's"),
-        ));
-        if retries(overrides) {
-            findings.push(Finding::ok(
-                "twilio_retries",
-                "Twilio tries again when the receiver fails",
-            ));
-        } else {
-            findings.push(Finding::fault(
+struct Judge<'a> {
+    ours: String,
+    public_base_url: &'a str,
+    whose: &'a str,
+    names: Names,
+    findings: Vec<Finding>,
+    changes: Vec<Change>,
+}
+
+impl Judge<'_> {
+    fn ok(&mut self, check: &'static str, says: impl Into<String>) {
+        self.findings.push(Finding::ok(check, says));
+    }
+
+    fn fault(&mut self, check: &'static str, says: impl Into<String>) {
+        self.findings.push(Finding::fault(check, says, FIX));
+    }
+
+    fn change(&mut self, name: &'static str, old: &str, new: impl Into<String>) {
+        self.changes.push(Change::new(name, old, new.into()));
+    }
+
+    /// The receiver's URL as Twilio should have it.
+    fn wanted(&self, overrides: &str) -> String {
+        format!("{}#{}", self.ours, with_retries(overrides))
+    }
+
+    fn url(&mut self, configured: &str) {
+        let (url, overrides) = split(configured);
+        let whose = self.whose;
+        if url == self.ours {
+            self.ok(
+                "twilio_webhook",
+                format!("{whose} webhook is the receiver's"),
+            );
+            if retries(overrides) {
+                let says = "Twilio tries again when the receiver fails";
+                return self.ok("twilio_retries", says);
+            }
+            self.fault(
                 "twilio_retries",
                 format!(
                     "{whose} webhook lacks #rc=3&rp=all: Twilio does not try again after a 5xx or an answer that comes \
                      too late, and such messages are lost"
                 ),
-                FIX,
-            ));
-            change(names.url, &inbound.url, wanted.clone());
+            );
+            return self.change(self.names.url, configured, self.wanted(overrides));
         }
+        let says = if url.is_empty() {
+            format!("{whose} webhook is not set: messages to it reach nobody")
+        } else {
+            format!(
+                "{whose} webhook is {}, and the receiver answers at {}: letter for letter, as signatures cover it",
+                without_password(url),
+                self.ours
+            )
+        };
+        self.fault("twilio_webhook", says);
+        self.change(self.names.url, configured, self.wanted(""));
     }
-    if inbound.method == "POST" {
-        findings.push(Finding::ok("twilio_method", "Twilio asks with POST"));
-    } else {
-        findings.push(Finding::fault(
+
+    fn method(&mut self, method: &str) {
+        if method == "POST" {
+            return self.ok("twilio_method", "Twilio asks with POST");
+        }
+        let whose = self.whose;
+        self.fault(
             "twilio_method",
             format!(
-                "{whose} webhook is requested with {:?}, which the receiver refuses: it takes POST",
-                inbound.method
+                "{whose} webhook is requested with {method:?}, which the receiver refuses: it takes POST"
             ),
-            FIX,
-        ));
-        change(names.method, &inbound.method, "POST".to_owned());
-    }
-    let check = "twilio_fallback";
-    if inbound.fallback_url.is_empty() {
-        findings.push(Finding::warning(
-            check,
-            format!("{whose} webhook has no fallback: a message whose tries have all failed is lost"),
-            format!("{FIX} names the receiver again, which gives it as much time once more; better is a second deployment"),
-        ));
-        change(names.fallback_url, "", wanted);
-        if inbound.fallback_method != "POST" {
-            change(
-                names.fallback_method,
-                &inbound.fallback_method,
-                "POST".to_owned(),
-            );
-        }
-    } else if inbound.fallback_method != "POST" {
-        findings.push(Finding::fault(
-            check,
-            format!(
-                "{whose} fallback is requested with {:?}, which a receiver refuses: it takes POST",
-                inbound.fallback_method
-            ),
-            FIX,
-        ));
-        change(
-            names.fallback_method,
-            &inbound.fallback_method,
-            "POST".to_owned(),
         );
-    } else {
-        let (fallback, _) = split(&inbound.fallback_url);
-        findings.push(if fallback == ours {
-            Finding::ok(check, "the fallback is the receiver once more")
-        } else if fallback.starts_with(&format!("{public_base_url}/")) {
-            Finding::fault(
+        self.change(self.names.method, method, "POST");
+    }
+
+    fn fallback(&mut self, inbound: &Inbound) {
+        let (check, whose) = ("twilio_fallback", self.whose);
+        let (url, method) = (&inbound.fallback_url, &inbound.fallback_method);
+        let (fallback, _) = split(url);
+        let below = format!("{}/", self.public_base_url);
+        if url.is_empty() {
+            self.findings.push(Finding::warning(
+                check,
+                format!("{whose} webhook has no fallback: a message whose tries have all failed is lost"),
+                format!(
+                    "{FIX} names the receiver again, which gives it as much time once more; better is a second deployment"
+                ),
+            ));
+            self.change(self.names.fallback_url, "", self.wanted(""));
+            if method != "POST" {
+                self.change(self.names.fallback_method, method, "POST");
+            }
+        } else if method != "POST" {
+            self.fault(
+                check,
+                format!(
+                    "{whose} fallback is requested with {method:?}, which a receiver refuses: it takes POST"
+                ),
+            );
+            self.change(self.names.fallback_method, method, "POST");
+        } else if fallback == self.ours {
+            self.ok(check, "the fallback is the receiver once more");
+        } else if fallback.starts_with(&below) {
+            self.fault(
                 check,
                 format!("{whose} fallback is a path at which the receiver takes no messages"),
-                format!("set the fallback to {ours}#rc=3&rp=all in Twilio's console, or to a second deployment's"),
-            )
+            );
+            self.change(self.names.fallback_url, url, self.wanted(""));
         } else {
-            Finding::ok(
+            self.ok(
                 check,
                 "the fallback is another deployment's; run its own doctor there",
-            )
-        });
+            );
+        }
     }
-    (findings, changes)
 }
 
 /// A URL up to its fragment, and the fragment: Twilio's connection overrides.
@@ -147,8 +176,12 @@ fn split(url: &str) -> (&str, &str) {
 /// Will Twilio try again after any failure? By default it does so once, and only when it could not connect.
 fn retries(overrides: &str) -> bool {
     let value = |wanted: &str| {
-        let pairs = overrides.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(name, _)| *name == wanted).last()
+        // The last counts.
+        let mut pairs = overrides
+            .split('&')
+            .rev()
+            .filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, _)| *name == wanted)
     };
     let times = value("rc").is_none_or(|(_, times)| times != "0");
     let reasons = value("rp").map_or("", |(_, reasons)| reasons);

@@ -32,7 +32,7 @@ async fn a_database_that_is_not_there_is_a_fault_with_its_cause() {
 
 #[tokio::test]
 async fn missing_tables_are_a_fault_that_migrate_mends() {
-    let rig = Rig::without_tables(|account| drop(account)).await;
+    let rig = Rig::without_tables(|_| ()).await;
     let diagnosis = rig.doctor(&[]).await;
     assert_eq!(
         diagnosis.bad()[0],

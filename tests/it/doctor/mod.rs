@@ -43,7 +43,7 @@ struct Rig {
 impl Rig {
     /// A migrated database with a worker that is at work, or so it says.
     async fn start() -> Self {
-        let rig = Self::without_tables(|account| drop(account)).await;
+        let rig = Self::without_tables(|_| ()).await;
         store::migrate(&rig.pool).await.unwrap();
         rig.sql(
             "insert into queue.workers (name, started_at, seen_at, kinds, slots, held) values ('w', now(), \
@@ -161,6 +161,15 @@ async fn where_all_is_well_the_doctor_says_so() {
         let diagnosis = rig.doctor(&["--process", process]).await;
         assert_eq!(diagnosis.code, 0, "{diagnosis:#?}");
     }
+    let worker = rig
+        .with("PUBLIC_BASE_URL", "")
+        .with("TWILIO_PHONE_NUMBER", "");
+    let diagnosis = worker.doctor(&["--process", "worker"]).await;
+    assert_eq!(
+        diagnosis.code, 0,
+        "a worker may have neither: {diagnosis:#?}"
+    );
+    assert_eq!(worker.doctor(&[]).await.code, 1);
 }
 
 #[tokio::test]

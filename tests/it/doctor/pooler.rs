@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
@@ -146,6 +146,15 @@ async fn a_pooler_in_transaction_mode_is_found_however_it_hands_out_its_connecti
         let diagnosis = rig.doctor(&[]).await;
         assert_eq!(diagnosis.code, 1, "{mode:?}");
         diagnosis.assert_names("pooler", "in transaction mode", "pool_mode = session");
+        // What it would set for a session would stay with whoever gets it next.
+        let mut conn = PgConnection::connect(rig.settings.get("DATABASE_URL"))
+            .await
+            .unwrap();
+        for _ in 0..10 {
+            let asked = "select current_setting('statement_timeout') || current_setting('transaction_read_only')";
+            let row = raw_sql(asked).fetch_one(&mut conn).await.unwrap();
+            assert_eq!(row.get::<String, _>(0), "0off", "{mode:?}");
+        }
         rig.with("DATABASE_URL", direct).assert_well().await;
     }
 }

@@ -155,10 +155,10 @@ async fn what_is_wrong_with_the_webhook_is_found_and_fixed() {
     ] {
         rig.api.set(|console| match check {
             "twilio_webhook" => {
-                console.number.sms_url = "https://demo.twilio.com/welcome/sms/reply/".to_owned()
+                console.number.sms_url = "https://demo.twilio.com/welcome/sms/reply/".to_owned();
             }
             "twilio_retries" => {
-                console.number.sms_url = "https://sms.example.com/api/sms/webhook".to_owned()
+                console.number.sms_url = "https://sms.example.com/api/sms/webhook".to_owned();
             }
             "twilio_method" => console.number.sms_method = "GET".to_owned(),
             "twilio_application" => console.number.sms_application_sid = format!("AP{}", hex()),

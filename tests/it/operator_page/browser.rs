@@ -50,16 +50,65 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
         (workers == 1).then_some(())
     })
     .await;
-    browser.resize(1280, 1500).await;
+    browser.resize(1280, 1510).await;
     browser.go(&address(&app, &token)).await;
     browser
         .says("#attention", "Dead letters of forget: 1")
         .await;
-    browser.picture("operator.png").await;
 
-    // The first is the oldest.
-    browser.click("td form button").await;
-    browser.says("#told", "Nobody").await;
+    browser
+        .click("form:has([value=requeue]):has([value='1201']) button")
+        .await;
+    browser
+        .says("#told", "The dead letter is a job again")
+        .await;
+    eventually("it is done", PATIENCE, async || {
+        (app.rows().await.dead == 3).then_some(())
+    })
+    .await;
+
+    let of_messages = "tr:has(form [value=process_message])";
+    browser.click(&format!("{of_messages} summary")).await;
+    let reason = format!("{of_messages} input[name=reason]");
+    browser.fill(&reason, "The model is overloaded").await;
+    browser
+        .click(&format!("{of_messages} details button"))
+        .await;
+    browser.says("#told", "Nobody claims jobs").await;
+    browser
+        .says("#attention", "process_message was paused")
+        .await;
+    browser
+        .says(of_messages, "The model is overloaded Resume")
+        .await;
+    let sid = app.deliver("Met Bo").await;
+    browser.go(&address(&app, &token)).await;
+    browser.says(of_messages, "process_message 1 0 0 3").await;
+    browser.picture("operator.png").await;
+    browser.resize(360, 1600).await;
+    browser.picture("operator-phone.png").await;
+    browser.resize(1280, 1510).await;
+    let ground = "return getComputedStyle(document.body).backgroundColor";
+    let light = browser.run(ground).await;
+    browser.darken().await;
+    assert_ne!(browser.run(ground).await, light);
+    browser.picture("operator-dark.png").await;
+
+    browser.click("#attention a").await;
+    browser.says("h1", "Dead letters").await;
+    browser.picture("operator-dead.png").await;
+    browser.click("main > form button").await;
+    browser.says("#told", "3 dead letters are jobs again").await;
+    browser.go(&address(&app, &token)).await;
+    browser.click(&format!("{of_messages} button")).await;
+    browser.says("#told", "claimed again").await;
+    assert_eq!(app.wait_until_ended(&sid).await, "processed");
+
+    browser.fill("input[name=sid]", &sid).await;
+    browser.click("form[action='/messages'] button").await;
+    browser.says("dl", "state processed").await;
+    browser.picture("operator-message.png").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -81,14 +130,13 @@ async fn the_page_fits_a_phone_and_has_names_for_its_fields() {
     for path in ["", "dead", "jobs/5", "messages"] {
         browser.go(&format!("{address}{path}")).await;
         browser.says("h1", "").await;
+        let name = format!("operator-small-{}.png", path.replace('/', "-"));
+        browser.picture(&name).await;
         let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
         assert_eq!(browser.run(fits).await, json!(true), "{path}");
         let unlabelled = "return [...document.querySelectorAll('input:not([type=hidden])')]
             .filter((i) => !i.labels.length).length";
         assert_eq!(browser.run(unlabelled).await, json!(0), "{path}");
-        browser
-            .picture(&format!("operator-small-{}.png", path.replace('/', "-")))
-            .await;
     }
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 }

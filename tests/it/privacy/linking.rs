@@ -301,7 +301,7 @@ async fn linking_leaves_no_number_code_token_or_sms_in_the_database_the_logs_or_
         (1, "DEBUG"),
         (2, "it is looked for"),
         (3, "outcome=\"verified\""),
-        (4, "pigeonhole_sends_total"),
+        (4, "pigeonhole_sends_ended_total"),
     ] {
         let (name, told) = &told[what];
         assert!(told.text().contains(expected), "{name} lacks {expected}");

@@ -50,6 +50,7 @@ async fn each_attempt_has_one_line_and_one_trace_leads_from_the_request_to_the_r
         assert_eq!(of_span(line, "job.attempt"), 1);
         assert!(of_span(line, "job.id").as_i64().is_some_and(|id| id > 0));
         assert!(line["fields"]["duration_ms"].is_u64(), "{line}");
+        assert!(of_span(line, "job.wait_ms").is_u64(), "{line}");
         assert_eq!(line["fields"]["message"], "job completed");
         assert_eq!(line["fields"]["outcome"], "completed");
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
+use super::begin;
 use crate::StoreError;
 
 /// Who holds a snapshot of this database.
@@ -45,6 +46,7 @@ pub enum Holder {
 
 /// Those who have done so for longer than this.
 pub async fn holders(conn: &mut PgConnection, age: Duration) -> Result<Holders, StoreError> {
+    let mut tx = begin(conn).await?;
     let age = age.as_secs_f64();
     let sessions = sqlx::query!(
         r#"
@@ -59,7 +61,7 @@ pub async fn holders(conn: &mut PgConnection, age: Duration) -> Result<Holders, 
         "#,
         age,
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(&mut *tx)
     .await?;
     let prepared = sqlx::query!(
         r#"select gid as "gid!", extract(epoch from clock_timestamp() - prepared)::float8 as "seconds!"
@@ -68,18 +70,19 @@ pub async fn holders(conn: &mut PgConnection, age: Duration) -> Result<Holders, 
            order by prepared limit 10"#,
         age,
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(&mut *tx)
     .await?;
     let slots = sqlx::query_scalar!(
         r#"select slot_name as "name!" from pg_replication_slots where not active and xmin is not null limit 10"#,
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(&mut *tx)
     .await?;
     let all_users = sqlx::query_scalar!(
         r#"select pg_has_role(session_user, 'pg_read_all_stats', 'usage') as "all!""#,
     )
-    .fetch_one(conn)
+    .fetch_one(&mut *tx)
     .await?;
+    tx.rollback().await?;
     let sessions = sessions.into_iter().map(|row| Holder::Session {
         pid: row.pid,
         application: row.application,

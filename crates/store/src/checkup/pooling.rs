@@ -11,7 +11,8 @@ use crate::{StoreError, prepare_session};
 /// be. It takes little for a pooler in transaction mode to give itself away:
 ///
 /// - If it hands out first what came back last, a session gets the process that another one has just used.
-/// - If it hands out each in turn, a session that asks twice gets two; unless there is only one, which the other gets, too.
+/// - If it hands out each in turn, a session that asks twice in a row gets two; unless there is only one, which the other
+///   session gets, too.
 /// - Sessions that keep a transaction open take processes out of the game, so that none can be missed by the count of them.
 ///
 /// And that is on a quiet pooler. On a busy one others come between, and whatever they take, no session gets again.
@@ -41,8 +42,12 @@ impl Pooling {
             return Ok(true);
         }
         let mut other = Session::open(&self.options).await?;
-        // The first one not if it is known: with a pool of one process, it would wait for the other.
-        if other.changes().await? || other.process == first.process || first.changes().await? {
+        for _ in 0..2 {
+            if other.changes().await? || other.process == first.process {
+                return Ok(true);
+            }
+        }
+        if first.changes().await? || first.changes().await? {
             return Ok(true);
         }
         raw_sql("begin").execute(&mut other.conn).await?;

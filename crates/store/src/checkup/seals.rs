@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::begin;
 use crate::{Context, KeyId, Keyring, StoreError};
 
 /// The values of a column that are sealed under one key.
@@ -23,7 +24,7 @@ pub struct Seals {
 }
 
 /// A column with sealed values.
-struct Column {
+struct Place {
     table: &'static str,
     column: &'static str,
     /// The sealed bytes, or their base64 if it is a text.
@@ -37,49 +38,49 @@ struct Column {
     when: &'static str,
 }
 
-const fn bytes(table: &'static str, column: &'static str) -> Column {
-    Column {
+const fn bytes(table: &'static str, column: &'static str) -> Place {
+    Place {
         table,
         column,
         value: column,
         is_text: false,
         row: "id::text",
-        find: "id = found.place::uuid",
+        find: "id = found.row_key::uuid",
         when: "true",
     }
 }
 
-const COLUMNS: [Column; 8] = [
-    Column {
+const PLACES: [Place; 8] = [
+    Place {
         value: "encrypted_phone_number",
         is_text: true,
         // Others are the app's, in its own form.
         when: "phone_number ~ '^[A-Za-z0-9_-]{20}$' and phone_number !~ '^[0-9]+$'",
         ..bytes("user_phone_numbers", "encrypted_phone_number")
     },
-    Column {
+    Place {
         row: "message_sid",
-        find: "message_sid = found.place",
+        find: "message_sid = found.row_key",
         ..bytes("pigeonhole.inbound_messages", "sealed")
     },
     bytes("pigeonhole.sends", "sealed"),
     bytes("pigeonhole.media", "sealed_key"),
-    Column {
+    Place {
         row: "user_id::text",
-        find: "user_id = found.place::uuid",
+        find: "user_id = found.row_key::uuid",
         ..bytes("pigeonhole.phone_number_claims", "sealed_number")
     },
-    Column {
+    Place {
         row: "user_id::text",
-        find: "user_id = found.place::uuid",
+        find: "user_id = found.row_key::uuid",
         ..bytes("pigeonhole.phone_number_claims", "sealed_code")
     },
-    Column {
+    Place {
         row: "user_id::text || '/' || key_index",
-        find: "user_id = split_part(found.place, '/', 1)::uuid and key_index = split_part(found.place, '/', 2)",
+        find: "user_id = split_part(found.row_key, '/', 1)::uuid and key_index = split_part(found.row_key, '/', 2)",
         ..bytes("pigeonhole.idempotency_keys", "sealed_body")
     },
-    Column {
+    Place {
         value: "source_metadata ->> 'phone_number'",
         is_text: true,
         ..bytes("enrichment_items", "source_metadata.phone_number")
@@ -92,10 +93,10 @@ const SAMPLE: f32 = 1.0;
 /// Looks through all columns with sealed values.
 pub async fn seals(conn: &mut PgConnection, keyring: &Keyring) -> Result<Vec<Seals>, StoreError> {
     let mut all = Vec::new();
-    for column in &COLUMNS {
-        match of_column(conn, keyring, column, 100.0).await {
+    for place in &PLACES {
+        match of_column(conn, keyring, place, 100.0).await {
             Err(error) if took_too_long(&error) => {
-                all.extend(of_column(conn, keyring, column, SAMPLE).await?);
+                all.extend(of_column(conn, keyring, place, SAMPLE).await?);
             }
             seals => all.extend(seals?),
         }
@@ -111,26 +112,26 @@ fn took_too_long(error: &StoreError) -> bool {
 struct Found {
     key: Option<Vec<u8>>,
     n: i64,
-    place: String,
+    row_key: String,
     value: Vec<u8>,
 }
 
 async fn of_column(
     conn: &mut PgConnection,
     keyring: &Keyring,
-    column: &Column,
+    place: &Place,
     percent: f32,
 ) -> Result<Vec<Seals>, StoreError> {
-    let Column {
+    let Place {
         table,
         value,
         row,
         find,
         when,
         ..
-    } = column;
+    } = place;
     // Version, then the key's id: of a text, the first eight characters are six bytes.
-    let (key, shown) = if column.is_text {
+    let (key, shown) = if place.is_text {
         (
             format!(
                 "case when left({value}, 8) ~ '^[A-Za-z0-9+/]{{8}}$' then substring(decode(left({value}, 8), 'base64') from 2 for 4) end"
@@ -146,22 +147,28 @@ async fn of_column(
     // Made of the constants above, and of nothing else.
     let query = AssertSqlSafe(format!(
         "with found as (
-             select {key} as key, count(*) as n, min({row}) as place
+             select {key} as key, count(*) as n, min({row}) as row_key
              from {table} tablesample system ($1) where ({when}) and {value} is not null group by 1
          )
-         select found.key, found.n, found.place, {shown} as value from found join {table} on {find}"
+         select found.key, found.n, found.row_key, {shown} as value from found join {table} on {find}"
     ));
-    let rows: Vec<Found> = sqlx::query_as(query).bind(percent).fetch_all(conn).await?;
+    // Of its own, as it is over if it takes too long.
+    let mut tx = begin(conn).await?;
+    let rows: Vec<Found> = sqlx::query_as(query)
+        .bind(percent)
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.rollback().await?;
     let seals = rows.into_iter().map(|found| {
-        let context = Context::new(column.table, column.column, &found.place);
-        let sealed = if column.is_text {
+        let context = Context::new(place.table, place.column, &found.row_key);
+        let sealed = if place.is_text {
             STANDARD.decode(&found.value).unwrap_or_default()
         } else {
             found.value
         };
         Seals {
-            table: column.table,
-            column: column.column,
+            table: place.table,
+            column: place.column,
             key: found.key.and_then(|id| id.try_into().ok()).map(KeyId),
             values: found.n,
             opens: keyring.open(&context, &sealed).is_ok(),
@@ -173,19 +180,24 @@ async fn of_column(
 
 /// How many rows of `user_phone_numbers` hold their number in clear.
 pub async fn clear_numbers(conn: &mut PgConnection) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar!(
+    let mut tx = begin(conn).await?;
+    let count = sqlx::query_scalar!(
         r#"select count(*) as "count!" from user_phone_numbers
            where phone_number !~ '^[A-Za-z0-9_-]{20}$' or phone_number ~ '^[0-9]+$'"#,
     )
-    .fetch_one(conn)
-    .await?)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.rollback().await?;
+    Ok(count)
 }
 
 /// Has anybody told us to stop? Under which key they are kept, nobody can see.
 pub async fn has_opt_outs(conn: &mut PgConnection) -> Result<bool, StoreError> {
-    Ok(
+    let mut tx = begin(conn).await?;
+    let exists =
         sqlx::query_scalar!(r#"select exists (select from pigeonhole.opt_outs) as "exists!""#)
-            .fetch_one(conn)
-            .await?,
-    )
+            .fetch_one(&mut *tx)
+            .await?;
+    tx.rollback().await?;
+    Ok(exists)
 }

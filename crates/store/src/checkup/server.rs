@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::begin;
 use crate::StoreError;
 
 /// What answers at `DATABASE_URL`.
@@ -17,14 +18,17 @@ pub struct Server {
 
 /// Asks the server.
 pub async fn server(conn: &mut PgConnection) -> Result<Server, StoreError> {
-    Ok(sqlx::query_as!(
+    let mut tx = begin(conn).await?;
+    let server = sqlx::query_as!(
         Server,
         r#"select current_setting('server_version_num')::int as "version!",
                coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as "tls!",
                pg_is_in_recovery() as "replica!""#,
     )
-    .fetch_one(conn)
-    .await?)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.rollback().await?;
+    Ok(server)
 }
 
 /// How many connections there may be, and how many there are, this one among them.
@@ -38,7 +42,8 @@ pub struct Connections {
 
 /// Asks for the limit that is nearest.
 pub async fn connections(conn: &mut PgConnection) -> Result<Connections, StoreError> {
-    Ok(sqlx::query_as!(
+    let mut tx = begin(conn).await?;
+    let connections = sqlx::query_as!(
         Connections,
         r#"
         with clients as (
@@ -59,6 +64,8 @@ pub async fn connections(conn: &mut PgConnection) -> Result<Connections, StoreEr
         select most as "limit!", in_use as "in_use!" from limits order by most - in_use limit 1
         "#,
     )
-    .fetch_one(conn)
-    .await?)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.rollback().await?;
+    Ok(connections)
 }

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::begin;
 use crate::StoreError;
 
 /// Whether, and where not, Postgres clears dead rows away by itself.
@@ -28,10 +29,11 @@ pub struct TableHealth {
 
 /// Asks for the server's setting and each table's.
 pub async fn autovacuum(conn: &mut PgConnection) -> Result<Autovacuum, StoreError> {
+    let mut tx = begin(conn).await?;
     let on = sqlx::query_scalar!(
         r#"select (current_setting('autovacuum')::bool and current_setting('track_counts')::bool) as "on!""#,
     )
-    .fetch_one(&mut *conn)
+    .fetch_one(&mut *tx)
     .await?;
     let tables = sqlx::query_as!(
         TableHealth,
@@ -49,7 +51,8 @@ pub async fn autovacuum(conn: &mut PgConnection) -> Result<Autovacuum, StoreErro
         order by 1
         "#,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *tx)
     .await?;
+    tx.rollback().await?;
     Ok(Autovacuum { on, tables })
 }

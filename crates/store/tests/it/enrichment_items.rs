@@ -166,6 +166,33 @@ async fn an_error_of_the_database_does_not_quote_the_row() {
     );
 }
 
+#[tokio::test]
+async fn an_error_of_the_apps_own_trigger_does_not_quote_the_row_either() {
+    let mut db = Db::migrated().await;
+    db.run(
+        "create function refuse() returns trigger language plpgsql as
+             $$ begin raise exception 'no: %', new.value; end $$",
+    )
+    .await;
+    db.run(
+        "create trigger refuse before insert on enrichment_items for each row execute function refuse()",
+    )
+    .await;
+    let origin = origin(db.user().await, Source::Sms);
+    let error = enrichment_items::insert(&mut db, &keyring(), &origin, &items())
+        .await
+        .unwrap_err();
+    let StoreError::Database(inner) = &error else {
+        panic!("{error:?}")
+    };
+    let shown = format!("{error:?} {error} {inner:?} {inner}");
+    assert!(shown.contains("SQLSTATE P0001"), "{shown}");
+    assert!(
+        !shown.contains("met Ada") && !shown.contains("no: "),
+        "{shown}"
+    );
+}
+
 #[test]
 fn the_id_of_an_item_never_changes_and_differs_by_message_and_position() {
     assert_eq!(

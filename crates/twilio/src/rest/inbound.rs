@@ -58,11 +58,11 @@ pub type Change = (&'static str, String);
 
 #[derive(Deserialize)]
 struct Numbers {
-    incoming_phone_numbers: Vec<Number>,
+    incoming_phone_numbers: Vec<Incoming>,
 }
 
 #[derive(Deserialize)]
-struct Number {
+struct Incoming {
     sid: PhoneNumberSid,
     phone_number: String,
     capabilities: Option<Capabilities>,
@@ -79,8 +79,8 @@ struct Capabilities {
     sms: bool,
 }
 
-impl From<Number> for IncomingNumber {
-    fn from(number: Number) -> Self {
+impl From<Incoming> for IncomingNumber {
+    fn from(number: Incoming) -> Self {
         Self {
             sid: number.sid,
             sms: number.capabilities.is_none_or(|can| can.sms),
@@ -141,7 +141,7 @@ impl Client {
     ) -> Result<(), AskError> {
         let url = self.0.url(&self.numbers(&format!("/{sid}.json")));
         let request = self.0.http.post(url).form(changes);
-        self.answer::<Number>(request).await.map(drop)
+        self.answer::<Incoming>(request).await.map(drop)
     }
 
     fn numbers(&self, rest: &str) -> String {

@@ -1,0 +1,101 @@
+//! What is set in the console, as our client and the control endpoint see it.
+
+use reqwest::Method;
+use serde_json::Value;
+use twilio::rest::{AccountStatus, AskError};
+
+use super::{OURS, Played, client};
+use crate::{settings::hex, webhook};
+
+#[tokio::test]
+async fn the_account_and_its_number_are_shown_to_who_has_its_credentials() {
+    let played = Played::start().await;
+    let account = played.client.account().await.unwrap();
+    assert_eq!(account.status, AccountStatus::Active);
+    let token = played.settings.get("TWILIO_AUTH_TOKEN");
+    assert_eq!(account.is_primary(&token.into()), Some(true));
+    let number = played.client.number(OURS).await.unwrap().unwrap();
+    assert_eq!(number.inbound.method, "POST");
+    assert!(number.inbound.url.ends_with("/api/sms/webhook#rc=3&rp=all"));
+    // A part of it is not it.
+    assert!(played.client.number("+1500555000").await.unwrap().is_none());
+
+    let base = played.settings.get("TWILIO_API_BASE_URL");
+    let wrong = client(base, &played.settings, "wrong");
+    for error in [
+        wrong.account().await.unwrap_err(),
+        wrong.number(OURS).await.unwrap_err(),
+        wrong.service("MGx").await.unwrap_err(),
+    ] {
+        let refused = matches!(
+            error,
+            AskError::Refused {
+                status: 401,
+                code: Some(20003),
+                ..
+            }
+        );
+        assert!(refused, "{error:?}");
+    }
+    let other = played
+        .settings
+        .clone()
+        .with("TWILIO_ACCOUNT_SID", format!("AC{}", hex()));
+    let other = client(base, &other, token).account().await.unwrap_err();
+    assert!(
+        matches!(other, AskError::Refused { status: 401, .. }),
+        "{other:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_number_is_changed_by_what_is_named_and_refuses_what_is_no_url() {
+    let played = Played::start().await;
+    let sid = played.client.number(OURS).await.unwrap().unwrap().sid;
+    let before = played.api.console().number;
+    let change = [("SmsFallbackUrl", "https://b.example.com/".to_owned())];
+    played.client.change_number(&sid, &change).await.unwrap();
+    let after = played.api.console().number;
+    assert_eq!(after.sms_fallback_url, "https://b.example.com/");
+    assert_eq!(after.sms_url, before.sms_url);
+    let wrong = [("SmsUrl", "nowhere".to_owned())];
+    let error = played.client.change_number(&sid, &wrong).await.unwrap_err();
+    let refused = matches!(
+        error,
+        AskError::Refused {
+            status: 400,
+            code: Some(21502),
+            ..
+        }
+    );
+    assert!(refused, "{error:?}");
+    let nobodys = format!("PN{}", hex()).parse().unwrap();
+    let error = played
+        .client
+        .change_number(&nobodys, &change)
+        .await
+        .unwrap_err();
+    assert_eq!(error, AskError::NotThere);
+}
+
+#[tokio::test]
+async fn the_console_is_set_over_http() {
+    let played = Played::start().await;
+    let url = format!(
+        "{}/simulated/console",
+        played.settings.get("TWILIO_API_BASE_URL")
+    );
+    let request = |method| webhook::client().request(method, &url);
+    let shown = request(Method::GET).send().await.unwrap();
+    let mut console: Value = serde_json::from_str(&shown.text().await.unwrap()).unwrap();
+    console["account_status"] = "suspended".into();
+    let put = async |body: String| {
+        let answer = request(Method::PUT).body(body).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!(put(console.to_string()).await, 204);
+    let account = played.client.account().await.unwrap();
+    assert_eq!(account.status, AccountStatus::Suspended);
+    console["surprise"] = 1.into();
+    assert_eq!(put(console.to_string()).await, 400);
+}
