@@ -7,6 +7,7 @@ use super::{
     files::{alerts, alerts_text, files, panels, repository},
     promql::selectors,
 };
+use crate::{process::run, settings::Settings};
 
 /// Where the page of an alert is, by its name.
 fn runbook_of(alert: &str) -> String {
@@ -98,6 +99,50 @@ fn each_runbook_has_all_parts() {
             .filter(|line| line.starts_with("## "))
             .collect();
         assert_eq!(headings, PARTS, "{}", path.display());
+    }
+}
+
+/// The commands of ours in a page: subcommands, and options.
+fn commands(page: &str) -> Vec<(Vec<&str>, Vec<&str>)> {
+    let indented = page.lines().filter(|line| line.starts_with("    "));
+    let quoted = page
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    indented
+        .chain(quoted)
+        .filter_map(|code| code.trim().strip_prefix("pigeonhole "))
+        .map(|command| {
+            let words = command.split_whitespace().take_while(|word| *word != "#");
+            let (options, words): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with("--"));
+            let name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            (words.into_iter().take_while(name).collect(), options)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn each_command_in_a_runbook_is_one_of_the_programs() {
+    for path in files("docs/runbooks", "md") {
+        let page = fs::read_to_string(&path).unwrap();
+        for (words, options) in commands(&page) {
+            let mut arguments = words.clone();
+            arguments.push("--help");
+            let ran = run(&arguments, &Settings::none()).await;
+            assert_eq!(
+                ran.code,
+                Some(0),
+                "{}: {words:?}: {}",
+                path.display(),
+                ran.stderr
+            );
+            for option in options {
+                assert!(
+                    ran.stdout.contains(option),
+                    "{}: {words:?} {option}",
+                    path.display()
+                );
+            }
+        }
     }
 }
 
