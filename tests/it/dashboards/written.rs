@@ -149,7 +149,7 @@ async fn each_command_in_a_runbook_is_one_of_the_programs() {
 #[test]
 fn all_that_is_measured_is_drawn_or_watched() {
     let panels = panels();
-    let targets = panels.iter().flat_map(|panel| panel.targets());
+    let targets = panels.iter().flat_map(super::files::Panel::targets);
     let alerts = alerts_text();
     let mut seen: BTreeSet<String> = targets
         .flat_map(|target| selectors(&target.expr))
