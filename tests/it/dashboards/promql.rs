@@ -1,4 +1,4 @@
-//! As much of PromQL as it takes to find what a query names.
+//! As much of `PromQL` as it takes to find what a query names.
 
 /// A metric, and the labels it is narrowed down by.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use super::{
     catalogue,
-    files::{alerts, alerts_text, files, panels, repository},
+    files::{Panel, alerts, alerts_text, files, panels, repository},
     promql::selectors,
 };
 use crate::{process::run, settings::Settings};
@@ -149,7 +149,7 @@ async fn each_command_in_a_runbook_is_one_of_the_programs() {
 #[test]
 fn all_that_is_measured_is_drawn_or_watched() {
     let panels = panels();
-    let targets = panels.iter().flat_map(|panel| panel.targets());
+    let targets = panels.iter().flat_map(Panel::targets);
     let alerts = alerts_text();
     let mut seen: BTreeSet<String> = targets
         .flat_map(|target| selectors(&target.expr))
