@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use super::{
     catalogue,
-    files::{alerts, alerts_text, files, panels, repository},
+    files::{Panel, alerts, alerts_text, files, panels, repository},
     promql::selectors,
 };
 use crate::{process::run, settings::Settings};
@@ -113,9 +113,13 @@ fn commands(page: &str) -> Vec<(Vec<&str>, Vec<&str>)> {
         .filter_map(|code| code.trim().strip_prefix("pigeonhole "))
         .map(|command| {
             let words = command.split_whitespace().take_while(|word| *word != "#");
-            let (options, words): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with("--"));
-            let name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-            (words.into_iter().take_while(name).collect(), options)
+            let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            let is_option = |word: &&str| word.starts_with("--");
+            // After the first option come values, too.
+            let names = words
+                .clone()
+                .take_while(|word| is_name(word) && !is_option(word));
+            (names.collect(), words.filter(is_option).collect())
         })
         .collect()
 }
@@ -149,7 +153,7 @@ async fn each_command_in_a_runbook_is_one_of_the_programs() {
 #[test]
 fn all_that_is_measured_is_drawn_or_watched() {
     let panels = panels();
-    let targets = panels.iter().flat_map(super::files::Panel::targets);
+    let targets = panels.iter().flat_map(Panel::targets);
     let alerts = alerts_text();
     let mut seen: BTreeSet<String> = targets
         .flat_map(|target| selectors(&target.expr))
