@@ -110,7 +110,10 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let error = DatabaseError(error);
+        let error = DatabaseError {
+            error,
+            raised_by_us: false,
+        };
         if error.is_unavailable() {
             Self::Unavailable(error)
         } else {
@@ -124,7 +127,10 @@ impl From<MigrateError> for StoreError {
         match error {
             MigrateError::Execute(error) => error.into(),
             MigrateError::ExecuteMigration(error, version) => match error.into() {
-                Self::Database(source) => Self::Migration { version, source },
+                Self::Database(mut source) => {
+                    source.raised_by_us = true;
+                    Self::Migration { version, source }
+                }
                 error => error,
             },
             error => Self::Migrate(error),
@@ -141,22 +147,29 @@ const TELLING: [&str; 15] = [
 
 /// An error of sqlx, without what could quote a row in clear: the text of some, and the "detail" that Postgres adds to
 /// others, which sqlx prints with `Debug`.
-pub struct DatabaseError(sqlx::Error);
+pub struct DatabaseError {
+    error: sqlx::Error,
+    /// By a migration, which raises what it has to say of tables, and quotes no row.
+    raised_by_us: bool,
+}
+
+/// The class of what a function or trigger raises.
+const RAISED: &str = "P0";
 
 impl DatabaseError {
     /// The SQLSTATE, when Postgres itself answered.
     pub fn code(&self) -> Option<String> {
-        self.0.as_database_error()?.code().map(Cow::into_owned)
+        self.error.as_database_error()?.code().map(Cow::into_owned)
     }
 
     pub(crate) fn is_unique_violation(&self) -> bool {
-        self.0
+        self.error
             .as_database_error()
             .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
     }
 
     fn is_unavailable(&self) -> bool {
-        match &self.0 {
+        match &self.error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
@@ -177,11 +190,13 @@ impl DatabaseError {
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = self.code();
-        match (&self.0, code.as_deref().and_then(|code| code.get(..2))) {
-            (sqlx::Error::Database(_), class) if !class.is_some_and(|c| TELLING.contains(&c)) => {
+        let class = code.as_deref().and_then(|code| code.get(..2));
+        let tells = |class| TELLING.contains(&class) || (self.raised_by_us && class == RAISED);
+        match &self.error {
+            sqlx::Error::Database(_) if !class.is_some_and(tells) => {
                 f.write_str("error returned from database, whose text may quote what was written")?;
             }
-            (error, _) => write!(f, "{error}")?,
+            error => write!(f, "{error}")?,
         }
         code.map_or(Ok(()), |code| write!(f, " (SQLSTATE {code})"))
     }
