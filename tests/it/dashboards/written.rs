@@ -112,10 +112,12 @@ fn commands(page: &str) -> Vec<(Vec<&str>, Vec<&str>)> {
         .chain(quoted)
         .filter_map(|code| code.trim().strip_prefix("pigeonhole "))
         .map(|command| {
-            let words = command.split_whitespace().take_while(|word| *word != "#");
-            let (options, words): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with("--"));
-            let name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-            (words.into_iter().take_while(name).collect(), options)
+            let words = command.split('#').next().unwrap_or("").split_whitespace();
+            let options = words.clone().filter(|word| word.starts_with("--"));
+            let name = |word: &&str| {
+                !word.starts_with('-') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+            };
+            (words.clone().take_while(name).collect(), options.collect())
         })
         .collect()
 }
