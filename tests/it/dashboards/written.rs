@@ -112,12 +112,14 @@ fn commands(page: &str) -> Vec<(Vec<&str>, Vec<&str>)> {
         .chain(quoted)
         .filter_map(|code| code.trim().strip_prefix("pigeonhole "))
         .map(|command| {
-            let words = command.split('#').next().unwrap_or("").split_whitespace();
-            let options = words.clone().filter(|word| word.starts_with("--"));
-            let name = |word: &&str| {
-                !word.starts_with('-') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
-            };
-            (words.clone().take_while(name).collect(), options.collect())
+            let words = command.split_whitespace().take_while(|word| *word != "#");
+            let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            let is_option = |word: &&str| word.starts_with("--");
+            // After the first option come values, too.
+            let names = words
+                .clone()
+                .take_while(|word| is_name(word) && !is_option(word));
+            (names.collect(), words.filter(is_option).collect())
         })
         .collect()
 }
