@@ -35,6 +35,7 @@ pigeonhole_sends_ended_total{state="failed"} 1
 pigeonhole_sms_spend_last_day_dollars 0.0083
 pigeonhole_queue_attempts_total{outcome="buried"} 1
 pigeonhole_queue_slots_in_use 0
+pigeonhole_queue_wait_seconds_count{kind="process_message"} 4
 pigeonhole_queue_workers 1
 pigeonhole_observer 1
 "#;
@@ -157,6 +158,8 @@ async fn every_metric_is_there_after_a_run_and_no_other() {
             "{name} {labels:?}"
         );
     }
+    let waited = scrape.value("pigeonhole_queue_wait_seconds_sum", &[]);
+    assert!((0.001..60.0).contains(&waited.unwrap()), "{waited:?}");
     let other = scrape.value("pigeonhole_queue_jobs", &[("kind", "other")]);
     assert_eq!(other, None, "a kind is missing from the list of all");
     for number in [NUMBER, STRANGER, FREE, NOWHERE] {

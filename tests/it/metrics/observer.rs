@@ -31,6 +31,17 @@ async fn observes(admin: SocketAddr) -> Option<f64> {
     observes
 }
 
+/// One that is due some day.
+async fn schedule_a_job(database: &Database) {
+    sqlx::query(
+        "insert into queue.jobs (kind, max_attempts, ready, run_at, args)
+         values ('forget', 3, false, now() + interval '1 day', '{}')",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+}
+
 async fn becomes(admin: SocketAddr, observer: f64, limit: Duration) {
     let what = format!("observer {observer}");
     eventually(&what, limit, async || {
@@ -46,8 +57,17 @@ async fn one_of_two_workers_observes_and_the_other_takes_over_when_it_is_killed(
     becomes(first_admin, 1.0, PATIENCE).await;
     let (_second, second_admin) = worker(&database).await;
     becomes(second_admin, 0.0, PATIENCE).await;
-    // It has had its chances.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // While the first looks twice, the second tries, too.
+    for scheduled in 1..=2 {
+        schedule_a_job(&database).await;
+        eventually("it looks again", PATIENCE, async || {
+            let jobs = [("kind", "forget"), ("state", "scheduled")];
+            let scrape = Scrape::of(first_admin).await;
+            (scrape.value("pigeonhole_queue_jobs", &jobs) == Some(f64::from(scheduled)))
+                .then_some(())
+        })
+        .await;
+    }
     assert_eq!(observes(second_admin).await, Some(0.0));
     assert_eq!(observes(first_admin).await, Some(1.0));
     first.kill();
