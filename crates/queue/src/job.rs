@@ -157,7 +157,7 @@ impl Attempt {
         self.number >= self.max
     }
 
-    /// What a statement of the caller's must name that completes the job. See [`Attempt::was_completed`].
+    /// What a statement of the caller's must name that completes the job. See [`Attempt::completed_by`].
     pub fn fence(&self) -> Fence {
         Fence {
             job: self.id,
@@ -165,10 +165,19 @@ impl Attempt {
         }
     }
 
-    /// For completing many jobs in one statement of the caller's: to be called once a transaction has committed that
-    /// deleted this job's row under its [`Fence`], as [`Attempt::complete`] does for one.
-    pub fn was_completed(&self) {
+    /// For completing many jobs in one statement of the caller's: `work` has a transaction delete this job's row under
+    /// its [`Fence`], as [`Attempt::complete`] does for one, and `has` tells by its answer whether one has committed that
+    /// did.
+    pub async fn completed_by<T>(
+        &self,
+        work: impl Future<Output = T>,
+        has: impl FnOnce(&T) -> bool,
+    ) -> T {
+        // Already now, as the row is gone before the answer is here: it would be taken for a lost lease.
         self.completed.store(true, Ordering::Release);
+        let answer = work.await;
+        self.completed.store(has(&answer), Ordering::Release);
+        answer
     }
 
     /// The trace context (a W3C `traceparent`) that what this attempt enqueues is to go on with: its own where spans are

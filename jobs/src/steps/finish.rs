@@ -237,18 +237,19 @@ async fn finish_with(deps: &Deps, ending: Ending, attempt: &Attempt) -> Result<(
         .items
         .as_ref()
         .map_or(0, |found| found.items.len());
-    match deps.endings.ask(ending).await? {
+    let ended = attempt.completed_by(deps.endings.ask(ending), |ended| {
+        matches!(ended, Ok(Finished::As(_) | Finished::Before))
+    });
+    match ended.await? {
         Finished::As(MessageState::Processed) => {
-            attempt.was_completed();
             metrics::messages_ended(MessageState::Processed, 1);
             tracing::info!(message.sid = sid, items, "message processed");
         }
         Finished::As(state) => {
-            attempt.was_completed();
             metrics::messages_ended(state, 1);
             tracing::info!(message.sid = sid, ?state, "message ended without items");
         }
-        Finished::Before => attempt.was_completed(),
+        Finished::Before => {}
         Finished::Busy => return Err(StepError::Wait(BUSY)),
         Finished::LeaseLost => return Err(StepError::Complete(queue::CompleteError::LeaseLost)),
     }

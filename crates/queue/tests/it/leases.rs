@@ -54,6 +54,42 @@ async fn a_job_longer_than_its_lease_is_renewed_and_nobody_else_runs_it() {
 }
 
 #[tokio::test]
+async fn a_job_whose_row_went_with_others_is_not_taken_for_lost_before_it_hears_of_that() {
+    let queue = TestQueue::new().await;
+    let running = queue
+        .run::<Scripted<Plain>>(short_lease(Duration::from_secs(1)), 4)
+        .await;
+    let beside = queue.enqueue(plain("beside", held(Does::Nothing))).await;
+    let done = queue.enqueue(plain("done", Does::EffectAnsweredLate)).await;
+    until("its row is gone", async || {
+        queue.world.runs_of("beside") == 1 && queue.row(done).await.is_none()
+    })
+    .await;
+    // Another's renewals tell when it has been looked for.
+    let ends = async || {
+        sqlx::query_scalar::<_, f64>(
+            "select extract(epoch from run_at)::float8 from queue.jobs where id = $1",
+        )
+        .bind(beside)
+        .fetch_one(&queue.pool)
+        .await
+        .unwrap()
+    };
+    for _ in 0..2 {
+        let before = ends().await;
+        until("leases are renewed", async || ends().await > before).await;
+    }
+    queue.world.open_gate();
+    queue.until_empty().await;
+    until("it hears of it", async || {
+        queue.world.completions() == ["Ok(true)"]
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(queue.effects().await, ["done"]);
+}
+
+#[tokio::test]
 async fn a_lost_lease_cancels_the_work_within_a_renewal_and_nothing_is_written() {
     let queue = TestQueue::new().await;
     let lease = Duration::from_millis(1500);

@@ -42,6 +42,8 @@ pub(crate) enum Does {
     BlockThread,
     /// Completes, then holds the transaction open until the gate opens.
     EffectCommittedLate,
+    /// Completes in a statement of its own, whose answer it gets when the gate opens.
+    EffectAnsweredLate,
 }
 
 /// What sets one kind of job apart from another.
@@ -185,6 +187,26 @@ impl<P> Scripted<P> {
                     true
                 };
                 self.effect(world, attempt, wait).await
+            }
+            Does::EffectAnsweredLate => {
+                let fence = attempt.fence();
+                let statement = sqlx::query(
+                    "with done as (delete from queue.jobs where id = $1 and claim = $2 returning id)
+                     insert into effects (key) select $3 from done",
+                )
+                .bind(fence.job)
+                .bind(fence.claim)
+                .bind(&self.key);
+                let work = async {
+                    let done = statement.execute(&world.pool).await;
+                    world.gate().await;
+                    done.map(|done| done.rows_affected() == 1)
+                };
+                let done = attempt
+                    .completed_by(work, |done| matches!(done, Ok(true)))
+                    .await;
+                note(&world.completions, format!("{done:?}"));
+                done.map(drop).map_err(JobError::retry)
             }
             Does::Hold(then) => {
                 world.gate().await;
