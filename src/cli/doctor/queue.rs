@@ -1,32 +1,15 @@
 //! The queue: is somebody at work, and what waits for an operator?
 
-use ::jobs::{
-    DeleteAtTwilio, EraseMessages, Forget, MediaSweep, MediaUpkeep, ProcessMessage, SendReply,
-    SendVerification, SettleMessages,
-};
+use ::jobs::{SendReply, SendVerification};
 use ::queue::{
-    Job, Maintenance,
+    Job,
     admin::{self, AdminError, KindStats, Stats, Workers},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::finding::Finding;
-use crate::cli::output::duration;
-
-/// What this program's workers run.
-const KINDS: [&str; 10] = [
-    DeleteAtTwilio::NAME,
-    EraseMessages::NAME,
-    Forget::NAME,
-    Maintenance::NAME,
-    MediaSweep::NAME,
-    MediaUpkeep::NAME,
-    ProcessMessage::NAME,
-    SendReply::NAME,
-    SendVerification::NAME,
-    SettleMessages::NAME,
-];
+use crate::{cli::output::duration, worker::KINDS};
 
 /// Those that no worker runs that has nobody to send from.
 const SENDING: [&str; 2] = [SendReply::NAME, SendVerification::NAME];
