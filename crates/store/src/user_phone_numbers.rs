@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::legacy::seal_legacy;
-pub use self::owner::{find_sender, hold_owner, link, prove, unlink, unlink_user};
+pub use self::owner::{hold_owner, link, prove, unlink, unlink_user};
 use crate::{Context, E164, Keyring, StoreError};
 
 const TABLE: &str = "user_phone_numbers";

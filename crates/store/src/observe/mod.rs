@@ -54,9 +54,4 @@ impl Observer {
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.0
     }
-
-    /// Lets another process observe.
-    pub async fn resign(self) -> Result<(), StoreError> {
-        Ok(self.0.close().await?)
-    }
 }

@@ -1,6 +1,5 @@
 //! What makes a number somebody's, and what ends that.
 
-use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -90,25 +89,6 @@ pub async fn unlink_user(conn: &mut PgConnection, user_id: Uuid) -> Result<u64, 
         .await?;
     tx.commit().await?;
     Ok(done.rows_affected())
-}
-
-/// The user whose message it is that came from this number at this time: the number is verified for them, and was theirs
-/// by then. Whoever has linked it since gets nothing that its former user has sent.
-pub async fn find_sender(
-    conn: &mut PgConnection,
-    keyring: &Keyring,
-    number: &E164,
-    at: DateTime<Utc>,
-) -> Result<Option<Uuid>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "select user_id from user_phone_numbers
-         where phone_number = any($1) and verified and (created_at is null or created_at::timestamptz <= $2)
-         order by created_at desc nulls last, id limit 1",
-        &forms(keyring, number.as_str()),
-        at,
-    )
-    .fetch_optional(conn)
-    .await?)
 }
 
 /// Is the number still verified for this user? If so, nobody unlinks it before the transaction ends.
