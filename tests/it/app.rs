@@ -4,8 +4,8 @@ use std::{net::SocketAddr, ops::Deref};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, Delivery, SimulatedApi, SimulatedTwilio, Text},
+    config::Reader,
+    dev::twilio::{Delivery, SimulatedApi, SimulatedTwilio, Text},
     services::{Role, Services, ServicesConfig},
 };
 use tokio_util::sync::CancellationToken;
@@ -31,18 +31,7 @@ impl TestApp {
     pub(crate) async fn with_twilio(
         prepare: impl FnOnce(Database) -> Database,
     ) -> (Self, SimulatedApi) {
-        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
-            .await
-            .unwrap();
-        let database = Database::create()
-            .await
-            .with("TWILIO_API_BASE_URL", bound.base_url())
-            .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string());
-        let database = prepare(database);
-        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
-        let account = Account::of(&config).unwrap();
-        // It lasts as long as the test's runtime.
-        let api = bound.serve(account, CancellationToken::new()).unwrap();
+        let (database, api) = prepare(Database::create().await).with_twilio().await;
         let app = Self::on(database, Role::Both).await;
         api.connect(&format!("http://{}", app.receiver));
         (app, api)

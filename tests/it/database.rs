@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use embedded_postgres::{Server, testing::TestDatabase};
+use pigeonhole::{
+    config::{Reader, ReceiverConfig},
+    dev::twilio::{Account, SimulatedApi},
+};
 use serde_json::Value;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use store::{E164, user_phone_numbers, users};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -90,6 +95,21 @@ impl Database {
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.settings = self.settings.with(name, value);
         self
+    }
+
+    /// With a simulated Twilio, which has the files of messages, too. It lasts as long as the test's runtime, and is to
+    /// be told where the receiver is.
+    pub(crate) async fn with_twilio(self) -> (Self, SimulatedApi) {
+        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
+        let database = self
+            .with("TWILIO_API_BASE_URL", bound.base_url())
+            .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string());
+        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
+        let account = Account::of(&config).unwrap();
+        let api = bound.serve(account, CancellationToken::new()).unwrap();
+        (database, api)
     }
 
     pub(crate) async fn link(&self, user: Uuid, number: &str) {

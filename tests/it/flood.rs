@@ -12,13 +12,9 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, SimulatedApi},
-};
+use pigeonhole::dev::twilio::SimulatedApi;
 use reqwest::Client;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -104,12 +100,8 @@ struct Target {
 
 impl Target {
     async fn start() -> Self {
-        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
+        let (database, twilio) = Database::create()
             .await
-            .unwrap();
-        let database = Database::create()
-            .await
-            .with("TWILIO_API_BASE_URL", bound.base_url())
             .with("TRUSTED_PROXIES", "127.0.0.0/8")
             .with("VERIFICATION_COUNTRIES", ALLOWED)
             .with("VERIFICATION_IP_HOURLY_LIMIT", most("ip"))
@@ -117,10 +109,9 @@ impl Target {
             .with("VERIFICATION_COUNTRY_HOURLY_LIMIT", most("country"))
             .with("VERIFICATION_DAILY_BUDGET", most("budget"))
             // Where they listen, and no line a request.
-            .with("RUST_LOG", "warn,pigeonhole::services=info");
-        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
-        let account = Account::of(&config).unwrap();
-        let twilio = bound.serve(account, CancellationToken::new()).unwrap();
+            .with("RUST_LOG", "warn,pigeonhole::services=info")
+            .with_twilio()
+            .await;
         let receivers = [
             Process::receiver("receiver", &database.settings).await,
             Process::receiver("receiver", &database.settings).await,

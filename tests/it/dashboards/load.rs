@@ -4,10 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use embedded_postgres::Server;
 use jobs::ProcessMessage;
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, Callbacks, SimulatedApi, SimulatedTwilio, Text},
-};
+use pigeonhole::dev::twilio::{Callbacks, SimulatedApi, SimulatedTwilio, Text};
 use reqwest::header;
 use serde_json::{Value, json};
 use store::users;
@@ -76,25 +73,22 @@ const PEOPLE: [(Person, Duration); 5] = [
 
 impl Stage {
     pub(super) async fn set() -> Self {
-        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
-            .await
-            .unwrap();
         // Its statistics are of this load alone, and it is vacuumed as a server is that is not for tests.
         let postgres = embedded_postgres::Settings::default()
             .set("autovacuum", "on")
             .set("autovacuum_naptime", "15s");
         let server = Server::start_temporary(postgres).unwrap();
-        let database = Database::create_on(&server)
+        let (database, api) = Database::create_on(&server)
             .await
-            .with("TWILIO_API_BASE_URL", bound.base_url())
-            .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string())
             .with("REPLIES", "problems")
             .with("VERIFICATION_IP_HOURLY_LIMIT", "10000")
             .with("VERIFICATION_COUNTRY_HOURLY_LIMIT", "10000")
             // The one who texts all the time is slowed down.
             .with("RATE_LIMIT_MESSAGES_PER_HOUR", "1800")
             .with("RATE_LIMIT_BURST", "5")
-            .with("RATE_LIMIT_MAX_DELAY", "10s");
+            .with("RATE_LIMIT_MAX_DELAY", "10s")
+            .with_twilio()
+            .await;
         for quiet in 0..QUIET {
             let user = Uuid::new_v4();
             let mut conn = database.pool.acquire().await.unwrap();
@@ -102,10 +96,6 @@ impl Stage {
             drop(conn);
             database.link(user, &number_of(quiet)).await;
         }
-        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
-        let account = Account::of(&config).unwrap();
-        // It lasts as long as the test's runtime.
-        let api = bound.serve(account, CancellationToken::new()).unwrap();
         let (first, receiver) = Process::receiver("receiver", &database.settings).await;
         api.connect(&format!("http://{receiver}"));
         let mut processes = vec![first];

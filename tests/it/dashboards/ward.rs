@@ -4,14 +4,10 @@
 use std::{fs, net::SocketAddr, time::Duration};
 
 use embedded_postgres::Server;
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, SimulatedApi, Text},
-};
+use pigeonhole::dev::twilio::{SimulatedApi, Text};
 use serde_json::json;
 use store::users;
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -65,20 +61,13 @@ pub(super) struct Ward {
 impl Ward {
     /// All is well.
     pub(super) async fn open(settings: impl FnOnce(Database) -> Database) -> Self {
-        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
-            .await
-            .unwrap();
         let server = Server::start_temporary(embedded_postgres::Settings::default()).unwrap();
         let database = Database::create_on(&server)
             .await
-            .with("TWILIO_API_BASE_URL", bound.base_url())
             .with("LISTEN_ADDR", format!("127.0.0.1:{}", free_port()))
             .with("VERIFICATION_IP_HOURLY_LIMIT", "10000");
-        let database = settings(database);
-        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
-        let account = Account::of(&config).unwrap();
-        let api = bound.serve(account, CancellationToken::new()).unwrap();
-        api.connect(&format!("http://{}", config.listen));
+        let (database, api) = settings(database).with_twilio().await;
+        api.connect(&format!("http://{}", database.settings.get("LISTEN_ADDR")));
 
         let rules = tempfile::tempdir().unwrap();
         let file = rules.path().join("alerts.yml");

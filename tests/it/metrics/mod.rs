@@ -7,14 +7,10 @@ mod observer;
 
 use std::net::SocketAddr;
 
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, Answer, Behaviour, Callbacks, SimulatedApi, SimulatedTwilio, Text},
-};
+use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks, SimulatedApi, SimulatedTwilio, Text};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use store::users;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -46,17 +42,11 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
-        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
+        let (database, api) = Database::create()
             .await
-            .unwrap();
-        let database = Database::create()
-            .await
-            .with("TWILIO_API_BASE_URL", bound.base_url())
-            .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string())
-            .with("RUST_LOG", "warn,pigeonhole=info");
-        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
-        let account = Account::of(&config).unwrap();
-        let api = bound.serve(account, CancellationToken::new()).unwrap();
+            .with("RUST_LOG", "warn,pigeonhole=info")
+            .with_twilio()
+            .await;
         let (process, receiver) = Process::receiver("serve", &database.settings).await;
         api.connect(&format!("http://{receiver}"));
         Self {

@@ -3,14 +3,10 @@
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, Answer, Behaviour, Callbacks, SimulatedApi, SimulatedTwilio},
-};
+use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks, SimulatedApi, SimulatedTwilio};
 use reqwest::{Client, Method, RequestBuilder, header};
 use serde_json::{Value, json};
 use store::{sends, users};
-use tokio_util::sync::CancellationToken;
 use twilio::signature;
 use uuid::Uuid;
 
@@ -65,13 +61,9 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
-        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
-            .await
-            .unwrap();
         let word = hex();
-        let database = Database::create()
+        let (database, api) = Database::create()
             .await
-            .with("TWILIO_API_BASE_URL", bound.base_url())
             .with("RUST_LOG", "debug")
             .with("VERIFICATION_COUNTRIES", "US,DE")
             .with("VERIFICATION_IP_HOURLY_LIMIT", "1000")
@@ -79,10 +71,9 @@ impl Stage {
             .with(
                 "VERIFICATION_MESSAGE",
                 format!("{word}: {{code}}, {{minutes}} min"),
-            );
-        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
-        let account = Account::of(&config).unwrap();
-        let api = bound.serve(account, CancellationToken::new()).unwrap();
+            )
+            .with_twilio()
+            .await;
         let (receiver, addr) = Process::receiver("receiver", &database.settings).await;
         api.connect(&format!("http://{addr}"));
         Self {

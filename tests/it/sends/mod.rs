@@ -5,12 +5,12 @@ mod outcomes;
 mod reports;
 mod unclear;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jobs::{Deps, SendDeps, SendVerification};
 use pigeonhole::{
-    config::{Reader, ReceiverConfig, WorkerConfig},
-    dev::twilio::{Account, SimulatedApi},
+    config::{Reader, WorkerConfig},
+    dev::twilio::SimulatedApi,
     services::Role,
 };
 use queue::testing::{Outcome, TestQueue};
@@ -18,7 +18,6 @@ use store::{
     E164,
     sends::{self, NewSend, Purpose},
 };
-use tokio_util::sync::CancellationToken;
 use twilio::rest::Client;
 use uuid::Uuid;
 
@@ -100,16 +99,8 @@ impl Rig {
 pub(crate) async fn receiver_and_twilio(
     prepare: impl FnOnce(Database) -> Database,
 ) -> (TestApp, SimulatedApi) {
-    let bound = SimulatedApi::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .await
-        .unwrap();
-    let database = Database::create()
-        .await
-        .with("TWILIO_API_BASE_URL", bound.base_url());
-    let app = TestApp::on(prepare(database), Role::Receiver).await;
-    let config = Reader::read(&app.settings.env(), ReceiverConfig::read).unwrap();
-    let account = Account::of(&config).unwrap();
-    let api = bound.serve(account, CancellationToken::new()).unwrap();
+    let (database, api) = prepare(Database::create().await).with_twilio().await;
+    let app = TestApp::on(database, Role::Receiver).await;
     api.connect(&format!("http://{}", app.receiver));
     (app, api)
 }

@@ -8,14 +8,10 @@ mod personal;
 use std::net::SocketAddr;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, SimulatedApi, Text},
-};
+use pigeonhole::dev::twilio::{SimulatedApi, Text};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use store::users;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::collector::{Collector, Span};
@@ -43,18 +39,8 @@ impl Stage {
     }
 
     async fn set(prepare: impl FnOnce(Database) -> Database) -> Self {
-        let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
-            .await
-            .unwrap();
-        let database = Database::create()
-            .await
-            .with("TWILIO_API_BASE_URL", bound.base_url())
-            .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string())
-            .with("REPLIES", "all");
-        let database = prepare(database);
-        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
-        let account = Account::of(&config).unwrap();
-        let api = bound.serve(account, CancellationToken::new()).unwrap();
+        let database = Database::create().await.with("REPLIES", "all");
+        let (database, api) = prepare(database).with_twilio().await;
         let (receiver, addr) = Process::receiver("receiver", &database.settings).await;
         api.connect(&format!("http://{addr}"));
         let worker = Process::start("worker", &database.settings);
