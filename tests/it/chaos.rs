@@ -175,7 +175,7 @@ impl System {
         for worker in &self.workers {
             self.ledger.claims_again(&worker.known_as(), 0).await;
         }
-        let watch = Watch::start(self.database.pool.clone(), LEASE);
+        let watch = Watch::start(self.database.pool.clone(), LEASE, load.held());
         (load, watch)
     }
 

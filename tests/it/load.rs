@@ -6,7 +6,7 @@ use std::{
 };
 
 use pigeonhole::dev::twilio::{Delivery, SimulatedTwilio};
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,6 +21,7 @@ const ITEMS: i64 = 3;
 /// Senders that go on until they are stopped, whatever they are answered.
 pub(crate) struct Load {
     answered: Arc<Mutex<Answered>>,
+    held: Arc<watch::Sender<bool>>,
     stop: CancellationToken,
     senders: JoinSet<()>,
 }
@@ -48,14 +49,20 @@ impl Load {
     pub(crate) fn start(twilio: &SimulatedTwilio, senders: usize) -> Self {
         let mut load = Self {
             answered: Arc::default(),
+            held: Arc::default(),
             stop: CancellationToken::new(),
             senders: JoinSet::new(),
         };
         for _ in 0..senders {
             let (twilio, stop) = (twilio.clone(), load.stop.clone());
-            let answered = load.answered.clone();
+            let (answered, mut held) = (load.answered.clone(), load.held.subscribe());
             load.senders.spawn(async move {
-                while !stop.is_cancelled() {
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => break,
+                        _ = held.wait_for(|held| !held) => {}
+                    }
                     let delivery = twilio.deliver(&text(NUMBER, BODY)).await;
                     answered.lock().unwrap().note(delivery);
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -63,6 +70,11 @@ impl Load {
             });
         }
         load
+    }
+
+    /// Where somebody who watches the backlog can hold the senders.
+    pub(crate) fn held(&self) -> Arc<watch::Sender<bool>> {
+        self.held.clone()
     }
 
     /// How many messages were accepted so far.
