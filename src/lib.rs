@@ -8,6 +8,7 @@ mod admin;
 pub mod cli;
 pub mod config;
 pub mod database;
+mod descriptors;
 pub mod dev;
 mod health;
 pub mod http;

@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use crate::{
     config::{Env, LogConfig, Reader, TracesConfig},
-    metrics,
+    descriptors, metrics,
     services::{Role, Services, ServicesConfig},
     shutdown, telemetry,
 };
@@ -17,6 +17,7 @@ pub(super) async fn run(env: &Env, role: Role) -> anyhow::Result<()> {
         Some((log?, traces?, services?))
     })?;
     let traces = telemetry::init_logs_and_traces(&log, traces).await?;
+    descriptors::raise_limit();
     let metrics = metrics::install()?;
     let stop = shutdown::on_signal().context("cannot watch for signals")?;
     let services = Services::start(services, metrics, stop).await?;

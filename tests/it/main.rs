@@ -14,6 +14,7 @@ mod browser;
 mod chaos;
 mod commands;
 mod configuration;
+mod connections;
 mod crashes;
 mod dashboards;
 mod database;

@@ -38,10 +38,28 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `receiver`, `worker` or `serve`.
     pub(crate) fn start(subcommand: &str, settings: &Settings) -> Self {
-        let log =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{subcommand}-{}.log", hex()));
-        let child = program(settings)
+        Self::spawn(program(settings).arg(subcommand), subcommand)
+    }
+
+    /// Starts it from a shell that has done this first.
+    pub(crate) fn start_after(shell: &str, subcommand: &str, settings: &Settings) -> Self {
+        let program = program(settings);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("{shell} && exec \"$0\" \"$1\"")])
+            .arg(program.get_program())
             .arg(subcommand)
+            .env_clear()
+            .envs(settings.variables())
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::null());
+        Self::spawn(&mut command, subcommand)
+    }
+
+    fn spawn(command: &mut Command, name: &str) -> Self {
+        let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.log", hex()));
+        let child = command
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()
