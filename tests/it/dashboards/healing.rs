@@ -1,12 +1,13 @@
 //! Runbooks, followed: a fault is planted, its alert fires, what the runbook says is done, by the commands that it names,
 //! and the alert is silent.
-//!
-//! Not here are those that take a machine of their own: a full disk, and more webhooks than a receiver takes.
+
+use std::fs;
 
 use pigeonhole::dev::twilio::{Answer, Behaviour};
 use sqlx::{Connection, PgConnection};
+use url::Url;
 
-use super::{prometheus, ward::Ward};
+use super::{crowd::Crowd, prometheus, small_disk::SmallDisk, ward::Ward};
 use crate::wait::{PATIENCE, eventually};
 
 /// A number of the US for each n.
@@ -188,4 +189,77 @@ async fn a_transaction_that_somebody_left_open_is_found_and_ended() {
         .await
         .unwrap();
     ward.silent("PigeonholeSnapshotHeld").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_that_wait_for_a_lock_make_a_receiver_shed_until_whoever_holds_it_is_ended() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let ward = Ward::open(|database| database).await;
+    let mut migration = PgConnection::connect(ward.database.settings.get("DATABASE_URL"))
+        .await
+        .unwrap();
+    sqlx::raw_sql("begin; lock table pigeonhole.inbound_messages in access exclusive mode")
+        .execute(&mut migration)
+        .await
+        .unwrap();
+    let crowd = Crowd::gather(&ward.database.settings).await;
+    ward.fires("PigeonholeReceiverSheds").await;
+
+    // As the runbook has it.
+    let pids: Vec<i32> = sqlx::query_scalar(
+        "select pid from pg_stat_activity
+         where pid in (select unnest(pg_blocking_pids(pid)) from pg_stat_activity)
+             and cardinality(pg_blocking_pids(pid)) = 0",
+    )
+    .fetch_all(&ward.database.pool)
+    .await
+    .unwrap();
+    assert_eq!(pids.len(), 1);
+    sqlx::query("select pg_terminate_backend($1)")
+        .bind(pids[0])
+        .execute(&ward.database.pool)
+        .await
+        .unwrap();
+    drop(crowd);
+    ward.silent("PigeonholeReceiverSheds").await;
+    assert_eq!(ward.deliver().await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_keeps_files_waiting_until_there_is_room() {
+    if !prometheus::is_there() {
+        return;
+    }
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let store = Url::from_file_path(disk.path().join("media")).unwrap();
+    let ward = Ward::open(|database| database.with("MEDIA_STORE", store)).await;
+    let backup = disk.fill();
+    ward.fires("PigeonholeDiskFilling").await;
+    let sid = ward.deliver_file().await;
+    eventually("its job is tried again", PATIENCE, async || {
+        let retried = "select attempts > 0 and locked_by is null from queue.jobs where kind = 'process_message'";
+        let retried: Option<bool> = sqlx::query_scalar(retried)
+            .fetch_optional(&ward.database.pool)
+            .await
+            .unwrap();
+        (retried == Some(true)).then_some(())
+    })
+    .await;
+
+    fs::remove_file(backup).unwrap();
+    ward.silent("PigeonholeDiskFilling").await;
+    eventually("the message is processed", 2 * PATIENCE, async || {
+        let state = "select state from pigeonhole.inbound_messages where message_sid = $1";
+        let state: String = sqlx::query_scalar(state)
+            .bind(&sid)
+            .fetch_one(&ward.database.pool)
+            .await
+            .unwrap();
+        (state == "processed").then_some(())
+    })
+    .await;
 }

@@ -2,11 +2,13 @@
 //! Prometheus scrapes real processes under load.
 
 mod catalogue;
+mod crowd;
 mod files;
 mod healing;
 mod load;
 mod prometheus;
 mod promql;
+mod small_disk;
 mod ward;
 mod written;
 

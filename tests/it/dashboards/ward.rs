@@ -4,7 +4,7 @@
 use std::{fs, net::SocketAddr, time::Duration};
 
 use embedded_postgres::Server;
-use pigeonhole::dev::twilio::{SimulatedApi, Text};
+use pigeonhole::dev::twilio::{SimulatedApi, SimulatedTwilio, Text};
 use serde_json::json;
 use store::users;
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What is in the alerts, and what is in their place here.
-const HURRIED: [(&str, &str); 14] = [
+const HURRIED: [(&str, &str); 15] = [
     ("[5m]", "[8s]"),
     ("[10m]", "[10s]"),
     ("offset 10m", "offset 10s"),
@@ -35,6 +35,7 @@ const HURRIED: [(&str, &str); 14] = [
     ("[7d]", "[60s]"),
     ("for: 1m", "for: 1s"),
     ("for: 2m", "for: 2s"),
+    ("for: 5m", "for: 1s"),
     ("for: 10m", "for: 1s"),
     ("for: 15m", "for: 2s"),
     ("for: 30m", "for: 1s"),
@@ -127,15 +128,26 @@ impl Ward {
         ran.stdout
     }
 
+    fn twilio(&self) -> SimulatedTwilio {
+        let settings = &self.database.settings;
+        settings.twilio(settings.get("LISTEN_ADDR").parse().unwrap())
+    }
+
     /// Delivers a text; answers the status.
     pub(super) async fn deliver(&self) -> u16 {
-        let listen: SocketAddr = self.database.settings.get("LISTEN_ADDR").parse().unwrap();
-        let twilio = self.database.settings.twilio(listen);
-        let text: Text = text(NUMBER, "Hello");
-        twilio
-            .deliver(&text)
-            .await
-            .map_or(0, |delivery| delivery.status)
+        let delivery = self.twilio().deliver(&text(NUMBER, "Hello")).await;
+        delivery.map_or(0, |delivery| delivery.status)
+    }
+
+    /// Delivers a text with a file, which must be taken; answers its SID.
+    pub(super) async fn deliver_file(&self) -> String {
+        let text = Text {
+            media: vec!["image/jpeg".to_owned()],
+            ..text(NUMBER, "Look at this")
+        };
+        let delivery = self.twilio().deliver(&text).await.unwrap();
+        assert_eq!(delivery.status, 200);
+        delivery.message_sid
     }
 
     /// Asks for a code for this number, as a new user; answers the status.

@@ -1,0 +1,70 @@
+//! More webhooks at once than a receiver keeps waiting.
+
+use std::net::SocketAddr;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
+use twilio::signature;
+
+use crate::{
+    app::text,
+    database::NUMBER,
+    settings::{Settings, WEBHOOK},
+    webhook::{FORM, encode},
+};
+
+/// Those who wait for a writer, those with the writers, and more.
+const CONNECTIONS: usize = 3500;
+
+/// Connections that send one webhook after the other. Dropping it ends them.
+pub(super) struct Crowd {
+    _senders: JoinSet<()>,
+}
+
+impl Crowd {
+    /// All connect before any sends.
+    pub(super) async fn gather(settings: &Settings) -> Self {
+        let limit = getrlimit(Resource::Nofile);
+        let current = limit.maximum.map_or(8192, |most| most.min(8192));
+        assert!(current > CONNECTIONS as u64 + 1000, "{limit:?}");
+        if limit.current.is_some_and(|now| now < current) {
+            let current = Some(current);
+            setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+        }
+
+        let receiver: SocketAddr = settings.get("LISTEN_ADDR").parse().unwrap();
+        let twilio = settings.twilio(receiver);
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let parameters = twilio.parameters(&text(NUMBER, "Me first"));
+            let (signature, body) = (settings.sign(&parameters), encode(&parameters));
+            let request = format!(
+                "POST {WEBHOOK} HTTP/1.1\r\nHost: {receiver}\r\nContent-Type: {FORM}\r\n{}: {signature}\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                signature::HEADER,
+                body.len(),
+            );
+            connections.push((TcpStream::connect(receiver).await.unwrap(), request));
+        }
+        let mut senders = JoinSet::new();
+        for (stream, request) in connections {
+            senders.spawn(send_again_and_again(stream, request));
+        }
+        Self { _senders: senders }
+    }
+}
+
+/// Whatever is answered, until the receiver ends the connection.
+async fn send_again_and_again(mut stream: TcpStream, request: String) {
+    let mut answer = [0; 4096];
+    while stream.write_all(request.as_bytes()).await.is_ok() {
+        // An answer is shorter than a packet.
+        if stream.read(&mut answer).await.is_ok_and(|bytes| bytes == 0) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A disk that is soon full.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+/// A file system of 16 MiB. Dropping it unmounts it.
+pub(super) struct SmallDisk {
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    /// None, with a line that says so, where this user may not mount one.
+    pub(super) fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            Some(Self { folder })
+        } else {
+            eprintln!("SKIPPED: a full disk, as this user may not mount one of its own");
+            None
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file that leaves no room. Answers where it is.
+    pub(super) fn fill(&self) -> PathBuf {
+        let path = self.path().join("somebody-elses-backup");
+        let mut file = File::create(&path).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.folder.path()).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} stays mounted", self.path().display());
+        }
+    }
+}
