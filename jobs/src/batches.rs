@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use store::StoreError;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -16,8 +17,9 @@ use crate::StepError;
 /// The most in one transaction.
 const MOST: usize = 200;
 
-/// How many transactions may be under way: while one waits for the disk, the next one's rows go in.
-const WRITERS: usize = 2;
+/// With so many waiting, a second transaction begins beside the first: while one waits for the disk, the other's rows go
+/// in. Fewer cost less together, in the next.
+const WORTH_A_SECOND: usize = 16;
 
 /// How many may wait. More than a process runs jobs at once.
 const WAITING: usize = 4096;
@@ -45,11 +47,18 @@ type Waiting<T> = (
 );
 
 /// Takes wishes and has them done together. Its tasks end when the last copy of it is dropped.
-pub(crate) struct Batches<T: Together>(mpsc::Sender<Waiting<T>>);
+pub(crate) struct Batches<T: Together> {
+    waiting: mpsc::Sender<Waiting<T>>,
+    /// Notified when many wait.
+    many: Arc<Notify>,
+}
 
 impl<T: Together> Clone for Batches<T> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self {
+            waiting: self.waiting.clone(),
+            many: self.many.clone(),
+        }
     }
 }
 
@@ -57,50 +66,78 @@ impl<T: Together> Batches<T> {
     /// Starts its tasks.
     pub(crate) fn start(together: T) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let (together, receiver) = (Arc::new(together), Arc::new(Mutex::new(receiver)));
-        for _ in 0..WRITERS {
-            tokio::spawn(work(together.clone(), receiver.clone()));
+        let many = Arc::<Notify>::default();
+        tokio::spawn(work(Arc::new(together), receiver, many.clone()));
+        Self {
+            waiting: sender,
+            many,
         }
-        Self(sender)
     }
 
     /// Answers once it is done.
     pub(crate) async fn ask(&self, wish: T::Wish) -> Result<T::Answer, StepError> {
         let (answer, answered) = oneshot::channel();
-        if self.0.send((wish, answer)).await.is_err() {
+        if self.waiting.send((wish, answer)).await.is_err() {
             return Err(StepError::Stopping);
+        }
+        if self.waiting.max_capacity() - self.waiting.capacity() >= WORTH_A_SECOND {
+            self.many.notify_one();
         }
         answered.await.unwrap_or(Err(StepError::Stopping))
     }
 }
 
-async fn work<T: Together>(together: Arc<T>, waiting: Arc<Mutex<mpsc::Receiver<Waiting<T>>>>) {
+async fn work<T: Together>(
+    together: Arc<T>,
+    mut waiting: mpsc::Receiver<Waiting<T>>,
+    many: Arc<Notify>,
+) {
+    let mut under_way = JoinSet::new();
     let mut batch = Vec::with_capacity(MOST);
-    // Nothing lingers: what came while the others were busy is the batch.
-    while waiting.lock().await.recv_many(&mut batch, MOST).await > 0 {
-        let (wishes, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        match run(&*together, &wishes).await {
-            Ok(done) => {
-                for (answer, done) in answers.into_iter().zip(done) {
-                    tell(answer, Ok(done));
+    // Nothing lingers: what came meanwhile is the batch.
+    loop {
+        tokio::select! {
+            taken = waiting.recv_many(&mut batch, MOST), if under_way.is_empty() => {
+                if taken == 0 {
+                    return;
                 }
             }
-            Err(error) if wishes.len() == 1 || error.is_unavailable() => {
-                let mut error = Some(error);
-                for answer in answers {
-                    let away = || StepError::Store(StoreError::from(sqlx::Error::PoolTimedOut));
-                    tell(answer, Err(error.take().unwrap_or_else(away)));
+            () = many.notified(), if under_way.len() == 1 => {
+                if waiting.len() < WORTH_A_SECOND {
+                    continue; // they went with the first
                 }
+                waiting.recv_many(&mut batch, MOST).await;
             }
-            Err(_) => {
-                // Singly, so that the one that the database refuses fails alone.
-                for (wish, answer) in wishes.into_iter().zip(answers) {
-                    let done = run(&*together, std::slice::from_ref(&wish)).await;
-                    tell(
-                        answer,
-                        done.and_then(|mut done| done.pop().ok_or(StepError::Stopping)),
-                    );
-                }
+            Some(_) = under_way.join_next() => continue,
+        }
+        under_way.spawn(grant(together.clone(), std::mem::take(&mut batch)));
+    }
+}
+
+/// Has these done, and answers each.
+async fn grant<T: Together>(together: Arc<T>, batch: Vec<Waiting<T>>) {
+    let (wishes, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    match run(&*together, &wishes).await {
+        Ok(done) => {
+            for (answer, done) in answers.into_iter().zip(done) {
+                tell(answer, Ok(done));
+            }
+        }
+        Err(error) if wishes.len() == 1 || error.is_unavailable() => {
+            let mut error = Some(error);
+            for answer in answers {
+                let away = || StepError::Store(StoreError::from(sqlx::Error::PoolTimedOut));
+                tell(answer, Err(error.take().unwrap_or_else(away)));
+            }
+        }
+        Err(_) => {
+            // Singly, so that the one that the database refuses fails alone.
+            for (wish, answer) in wishes.into_iter().zip(answers) {
+                let done = run(&*together, std::slice::from_ref(&wish)).await;
+                tell(
+                    answer,
+                    done.and_then(|mut done| done.pop().ok_or(StepError::Stopping)),
+                );
             }
         }
     }

@@ -19,10 +19,11 @@ use store::{
 };
 use tokio::{
     sync::{
-        Mutex,
+        Notify,
         mpsc::{self, error::TrySendError},
         oneshot,
     },
+    task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::Instrument;
@@ -41,8 +42,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many messages may wait. Whoever finds so many before them hears 503 at once.
 const QUEUE: usize = 2048;
 
-/// How many commits may be under way: while one waits for the disk, the next one's rows go in.
+/// How many commits may be under way.
 const WRITERS: usize = 2;
+
+/// With so many waiting, a second commit begins beside the first: while one waits for the disk, the other's rows go in.
+/// Fewer cost less together, in the next.
+const WORTH_A_SECOND: usize = 16;
 
 /// The most messages in one commit.
 const BATCH: usize = 200;
@@ -74,22 +79,22 @@ impl Waiting {
 /// Hands messages to the writers. The writers end when it is dropped.
 pub(super) struct Intake {
     waiting: mpsc::Sender<Waiting>,
+    /// Notified when many wait.
+    many: Arc<Notify>,
 }
 
 impl Intake {
     /// Starts the writers.
     pub(super) fn start(pool: &PgPool, waker: &Waker) -> Self {
         let (waiting, receiver) = mpsc::channel(QUEUE);
-        let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 0..WRITERS {
-            let writer = Writer {
-                pool: pool.clone(),
-                conn: None,
-                waker: waker.clone(),
-            };
-            tokio::spawn(writer.run(receiver.clone()));
-        }
-        Self { waiting }
+        let many = Arc::<Notify>::default();
+        let writers = [(); WRITERS].map(|()| Writer {
+            pool: pool.clone(),
+            conn: None,
+            waker: waker.clone(),
+        });
+        tokio::spawn(write(writers.into(), receiver, many.clone()));
+        Self { waiting, many }
     }
 
     /// Answers as if everything were committed. For measuring what the database costs.
@@ -100,7 +105,10 @@ impl Intake {
                 waiting.answer(Ok(Accepted::New));
             }
         });
-        Self { waiting }
+        Self {
+            waiting,
+            many: Arc::default(),
+        }
     }
 
     /// Answers once the message is committed with its job, or is known not to be.
@@ -136,6 +144,9 @@ impl Intake {
                 TrySendError::Full(_) => ReceiverError::Shed,
                 TrySendError::Closed(_) => ReceiverError::WriterGone,
             })?;
+        if self.waiting.max_capacity() - self.waiting.capacity() >= WORTH_A_SECOND {
+            self.many.notify_one();
+        }
         let committed = timeout_at(deadline, answered);
         match committed
             .instrument(tracing::debug_span!("receiver.commit"))
@@ -148,6 +159,44 @@ impl Intake {
     }
 }
 
+/// Gives what waits to the writers, until nobody can come any more.
+async fn write(mut idle: Vec<Writer>, mut waiting: mpsc::Receiver<Waiting>, many: Arc<Notify>) {
+    let mut busy = JoinSet::new();
+    let mut batch = Vec::with_capacity(BATCH);
+    // Nothing lingers: what came meanwhile is the batch.
+    loop {
+        tokio::select! {
+            taken = waiting.recv_many(&mut batch, BATCH), if busy.is_empty() => {
+                if taken == 0 {
+                    return;
+                }
+            }
+            () = many.notified(), if !busy.is_empty() && !idle.is_empty() => {
+                if waiting.len() < WORTH_A_SECOND {
+                    continue; // they went with the first
+                }
+                waiting.recv_many(&mut batch, BATCH).await;
+            }
+            Some(ended) = busy.join_next() => {
+                let Ok(writer) = ended else {
+                    return; // it has panicked
+                };
+                idle.push(writer);
+                continue;
+            }
+        }
+        let Some(mut writer) = idle.pop() else {
+            return; // cannot happen: not all are busy
+        };
+        let batch = std::mem::take(&mut batch);
+        metrics::batch(batch.len());
+        busy.spawn(async move {
+            writer.commit(batch).await;
+            writer
+        });
+    }
+}
+
 struct Writer {
     pool: PgPool,
     /// Kept from one commit to the next: a pool tests each connection that it gets back, which is a round trip.
@@ -156,15 +205,6 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        // Nothing lingers: what came while the other writers were busy is the batch.
-        while waiting.lock().await.recv_many(&mut batch, BATCH).await > 0 {
-            metrics::batch(batch.len());
-            self.commit(std::mem::take(&mut batch)).await;
-        }
-    }
-
     /// Commits the batch, for as long as anyone waits for it.
     async fn commit(&mut self, mut batch: Vec<Waiting>) {
         loop {
