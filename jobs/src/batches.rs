@@ -154,3 +154,57 @@ fn tell<A>(answer: oneshot::Sender<Result<A, StepError>>, result: Result<A, Step
         tracing::debug!("the job that asked was cut off");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, iter::repeat_n};
+
+    use futures_util::future::join_all;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    /// Tells how many came together, and is never done.
+    struct Stuck(UnboundedSender<usize>);
+
+    impl Together for Stuck {
+        type Wish = ();
+        type Answer = ();
+
+        async fn run(&self, wishes: &[()]) -> Result<Vec<()>, StepError> {
+            self.0.send(wishes.len()).ok();
+            pending().await
+        }
+    }
+
+    fn ask(batches: &Batches<Stuck>, times: usize) {
+        let asked = repeat_n(batches.clone(), times).map(async |batches| batches.ask(()).await);
+        tokio::spawn(join_all(asked.collect::<Vec<_>>()));
+    }
+
+    async fn begun(sizes: &mut UnboundedReceiver<usize>) -> usize {
+        let size = timeout(Duration::from_secs(10), sizes.recv()).await;
+        size.expect("a transaction begins").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_second_transaction_begins_only_for_many_and_no_third() {
+        let (sender, mut sizes) = unbounded_channel();
+        let batches = Batches::start(Stuck(sender));
+        ask(&batches, 1);
+        assert_eq!(begun(&mut sizes).await, 1);
+        ask(&batches, WORTH_A_SECOND - 1);
+        ask(&batches, 1);
+        assert_eq!(
+            begun(&mut sizes).await,
+            WORTH_A_SECOND,
+            "not those before alone"
+        );
+        ask(&batches, 10 * WORTH_A_SECOND);
+        // Whoever was to begin a third has had its turn.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(sizes.try_recv().is_err());
+    }
+}
