@@ -8,7 +8,7 @@ const WANTED: u64 = 65_536;
 /// Lets this process have as many file descriptors as the system allows, at most [`WANTED`]. Many systems start processes
 /// with 1,024, for the sake of programs that use `select`, and let them ask for more; that would be fewer connections
 /// than a receiver may have waiting.
-pub(crate) fn raise_limit() {
+pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(WANTED, |most| most.min(WANTED));
     if limit.current.is_none_or(|current| current >= wanted) {

@@ -8,7 +8,7 @@ mod admin;
 pub mod cli;
 pub mod config;
 pub mod database;
-mod descriptors;
+pub mod descriptors;
 pub mod dev;
 mod health;
 pub mod http;

@@ -6,20 +6,15 @@
 use std::{sync::Arc, time::Duration};
 
 use store::StoreError;
-use tokio::{
-    sync::{Notify, mpsc, oneshot},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 
-use crate::StepError;
+use crate::{
+    Line, StepError,
+    line::{Taker, line},
+};
 
 /// The most in one transaction.
 const MOST: usize = 200;
-
-/// With so many waiting, a second transaction begins beside the first: while one waits for the disk, the other's rows go
-/// in. Fewer cost less together, in the next.
-const WORTH_A_SECOND: usize = 16;
 
 /// How many may wait. More than a process runs jobs at once.
 const WAITING: usize = 4096;
@@ -47,71 +42,46 @@ type Waiting<T> = (
 );
 
 /// Takes wishes and has them done together. Its tasks end when the last copy of it is dropped.
-pub(crate) struct Batches<T: Together> {
-    waiting: mpsc::Sender<Waiting<T>>,
-    /// Notified when many wait.
-    many: Arc<Notify>,
-}
+pub(crate) struct Batches<T: Together>(Line<Waiting<T>>);
 
 impl<T: Together> Clone for Batches<T> {
     fn clone(&self) -> Self {
-        Self {
-            waiting: self.waiting.clone(),
-            many: self.many.clone(),
-        }
+        Self(self.0.clone())
     }
 }
 
 impl<T: Together> Batches<T> {
     /// Starts its tasks.
     pub(crate) fn start(together: T) -> Self {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        let many = Arc::<Notify>::default();
-        tokio::spawn(work(Arc::new(together), receiver, many.clone()));
-        Self {
-            waiting: sender,
-            many,
-        }
+        let (line, taker) = line(WAITING, MOST);
+        tokio::spawn(work(Arc::new(together), taker));
+        Self(line)
     }
 
     /// Answers once it is done.
     pub(crate) async fn ask(&self, wish: T::Wish) -> Result<T::Answer, StepError> {
         let (answer, answered) = oneshot::channel();
-        if self.waiting.send((wish, answer)).await.is_err() {
+        if self.0.put((wish, answer)).await.is_err() {
             return Err(StepError::Stopping);
-        }
-        if self.waiting.max_capacity() - self.waiting.capacity() >= WORTH_A_SECOND {
-            self.many.notify_one();
         }
         answered.await.unwrap_or(Err(StepError::Stopping))
     }
 }
 
-async fn work<T: Together>(
-    together: Arc<T>,
-    mut waiting: mpsc::Receiver<Waiting<T>>,
-    many: Arc<Notify>,
-) {
+async fn work<T: Together>(together: Arc<T>, mut waiting: Taker<Waiting<T>>) {
     let mut under_way = JoinSet::new();
-    let mut batch = Vec::with_capacity(MOST);
-    // Nothing lingers: what came meanwhile is the batch.
     loop {
         tokio::select! {
-            taken = waiting.recv_many(&mut batch, MOST), if under_way.is_empty() => {
-                if taken == 0 {
-                    return;
-                }
+            batch = waiting.take(under_way.len()) => {
+                let Some(batch) = batch else {
+                    break;
+                };
+                under_way.spawn(grant(together.clone(), batch));
             }
-            () = many.notified(), if under_way.len() == 1 => {
-                if waiting.len() < WORTH_A_SECOND {
-                    continue; // they went with the first
-                }
-                waiting.recv_many(&mut batch, MOST).await;
-            }
-            Some(_) = under_way.join_next() => continue,
+            Some(_) = under_way.join_next() => {}
         }
-        under_way.spawn(grant(together.clone(), std::mem::take(&mut batch)));
     }
+    while under_way.join_next().await.is_some() {}
 }
 
 /// Has these done, and answers each.
@@ -152,59 +122,5 @@ async fn run<T: Together>(together: &T, wishes: &[T::Wish]) -> Result<Vec<T::Ans
 fn tell<A>(answer: oneshot::Sender<Result<A, StepError>>, result: Result<A, StepError>) {
     if answer.send(result).is_err() {
         tracing::debug!("the job that asked was cut off");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{future::pending, iter::repeat_n};
-
-    use futures_util::future::join_all;
-    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
-    use super::*;
-
-    /// Tells how many came together, and is never done.
-    struct Stuck(UnboundedSender<usize>);
-
-    impl Together for Stuck {
-        type Wish = ();
-        type Answer = ();
-
-        async fn run(&self, wishes: &[()]) -> Result<Vec<()>, StepError> {
-            self.0.send(wishes.len()).ok();
-            pending().await
-        }
-    }
-
-    fn ask(batches: &Batches<Stuck>, times: usize) {
-        let asked = repeat_n(batches.clone(), times).map(async |batches| batches.ask(()).await);
-        tokio::spawn(join_all(asked.collect::<Vec<_>>()));
-    }
-
-    async fn begun(sizes: &mut UnboundedReceiver<usize>) -> usize {
-        let size = timeout(Duration::from_secs(10), sizes.recv()).await;
-        size.expect("a transaction begins").unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_second_transaction_begins_only_for_many_and_no_third() {
-        let (sender, mut sizes) = unbounded_channel();
-        let batches = Batches::start(Stuck(sender));
-        ask(&batches, 1);
-        assert_eq!(begun(&mut sizes).await, 1);
-        ask(&batches, WORTH_A_SECOND - 1);
-        ask(&batches, 1);
-        assert_eq!(
-            begun(&mut sizes).await,
-            WORTH_A_SECOND,
-            "not those before alone"
-        );
-        ask(&batches, 10 * WORTH_A_SECOND);
-        // Whoever was to begin a third has had its turn.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert!(sizes.try_recv().is_err());
     }
 }

@@ -6,11 +6,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
     time::Duration,
 };
 
-use jobs::ProcessMessage;
+use jobs::{Line, ProcessMessage, Taker, line};
 use queue::{NewJob, Waker};
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use store::{
@@ -18,11 +17,7 @@ use store::{
     inbound_messages::{self, AcceptJob, Acceptance, NewMessage},
 };
 use tokio::{
-    sync::{
-        Notify,
-        mpsc::{self, error::TrySendError},
-        oneshot,
-    },
+    sync::{mpsc::error::TrySendError, oneshot},
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -42,12 +37,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many messages may wait. Whoever finds so many before them hears 503 at once.
 const QUEUE: usize = 2048;
 
-/// How many commits may be under way.
+/// How many commits may be under way: as many as a line begins.
 const WRITERS: usize = 2;
-
-/// With so many waiting, a second commit begins beside the first: while one waits for the disk, the other's rows go in.
-/// Fewer cost less together, in the next.
-const WORTH_A_SECOND: usize = 16;
 
 /// The most messages in one commit.
 const BATCH: usize = 200;
@@ -78,37 +69,33 @@ impl Waiting {
 
 /// Hands messages to the writers. The writers end when it is dropped.
 pub(super) struct Intake {
-    waiting: mpsc::Sender<Waiting>,
-    /// Notified when many wait.
-    many: Arc<Notify>,
+    waiting: Line<Waiting>,
 }
 
 impl Intake {
     /// Starts the writers.
     pub(super) fn start(pool: &PgPool, waker: &Waker) -> Self {
-        let (waiting, receiver) = mpsc::channel(QUEUE);
-        let many = Arc::<Notify>::default();
+        let (waiting, taker) = line(QUEUE, BATCH);
         let writers = [(); WRITERS].map(|()| Writer {
             pool: pool.clone(),
             conn: None,
             waker: waker.clone(),
         });
-        tokio::spawn(write(writers.into(), receiver, many.clone()));
-        Self { waiting, many }
+        tokio::spawn(write(writers.into(), taker));
+        Self { waiting }
     }
 
     /// Answers as if everything were committed. For measuring what the database costs.
     pub(super) fn discarding() -> Self {
-        let (waiting, mut receiver) = mpsc::channel::<Waiting>(QUEUE);
+        let (waiting, mut taker) = line::<Waiting>(QUEUE, BATCH);
         tokio::spawn(async move {
-            while let Some(waiting) = receiver.recv().await {
-                waiting.answer(Ok(Accepted::New));
+            while let Some(batch) = taker.take(0).await {
+                for waiting in batch {
+                    waiting.answer(Ok(Accepted::New));
+                }
             }
         });
-        Self {
-            waiting,
-            many: Arc::default(),
-        }
+        Self { waiting }
     }
 
     /// Answers once the message is committed with its job, or is known not to be.
@@ -135,7 +122,7 @@ impl Intake {
         };
         let (answer, answered) = oneshot::channel();
         self.waiting
-            .try_send(Waiting {
+            .try_put(Waiting {
                 acceptance,
                 deadline,
                 answer,
@@ -144,9 +131,6 @@ impl Intake {
                 TrySendError::Full(_) => ReceiverError::Shed,
                 TrySendError::Closed(_) => ReceiverError::WriterGone,
             })?;
-        if self.waiting.max_capacity() - self.waiting.capacity() >= WORTH_A_SECOND {
-            self.many.notify_one();
-        }
         let committed = timeout_at(deadline, answered);
         match committed
             .instrument(tracing::debug_span!("receiver.commit"))
@@ -160,41 +144,27 @@ impl Intake {
 }
 
 /// Gives what waits to the writers, until nobody can come any more.
-async fn write(mut idle: Vec<Writer>, mut waiting: mpsc::Receiver<Waiting>, many: Arc<Notify>) {
+async fn write(mut idle: Vec<Writer>, mut waiting: Taker<Waiting>) {
     let mut busy = JoinSet::new();
-    let mut batch = Vec::with_capacity(BATCH);
-    // Nothing lingers: what came meanwhile is the batch.
     loop {
         tokio::select! {
-            taken = waiting.recv_many(&mut batch, BATCH), if busy.is_empty() => {
-                if taken == 0 {
-                    return;
-                }
-            }
-            () = many.notified(), if !busy.is_empty() && !idle.is_empty() => {
-                if waiting.len() < WORTH_A_SECOND {
-                    continue; // they went with the first
-                }
-                waiting.recv_many(&mut batch, BATCH).await;
-            }
-            Some(ended) = busy.join_next() => {
-                let Ok(writer) = ended else {
-                    return; // it has panicked
+            batch = waiting.take(busy.len()) => {
+                let (Some(batch), Some(mut writer)) = (batch, idle.pop()) else {
+                    break; // the former: of two, one is idle whenever a batch may begin
                 };
-                idle.push(writer);
-                continue;
+                metrics::batch(batch.len());
+                busy.spawn(async move {
+                    writer.commit(batch).await;
+                    writer
+                });
             }
+            Some(ended) = busy.join_next() => match ended {
+                Ok(writer) => idle.push(writer),
+                Err(_) => return, // it has panicked
+            },
         }
-        let Some(mut writer) = idle.pop() else {
-            return; // cannot happen: not all are busy
-        };
-        let batch = std::mem::take(&mut batch);
-        metrics::batch(batch.len());
-        busy.spawn(async move {
-            writer.commit(batch).await;
-            writer
-        });
     }
+    while busy.join_next().await.is_some() {}
 }
 
 struct Writer {

@@ -146,3 +146,39 @@ async fn beyond_its_bounds_the_intake_sheds_at_once_and_nobody_waits_for_longer_
         select from queue.jobs where args ->> 'message' = message_sid)";
     assert_eq!(rig.number(without_a_job).await, 0);
 }
+
+/// Somebody writes the same message elsewhere and does not come to an end. One commit waits for that; one.
+#[tokio::test]
+async fn a_commit_that_is_held_up_holds_up_nobody_who_comes_after() {
+    let rig = Rig::start().await;
+    let mut theirs = rig.pool.begin().await.unwrap();
+    sqlx::query(
+        "insert into pigeonhole.inbound_messages (message_sid, account_sid, sender_index, sealed)
+         values ($1, 'AC0123456789abcdef0123456789abcdef', 'theirs', '')",
+    )
+    .bind(webhook(0xdead).message_sid().to_string())
+    .execute(&mut *theirs)
+    .await
+    .unwrap();
+    let held_up = rig.accept(0xdead);
+    let after = async {
+        // By then the first is under way.
+        while rig
+            .number(
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'",
+            )
+            .await
+            == 0
+        {
+            sleep(Duration::from_millis(5)).await;
+        }
+        rig.accept(1).await
+    };
+    let (held_up, after) = tokio::join!(held_up, after);
+    assert!(matches!(after, Ok(Accepted::New)), "{after:?}");
+    assert!(
+        matches!(held_up, Err(ReceiverError::DatabaseSlow)),
+        "{held_up:?}"
+    );
+}

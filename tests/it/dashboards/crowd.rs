@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use pigeonhole::descriptors::raise_limit;
+use rustix::process::{Resource, getrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -31,16 +32,13 @@ pub(super) struct Crowd {
 impl Crowd {
     /// Whether this user may have so many connections; a line says so if not.
     pub(super) fn is_allowed() -> bool {
-        let limit = getrlimit(Resource::Nofile);
-        if limit.maximum.is_some_and(|most| most < DESCRIPTORS) {
+        raise_limit();
+        let limit = getrlimit(Resource::Nofile).current;
+        if limit.is_some_and(|limit| limit < DESCRIPTORS) {
             eprintln!(
                 "SKIPPED: more webhooks than a receiver takes, as this user may not have {DESCRIPTORS} descriptors"
             );
             return false;
-        }
-        if limit.current.is_some_and(|now| now < DESCRIPTORS) {
-            let current = Some(DESCRIPTORS);
-            setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
         }
         true
     }

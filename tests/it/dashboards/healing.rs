@@ -176,18 +176,11 @@ async fn a_transaction_that_somebody_left_open_is_found_and_ended() {
     ward.fires("PigeonholeSnapshotHeld").await;
 
     // As the runbook has it.
-    let pid: i32 = sqlx::query_scalar(
+    ward.end_session(
         "select pid from pg_stat_activity where backend_xmin is not null or backend_xid is not null
          order by xact_start limit 1",
     )
-    .fetch_one(&ward.database.pool)
-    .await
-    .unwrap();
-    sqlx::query("select pg_terminate_backend($1)")
-        .bind(pid)
-        .execute(&ward.database.pool)
-        .await
-        .unwrap();
+    .await;
     ward.silent("PigeonholeSnapshotHeld").await;
 }
 
@@ -208,20 +201,12 @@ async fn commits_that_wait_for_a_lock_make_a_receiver_shed_until_whoever_holds_i
     ward.fires("PigeonholeReceiverSheds").await;
 
     // As the runbook has it.
-    let pids: Vec<i32> = sqlx::query_scalar(
+    ward.end_session(
         "select pid from pg_stat_activity
          where pid in (select unnest(pg_blocking_pids(pid)) from pg_stat_activity)
              and cardinality(pg_blocking_pids(pid)) = 0",
     )
-    .fetch_all(&ward.database.pool)
-    .await
-    .unwrap();
-    assert_eq!(pids.len(), 1);
-    sqlx::query("select pg_terminate_backend($1)")
-        .bind(pids[0])
-        .execute(&ward.database.pool)
-        .await
-        .unwrap();
+    .await;
     drop(crowd);
     ward.silent("PigeonholeReceiverSheds").await;
     assert_eq!(ward.deliver().await, 200);
@@ -252,14 +237,6 @@ async fn a_full_disk_keeps_files_waiting_until_there_is_room() {
 
     fs::remove_file(backup).unwrap();
     ward.silent("PigeonholeDiskFilling").await;
-    eventually("the message is processed", 2 * PATIENCE, async || {
-        let state = "select state from pigeonhole.inbound_messages where message_sid = $1";
-        let state: String = sqlx::query_scalar(state)
-            .bind(&sid)
-            .fetch_one(&ward.database.pool)
-            .await
-            .unwrap();
-        (state == "processed").then_some(())
-    })
-    .await;
+    let ended = ward.database.wait_until_ended_within(&sid, 2 * PATIENCE);
+    assert_eq!(ended.await, "processed");
 }

@@ -133,6 +133,18 @@ impl Ward {
         settings.twilio(settings.get("LISTEN_ADDR").parse().unwrap())
     }
 
+    /// Ends the one session that this finds.
+    pub(super) async fn end_session(&self, find: &'static str) {
+        let pool = &self.database.pool;
+        let pids: Vec<i32> = sqlx::query_scalar(find).fetch_all(pool).await.unwrap();
+        assert_eq!(pids.len(), 1);
+        sqlx::query("select pg_terminate_backend($1)")
+            .bind(pids[0])
+            .execute(pool)
+            .await
+            .unwrap();
+    }
+
     /// Delivers a text; answers the status.
     pub(super) async fn deliver(&self) -> u16 {
         let delivery = self.twilio().deliver(&text(NUMBER, "Hello")).await;
