@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Enough for whatever may wait in a receiver, with room to spare.
 const WANTED: u64 = 65_536;
 
-/// Lets this process have as many file descriptors as the system allows, at most [`WANTED`]. Many systems start processes
+/// Lets this process have as many file descriptors as the system allows, at most 65,536. Many systems start processes
 /// with 1,024, for the sake of programs that use `select`, and let them ask for more; that would be fewer connections
 /// than a receiver may have waiting.
 pub fn raise_limit() {
