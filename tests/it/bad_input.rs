@@ -16,7 +16,7 @@ use crate::{
     app::text,
     database::{Database, NUMBER},
     process::Process,
-    settings::{Settings, WEBHOOK, hex},
+    settings::{ProgramSettings, WEBHOOK, hex},
     wait::{PATIENCE, eventually},
     webhook::{FORM, client, encode, webhook},
 };
@@ -24,17 +24,17 @@ use crate::{
 /// Stands in every refused message, and may stand in no log.
 const CANARY: &str = "canary-in-the-text";
 
-type Parameters = Vec<(String, String)>;
+type WebhookParameters = Vec<(String, String)>;
 
 /// A receiver in a process of its own, so that its log can be read.
-struct Target {
+struct ReceiverHarness {
     database: Database,
     process: Process,
     addr: SocketAddr,
     twilio: SimulatedTwilio,
 }
 
-impl Target {
+impl ReceiverHarness {
     async fn start() -> Self {
         let database = Database::create().await;
         let (process, addr) = Process::receiver("receiver", &database.settings).await;
@@ -47,16 +47,16 @@ impl Target {
         }
     }
 
-    fn settings(&self) -> &Settings {
+    fn settings(&self) -> &ProgramSettings {
         &self.database.settings
     }
 
-    fn parameters(&self) -> Parameters {
+    fn parameters(&self) -> WebhookParameters {
         self.twilio.parameters(&text(NUMBER, CANARY))
     }
 
     /// These parameters, signed as they are.
-    fn signed(&self, parameters: &Parameters) -> RequestBuilder {
+    fn signed(&self, parameters: &WebhookParameters) -> RequestBuilder {
         self.body(encode(parameters), &self.settings().sign(parameters))
     }
 
@@ -98,13 +98,13 @@ impl Target {
     }
 }
 
-fn replaced(mut parameters: Parameters, name: &str, value: &str) -> Parameters {
+fn replaced(mut parameters: WebhookParameters, name: &str, value: &str) -> WebhookParameters {
     let parameter = parameters.iter_mut().find(|(known, _)| known == name);
     value.clone_into(&mut parameter.unwrap().1);
     parameters
 }
 
-fn without(mut parameters: Parameters, name: &str) -> Parameters {
+fn without(mut parameters: WebhookParameters, name: &str) -> WebhookParameters {
     parameters.retain(|(known, _)| known != name);
     parameters
 }
@@ -116,7 +116,7 @@ fn changed(text: &str) -> String {
 }
 
 /// What is sent, and the status and the logged reason that must follow.
-fn cases(target: &Target) -> Vec<(&'static str, RequestBuilder, u16, &'static str)> {
+fn cases(target: &ReceiverHarness) -> Vec<(&'static str, RequestBuilder, u16, &'static str)> {
     let parameters = target.parameters();
     let (body, right) = (encode(&parameters), target.settings().sign(&parameters));
     let post = |body: String| target.body(body, &right);
@@ -217,7 +217,7 @@ fn cases(target: &Target) -> Vec<(&'static str, RequestBuilder, u16, &'static st
 
 #[tokio::test]
 async fn bad_webhooks_are_refused_with_their_reason_in_the_log_and_leave_nothing_behind() {
-    let mut target = Target::start().await;
+    let mut target = ReceiverHarness::start().await;
     for (name, request, status, reason) in cases(&target) {
         let before = target.refusals().len();
         let response = request.send().await.unwrap();
@@ -243,7 +243,7 @@ async fn bad_webhooks_are_refused_with_their_reason_in_the_log_and_leave_nothing
 }
 
 /// Sends the head of a webhook over a connection of its own.
-async fn open(target: &Target, length: &str) -> TcpStream {
+async fn open(target: &ReceiverHarness, length: &str) -> TcpStream {
     let mut stream = TcpStream::connect(target.addr).await.unwrap();
     let head = format!(
         "POST {WEBHOOK} HTTP/1.1\r\nHost: sms.example.com\r\nContent-Type: {FORM}\r\n\
@@ -283,7 +283,7 @@ const TEN_MEGABYTES: usize = 10 * 1024 * 1024;
 
 #[tokio::test]
 async fn a_body_of_ten_megabytes_is_refused_before_it_is_read() {
-    let mut target = Target::start().await;
+    let mut target = ReceiverHarness::start().await;
 
     let declared = open(&target, &format!("Content-Length: {TEN_MEGABYTES}")).await;
     let line = answer(declared, async |_| {}).await;
@@ -313,7 +313,7 @@ async fn a_body_of_ten_megabytes_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn a_client_that_dribbles_its_body_is_cut_off() {
-    let mut target = Target::start().await;
+    let mut target = ReceiverHarness::start().await;
     let started = Instant::now();
     let stream = open(&target, "Content-Length: 1000").await;
     let line = answer(stream, async |write| {
@@ -331,7 +331,7 @@ async fn a_client_that_dribbles_its_body_is_cut_off() {
 
 #[tokio::test]
 async fn a_body_that_ends_early_is_refused() {
-    let mut target = Target::start().await;
+    let mut target = ReceiverHarness::start().await;
     let stream = open(&target, "Content-Length: 1000").await;
     answer(stream, async |write| {
         write.write_all(b"Body=half").await.unwrap();

@@ -6,8 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "the figures of a long run")]
 
-mod ledger;
-mod watch;
+mod backlog_monitor;
+mod effect_log;
 
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,12 @@ use sqlx::Executor;
 use tokio::task::block_in_place;
 
 use self::{
-    ledger::{Account, Ledger},
-    watch::Watch,
+    backlog_monitor::BacklogMonitor,
+    effect_log::{EffectLog, EffectTotals},
 };
 use crate::{
     database::Database,
-    load::{Answered, Load},
+    load::{DeliveryResults, MessageLoad},
     process::Process,
     settings::of_the_test_run,
     wait::{PATIENCE, eventually},
@@ -86,17 +86,17 @@ fn at_random<F: Copy>(faults: &[F], rounds: usize) -> Vec<F> {
 }
 
 /// A worker, which may be one process after another.
-struct Worker {
+struct ChaosWorker {
     name: String,
     /// How many processes it has been before.
     earlier: u32,
     process: Process,
 }
 
-impl Worker {
+impl ChaosWorker {
     fn start(name: String, earlier: u32, database: &Database) -> Self {
         let settings = database.settings.clone().with("WORKER_NAME", &name);
-        let settings = Ledger::known_as(&settings, &known_as(&name, earlier));
+        let settings = EffectLog::known_as(&settings, &known_as(&name, earlier));
         Self {
             process: Process::start("worker", &settings),
             name,
@@ -104,7 +104,7 @@ impl Worker {
         }
     }
 
-    /// What the ledger calls this process, other than those before it.
+    /// What the effect log calls this process, other than those before it.
     fn known_as(&self) -> String {
         known_as(&self.name, self.earlier)
     }
@@ -115,7 +115,7 @@ fn known_as(name: &str, earlier: u32) -> String {
 }
 
 #[derive(Debug, Default)]
-struct Figures {
+struct ChaosTotals {
     kills: u32,
     freezes: u32,
     receiver_kills: u32,
@@ -124,19 +124,19 @@ struct Figures {
     longest_recovery: Duration,
 }
 
-struct System {
+struct ChaosHarness {
     scenario: &'static str,
     server: Server,
     database: Database,
-    ledger: Ledger,
+    effect_log: EffectLog,
     twilio: SimulatedTwilio,
     /// Always there but for a moment while it is replaced.
     receiver: Option<Process>,
-    workers: Vec<Worker>,
-    figures: Figures,
+    workers: Vec<ChaosWorker>,
+    figures: ChaosTotals,
 }
 
-impl System {
+impl ChaosHarness {
     async fn start(scenario: &'static str) -> Self {
         let server = block_in_place(|| Server::start_temporary(Settings::default())).unwrap();
         let database = Database::create_on(&server)
@@ -151,31 +151,31 @@ impl System {
             .execute(sqlx::raw_sql(SLOW_EFFECT))
             .await
             .unwrap();
-        let ledger = Ledger::open(&database).await;
+        let effect_log = EffectLog::open(&database).await;
         let (receiver, addr) = Process::receiver("receiver", &database.settings).await;
         // The next receiver takes this one's place.
         let database = database.with("LISTEN_ADDR", addr.to_string());
         Self {
             scenario,
             server,
-            ledger,
+            effect_log,
             twilio: database.settings.twilio(addr),
             receiver: Some(receiver),
             workers: (1..=WORKERS)
-                .map(|n| Worker::start(format!("worker-{n}"), 0, &database))
+                .map(|n| ChaosWorker::start(format!("worker-{n}"), 0, &database))
                 .collect(),
             database,
-            figures: Figures::default(),
+            figures: ChaosTotals::default(),
         }
     }
 
     /// Starts the load and the watch, and waits until every worker has its part in it.
-    async fn under_load(&self) -> (Load, Watch) {
-        let load = Load::start(&self.twilio, SENDERS);
+    async fn under_load(&self) -> (MessageLoad, BacklogMonitor) {
+        let load = MessageLoad::start(&self.twilio, SENDERS);
         for worker in &self.workers {
-            self.ledger.claims_again(&worker.known_as(), 0).await;
+            self.effect_log.claims_again(&worker.known_as(), 0).await;
         }
-        let watch = Watch::start(self.database.pool.clone(), LEASE, load.held());
+        let watch = BacklogMonitor::start(self.database.pool.clone(), LEASE, load.held());
         (load, watch)
     }
 
@@ -204,13 +204,13 @@ impl System {
 
     /// Ends the process of a worker and starts the next, which must take its part.
     async fn replace_worker<F: Future>(&mut self, at: usize, end: impl FnOnce(Process) -> F) {
-        let Worker {
+        let ChaosWorker {
             name,
             earlier,
             process,
         } = self.workers.remove(at);
         end(process).await;
-        let next = Worker::start(name, earlier + 1, &self.database);
+        let next = ChaosWorker::start(name, earlier + 1, &self.database);
         self.workers.insert(at, next);
     }
 
@@ -243,10 +243,10 @@ impl System {
     /// Waits until all work that was there at the fault is done, which may take no longer than [`LONGEST_RECOVERY`] from
     /// `since`.
     async fn recover(&mut self, since: Instant, fault: String) {
-        let then = self.ledger.now().await;
-        while self.ledger.left_since(then).await > 0 {
+        let then = self.effect_log.now().await;
+        while self.effect_log.left_since(then).await > 0 {
             if since.elapsed() > LONGEST_RECOVERY {
-                let left = self.ledger.describe_left_since(then).await;
+                let left = self.effect_log.describe_left_since(then).await;
                 panic!("{fault}: stuck:\n{left}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -259,9 +259,9 @@ impl System {
 
     /// Waits until a worker claims jobs from now on.
     async fn takes_part(&self, at: usize) {
-        let end = self.ledger.end().await;
+        let end = self.effect_log.end().await;
         let worker = self.workers[at].known_as();
-        self.ledger.claims_again(&worker, end).await;
+        self.effect_log.claims_again(&worker, end).await;
     }
 
     fn assert_nobody_has_ended(&mut self) {
@@ -282,16 +282,21 @@ impl System {
     }
 
     /// Ends the load; then everything must be in order. Prints the figures.
-    async fn finish(mut self, load: Load, watch: Watch, rounds: usize) -> (Answered, Account) {
+    async fn finish(
+        mut self,
+        load: MessageLoad,
+        watch: BacklogMonitor,
+        rounds: usize,
+    ) -> (DeliveryResults, EffectTotals) {
         let answered = load.finish().await;
         self.database
             .assert_nothing_is_lost(&answered.accepted)
             .await;
         self.assert_nobody_has_ended();
-        let account = self.ledger.verify().await;
+        let account = self.effect_log.verify().await;
         assert_eq!(account.jobs, self.database.rows().await.messages);
         let seen = watch.seen();
-        let Figures {
+        let ChaosTotals {
             kills,
             freezes,
             receiver_kills,
@@ -299,7 +304,7 @@ impl System {
             restarts,
             longest_recovery,
         } = self.figures;
-        let Account {
+        let EffectTotals {
             ended,
             claims,
             put_back,
@@ -333,7 +338,7 @@ impl System {
             "a job waited for {:?}",
             seen.oldest_wait
         );
-        // The ledger has seen every moment, but with those of Postgres's absence.
+        // The effect log has seen every moment, but with those of Postgres's absence.
         let silence = Duration::from_secs_f64(longest_silence);
         assert!(crashes > 0 || silence <= LONGEST_WAIT, "{silence:?}");
         (answered, account)
@@ -341,7 +346,7 @@ impl System {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+enum ChaosFault {
     KillWorker,
     FreezeWorker,
     KillReceiver,
@@ -351,14 +356,14 @@ enum Fault {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_frozen_workers_leave_every_effect_once() {
     let rounds = rounds(1, 4);
-    let mut system = System::start("workers").await;
+    let mut system = ChaosHarness::start("workers").await;
     let (load, watch) = system.under_load().await;
-    let faults = at_random(&[Fault::KillWorker, Fault::FreezeWorker], rounds);
+    let faults = at_random(&[ChaosFault::KillWorker, ChaosFault::FreezeWorker], rounds);
     for (round, fault) in (1..).zip(faults) {
         let at = rand::random_range(0..WORKERS);
         let since = Instant::now();
         match fault {
-            Fault::KillWorker => system.kill_worker(at).await,
+            ChaosFault::KillWorker => system.kill_worker(at).await,
             _ => system.freeze_worker(at).await,
         }
         let name = &system.workers[at].name;
@@ -376,7 +381,7 @@ async fn killed_and_frozen_workers_leave_every_effect_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_crashes_lose_nothing_and_end_no_process() {
     let rounds = rounds(4, 3);
-    let mut system = System::start("postgres").await;
+    let mut system = ChaosHarness::start("postgres").await;
     let (load, watch) = system.under_load().await;
     let pids = system.pids();
     for round in 1..=rounds {
@@ -397,7 +402,7 @@ async fn postgres_crashes_lose_nothing_and_end_no_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rolling_restarts_cost_no_attempt() {
     let rounds = rounds(2, WORKERS);
-    let mut system = System::start("restarts").await;
+    let mut system = ChaosHarness::start("restarts").await;
     system
         .database
         .pool
@@ -423,23 +428,23 @@ async fn rolling_restarts_cost_no_attempt() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_killed_nothing_that_was_answered_is_lost() {
-    const FAULTS: [Fault; 4] = [
-        Fault::KillWorker,
-        Fault::FreezeWorker,
-        Fault::KillReceiver,
-        Fault::CrashPostgres,
+    const FAULTS: [ChaosFault; 4] = [
+        ChaosFault::KillWorker,
+        ChaosFault::FreezeWorker,
+        ChaosFault::KillReceiver,
+        ChaosFault::CrashPostgres,
     ];
     let rounds = rounds(5, FAULTS.len());
-    let mut system = System::start("everything").await;
+    let mut system = ChaosHarness::start("everything").await;
     let (load, watch) = system.under_load().await;
     for (round, fault) in (1..).zip(at_random(&FAULTS, rounds)) {
         let at = rand::random_range(0..WORKERS);
         let mut since = Instant::now();
         match fault {
-            Fault::KillWorker => system.kill_worker(at).await,
-            Fault::FreezeWorker => system.freeze_worker(at).await,
-            Fault::KillReceiver => system.kill_receiver().await,
-            Fault::CrashPostgres => {
+            ChaosFault::KillWorker => system.kill_worker(at).await,
+            ChaosFault::FreezeWorker => system.freeze_worker(at).await,
+            ChaosFault::KillReceiver => system.kill_receiver().await,
+            ChaosFault::CrashPostgres => {
                 // At times over before the receiver gives up, at times not.
                 let away = Duration::from_millis(rand::random_range(0..3000));
                 system.crash_postgres(away).await;

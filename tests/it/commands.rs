@@ -7,11 +7,11 @@ use uuid::Uuid;
 use crate::{
     app::TestApp,
     database::{Database, NUMBER},
-    process::{Ran, run},
-    settings::{Settings, hex},
+    process::{CommandOutput, run},
+    settings::{ProgramSettings, hex},
 };
 
-fn assert_fails(ran: &Ran, code: i32, hint: &str) {
+fn assert_fails(ran: &CommandOutput, code: i32, hint: &str) {
     assert_eq!(ran.code, Some(code), "{ran:?}");
     assert!(
         ran.stderr.contains(hint),
@@ -21,7 +21,7 @@ fn assert_fails(ran: &Ran, code: i32, hint: &str) {
     assert_eq!(ran.stdout, "");
 }
 
-fn assert_says(ran: &Ran, text: &str) {
+fn assert_says(ran: &CommandOutput, text: &str) {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
         ran.stdout.contains(text),
@@ -32,7 +32,7 @@ fn assert_says(ran: &Ran, text: &str) {
 
 #[tokio::test]
 async fn migrating_an_empty_database_twice_is_fine() {
-    let settings = Settings::random(&TestDatabase::empty().await.url());
+    let settings = ProgramSettings::random(&TestDatabase::empty().await.url());
     for _ in 0..2 {
         let ran = run(&["migrate"], &settings).await;
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);

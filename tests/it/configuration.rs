@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use pigeonhole::config::VARIABLES;
 
-use crate::{process::run, settings::Settings};
+use crate::{process::run, settings::ProgramSettings};
 
 #[tokio::test]
 async fn without_any_setting_all_that_are_missing_are_named_and_nothing_starts() {
@@ -19,7 +19,7 @@ async fn without_any_setting_all_that_are_missing_are_named_and_nothing_starts()
             &["PUBLIC_BASE_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"],
         ),
     ] {
-        let ran = run(&[subcommand], &Settings::none()).await;
+        let ran = run(&[subcommand], &ProgramSettings::none()).await;
         assert_eq!(ran.code, Some(1), "{subcommand}");
         assert_eq!(ran.stdout, "");
         for name in missing.iter().chain(&["DATABASE_URL", "ENCRYPTION_KEY"]) {
@@ -38,7 +38,7 @@ async fn without_any_setting_all_that_are_missing_are_named_and_nothing_starts()
 async fn an_address_in_use_is_named_with_its_setting() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    let settings = Settings::random("postgres://nobody@127.0.0.1:1/none");
+    let settings = ProgramSettings::random("postgres://nobody@127.0.0.1:1/none");
     for name in ["LISTEN_ADDR", "ADMIN_ADDR"] {
         let ran = run(&["receiver"], &settings.clone().with(name, &addr)).await;
         assert_eq!(ran.code, Some(1));

@@ -24,7 +24,7 @@ const LEASE_LOST: &str = "job cancelled: its lease was lost";
 const VALUES: [&str; 2] = ["Met Ana #once", "once"];
 
 /// A message, and a worker that waits in the middle of it.
-struct Held {
+struct HeldWorker {
     app: TestApp,
     sid: String,
     worker: Process,
@@ -33,7 +33,7 @@ struct Held {
     backend: i32,
 }
 
-impl Held {
+impl HeldWorker {
     /// Takes the lock with `lock`, and waits until the worker is stuck in the statement that has `statement` in it.
     async fn at(prepare: &'static str, lock: &'static str, statement: &str) -> Self {
         Self::with_lease(LEASE, prepare, lock, statement).await
@@ -173,41 +173,41 @@ const GATE_AT_COMMIT: &str = "
 
 #[tokio::test]
 async fn a_worker_killed_while_it_loads_the_message_is_replaced_within_two_leases() {
-    let held = Held::at("", LOCK_MESSAGES, OPEN).await;
+    let held = HeldWorker::at("", LOCK_MESSAGES, OPEN).await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_while_it_gives_the_message_its_slot_is_replaced_within_two_leases() {
-    let held = Held::at("", LOCK_ROW, KEEP_SLOTS).await;
+    let held = HeldWorker::at("", LOCK_ROW, KEEP_SLOTS).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_while_it_writes_items_is_replaced_within_two_leases() {
-    let held = Held::at("", LOCK_ITEMS, FINISH).await;
+    let held = HeldWorker::at("", LOCK_ITEMS, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_after_it_wrote_items_is_replaced_within_two_leases() {
-    let held = Held::at(GATE_AFTER_ITEMS, LOCK_GATE, FINISH).await;
+    let held = HeldWorker::at(GATE_AFTER_ITEMS, LOCK_GATE, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_while_it_commits_may_still_commit_and_then_nobody_repeats_it() {
-    let held = Held::at(GATE_AT_COMMIT, LOCK_GATE, FINISH).await;
+    let held = HeldWorker::at(GATE_AT_COMMIT, LOCK_GATE, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_while_it_commits_in_vain_is_replaced_within_two_leases() {
-    let held = Held::at(GATE_AT_COMMIT, LOCK_GATE, FINISH).await;
+    let held = HeldWorker::at(GATE_AT_COMMIT, LOCK_GATE, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(async |blocker, backend| {
         sqlx::query("select pg_terminate_backend($1, 5000)")
@@ -225,7 +225,7 @@ async fn a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes() {
     use rustix::process::Signal;
 
     // Its backend waits in the middle of reading, so it holds nothing that others need.
-    let mut held = Held::at("", LOCK_MESSAGES, OPEN).await;
+    let mut held = HeldWorker::at("", LOCK_MESSAGES, OPEN).await;
     held.worker.signal(Signal::STOP);
     held.release().await;
     let second = Process::start("worker", &held.app.settings);
@@ -248,7 +248,7 @@ async fn a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes() {
 async fn a_worker_that_does_not_know_that_its_lease_is_lost_cannot_commit() {
     // So long a lease is not renewed, and its loss not noticed, before the worker tries to commit.
     let lease = Duration::from_mins(5);
-    let mut held = Held::with_lease(lease, "", LOCK_ITEMS, FINISH).await;
+    let mut held = HeldWorker::with_lease(lease, "", LOCK_ITEMS, FINISH).await;
     held.claim_for_another().await;
     held.release().await;
     held.worker.wait_for_line(LEASE_LOST, PATIENCE).await;
@@ -264,7 +264,7 @@ async fn a_worker_that_does_not_know_that_its_lease_is_lost_cannot_commit() {
 
 #[tokio::test]
 async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
-    let held = Held::at("", LOCK_ITEMS, FINISH).await;
+    let held = HeldWorker::at("", LOCK_ITEMS, FINISH).await;
     held.claim_for_another().await;
     // The lock is still there: the worker is told by its renewal, within a third of the lease.
     held.worker.wait_for_line(LEASE_LOST, LEASE).await;
@@ -275,7 +275,7 @@ async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
 async fn a_worker_frozen_within_a_statement_holds_up_nobody() {
     use rustix::process::Signal;
 
-    let mut held = Held::at("", LOCK_ROW, KEEP_SLOTS).await;
+    let mut held = HeldWorker::at("", LOCK_ROW, KEEP_SLOTS).await;
     held.worker.signal(Signal::STOP);
     held.release().await;
     let _second = Process::start("worker", &held.app.settings);

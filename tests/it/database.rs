@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    settings::Settings,
+    settings::ProgramSettings,
     wait::{PATIENCE, eventually},
 };
 
@@ -26,7 +26,7 @@ pub(crate) const STRANGER: &str = "+12025550199";
 
 /// A migrated database. Its settings name it.
 pub(crate) struct Database {
-    pub(crate) settings: Settings,
+    pub(crate) settings: ProgramSettings,
     pub(crate) pool: PgPool,
     /// Whose number [`NUMBER`] is.
     pub(crate) user: Uuid,
@@ -38,7 +38,7 @@ pub(crate) struct Database {
     clippy::struct_field_names,
     reason = "fields are named as their columns"
 )]
-pub(crate) struct Item {
+pub(crate) struct ItemRow {
     pub(crate) id: Uuid,
     pub(crate) user_id: Uuid,
     pub(crate) voice_note_id: Option<Uuid>,
@@ -56,7 +56,7 @@ pub(crate) struct Item {
 
 /// How many rows there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct Rows {
+pub(crate) struct RowCounts {
     pub(crate) messages: i64,
     pub(crate) items: i64,
     pub(crate) jobs: i64,
@@ -67,7 +67,7 @@ impl Database {
     /// On the server that all tests share.
     pub(crate) async fn create() -> Self {
         let database = TestDatabase::create(&store::migrator()).await;
-        Self::on(Settings::random(&database.url())).await
+        Self::on(ProgramSettings::random(&database.url())).await
     }
 
     /// On a server that the test may stop.
@@ -75,10 +75,10 @@ impl Database {
         let url = server.ensure_database("pigeonhole").await.unwrap();
         let pool = connect(&url).await;
         store::migrate(&pool).await.unwrap();
-        Self::on(Settings::random(&url)).await
+        Self::on(ProgramSettings::random(&url)).await
     }
 
-    async fn on(settings: Settings) -> Self {
+    async fn on(settings: ProgramSettings) -> Self {
         let database = Self {
             pool: connect(settings.get("DATABASE_URL")).await,
             settings,
@@ -121,15 +121,15 @@ impl Database {
     }
 
     /// The items of a message, in the order of the message: note, tags, location.
-    pub(crate) async fn items(&self, message_sid: &str) -> Vec<Item> {
-        let mut items: Vec<Item> = sqlx::query_as(
+    pub(crate) async fn items(&self, message_sid: &str) -> Vec<ItemRow> {
+        let mut items: Vec<ItemRow> = sqlx::query_as(
             "select * from enrichment_items where source_metadata ->> 'message_sid' = $1",
         )
         .bind(message_sid)
         .fetch_all(&self.pool)
         .await
         .unwrap();
-        let position = |item: &Item| {
+        let position = |item: &ItemRow| {
             (0..100).find(|at| store::enrichment_items::item_id(message_sid, *at) == item.id)
         };
         items.sort_by_key(position);
@@ -170,7 +170,7 @@ impl Database {
         .await
     }
 
-    pub(crate) async fn rows(&self) -> Rows {
+    pub(crate) async fn rows(&self) -> RowCounts {
         sqlx::query_as(
             "select (select count(*) from pigeonhole.inbound_messages) as messages,
                     (select count(*) from enrichment_items) as items,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     browser::Browser,
-    dev::{DataDir, Dev, run_once},
+    dev::{DataDir, DevProcess, run_once},
     wait::{PATIENCE, eventually},
 };
 
@@ -52,7 +52,7 @@ async fn a_user_links_a_number_on_the_demo_page_and_their_text_becomes_items() {
         return;
     };
     let dir = DataDir::new();
-    let dev = Dev::start(&dir).await;
+    let dev = DevProcess::start(&dir).await;
     browser.go(&dev.demo_url().await).await;
 
     browser.click("[data-user=new]").await;
@@ -103,7 +103,7 @@ async fn a_number_that_is_unlinked_makes_no_more_items_and_can_be_linked_by_anot
         return;
     };
     let dir = DataDir::new();
-    let dev = Dev::start(&dir).await;
+    let dev = DevProcess::start(&dir).await;
     browser.go(&dev.demo_url().await).await;
 
     browser.click("[data-user=ana]").await;
@@ -138,7 +138,7 @@ async fn the_demo_page_says_what_is_wrong_and_fits_a_small_window() {
         return;
     };
     let dir = DataDir::new();
-    let dev = Dev::start(&dir).await;
+    let dev = DevProcess::start(&dir).await;
     browser.resize(360, 740).await;
     browser.go(&dev.demo_url().await).await;
     browser.click("[data-user=new]").await;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::{
     process::{program, run},
-    settings::{Settings, hex},
+    settings::{ProgramSettings, hex},
     wait::{PATIENCE, eventually},
 };
 
@@ -55,9 +55,9 @@ impl Drop for DataDir {
 }
 
 /// Postgres and its launcher are looked for on the path, and `dev` reads nothing else from the environment.
-fn environment() -> Settings {
+fn environment() -> ProgramSettings {
     let path = std::env::var_os("PATH").unwrap();
-    Settings::none().with("PATH", path.to_str().unwrap())
+    ProgramSettings::none().with("PATH", path.to_str().unwrap())
 }
 
 fn arguments(dir: &DataDir) -> Vec<String> {
@@ -86,12 +86,12 @@ fn arguments(dir: &DataDir) -> Vec<String> {
 }
 
 /// A `dev` that has started, and runs until it is killed.
-pub(crate) struct Dev {
+pub(crate) struct DevProcess {
     process: tokio::process::Child,
     said: Arc<Mutex<Vec<String>>>,
 }
 
-impl Dev {
+impl DevProcess {
     pub(crate) async fn start(dir: &DataDir) -> Self {
         let mut command = program(&environment());
         command.args(arguments(dir)).stdout(Stdio::piped());
@@ -170,7 +170,7 @@ async fn dev_runs_twice_on_the_same_data_and_leaves_no_process_behind() {
 #[tokio::test]
 async fn a_killed_dev_leaves_no_postgres_behind_and_its_data_is_good() {
     let dir = DataDir::new();
-    let dev = Dev::start(&dir).await;
+    let dev = DevProcess::start(&dir).await;
 
     let env_file = dir.path().join("dev.env");
     let simulate = [
@@ -180,7 +180,7 @@ async fn a_killed_dev_leaves_no_postgres_behind_and_its_data_is_good() {
         "--body",
         "Lunch",
     ];
-    let ran = run(&simulate, &Settings::none()).await;
+    let ran = run(&simulate, &ProgramSettings::none()).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("1 × HTTP 200"), "{}", ran.stdout);
 

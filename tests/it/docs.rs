@@ -8,7 +8,7 @@ use std::{
 
 use pigeonhole::config::VARIABLES;
 
-use crate::{process::run, settings::Settings};
+use crate::{process::run, settings::ProgramSettings};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -85,7 +85,7 @@ async fn every_command_that_the_documentation_names_is_one_with_its_flags() {
     }
     for (path, flags) in &commands {
         let arguments = [path.as_slice(), &["--help"]].concat();
-        let help = run(&arguments, &Settings::none()).await;
+        let help = run(&arguments, &ProgramSettings::none()).await;
         // Its first line is what this very command does, and not a list of others.
         let usage = format!("Usage: pigeonhole {}", path.join(" "));
         assert!(

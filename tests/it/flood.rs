@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     api::token_of, database::Database, process::Process, settings::of_the_test_run, webhook::client,
 };
-use plan::{ALLOWED, Ask, network, plan};
+use plan::{ALLOWED, LinkAttempt, network, plan};
 
 /// Requests under way at any time.
 const AT_ONCE: usize = 64;
@@ -28,46 +28,46 @@ const AT_ONCE: usize = 64;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// A limit that is set for the test, or one that cannot be: what it is called, how many, in what time, by what.
-struct Limit {
+struct SmsLimit {
     name: &'static str,
     most: usize,
     window: Duration,
-    key: fn(&Sms) -> String,
+    key: fn(&SentSms) -> String,
 }
 
 /// All of them, in such a proportion that each is met before another hides it.
-const LIMITS: [Limit; 6] = [
-    Limit {
+const LIMITS: [SmsLimit; 6] = [
+    SmsLimit {
         name: "user_hour",
         most: 5,
         window: HOUR,
         key: |sms| sms.user.to_string(),
     },
-    Limit {
+    SmsLimit {
         name: "number_10min",
         most: 3,
         window: Duration::from_mins(10),
         key: |sms| sms.ask.number.clone(),
     },
-    Limit {
+    SmsLimit {
         name: "ip",
         most: 10,
         window: HOUR,
         key: |sms| network(sms.ask.ip),
     },
-    Limit {
+    SmsLimit {
         name: "prefix",
         most: 20,
         window: HOUR,
         key: |sms| sms.ask.number[1..9].to_owned(),
     },
-    Limit {
+    SmsLimit {
         name: "country",
         most: 100,
         window: HOUR,
         key: |sms| sms.ask.country.unwrap_or("none of the list").to_owned(),
     },
-    Limit {
+    SmsLimit {
         name: "budget",
         most: 350,
         window: Duration::from_hours(24),
@@ -81,9 +81,9 @@ fn most(name: &str) -> String {
 }
 
 /// A message that the simulated Twilio took, and the request it goes back to.
-struct Sms {
+struct SentSms {
     user: Uuid,
-    ask: Ask,
+    ask: LinkAttempt,
 }
 
 fn requests() -> usize {
@@ -91,14 +91,14 @@ fn requests() -> usize {
 }
 
 /// Two receivers and a worker, as processes, and the Twilio they send by.
-struct Target {
+struct FloodHarness {
     database: Database,
     twilio: SimulatedApi,
     receivers: [(Process, SocketAddr); 2],
     _worker: Process,
 }
 
-impl Target {
+impl FloodHarness {
     async fn start() -> Self {
         let (database, twilio) = Database::create()
             .await
@@ -140,8 +140,8 @@ impl Target {
     }
 
     /// What the simulated Twilio took, each traced back by the id in its callback to the user, and so to the request.
-    async fn taken(&self, asks: &[Ask], users: &[(Uuid, String)]) -> Vec<Sms> {
-        let by_asker: HashMap<(Uuid, &str), &Ask> = asks
+    async fn taken(&self, asks: &[LinkAttempt], users: &[(Uuid, String)]) -> Vec<SentSms> {
+        let by_asker: HashMap<(Uuid, &str), &LinkAttempt> = asks
             .iter()
             .map(|ask| ((users[ask.user].0, ask.number.as_str()), ask))
             .collect();
@@ -157,7 +157,7 @@ impl Target {
             let user = users[&send[..36].parse::<Uuid>().unwrap()];
             let ask = by_asker.get(&(user, message.to.as_str()));
             let ask = (*ask.expect("an SMS that somebody asked for")).clone();
-            Sms { user, ask }
+            SentSms { user, ask }
         });
         sms.collect()
     }
@@ -182,7 +182,12 @@ impl Target {
 }
 
 /// Asks once, through a proxy that tells the address; answers the status and what goes with it.
-async fn ask(client: &Client, receiver: SocketAddr, token: &str, ask: &Ask) -> (u16, String) {
+async fn ask(
+    client: &Client,
+    receiver: SocketAddr,
+    token: &str,
+    ask: &LinkAttempt,
+) -> (u16, String) {
     let request = client
         .post(format!("http://{receiver}/api/user/phone-number"))
         .bearer_auth(token)
@@ -213,7 +218,7 @@ async fn ask(client: &Client, receiver: SocketAddr, token: &str, ask: &Ask) -> (
 async fn a_flood_of_requests_never_gets_more_sms_sent_than_any_limit_allows() {
     let requests = requests();
     assert!(requests >= 2000, "too few to meet each limit");
-    let target = Target::start().await;
+    let target = FloodHarness::start().await;
     let users = target.users(requests.min(5000)).await;
     let asks = plan(requests, users.len());
 

@@ -15,7 +15,7 @@ use crate::{
     app::text,
     database::{Database, NUMBER, STRANGER},
     process::{Process, run},
-    settings::Settings,
+    settings::ProgramSettings,
     wait::{PATIENCE, eventually},
     webhook::{client, encode, webhook},
 };
@@ -28,7 +28,7 @@ async fn get(addr: SocketAddr, path: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn readiness_follows_the_migrations_and_liveness_does_not() {
-    let settings = Settings::random(&TestDatabase::empty().await.url());
+    let settings = ProgramSettings::random(&TestDatabase::empty().await.url());
     let (process, receiver) = Process::receiver("serve", &settings).await;
     let admin = process.addr("admin listens").await;
     for addr in [receiver, admin] {

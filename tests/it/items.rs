@@ -6,18 +6,18 @@ use store::{Context, enrichment_items::item_id};
 
 use crate::{
     app::{TestApp, field, text},
-    database::{Item, NUMBER},
+    database::{ItemRow, NUMBER},
     webhook::{encode, webhook},
 };
 
 const BODY: &str = "Met Ana at #RustConf, she builds #databases";
 
 /// The part of a row that depends on the message.
-fn shape(item: &Item) -> (&str, Option<&str>, &str) {
+fn shape(item: &ItemRow) -> (&str, Option<&str>, &str) {
     (&item.item_type, item.field_name.as_deref(), &item.value)
 }
 
-fn keys(item: &Item) -> Vec<&str> {
+fn keys(item: &ItemRow) -> Vec<&str> {
     let metadata = item.source_metadata.as_object().unwrap();
     let mut keys: Vec<_> = metadata.keys().map(String::as_str).collect();
     keys.sort_unstable();
@@ -25,14 +25,14 @@ fn keys(item: &Item) -> Vec<&str> {
 }
 
 /// The sender that the item's metadata holds sealed.
-fn sender(app: &TestApp, item: &Item) -> String {
+fn sender(app: &TestApp, item: &ItemRow) -> String {
     let context = Context::new("enrichment_items", "source_metadata.phone_number", item.id);
     let sealed = item.source_metadata["phone_number"].as_str().unwrap();
     app.settings.keyring().open_text(&context, sealed).unwrap()
 }
 
 /// What is the same for every item of a message.
-fn assert_awaits_review(app: &TestApp, sid: &str, items: &[Item], source: &str) {
+fn assert_awaits_review(app: &TestApp, sid: &str, items: &[ItemRow], source: &str) {
     for (position, item) in (0..).zip(items) {
         assert_eq!(item.id, item_id(sid, position));
         assert_eq!(item.user_id, app.user);

@@ -19,8 +19,8 @@ const BODY: &str = "Met Ana #here #there";
 const ITEMS: i64 = 3;
 
 /// Senders that go on until they are stopped, whatever they are answered.
-pub(crate) struct Load {
-    answered: Arc<Mutex<Answered>>,
+pub(crate) struct MessageLoad {
+    answered: Arc<Mutex<DeliveryResults>>,
     held: Arc<watch::Sender<bool>>,
     stop: CancellationToken,
     senders: JoinSet<()>,
@@ -28,14 +28,14 @@ pub(crate) struct Load {
 
 /// What became of the messages.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Answered {
+pub(crate) struct DeliveryResults {
     /// The SIDs of those answered 200.
     pub(crate) accepted: Vec<String>,
     /// How many were answered otherwise, or not at all.
     pub(crate) refused: usize,
 }
 
-impl Answered {
+impl DeliveryResults {
     fn note(&mut self, delivery: anyhow::Result<Delivery>) {
         match delivery {
             Ok(delivery) if delivery.status == 200 => self.accepted.push(delivery.message_sid),
@@ -44,7 +44,7 @@ impl Answered {
     }
 }
 
-impl Load {
+impl MessageLoad {
     /// `senders` at a time, each with a short pause after each answer.
     pub(crate) fn start(twilio: &SimulatedTwilio, senders: usize) -> Self {
         let mut load = Self {
@@ -82,7 +82,7 @@ impl Load {
         self.answered.lock().unwrap().accepted.len()
     }
 
-    pub(crate) async fn finish(self) -> Answered {
+    pub(crate) async fn finish(self) -> DeliveryResults {
         self.stop.cancel();
         self.senders.join_all().await;
         let answered = self.answered.lock().unwrap();

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{official_signer::python, simulated_twilio::Played};
+use crate::{official_signer::python, simulated_twilio::SimulatorHarness};
 
 /// Sends the library's requests to the simulated Twilio, and tells what came of them.
 const USE: &str = "
@@ -82,7 +82,7 @@ async fn twilios_own_client_sends_lists_and_is_refused_as_by_twilio() {
         println!("SKIPPED: no Python with the package `twilio`; PYTHON names another interpreter");
         return;
     };
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let to = "+12025550123";
     let given = json!({
         "base": played.settings.get("TWILIO_API_BASE_URL"),

@@ -8,7 +8,7 @@ use pigeonhole::services::Role;
 use crate::{
     app::{TestApp, text},
     database::{Database, NUMBER},
-    load::Load,
+    load::MessageLoad,
     process::Process,
     wait::{PATIENCE, eventually},
 };
@@ -21,7 +21,7 @@ async fn a_crash_of_postgres_under_load_loses_nothing_that_was_answered() {
     let mut worker = Process::start("worker", &database.settings);
     let twilio = database.settings.twilio(addr);
 
-    let load = Load::start(&twilio, 4);
+    let load = MessageLoad::start(&twilio, 4);
     eventually("some messages", PATIENCE, async || {
         (load.accepted() >= 50).then_some(())
     })
@@ -73,7 +73,7 @@ async fn a_worker_is_back_at_once_however_many_of_its_connections_a_crash_has_cu
 
 #[tokio::test]
 async fn processes_that_start_without_a_database_wait_for_it() {
-    let settings = crate::settings::Settings::random("postgres://nobody@127.0.0.1:1/none");
+    let settings = crate::settings::ProgramSettings::random("postgres://nobody@127.0.0.1:1/none");
     let (mut process, addr) = Process::receiver("serve", &settings).await;
     process.wait_for_line("cannot claim jobs", PATIENCE).await;
     let twilio = settings.twilio(addr);

@@ -1,8 +1,8 @@
 //! No phone number stands in clear in the database or in a log.
 
+mod captured_text;
 mod linking;
 mod needles;
-mod told;
 
 use std::{fs, process::Command};
 
@@ -18,15 +18,15 @@ use crate::{
 use needles::{Needles, encodings, hex};
 
 /// A number, and the ways its country writes it.
-struct Number {
+struct SampleNumber {
     e164: String,
     national: Vec<String>,
 }
 
-fn numbers() -> Vec<Number> {
+fn numbers() -> Vec<SampleNumber> {
     let american = (0..40).map(|n| {
         let line = 3170 + n * 7;
-        Number {
+        SampleNumber {
             e164: format!("+1212555{line}"),
             national: vec![
                 format!("212555{line}"),
@@ -39,7 +39,7 @@ fn numbers() -> Vec<Number> {
     });
     let german = (0..10).map(|n| {
         let line = 23_125_017 + n * 9;
-        Number {
+        SampleNumber {
             e164: format!("+4930{line}"),
             national: vec![
                 format!("030{line}"),
@@ -52,7 +52,7 @@ fn numbers() -> Vec<Number> {
 }
 
 /// Every form in which it could stand somewhere.
-fn forms(number: &Number) -> Vec<String> {
+fn forms(number: &SampleNumber) -> Vec<String> {
     let digits = number.e164.trim_start_matches('+');
     let mut plain = number.national.clone();
     plain.extend([number.e164.clone(), digits.to_owned()]);
@@ -62,7 +62,7 @@ fn forms(number: &Number) -> Vec<String> {
 }
 
 /// All of these numbers.
-fn in_any_form<'a>(numbers: impl IntoIterator<Item = &'a Number>) -> Needles {
+fn in_any_form<'a>(numbers: impl IntoIterator<Item = &'a SampleNumber>) -> Needles {
     Needles::new(numbers.into_iter().flat_map(forms))
 }
 

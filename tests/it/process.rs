@@ -12,14 +12,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
-    settings::{Settings, hex},
+    settings::{ProgramSettings, hex},
     wait::{PATIENCE, eventually},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pigeonhole");
 
 /// The program with these settings and no others: no environment, and no `.env` where it runs.
-pub(crate) fn program(settings: &Settings) -> Command {
+pub(crate) fn program(settings: &ProgramSettings) -> Command {
     let mut command = Command::new(PROGRAM);
     command
         .env_clear()
@@ -37,12 +37,12 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `receiver`, `worker` or `serve`.
-    pub(crate) fn start(subcommand: &str, settings: &Settings) -> Self {
+    pub(crate) fn start(subcommand: &str, settings: &ProgramSettings) -> Self {
         Self::spawn(program(settings).arg(subcommand), subcommand)
     }
 
     /// Starts it from a shell that has done this first.
-    pub(crate) fn start_after(shell: &str, subcommand: &str, settings: &Settings) -> Self {
+    pub(crate) fn start_after(shell: &str, subcommand: &str, settings: &ProgramSettings) -> Self {
         let program = program(settings);
         let mut command = Command::new("sh");
         command
@@ -68,7 +68,10 @@ impl Process {
     }
 
     /// Starts it, and waits until its receiver listens.
-    pub(crate) async fn receiver(subcommand: &str, settings: &Settings) -> (Self, SocketAddr) {
+    pub(crate) async fn receiver(
+        subcommand: &str,
+        settings: &ProgramSettings,
+    ) -> (Self, SocketAddr) {
         let process = Self::start(subcommand, settings);
         let addr = process.addr("receiver listens").await;
         (process, addr)
@@ -151,14 +154,14 @@ impl Drop for Process {
 
 /// What a command that ends by itself did.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
 /// Runs the program until it ends.
-pub(crate) async fn run(arguments: &[&str], settings: &Settings) -> Ran {
+pub(crate) async fn run(arguments: &[&str], settings: &ProgramSettings) -> CommandOutput {
     let mut command = program(settings);
     command.args(arguments);
     let output = tokio::process::Command::from(command).output();
@@ -167,7 +170,7 @@ pub(crate) async fn run(arguments: &[&str], settings: &Settings) -> Ran {
         .expect("it ends")
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran {
+    CommandOutput {
         code: output.status.code(),
         stdout: text(output.stdout),
         stderr: text(output.stderr),

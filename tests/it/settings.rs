@@ -18,9 +18,9 @@ pub(crate) const WEBHOOK: &str = "/api/sms/webhook";
 
 /// All that a process is told, and nothing else.
 #[derive(Clone)]
-pub(crate) struct Settings(BTreeMap<String, String>);
+pub(crate) struct ProgramSettings(BTreeMap<String, String>);
 
-impl Settings {
+impl ProgramSettings {
     /// None at all.
     pub(crate) fn none() -> Self {
         Self(BTreeMap::new())

@@ -21,7 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use twilio::rest::{Client, CreateError, Created, Credentials, NewMessage, Sender};
 
 use crate::{
-    settings::{PUBLIC_BASE_URL, Settings},
+    settings::{PUBLIC_BASE_URL, ProgramSettings},
     wait::PATIENCE,
 };
 
@@ -32,17 +32,17 @@ const OURS: &str = "+15005550006";
 const ANA: &str = "+12025550123";
 
 /// A simulated API, and a client that knows its account.
-pub(crate) struct Played {
+pub(crate) struct SimulatorHarness {
     pub(crate) api: SimulatedApi,
-    pub(crate) settings: Settings,
+    pub(crate) settings: ProgramSettings,
     pub(crate) client: Client,
     _stop: DropGuard,
 }
 
-impl Played {
+impl SimulatorHarness {
     pub(crate) async fn start() -> Self {
         let bound = bind().await;
-        let settings = Settings::random("postgres://nobody@127.0.0.1/none")
+        let settings = ProgramSettings::random("postgres://nobody@127.0.0.1/none")
             .with("TWILIO_API_BASE_URL", bound.base_url());
         let config = Reader::read(&settings.env(), ReceiverConfig::read).unwrap();
         let mut account = Account::of(&config).unwrap();
@@ -70,7 +70,7 @@ async fn bind() -> BoundApi {
         .unwrap()
 }
 
-fn client(base: &str, settings: &Settings, secret: &str) -> Client {
+fn client(base: &str, settings: &ProgramSettings, secret: &str) -> Client {
     let account = settings.get("TWILIO_ACCOUNT_SID");
     let credentials = Credentials {
         account: account.parse().unwrap(),
@@ -82,7 +82,7 @@ fn client(base: &str, settings: &Settings, secret: &str) -> Client {
 
 /// A client of whatever is at this address.
 fn client_at(base: &str) -> Client {
-    let settings = Settings::random("postgres://nobody@127.0.0.1/none");
+    let settings = ProgramSettings::random("postgres://nobody@127.0.0.1/none");
     client(base, &settings, "a-token")
 }
 
@@ -114,12 +114,12 @@ fn second() -> TimeDelta {
 }
 
 /// Something that answers by HTTP what a test wants.
-struct Fake {
+struct FakeTwilio {
     base: String,
     _stop: DropGuard,
 }
 
-impl Fake {
+impl FakeTwilio {
     async fn answering(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = base_of(listener.local_addr().unwrap());

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::{
     database::Database,
-    load::Load,
+    load::MessageLoad,
     process::Process,
     wait::{PATIENCE, eventually},
 };
@@ -15,7 +15,7 @@ use crate::{
 async fn a_stop_under_load_is_orderly_and_loses_nothing_that_was_answered() {
     let database = Database::create().await;
     let (mut process, addr) = Process::receiver("serve", &database.settings).await;
-    let load = Load::start(&database.settings.twilio(addr), 8);
+    let load = MessageLoad::start(&database.settings.twilio(addr), 8);
     eventually("some messages", PATIENCE, async || {
         (load.accepted() >= 100).then_some(())
     })

@@ -9,10 +9,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Answer, Api, FREE, PATH, VERIFY, number};
+use super::{ApiAnswer, ApiHarness, FREE, PATH, VERIFY, number};
 use crate::wait::PATIENCE;
 
-fn assert_problem(answer: &Answer, status: u16, what: &str) {
+fn assert_problem(answer: &ApiAnswer, status: u16, what: &str) {
     assert_eq!(answer.status, status, "{what}");
     assert_eq!(
         answer.header("content-type"),
@@ -26,7 +26,7 @@ fn assert_problem(answer: &Answer, status: u16, what: &str) {
 
 #[tokio::test]
 async fn another_content_type_or_no_json_is_refused() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     let good = number(FREE).to_string();
     for path in [PATH, VERIFY] {
@@ -37,11 +37,11 @@ async fn another_content_type_or_no_json_is_refused() {
             "application/jsonp",
         ] {
             let request = post().header("content-type", media_type).body(good.clone());
-            let answer = Answer::of(request.send().await.unwrap()).await;
+            let answer = ApiAnswer::of(request.send().await.unwrap()).await;
             assert_problem(&answer, 415, media_type);
         }
         let none = post().body(good.clone()).send().await.unwrap();
-        assert_problem(&Answer::of(none).await, 415, "none");
+        assert_problem(&ApiAnswer::of(none).await, 415, "none");
         let deep = "[".repeat(5000);
         for (what, body) in [
             ("nothing", b"".as_slice()),
@@ -55,7 +55,7 @@ async fn another_content_type_or_no_json_is_refused() {
             let request = post()
                 .header("content-type", "application/json")
                 .body(body.to_vec());
-            let answer = Answer::of(request.send().await.unwrap()).await;
+            let answer = ApiAnswer::of(request.send().await.unwrap()).await;
             assert_problem(&answer, 400, what);
         }
         let large = format!("{{\"x\":\"{}\"}}", "x".repeat(17_000));
@@ -63,7 +63,7 @@ async fn another_content_type_or_no_json_is_refused() {
             .header("content-type", "application/json")
             .body(large);
         assert_problem(
-            &Answer::of(request.send().await.unwrap()).await,
+            &ApiAnswer::of(request.send().await.unwrap()).await,
             413,
             "large",
         );
@@ -78,7 +78,7 @@ async fn another_content_type_or_no_json_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_dribbles_its_body_is_cut_off() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     let started = Instant::now();
     let mut stream = TcpStream::connect(api.app.receiver).await.unwrap();

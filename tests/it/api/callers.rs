@@ -4,18 +4,18 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Answer, Api, PATH, VERIFY, guess, number, tokens};
+use super::{ApiAnswer, ApiHarness, PATH, VERIFY, guess, number, tokens};
 
 /// A user with a token.
 #[derive(Clone)]
-pub(super) struct Caller<'a> {
-    pub(super) api: &'a Api,
+pub(super) struct SignedInCaller<'a> {
+    pub(super) api: &'a ApiHarness,
     pub(super) user: Uuid,
     pub(super) token: String,
 }
 
-impl<'a> Caller<'a> {
-    pub(super) fn new(api: &'a Api, user: Uuid) -> Self {
+impl<'a> SignedInCaller<'a> {
+    pub(super) fn new(api: &'a ApiHarness, user: Uuid) -> Self {
         let token = tokens::of(user, api.app.settings.get("JWT_SECRET"));
         Self { api, user, token }
     }
@@ -24,34 +24,34 @@ impl<'a> Caller<'a> {
         self.api.request(method, path).bearer_auth(&self.token)
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> ApiAnswer {
         let request = self.request(Method::POST, path).json(body);
-        Answer::of(request.send().await.unwrap()).await
+        ApiAnswer::of(request.send().await.unwrap()).await
     }
 
     /// With an `Idempotency-Key`.
-    pub(super) async fn post_once(&self, key: &str, path: &str, body: &Value) -> Answer {
+    pub(super) async fn post_once(&self, key: &str, path: &str, body: &Value) -> ApiAnswer {
         let request = self.request(Method::POST, path).json(body);
         let response = request.header("idempotency-key", key).send().await.unwrap();
-        Answer::of(response).await
+        ApiAnswer::of(response).await
     }
 
-    pub(super) async fn link(&self, text: &str) -> Answer {
+    pub(super) async fn link(&self, text: &str) -> ApiAnswer {
         self.post(PATH, &number(text)).await
     }
 
-    pub(super) async fn verify(&self, number: &str, code: &str) -> Answer {
+    pub(super) async fn verify(&self, number: &str, code: &str) -> ApiAnswer {
         self.post(VERIFY, &guess(number, code)).await
     }
 
-    pub(super) async fn show(&self) -> Answer {
+    pub(super) async fn show(&self) -> ApiAnswer {
         let request = self.request(Method::GET, PATH);
-        Answer::of(request.send().await.unwrap()).await
+        ApiAnswer::of(request.send().await.unwrap()).await
     }
 
-    pub(super) async fn unlink(&self) -> Answer {
+    pub(super) async fn unlink(&self) -> ApiAnswer {
         let request = self.request(Method::DELETE, PATH);
-        Answer::of(request.send().await.unwrap()).await
+        ApiAnswer::of(request.send().await.unwrap()).await
     }
 
     /// Links a number, and enters the code.

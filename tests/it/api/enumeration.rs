@@ -1,10 +1,10 @@
 //! Nothing that is answered tells whether a number is somebody's.
 
-use super::{Answer, Api, FREE, PATH};
+use super::{ApiAnswer, ApiHarness, FREE, PATH};
 use crate::database::NUMBER;
 
 /// Status, headers less the time, and the shape of the body.
-fn shape(answer: &Answer, number: &str) -> (u16, Vec<String>, String) {
+fn shape(answer: &ApiAnswer, number: &str) -> (u16, Vec<String>, String) {
     let mut headers: Vec<String> = answer
         .headers
         .iter()
@@ -21,7 +21,7 @@ fn shape(answer: &Answer, number: &str) -> (u16, Vec<String>, String) {
 
 #[tokio::test]
 async fn a_number_that_is_somebodys_answers_as_one_that_is_nobodys() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     // Somebody else has proved it; another one wants it.
     assert_eq!(api.user().await.link(NUMBER).await.status, 201);
     let mut shapes = Vec::new();
@@ -55,7 +55,7 @@ async fn a_number_that_is_somebodys_answers_as_one_that_is_nobodys() {
 #[tokio::test]
 async fn the_same_statements_run_for_a_number_that_is_somebodys_and_one_that_is_nobodys() {
     // Rows that were written and locked are what differs if work does; both ask for one send and one claim.
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let counts = async || {
         let mut counts = Vec::new();
         for table in ["sends", "phone_number_claims", "limit_log"] {

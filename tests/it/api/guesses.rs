@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{Api, FREE, wrong};
+use super::{ApiHarness, FREE, wrong};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_guesses_at_once_exactly_five_are_judged_and_then_the_code_is_dead() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
@@ -40,7 +40,7 @@ async fn of_200_guesses_at_once_exactly_five_are_judged_and_then_the_code_is_dea
 
 #[tokio::test]
 async fn a_user_has_ten_guesses_an_hour_whatever_the_code() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     for _ in 0..2 {
         assert_eq!(caller.link(FREE).await.status, 201);
@@ -62,7 +62,7 @@ async fn a_user_has_ten_guesses_an_hour_whatever_the_code() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_right_code_that_comes_twenty_times_at_once_works_once() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;

@@ -18,15 +18,15 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, time};
 
 use super::{
-    Api, PATH,
-    tokens::{self, Key},
+    ApiHarness, PATH,
+    tokens::{self, SigningKey},
 };
 use crate::{
     wait::{PATIENCE, eventually},
     webhook::client,
 };
 
-impl Api {
+impl ApiHarness {
     async fn status_with(&self, token: &str) -> u16 {
         let request = self.request(Method::GET, PATH).bearer_auth(token);
         request.send().await.unwrap().status().as_u16()
@@ -41,9 +41,13 @@ fn file(set: &Value) -> tempfile::NamedTempFile {
 
 #[tokio::test]
 async fn keys_of_a_file_check_the_tokens_that_name_them() {
-    let (rsa, ec, stranger) = (Key::rsa("r1"), Key::ec("e1"), Key::rsa("r1"));
+    let (rsa, ec, stranger) = (
+        SigningKey::rsa("r1"),
+        SigningKey::ec("e1"),
+        SigningKey::rsa("r1"),
+    );
     let file = file(&tokens::jwks(&[&rsa, &ec]));
-    let api = Api::with(&[("JWT_JWKS", file.path().to_str().unwrap())]).await;
+    let api = ApiHarness::with(&[("JWT_JWKS", file.path().to_str().unwrap())]).await;
     let claims = tokens::claims(api.app.user);
     for key in [&rsa, &ec] {
         assert_eq!(api.status_with(&key.token(&claims)).await, 200);
@@ -52,7 +56,8 @@ async fn keys_of_a_file_check_the_tokens_that_name_them() {
     }
     assert_eq!(api.status_with(&stranger.token(&claims)).await, 401);
     assert_eq!(
-        api.status_with(&Key::ec("unknown").token(&claims)).await,
+        api.status_with(&SigningKey::ec("unknown").token(&claims))
+            .await,
         401
     );
     let expired = json!({ "userId": api.app.user, "exp": tokens::from_now(-60) });
@@ -63,9 +68,9 @@ async fn keys_of_a_file_check_the_tokens_that_name_them() {
 
 #[tokio::test]
 async fn a_public_key_is_no_secret_and_the_type_of_a_key_decides_its_algorithm() {
-    let (rsa, ec) = (Key::rsa("r1"), Key::ec("e1"));
+    let (rsa, ec) = (SigningKey::rsa("r1"), SigningKey::ec("e1"));
     let file = file(&tokens::jwks(&[&rsa, &ec]));
-    let api = Api::with(&[("JWT_JWKS", file.path().to_str().unwrap())]).await;
+    let api = ApiHarness::with(&[("JWT_JWKS", file.path().to_str().unwrap())]).await;
     let claims = tokens::claims(api.app.user);
     let modulus = rsa.jwk()["n"].as_str().unwrap().to_owned();
     let decoded = URL_SAFE_NO_PAD.decode(&modulus).unwrap();
@@ -74,12 +79,12 @@ async fn a_public_key_is_no_secret_and_the_type_of_a_key_decides_its_algorithm()
         assert_eq!(api.status_with(&tokens::hs256(&claims, secret)).await, 401);
     }
     // RS256 with the EC key's name, and the other way round.
-    let swapped = [(Key::rsa("e1")), (Key::ec("r1"))];
+    let swapped = [(SigningKey::rsa("e1")), (SigningKey::ec("r1"))];
     for key in &swapped {
         assert_eq!(api.status_with(&key.token(&claims)).await, 401);
     }
     // A header that brings its own key, or says where one is.
-    let forger = Key::rsa("r1");
+    let forger = SigningKey::rsa("r1");
     for mut header in [
         json!({ "jwk": forger.jwk() }),
         json!({ "jku": "https://evil.example.com" }),
@@ -98,13 +103,13 @@ async fn a_public_key_is_no_secret_and_the_type_of_a_key_decides_its_algorithm()
 
 /// An identity provider: what it answers, and how often it was asked.
 #[derive(Clone)]
-struct Provider {
+struct KeyProvider {
     answer: Arc<Mutex<(StatusCode, String)>>,
     asked: Arc<AtomicUsize>,
     addr: SocketAddr,
 }
 
-impl Provider {
+impl KeyProvider {
     async fn start(set: &Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let provider = Self {
@@ -133,34 +138,34 @@ impl Provider {
         *self.answer.lock().unwrap() = (status, body.to_owned());
     }
 
-    async fn api(&self) -> Api {
-        Api::with(&[("JWT_JWKS", &format!("http://{}/keys", self.addr))]).await
+    async fn api(&self) -> ApiHarness {
+        ApiHarness::with(&[("JWT_JWKS", &format!("http://{}/keys", self.addr))]).await
     }
 }
 
 #[tokio::test]
 async fn keys_of_a_url_are_read_at_the_start_and_unknown_names_ask_once_a_minute() {
-    let key = Key::ec("e1");
-    let provider = Provider::start(&tokens::jwks(&[&key])).await;
+    let key = SigningKey::ec("e1");
+    let provider = KeyProvider::start(&tokens::jwks(&[&key])).await;
     let api = provider.api().await;
     let claims = tokens::claims(api.app.user);
     assert_eq!(api.status_with(&key.token(&claims)).await, 200);
     assert_eq!(provider.asked(), 1);
     for n in 0..20 {
-        let unknown = Key::ec(&format!("unknown-{n}"));
+        let unknown = SigningKey::ec(&format!("unknown-{n}"));
         assert_eq!(api.status_with(&unknown.token(&claims)).await, 401);
     }
     assert_eq!(provider.asked(), 1); // it was asked less than a minute ago
     assert_eq!(api.status_with(&key.token(&claims)).await, 200);
 
     // The keys change.
-    let next = Key::rsa("r2");
+    let next = SigningKey::rsa("r2");
     provider.answers(StatusCode::OK, &tokens::jwks(&[&next]).to_string());
     assert_eq!(api.status_with(&next.token(&claims)).await, 401);
     time::pause();
     time::advance(Duration::from_secs(61)).await;
     time::resume();
-    let api = Api {
+    let api = ApiHarness {
         client: client(), // the connections of the other one have been idle for a minute now
         ..api
     };
@@ -172,9 +177,9 @@ async fn keys_of_a_url_are_read_at_the_start_and_unknown_names_ask_once_a_minute
 
 #[tokio::test]
 async fn until_there_are_keys_whoever_asks_hears_503_and_is_let_in_once_there_are() {
-    let key = Key::ec("e1");
+    let key = SigningKey::ec("e1");
     let set = tokens::jwks(&[&key]);
-    let provider = Provider::start(&set).await;
+    let provider = KeyProvider::start(&set).await;
     let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(300_000));
     for (status, body) in [
         (StatusCode::INTERNAL_SERVER_ERROR, set.to_string()),

@@ -7,7 +7,7 @@ use pigeonhole::services::{Role, Services, ServicesConfig};
 use reqwest::Method;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Api, FREE, OTHER, PATH, number, request};
+use super::{ApiAnswer, ApiHarness, FREE, OTHER, PATH, number, request};
 
 /// The n-th number of a list without end in sight: few of them share a prefix.
 fn nth(n: usize) -> String {
@@ -17,7 +17,7 @@ fn nth(n: usize) -> String {
 
 #[tokio::test]
 async fn between_two_sms_to_a_number_the_user_waits_longer_each_time() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     let mut told = Vec::new();
     for _ in 0..2 {
@@ -41,7 +41,7 @@ async fn between_two_sms_to_a_number_the_user_waits_longer_each_time() {
 
 #[tokio::test]
 async fn a_number_is_sent_three_sms_in_ten_minutes_whoever_asks() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     for _ in 0..3 {
         assert_eq!(api.user().await.link(FREE).await.status, 201);
     }
@@ -54,7 +54,7 @@ async fn a_number_is_sent_three_sms_in_ten_minutes_whoever_asks() {
 
 #[tokio::test]
 async fn a_number_is_sent_five_sms_an_hour_and_ten_a_day() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let ask = async |expected: u16| {
         let answer = api.user().await.link(FREE).await;
         assert_eq!(answer.status, expected, "{answer:?}");
@@ -76,7 +76,7 @@ async fn a_number_is_sent_five_sms_an_hour_and_ten_a_day() {
 
 #[tokio::test]
 async fn a_user_asks_five_times_an_hour_and_ten_times_a_day_whatever_the_number() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     for n in 0..5 {
         assert_eq!(caller.link(&nth(n)).await.status, 201);
@@ -96,12 +96,12 @@ async fn a_user_asks_five_times_an_hour_and_ten_times_a_day_whatever_the_number(
 }
 
 /// Links numbers of this list, a user each, until one is refused; answers how many were not.
-async fn flood(api: &Api, numbers: impl Iterator<Item = String>, from: &str) -> usize {
+async fn flood(api: &ApiHarness, numbers: impl Iterator<Item = String>, from: &str) -> usize {
     for (count, text) in numbers.enumerate() {
         let caller = api.user().await;
         let request = caller.request(Method::POST, PATH).json(&number(&text));
         let request = request.header("x-forwarded-for", from);
-        let answer = Answer::of(request.send().await.unwrap()).await;
+        let answer = ApiAnswer::of(request.send().await.unwrap()).await;
         if answer.status != 201 {
             answer.retry_after();
             let error = answer.body["error"].as_str().unwrap();
@@ -115,13 +115,13 @@ async fn flood(api: &Api, numbers: impl Iterator<Item = String>, from: &str) -> 
 
 #[tokio::test]
 async fn an_address_asks_ten_times_an_hour_and_cannot_make_up_others() {
-    let api = Api::with(&[("VERIFICATION_IP_HOURLY_LIMIT", "10")]).await;
+    let api = ApiHarness::with(&[("VERIFICATION_IP_HOURLY_LIMIT", "10")]).await;
     assert_eq!(flood(&api, (0..).map(nth), "198.51.100.1").await, 10);
     let caller = api.user().await;
     for forged in ["198.51.100.2", "127.0.0.1, 198.51.100.3"] {
         let request = caller.request(Method::POST, PATH).json(&number(FREE));
         let request = request.header("x-forwarded-for", forged);
-        Answer::of(request.send().await.unwrap())
+        ApiAnswer::of(request.send().await.unwrap())
             .await
             .retry_after();
     }
@@ -133,12 +133,12 @@ async fn behind_a_trusted_proxy_each_client_counts_for_itself() {
         ("VERIFICATION_IP_HOURLY_LIMIT", "3"),
         ("TRUSTED_PROXIES", "127.0.0.0/8"),
     ];
-    let api = Api::with(&settings).await;
+    let api = ApiHarness::with(&settings).await;
     assert_eq!(
         flood(&api, (0..).map(nth), "1.1.1.1, 198.51.100.1").await,
         3
     );
-    let second = Api::request(&api, Method::POST, PATH)
+    let second = ApiHarness::request(&api, Method::POST, PATH)
         .bearer_auth(api.user().await.token)
         .header("x-forwarded-for", "198.51.100.2")
         .json(&number(FREE));
@@ -147,7 +147,7 @@ async fn behind_a_trusted_proxy_each_client_counts_for_itself() {
 
 #[tokio::test]
 async fn numbers_of_one_prefix_share_a_limit() {
-    let api = Api::with(&[("VERIFICATION_PREFIX_HOURLY_LIMIT", "4")]).await;
+    let api = ApiHarness::with(&[("VERIFICATION_PREFIX_HOURLY_LIMIT", "4")]).await;
     // +1 202 555 0… : the first eight digits are the same.
     let numbers = (100..).map(|n| format!("+12025550{n}"));
     assert_eq!(flood(&api, numbers, "").await, 4);
@@ -156,23 +156,23 @@ async fn numbers_of_one_prefix_share_a_limit() {
 
 #[tokio::test]
 async fn a_country_has_a_limit() {
-    let api = Api::with(&[("VERIFICATION_COUNTRY_HOURLY_LIMIT", "6")]).await;
+    let api = ApiHarness::with(&[("VERIFICATION_COUNTRY_HOURLY_LIMIT", "6")]).await;
     assert_eq!(flood(&api, (0..).map(nth), "").await, 6);
     assert_eq!(api.user().await.link("+14165550123").await.status, 201); // Canada's own
 }
 
 #[tokio::test]
 async fn a_day_has_a_budget_and_none_at_all_stops_every_sms() {
-    let api = Api::with(&[("VERIFICATION_DAILY_BUDGET", "7")]).await;
+    let api = ApiHarness::with(&[("VERIFICATION_DAILY_BUDGET", "7")]).await;
     assert_eq!(flood(&api, (0..).map(nth), "").await, 7);
     api.user().await.link("+14165550123").await.retry_after();
-    let none = Api::with(&[("VERIFICATION_DAILY_BUDGET", "0")]).await;
+    let none = ApiHarness::with(&[("VERIFICATION_DAILY_BUDGET", "0")]).await;
     assert_eq!(flood(&none, (0..).map(nth), "").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_receivers_on_one_database_admit_no_more_than_one_would() {
-    let api = Api::with(&[("VERIFICATION_DAILY_BUDGET", "12")]).await;
+    let api = ApiHarness::with(&[("VERIFICATION_DAILY_BUDGET", "12")]).await;
     let env = api.app.settings.env();
     let read = |r: &mut pigeonhole::config::Reader<'_>| ServicesConfig::read(r, Role::Receiver);
     let config = pigeonhole::config::Reader::read(&env, read).unwrap();

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{Api, FREE, OTHER, PATH, number};
+use super::{ApiHarness, FREE, OTHER, PATH, number};
 use crate::database::NUMBER;
 
 #[tokio::test]
 async fn a_number_is_claimed_and_a_code_is_on_its_way() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     let answer = caller.link("(202) 555-0143").await;
     assert_eq!(answer.status, 201);
@@ -34,7 +34,7 @@ async fn a_number_is_claimed_and_a_code_is_on_its_way() {
 
 #[tokio::test]
 async fn the_job_goes_on_with_the_requests_trace() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let caller = api.user().await;
     let request = caller
@@ -48,7 +48,7 @@ async fn the_job_goes_on_with_the_requests_trace() {
 
 #[tokio::test]
 async fn what_is_no_number_is_refused_by_its_code_and_sends_nothing() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     for body in [
         json!({}),
@@ -86,7 +86,7 @@ async fn what_is_no_number_is_refused_by_its_code_and_sends_nothing() {
 
 #[tokio::test]
 async fn other_countries_are_a_setting() {
-    let api = Api::with(&[("VERIFICATION_COUNTRIES", "gb, JM")]).await;
+    let api = ApiHarness::with(&[("VERIFICATION_COUNTRIES", "gb, JM")]).await;
     let caller = api.user().await;
     for abroad in ["+447400123456", "+18765550123"] {
         assert_eq!(caller.link(abroad).await.status, 201, "{abroad}");
@@ -96,7 +96,7 @@ async fn other_countries_are_a_setting() {
 
 #[tokio::test]
 async fn whoever_has_another_number_must_unlink_it_first() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.linked();
     let answer = caller.link(FREE).await;
     assert_eq!(answer.code(), (409, "USER_HAS_DIFFERENT_PHONE"));
@@ -109,7 +109,7 @@ async fn whoever_has_another_number_must_unlink_it_first() {
 
 #[tokio::test]
 async fn a_number_that_was_mistyped_gives_way_to_the_next_one() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(OTHER).await.status, 201);
     let old = api.code_sent_to(OTHER).await;
@@ -125,7 +125,7 @@ async fn a_number_that_was_mistyped_gives_way_to_the_next_one() {
 
 #[tokio::test]
 async fn ones_own_verified_number_may_be_verified_again() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.linked();
     caller.prove(NUMBER).await;
     assert_eq!(api.owner(NUMBER).await, Some(caller.user));

@@ -27,7 +27,7 @@ use store::{E164, sends, users};
 use uuid::Uuid;
 
 use crate::{app::TestApp, database::Database, webhook::client};
-use callers::Caller;
+use callers::SignedInCaller;
 
 pub(crate) use tokens::of as token_of;
 
@@ -44,20 +44,20 @@ const FREE: &str = "+12025550143";
 const OTHER: &str = "+14155550167";
 
 /// A receiver without a worker: SMS wait.
-struct Api {
+struct ApiHarness {
     app: TestApp,
     client: Client,
 }
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq)]
-struct Answer {
+struct ApiAnswer {
     status: u16,
     headers: HeaderMap,
     body: Value,
 }
 
-impl Answer {
+impl ApiAnswer {
     async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
@@ -94,7 +94,7 @@ impl Answer {
     }
 }
 
-impl Api {
+impl ApiHarness {
     /// All callers of a test have one address, so that limit is out of the way.
     async fn start() -> Self {
         Self::with(&[]).await
@@ -118,16 +118,16 @@ impl Api {
     }
 
     /// The user of the database, whose number is [`crate::database::NUMBER`].
-    fn linked(&self) -> Caller<'_> {
-        Caller::new(self, self.app.user)
+    fn linked(&self) -> SignedInCaller<'_> {
+        SignedInCaller::new(self, self.app.user)
     }
 
     /// A new user without a number.
-    async fn user(&self) -> Caller<'_> {
+    async fn user(&self) -> SignedInCaller<'_> {
         let user = Uuid::new_v4();
         let mut conn = self.app.pool.acquire().await.unwrap();
         users::ensure(&mut conn, user).await.unwrap();
-        Caller::new(self, user)
+        SignedInCaller::new(self, user)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

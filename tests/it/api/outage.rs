@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use embedded_postgres::{Server, Settings};
 
-use super::{Answer, Api, FREE};
+use super::{ApiAnswer, ApiHarness, FREE};
 use crate::{
     database::Database,
     wait::{PATIENCE, eventually},
 };
 
-fn assert_away(answer: &Answer, started: Instant) {
+fn assert_away(answer: &ApiAnswer, started: Instant) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.header("content-type"), "application/problem+json");
     assert_eq!(answer.header("retry-after"), "1");
@@ -22,7 +22,7 @@ fn assert_away(answer: &Answer, started: Instant) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_every_route_says_so_soon_and_then_goes_on() {
     let mut server = Server::start_temporary(Settings::default()).unwrap();
-    let api = Api::on(Database::create_on(&server).await).await;
+    let api = ApiHarness::on(Database::create_on(&server).await).await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     tokio::task::block_in_place(|| server.stop_immediate()).unwrap();
@@ -45,7 +45,7 @@ async fn while_the_database_is_away_every_route_says_so_soon_and_then_goes_on() 
 
 #[tokio::test]
 async fn a_database_that_hangs_is_not_waited_for() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     let mut tx = api.app.pool.begin().await.unwrap();
     sqlx::query("lock table pigeonhole.limit_log in access exclusive mode")

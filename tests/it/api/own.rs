@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Api, FREE};
+use super::{ApiAnswer, ApiHarness, FREE};
 use crate::database::NUMBER;
 
 #[tokio::test]
 async fn a_number_shows_with_its_delivery_and_the_end_of_its_code_until_it_is_verified() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.show().await.code(), (404, "PHONE_NUMBER_NOT_FOUND"));
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -32,7 +32,7 @@ async fn a_number_shows_with_its_delivery_and_the_end_of_its_code_until_it_is_ve
 
 #[tokio::test]
 async fn a_number_that_an_operator_linked_shows_without_a_delivery() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let shown = api.linked().show().await;
     assert_eq!(
         shown.body,
@@ -42,7 +42,7 @@ async fn a_number_that_an_operator_linked_shows_without_a_delivery() {
 
 #[tokio::test]
 async fn what_became_of_the_sms_is_told_in_plain_words() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     for (state, reason, shown) in [
@@ -75,7 +75,7 @@ async fn what_became_of_the_sms_is_told_in_plain_words() {
 
 #[tokio::test]
 async fn a_send_that_failed_starts_no_waiting_time() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let wait = caller.link(FREE).await.retry_after();
@@ -89,7 +89,7 @@ async fn a_send_that_failed_starts_no_waiting_time() {
 
 #[tokio::test]
 async fn unlinking_forgets_number_claim_and_sms_that_nobody_has_begun() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(
         caller.unlink().await.code(),
@@ -114,7 +114,7 @@ async fn unlinking_forgets_number_claim_and_sms_that_nobody_has_begun() {
     caller.prove(FREE).await;
     assert_eq!(caller.unlink().await.status, 204);
     assert_eq!(api.owner(FREE).await, None);
-    let not_found = |answer: Answer| assert_eq!(answer.code(), (404, "PHONE_NUMBER_NOT_FOUND"));
+    let not_found = |answer: ApiAnswer| assert_eq!(answer.code(), (404, "PHONE_NUMBER_NOT_FOUND"));
     not_found(caller.show().await);
     not_found(caller.unlink().await);
 }

@@ -3,14 +3,14 @@
 use reqwest::{Method, header};
 use serde_json::Value;
 
-use super::{Answer, Api, FREE, PATH, VERIFY, number};
-use crate::settings::Settings;
+use super::{ApiAnswer, ApiHarness, FREE, PATH, VERIFY, number};
+use crate::settings::ProgramSettings;
 
 const ORIGIN: &str = "https://app.example.com";
 
 #[tokio::test]
 async fn pages_of_the_configured_origins_may_call_and_others_may_not() {
-    let api = Api::with(&[(
+    let api = ApiHarness::with(&[(
         "CORS_ALLOWED_ORIGINS",
         "https://app.example.com,http://localhost:5173",
     )])
@@ -24,7 +24,7 @@ async fn pages_of_the_configured_origins_may_call_and_others_may_not() {
                 header::ACCESS_CONTROL_REQUEST_HEADERS,
                 "authorization,idempotency-key",
             );
-        Answer::of(request.send().await.unwrap()).await
+        ApiAnswer::of(request.send().await.unwrap()).await
     };
     for origin in [ORIGIN, "http://localhost:5173"] {
         for path in [PATH, VERIFY] {
@@ -53,7 +53,7 @@ async fn pages_of_the_configured_origins_may_call_and_others_may_not() {
     let request = api
         .request(Method::GET, PATH)
         .header(header::ORIGIN, ORIGIN);
-    let answer = Answer::of(request.send().await.unwrap()).await;
+    let answer = ApiAnswer::of(request.send().await.unwrap()).await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.header("access-control-allow-origin"), ORIGIN);
     assert_eq!(
@@ -64,24 +64,24 @@ async fn pages_of_the_configured_origins_may_call_and_others_may_not() {
 
 #[tokio::test]
 async fn without_configured_origins_no_page_of_another_may_call() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     let request = caller
         .request(Method::POST, PATH)
         .header(header::ORIGIN, ORIGIN);
-    let answer = Answer::of(request.json(&number(FREE)).send().await.unwrap()).await;
+    let answer = ApiAnswer::of(request.json(&number(FREE)).send().await.unwrap()).await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
 }
 
 #[tokio::test]
 async fn another_method_is_a_problem_that_lists_those_there_are() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     for (path, allowed) in [
         (PATH, ["GET", "POST", "DELETE"].as_slice()),
         (VERIFY, &["POST"]),
     ] {
         for method in [Method::PUT, Method::PATCH, Method::OPTIONS, Method::TRACE] {
-            let answer = Answer::of(api.request(method, path).send().await.unwrap()).await;
+            let answer = ApiAnswer::of(api.request(method, path).send().await.unwrap()).await;
             assert_eq!(answer.status, 405);
             assert_eq!(answer.header("content-type"), "application/problem+json");
             for method in allowed {
@@ -89,14 +89,14 @@ async fn another_method_is_a_problem_that_lists_those_there_are() {
             }
         }
     }
-    let unknown = Answer::of(api.request(Method::GET, "/api/user").send().await.unwrap()).await;
+    let unknown = ApiAnswer::of(api.request(Method::GET, "/api/user").send().await.unwrap()).await;
     assert_eq!(unknown.code(), (404, "NOT_FOUND"));
 }
 
 #[tokio::test]
 async fn the_document_describes_every_route_and_a_page_shows_it() {
-    let api = Api::start().await;
-    let document = Answer::of(
+    let api = ApiHarness::start().await;
+    let document = ApiAnswer::of(
         api.request(Method::GET, "/api/openapi.json")
             .send()
             .await
@@ -142,7 +142,7 @@ async fn the_document_describes_every_route_and_a_page_shows_it() {
 
 #[tokio::test]
 async fn without_a_way_to_check_tokens_there_is_no_api() {
-    let api = Api::with(&[("JWT_SECRET", "")]).await;
+    let api = ApiHarness::with(&[("JWT_SECRET", "")]).await;
     for path in [PATH, VERIFY, "/api/openapi.json", "/api/docs/"] {
         for method in [Method::GET, Method::POST] {
             let response = api.request(method, path).send().await.unwrap();
@@ -153,5 +153,10 @@ async fn without_a_way_to_check_tokens_there_is_no_api() {
 
 #[test]
 fn the_tests_settings_have_an_api() {
-    assert!(Settings::random("postgres://").get("JWT_SECRET").len() >= 32);
+    assert!(
+        ProgramSettings::random("postgres://")
+            .get("JWT_SECRET")
+            .len()
+            >= 32
+    );
 }

@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Answer, Api, FREE, OTHER, PATH, VERIFY, guess, number, wrong};
+use super::{ApiAnswer, ApiHarness, FREE, OTHER, PATH, VERIFY, guess, number, wrong};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_requests_with_one_key_at_once_send_one_sms_and_have_one_answer() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     let body = number(FREE);
     let asks = (0..10).map(|_| caller.post_once("\"a-key\"", PATH, &body));
@@ -30,7 +30,7 @@ async fn ten_requests_with_one_key_at_once_send_one_sms_and_have_one_answer() {
 
 #[tokio::test]
 async fn a_key_for_another_request_is_refused() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(
         caller.post_once("key", PATH, &number(FREE)).await.status,
@@ -57,7 +57,7 @@ async fn a_key_for_another_request_is_refused() {
 
 #[tokio::test]
 async fn a_repeated_guess_is_no_second_guess() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
@@ -80,7 +80,7 @@ async fn a_repeated_guess_is_no_second_guess() {
 
 #[tokio::test]
 async fn a_refusal_that_changed_nothing_is_not_kept() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     // Of a text that is no number, nothing is remembered, and the key is free.
     assert_eq!(caller.post_once("a", PATH, &number("no")).await.status, 400);
@@ -95,7 +95,7 @@ async fn a_refusal_that_changed_nothing_is_not_kept() {
 
 #[tokio::test]
 async fn what_is_no_key_is_refused() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     let long = "k".repeat(256);
     for bad in ["", "\"\"", "two words", "\"half", &long] {
@@ -108,6 +108,6 @@ async fn what_is_no_key_is_refused() {
         .header("idempotency-key", "a")
         .header("idempotency-key", "b")
         .json(&number(FREE));
-    assert_eq!(Answer::of(twice.send().await.unwrap()).await.status, 400);
+    assert_eq!(ApiAnswer::of(twice.send().await.unwrap()).await.status, 400);
     assert_eq!(api.sends().await, 0);
 }

@@ -6,7 +6,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::Api;
+use super::ApiHarness;
 use crate::settings::of_the_test_run;
 
 /// All but those that do not hold for anybody with limits and codes: that whatever has the right shape is accepted.
@@ -32,7 +32,7 @@ async fn no_made_up_request_is_answered_other_than_the_document_says() {
         return;
     };
     let examples = of_the_test_run("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "50".to_owned());
-    let api = Api::with(&[("VERIFICATION_COUNTRIES", "US,CA,GB,DE,IN")]).await;
+    let api = ApiHarness::with(&[("VERIFICATION_COUNTRIES", "US,CA,GB,DE,IN")]).await;
     // One who has a number, and one who has none.
     for token in [api.linked().token, api.user().await.token] {
         run(&api, &program, &examples, token).await;
@@ -40,7 +40,7 @@ async fn no_made_up_request_is_answered_other_than_the_document_says() {
     assert!(api.sends().await > 0);
 }
 
-async fn run(api: &Api, program: &str, examples: &str, token: String) {
+async fn run(api: &ApiHarness, program: &str, examples: &str, token: String) {
     let base = format!("http://{}", api.app.receiver);
     let (program, examples) = (program.to_owned(), examples.to_owned());
     let report = tempfile::tempdir().unwrap();

@@ -44,13 +44,13 @@ pub(super) fn signed(header: &Header, claims: &Value, key: &EncodingKey) -> Stri
 }
 
 /// A key of an identity provider.
-pub(super) struct Key {
+pub(super) struct SigningKey {
     pub(super) id: String,
     pub(super) algorithm: Algorithm,
     private: EncodingKey,
 }
 
-impl Key {
+impl SigningKey {
     pub(super) fn rsa(id: &str) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
@@ -93,7 +93,7 @@ impl Key {
 }
 
 /// A set of keys.
-pub(super) fn jwks(keys: &[&Key]) -> Value {
+pub(super) fn jwks(keys: &[&SigningKey]) -> Value {
     let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
     json!({ "keys": keys })
 }

@@ -1,11 +1,11 @@
 //! No route lets one user read, verify or remove what is another's; and the newest proof of a number wins.
 
-use super::{Api, FREE, wrong};
+use super::{ApiHarness, FREE, wrong};
 use crate::database::NUMBER;
 
 #[tokio::test]
 async fn no_route_reaches_another_users_number() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let (owner, claimant, stranger) = (api.linked(), api.user().await, api.user().await);
     assert_eq!(claimant.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
@@ -33,7 +33,7 @@ async fn no_route_reaches_another_users_number() {
 
 #[tokio::test]
 async fn a_claim_that_is_not_proved_is_in_nobodys_way() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let (squatter, owner) = (api.user().await, api.user().await);
     assert_eq!(squatter.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
@@ -47,7 +47,7 @@ async fn a_claim_that_is_not_proved_is_in_nobodys_way() {
 
 #[tokio::test]
 async fn whoever_proves_a_number_has_it_and_the_one_before_keeps_their_items() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let (before, after) = (api.linked(), api.user().await);
     sqlx::query(
         "insert into enrichment_items (user_id, item_type, action, value) values ($1, 'tag', 'add', 'rust')",

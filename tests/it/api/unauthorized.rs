@@ -5,7 +5,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Answer, Api, FREE, PATH, VERIFY, guess, number, tokens};
+use super::{ApiAnswer, ApiHarness, FREE, PATH, VERIFY, guess, number, tokens};
 
 fn routes() -> [(Method, &'static str, Value); 4] {
     [
@@ -18,14 +18,14 @@ fn routes() -> [(Method, &'static str, Value); 4] {
 
 /// Every route refuses with this sentence.
 async fn assert_refused(
-    api: &Api,
+    api: &ApiHarness,
     what: &str,
     with: impl Fn(RequestBuilder) -> RequestBuilder,
 ) -> String {
     let mut sentences = Vec::new();
     for (method, path, body) in routes() {
         let request = with(api.request(method, path)).json(&body);
-        let answer = Answer::of(request.send().await.unwrap()).await;
+        let answer = ApiAnswer::of(request.send().await.unwrap()).await;
         assert_eq!(answer.status, 401, "{what}: {path}");
         assert_eq!(answer.header("www-authenticate"), "Bearer", "{what}");
         assert_eq!(answer.body.as_object().unwrap().len(), 1, "{what}");
@@ -38,7 +38,7 @@ async fn assert_refused(
 
 #[tokio::test]
 async fn without_a_bearer_token_every_route_says_what_is_missing() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let none = assert_refused(&api, "none", |request| request).await;
     assert_eq!(none, "No authorization header provided");
     for format in [
@@ -81,7 +81,7 @@ fn bad_tokens(user: Uuid, secret: &str) -> Vec<(&'static str, String)> {
     let [no_signature, two_parts, with_signature] = unsigned;
     let key = EncodingKey::from_secret(secret.as_bytes());
     let hs384 = tokens::signed(&Header::new(Algorithm::HS384), &tokens::claims(user), &key);
-    let rsa = tokens::Key::rsa("k1").token(&tokens::claims(user));
+    let rsa = tokens::SigningKey::rsa("k1").token(&tokens::claims(user));
     let mut critical = Header::new(Algorithm::HS256);
     critical.crit = Some(vec!["b64".to_owned()]);
     let critical = tokens::signed(&critical, &tokens::claims(user), &key);
@@ -142,7 +142,7 @@ fn bad_tokens(user: Uuid, secret: &str) -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn no_bad_token_is_taken_on_any_route() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let (user, secret) = (api.app.user, api.app.settings.get("JWT_SECRET"));
     for (what, token) in bad_tokens(user, secret) {
         let refused = assert_refused(&api, what, |request| request.bearer_auth(&token)).await;
@@ -154,7 +154,7 @@ async fn no_bad_token_is_taken_on_any_route() {
 
 #[tokio::test]
 async fn the_user_is_userid_or_sub_and_a_little_clock_difference_is_forgiven() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let (user, secret) = (api.app.user, api.app.settings.get("JWT_SECRET"));
     let status = async |claims: Value| {
         let token = tokens::hs256(&claims, secret.as_bytes());
@@ -177,7 +177,7 @@ async fn the_user_is_userid_or_sub_and_a_little_clock_difference_is_forgiven() {
 
 #[tokio::test]
 async fn issuer_and_audience_are_checked_where_they_are_configured() {
-    let api = Api::with(&[
+    let api = ApiHarness::with(&[
         ("JWT_ISSUER", "https://id.example.com"),
         ("JWT_AUDIENCE", "catchup"),
     ])

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Api, FREE, OTHER, VERIFY, guess, wrong};
+use super::{ApiHarness, FREE, OTHER, VERIFY, guess, wrong};
 
 #[tokio::test]
 async fn the_right_code_makes_the_number_the_users_and_works_once() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
@@ -24,7 +24,7 @@ async fn the_right_code_makes_the_number_the_users_and_works_once() {
 
 #[tokio::test]
 async fn a_code_that_is_wrong_or_somebody_elses_or_for_another_number_fails() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let (caller, other) = (api.user().await, api.user().await);
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
@@ -46,7 +46,7 @@ async fn a_code_that_is_wrong_or_somebody_elses_or_for_another_number_fails() {
 
 #[tokio::test]
 async fn what_is_no_code_is_refused_by_its_code_and_is_no_guess() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
@@ -83,7 +83,7 @@ async fn what_is_no_code_is_refused_by_its_code_and_is_no_guess() {
 
 #[tokio::test]
 async fn an_expired_code_never_works() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
@@ -97,7 +97,7 @@ async fn an_expired_code_never_works() {
 
 #[tokio::test]
 async fn a_resend_while_the_code_is_good_sends_the_same_code_and_tells_what_is_left() {
-    let api = Api::start().await;
+    let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;

@@ -12,16 +12,16 @@ use metrics::{
 
 /// What a metric is, which decides the names of its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     Plain,
     Histogram,
 }
 
 /// The names of all metrics.
 #[derive(Debug, Default)]
-pub(super) struct Catalogue(pub(super) BTreeMap<String, Kind>);
+pub(super) struct MetricCatalogue(pub(super) BTreeMap<String, MetricKind>);
 
-impl Catalogue {
+impl MetricCatalogue {
     /// Whether Prometheus may have a series of this name.
     pub(super) fn has_series(&self, name: &str) -> bool {
         self.metric_of(name).is_some()
@@ -29,50 +29,50 @@ impl Catalogue {
 
     /// The metric whose series has this name.
     pub(super) fn metric_of(&self, series: &str) -> Option<&str> {
-        if let Some((name, Kind::Plain)) = self.0.get_key_value(series) {
+        if let Some((name, MetricKind::Plain)) = self.0.get_key_value(series) {
             return Some(name);
         }
         ["_bucket", "_sum", "_count"].into_iter().find_map(|part| {
             match self.0.get_key_value(series.strip_suffix(part)?)? {
-                (name, Kind::Histogram) => Some(name.as_str()),
-                (_, Kind::Plain) => None,
+                (name, MetricKind::Histogram) => Some(name.as_str()),
+                (_, MetricKind::Plain) => None,
             }
         })
     }
 }
 
 /// The catalogue.
-pub(super) fn all() -> &'static Catalogue {
-    static ALL: LazyLock<Catalogue> = LazyLock::new(|| {
-        let described = Described::default();
+pub(super) fn all() -> &'static MetricCatalogue {
+    static ALL: LazyLock<MetricCatalogue> = LazyLock::new(|| {
+        let described = DescribedMetrics::default();
         with_local_recorder(&described, pigeonhole::metrics::describe);
-        Catalogue(described.0.lock().unwrap().clone())
+        MetricCatalogue(described.0.lock().unwrap().clone())
     });
     &ALL
 }
 
 /// Remembers what is described, and measures nothing.
 #[derive(Default)]
-struct Described(Arc<Mutex<BTreeMap<String, Kind>>>);
+struct DescribedMetrics(Arc<Mutex<BTreeMap<String, MetricKind>>>);
 
-impl Described {
-    fn note(&self, name: &KeyName, kind: Kind) {
+impl DescribedMetrics {
+    fn note(&self, name: &KeyName, kind: MetricKind) {
         let mut names = self.0.lock().unwrap();
         names.insert(name.as_str().to_owned(), kind);
     }
 }
 
-impl Recorder for Described {
+impl Recorder for DescribedMetrics {
     fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-        self.note(&name, Kind::Plain);
+        self.note(&name, MetricKind::Plain);
     }
 
     fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-        self.note(&name, Kind::Plain);
+        self.note(&name, MetricKind::Plain);
     }
 
     fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-        self.note(&name, Kind::Histogram);
+        self.note(&name, MetricKind::Histogram);
     }
 
     fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {

@@ -14,7 +14,7 @@ use twilio::signature;
 use crate::{
     app::text,
     database::NUMBER,
-    settings::{Settings, WEBHOOK},
+    settings::{ProgramSettings, WEBHOOK},
     webhook::{FORM, encode},
 };
 
@@ -25,11 +25,11 @@ const CONNECTIONS: usize = 3500;
 const DESCRIPTORS: u64 = 6000;
 
 /// Connections that send one webhook after the other. Dropping it ends them.
-pub(super) struct Crowd {
+pub(super) struct ConnectionCrowd {
     _senders: JoinSet<()>,
 }
 
-impl Crowd {
+impl ConnectionCrowd {
     /// Whether this user may have so many connections; a line says so if not.
     pub(super) fn is_allowed() -> bool {
         raise_limit();
@@ -44,7 +44,7 @@ impl Crowd {
     }
 
     /// All connect before any sends.
-    pub(super) async fn gather(settings: &Settings) -> Self {
+    pub(super) async fn gather(settings: &ProgramSettings) -> Self {
         let receiver: SocketAddr = settings.get("LISTEN_ADDR").parse().unwrap();
         let twilio = settings.twilio(receiver);
         let mut connections = Vec::new();

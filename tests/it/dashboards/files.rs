@@ -30,7 +30,7 @@ pub(super) struct Panel {
 }
 
 /// What a panel asks.
-pub(super) struct Target {
+pub(super) struct PanelQuery {
     pub(super) expr: String,
     pub(super) instant: bool,
 }
@@ -40,10 +40,10 @@ impl Panel {
         self.json["title"].as_str().unwrap()
     }
 
-    pub(super) fn targets(&self) -> Vec<Target> {
+    pub(super) fn targets(&self) -> Vec<PanelQuery> {
         let targets = self.json["targets"].as_array().unwrap().iter();
         targets
-            .map(|target| Target {
+            .map(|target| PanelQuery {
                 expr: target["expr"].as_str().unwrap().to_owned(),
                 instant: target["instant"].as_bool().unwrap(),
             })
@@ -87,7 +87,7 @@ pub(super) fn panels() -> Vec<Panel> {
 
 /// An alert, as far as its lines tell without a parser for YAML.
 #[derive(Debug, Default)]
-pub(super) struct Alert {
+pub(super) struct AlertRule {
     pub(super) name: String,
     pub(super) severity: String,
     pub(super) summary: String,
@@ -95,13 +95,13 @@ pub(super) struct Alert {
 }
 
 /// All alerts, in order.
-pub(super) fn alerts() -> Vec<Alert> {
-    let mut alerts: Vec<Alert> = Vec::new();
+pub(super) fn alerts() -> Vec<AlertRule> {
+    let mut alerts: Vec<AlertRule> = Vec::new();
     for line in alerts_text().lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("- alert: ") {
-            alerts.push(Alert {
+            alerts.push(AlertRule {
                 name: name.to_owned(),
-                ..Alert::default()
+                ..AlertRule::default()
             });
         }
         let Some(alert) = alerts.last_mut() else {

@@ -7,7 +7,9 @@ use pigeonhole::dev::twilio::{Answer, Behaviour};
 use sqlx::{Connection, PgConnection};
 use url::Url;
 
-use super::{crowd::Crowd, prometheus, small_disk::SmallDisk, ward::Ward};
+use super::{
+    alert_harness::AlertHarness, crowd::ConnectionCrowd, prometheus, small_disk::SmallDisk,
+};
 use crate::wait::{PATIENCE, eventually};
 
 /// A number of the US for each n.
@@ -20,18 +22,21 @@ async fn a_paused_kind_makes_messages_wait_until_it_is_resumed() {
     if !prometheus::is_there() {
         return;
     }
-    let ward = Ward::open(|database| database).await;
-    ward.operator(&["jobs", "pause", "process_message", "--reason", "to try it"])
+    let harness = AlertHarness::open(|database| database).await;
+    harness
+        .operator(&["jobs", "pause", "process_message", "--reason", "to try it"])
         .await;
-    assert_eq!(ward.deliver().await, 200);
-    ward.fires("PigeonholeKindPaused").await;
-    ward.fires("PigeonholeOldestWaiting").await;
+    assert_eq!(harness.deliver().await, 200);
+    harness.fires("PigeonholeKindPaused").await;
+    harness.fires("PigeonholeOldestWaiting").await;
 
-    let stats = ward.operator(&["jobs", "stats"]).await;
+    let stats = harness.operator(&["jobs", "stats"]).await;
     assert!(stats.contains("to try it"), "{stats}");
-    ward.operator(&["jobs", "resume", "process_message"]).await;
-    ward.silent("PigeonholeKindPaused").await;
-    ward.silent("PigeonholeOldestWaiting").await;
+    harness
+        .operator(&["jobs", "resume", "process_message"])
+        .await;
+    harness.silent("PigeonholeKindPaused").await;
+    harness.silent("PigeonholeOldestWaiting").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,23 +44,31 @@ async fn dead_letters_are_found_and_put_back() {
     if !prometheus::is_there() {
         return;
     }
-    let ward = Ward::open(|database| database).await;
-    ward.operator(&["jobs", "pause", "process_message"]).await;
-    assert_eq!(ward.deliver().await, 200);
+    let harness = AlertHarness::open(|database| database).await;
+    harness
+        .operator(&["jobs", "pause", "process_message"])
+        .await;
+    assert_eq!(harness.deliver().await, 200);
     let id: i64 = sqlx::query_scalar("select id from queue.jobs where kind = 'process_message'")
-        .fetch_one(&ward.database.pool)
+        .fetch_one(&harness.database.pool)
         .await
         .unwrap();
-    ward.operator(&["jobs", "discard", &id.to_string()]).await;
-    ward.operator(&["jobs", "resume", "process_message"]).await;
-    ward.fires("PigeonholeDeadLetters").await;
+    harness
+        .operator(&["jobs", "discard", &id.to_string()])
+        .await;
+    harness
+        .operator(&["jobs", "resume", "process_message"])
+        .await;
+    harness.fires("PigeonholeDeadLetters").await;
 
-    let dead = ward.operator(&["jobs", "list", "--state", "dead"]).await;
+    let dead = harness.operator(&["jobs", "list", "--state", "dead"]).await;
     assert!(dead.contains(&id.to_string()), "{dead}");
-    ward.operator(&["jobs", "show", &id.to_string()]).await;
-    ward.operator(&["jobs", "requeue", &id.to_string()]).await;
-    ward.silent("PigeonholeDeadLetters").await;
-    ward.database.wait_until_idle().await;
+    harness.operator(&["jobs", "show", &id.to_string()]).await;
+    harness
+        .operator(&["jobs", "requeue", &id.to_string()])
+        .await;
+    harness.silent("PigeonholeDeadLetters").await;
+    harness.database.wait_until_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,15 +76,15 @@ async fn a_worker_that_died_is_missed_until_another_is_started() {
     if !prometheus::is_there() {
         return;
     }
-    let mut ward = Ward::open(|database| database).await;
-    ward.worker.take().unwrap().kill();
-    ward.fires("PigeonholeProcessDown").await;
-    ward.fires("PigeonholeWorkerGone").await;
-    ward.operator(&["jobs", "workers"]).await;
+    let mut harness = AlertHarness::open(|database| database).await;
+    harness.worker.take().unwrap().kill();
+    harness.fires("PigeonholeProcessDown").await;
+    harness.fires("PigeonholeWorkerGone").await;
+    harness.operator(&["jobs", "workers"]).await;
 
-    ward.start_worker(|settings| settings).await;
-    ward.silent("PigeonholeProcessDown").await;
-    ward.silent("PigeonholeWorkerGone").await;
+    harness.start_worker(|settings| settings).await;
+    harness.silent("PigeonholeProcessDown").await;
+    harness.silent("PigeonholeWorkerGone").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,21 +92,21 @@ async fn a_database_that_is_away_makes_the_receiver_fail_until_it_is_back() {
     if !prometheus::is_there() {
         return;
     }
-    let mut ward = Ward::open(|database| database).await;
-    tokio::task::block_in_place(|| ward.server.stop_immediate()).unwrap();
+    let mut harness = AlertHarness::open(|database| database).await;
+    tokio::task::block_in_place(|| harness.server.stop_immediate()).unwrap();
     eventually("the alert fires", 2 * PATIENCE, async || {
-        assert_eq!(ward.deliver().await, 503);
-        let firing = ward.is_firing("PigeonholeReceiverFailing").await;
+        assert_eq!(harness.deliver().await, 503);
+        let firing = harness.is_firing("PigeonholeReceiverFailing").await;
         firing.then_some(())
     })
     .await;
 
-    tokio::task::block_in_place(|| ward.server.start_again()).unwrap();
+    tokio::task::block_in_place(|| harness.server.start_again()).unwrap();
     eventually("webhooks are taken again", PATIENCE, async || {
-        (ward.deliver().await == 200).then_some(())
+        (harness.deliver().await == 200).then_some(())
     })
     .await;
-    ward.silent("PigeonholeReceiverFailing").await;
+    harness.silent("PigeonholeReceiverFailing").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,22 +114,24 @@ async fn a_wrong_public_url_loses_texts_until_it_is_set_right() {
     if !prometheus::is_there() {
         return;
     }
-    let mut ward = Ward::open(|database| database).await;
-    ward.start_receiver(|settings| settings.with("PUBLIC_BASE_URL", "http://sms.example.com"))
+    let mut harness = AlertHarness::open(|database| database).await;
+    harness
+        .start_receiver(|settings| settings.with("PUBLIC_BASE_URL", "http://sms.example.com"))
         .await;
     eventually("the alert fires", 2 * PATIENCE, async || {
-        assert_eq!(ward.deliver().await, 403);
-        ward.is_firing("PigeonholeSignatureFailures")
+        assert_eq!(harness.deliver().await, 403);
+        harness
+            .is_firing("PigeonholeSignatureFailures")
             .await
             .then_some(())
     })
     .await;
-    let log = ward.receiver.as_ref().unwrap().log();
+    let log = harness.receiver.as_ref().unwrap().log();
     assert!(log.contains("likely_cause"), "{log}");
 
-    ward.start_receiver(|settings| settings).await;
-    assert_eq!(ward.deliver().await, 200);
-    ward.silent("PigeonholeSignatureFailures").await;
+    harness.start_receiver(|settings| settings).await;
+    assert_eq!(harness.deliver().await, 200);
+    harness.silent("PigeonholeSignatureFailures").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,19 +139,20 @@ async fn an_account_that_twilio_refuses_pauses_what_sends_until_it_is_mended() {
     if !prometheus::is_there() {
         return;
     }
-    let ward = Ward::open(|database| database).await;
-    ward.api.behave(&number(0), Answer::BadCredentials);
-    assert_eq!(ward.ask_for_code(&number(0)).await, 201);
-    ward.fires("PigeonholeTwilioRefusesUs").await;
-    ward.fires("PigeonholeKindPaused").await;
+    let harness = AlertHarness::open(|database| database).await;
+    harness.api.behave(&number(0), Answer::BadCredentials);
+    assert_eq!(harness.ask_for_code(&number(0)).await, 201);
+    harness.fires("PigeonholeTwilioRefusesUs").await;
+    harness.fires("PigeonholeKindPaused").await;
 
-    let stats = ward.operator(&["jobs", "stats"]).await;
+    let stats = harness.operator(&["jobs", "stats"]).await;
     assert!(stats.contains("Twilio refuses our account"), "{stats}");
-    ward.api.behave(&number(0), Behaviour::default());
-    ward.operator(&["jobs", "resume", "send_verification"])
+    harness.api.behave(&number(0), Behaviour::default());
+    harness
+        .operator(&["jobs", "resume", "send_verification"])
         .await;
-    ward.silent("PigeonholeKindPaused").await;
-    ward.silent("PigeonholeTwilioRefusesUs").await;
+    harness.silent("PigeonholeKindPaused").await;
+    harness.silent("PigeonholeTwilioRefusesUs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,20 +160,23 @@ async fn codes_that_nobody_enters_use_up_the_budget_until_it_is_raised_or_the_co
     if !prometheus::is_there() {
         return;
     }
-    let mut ward = Ward::open(|database| database.with("VERIFICATION_DAILY_BUDGET", "45")).await;
+    let mut harness =
+        AlertHarness::open(|database| database.with("VERIFICATION_DAILY_BUDGET", "45")).await;
     for n in 0..40 {
-        assert_eq!(ward.ask_for_code(&number(n)).await, 201);
+        assert_eq!(harness.ask_for_code(&number(n)).await, 201);
     }
-    ward.fires("PigeonholeVerificationBudget").await;
-    ward.fires("PigeonholeVerificationConversion").await;
+    harness.fires("PigeonholeVerificationBudget").await;
+    harness.fires("PigeonholeVerificationConversion").await;
 
-    ward.start_receiver(|settings| settings.with("VERIFICATION_COUNTRIES", "CA"))
+    harness
+        .start_receiver(|settings| settings.with("VERIFICATION_COUNTRIES", "CA"))
         .await;
-    assert_eq!(ward.ask_for_code(&number(50)).await, 400);
-    ward.silent("PigeonholeVerificationConversion").await;
-    ward.start_worker(|settings| settings.with("VERIFICATION_DAILY_BUDGET", "1000"))
+    assert_eq!(harness.ask_for_code(&number(50)).await, 400);
+    harness.silent("PigeonholeVerificationConversion").await;
+    harness
+        .start_worker(|settings| settings.with("VERIFICATION_DAILY_BUDGET", "1000"))
         .await;
-    ward.silent("PigeonholeVerificationBudget").await;
+    harness.silent("PigeonholeVerificationBudget").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,51 +184,52 @@ async fn a_transaction_that_somebody_left_open_is_found_and_ended() {
     if !prometheus::is_there() {
         return;
     }
-    let ward = Ward::open(|database| database).await;
-    let mut theirs = PgConnection::connect(ward.database.settings.get("DATABASE_URL"))
+    let harness = AlertHarness::open(|database| database).await;
+    let mut theirs = PgConnection::connect(harness.database.settings.get("DATABASE_URL"))
         .await
         .unwrap();
     sqlx::raw_sql("begin isolation level repeatable read; select count(*) from users")
         .execute(&mut theirs)
         .await
         .unwrap();
-    ward.fires("PigeonholeSnapshotHeld").await;
+    harness.fires("PigeonholeSnapshotHeld").await;
 
     // As the runbook has it.
-    ward.end_session(
+    harness.end_session(
         "select pid from pg_stat_activity where backend_xmin is not null or backend_xid is not null
          order by xact_start limit 1",
     )
     .await;
-    ward.silent("PigeonholeSnapshotHeld").await;
+    harness.silent("PigeonholeSnapshotHeld").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_that_wait_for_a_lock_make_a_receiver_shed_until_whoever_holds_it_is_ended() {
-    if !prometheus::is_there() || !Crowd::is_allowed() {
+    if !prometheus::is_there() || !ConnectionCrowd::is_allowed() {
         return;
     }
-    let ward = Ward::open(|database| database).await;
-    let mut migration = PgConnection::connect(ward.database.settings.get("DATABASE_URL"))
+    let harness = AlertHarness::open(|database| database).await;
+    let mut migration = PgConnection::connect(harness.database.settings.get("DATABASE_URL"))
         .await
         .unwrap();
     sqlx::raw_sql("begin; lock table pigeonhole.inbound_messages in access exclusive mode")
         .execute(&mut migration)
         .await
         .unwrap();
-    let crowd = Crowd::gather(&ward.database.settings).await;
-    ward.fires("PigeonholeReceiverSheds").await;
+    let crowd = ConnectionCrowd::gather(&harness.database.settings).await;
+    harness.fires("PigeonholeReceiverSheds").await;
 
     // As the runbook has it.
-    ward.end_session(
-        "select pid from pg_stat_activity
+    harness
+        .end_session(
+            "select pid from pg_stat_activity
          where pid in (select unnest(pg_blocking_pids(pid)) from pg_stat_activity)
              and cardinality(pg_blocking_pids(pid)) = 0",
-    )
-    .await;
+        )
+        .await;
     drop(crowd);
-    ward.silent("PigeonholeReceiverSheds").await;
-    assert_eq!(ward.deliver().await, 200);
+    harness.silent("PigeonholeReceiverSheds").await;
+    assert_eq!(harness.deliver().await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -221,14 +241,14 @@ async fn a_full_disk_keeps_files_waiting_until_there_is_room() {
         return;
     };
     let store = Url::from_file_path(disk.path().join("media")).unwrap();
-    let ward = Ward::open(|database| database.with("MEDIA_STORE", store)).await;
+    let harness = AlertHarness::open(|database| database.with("MEDIA_STORE", store)).await;
     let backup = disk.fill();
-    ward.fires("PigeonholeDiskFilling").await;
-    let sid = ward.deliver_file().await;
+    harness.fires("PigeonholeDiskFilling").await;
+    let sid = harness.deliver_file().await;
     eventually("its job is tried again", PATIENCE, async || {
         let retried = "select attempts > 0 and locked_by is null from queue.jobs where kind = 'process_message'";
         let retried: Option<bool> = sqlx::query_scalar(retried)
-            .fetch_optional(&ward.database.pool)
+            .fetch_optional(&harness.database.pool)
             .await
             .unwrap();
         (retried == Some(true)).then_some(())
@@ -236,7 +256,7 @@ async fn a_full_disk_keeps_files_waiting_until_there_is_room() {
     .await;
 
     fs::remove_file(backup).unwrap();
-    ward.silent("PigeonholeDiskFilling").await;
-    let ended = ward.database.wait_until_ended_within(&sid, 2 * PATIENCE);
+    harness.silent("PigeonholeDiskFilling").await;
+    let ended = harness.database.wait_until_ended_within(&sid, 2 * PATIENCE);
     assert_eq!(ended.await, "processed");
 }

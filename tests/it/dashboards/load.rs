@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// A receiver, two workers, and the Twilio that they know.
-pub(super) struct Stage {
-    parts: Arc<Parts>,
+pub(super) struct DashboardHarness {
+    parts: Arc<LoadTargets>,
     _processes: Vec<Process>,
     admin: Vec<SocketAddr>,
     _server: Server,
@@ -38,7 +38,7 @@ fn number_of(quiet: usize) -> String {
 }
 
 /// What the load needs of it.
-struct Parts {
+struct LoadTargets {
     database: Database,
     api: SimulatedApi,
     twilio: SimulatedTwilio,
@@ -48,7 +48,7 @@ struct Parts {
 
 /// What somebody does again and again.
 #[derive(Clone, Copy)]
-enum Person {
+enum LoadActor {
     /// Texts us: one person more than the rate limit allows, others now and then.
     Texts,
     /// Texts us from a number that is nobody's, each time another.
@@ -63,15 +63,15 @@ enum Person {
 
 /// All of them, and how long they take between two times: much less than the machine can bear, as it has other tests to
 /// run.
-const PEOPLE: [(Person, Duration); 5] = [
-    (Person::Texts, Duration::from_millis(50)),
-    (Person::IsNobody, Duration::from_secs(1)),
-    (Person::Links, Duration::from_millis(700)),
-    (Person::Forges, Duration::from_secs(8)),
-    (Person::Loses, Duration::from_secs(9)),
+const PEOPLE: [(LoadActor, Duration); 5] = [
+    (LoadActor::Texts, Duration::from_millis(50)),
+    (LoadActor::IsNobody, Duration::from_secs(1)),
+    (LoadActor::Links, Duration::from_millis(700)),
+    (LoadActor::Forges, Duration::from_secs(8)),
+    (LoadActor::Loses, Duration::from_secs(9)),
 ];
 
-impl Stage {
+impl DashboardHarness {
     pub(super) async fn set() -> Self {
         // Its statistics are of this load alone, and it is vacuumed as a server is that is not for tests.
         let postgres = embedded_postgres::Settings::default()
@@ -107,7 +107,7 @@ impl Stage {
             admin.push(process.addr("admin listens").await);
         }
         let twilio = database.settings.twilio(receiver);
-        let parts = Parts {
+        let parts = LoadTargets {
             database,
             api,
             twilio,
@@ -128,8 +128,8 @@ impl Stage {
     }
 
     /// Lets people do what they do, again and again.
-    pub(super) fn load(&self) -> Load {
-        let mut load = Load {
+    pub(super) fn load(&self) -> DashboardLoad {
+        let mut load = DashboardLoad {
             stop: CancellationToken::new(),
             people: JoinSet::new(),
         };
@@ -141,13 +141,13 @@ impl Stage {
 }
 
 /// People at work, until they are told to stop.
-pub(super) struct Load {
+pub(super) struct DashboardLoad {
     stop: CancellationToken,
     people: JoinSet<()>,
 }
 
-impl Load {
-    fn again(&mut self, parts: &Arc<Parts>, person: Person, pace: Duration) {
+impl DashboardLoad {
+    fn again(&mut self, parts: &Arc<LoadTargets>, person: LoadActor, pace: Duration) {
         let (parts, stop) = (parts.clone(), self.stop.clone());
         self.people.spawn(async move {
             let mut clock = tokio::time::interval(pace);
@@ -166,8 +166,8 @@ impl Load {
     }
 }
 
-impl Person {
-    async fn act(self, parts: &Parts, n: usize) {
+impl LoadActor {
+    async fn act(self, parts: &LoadTargets, n: usize) {
         match self {
             Self::Texts => parts.text(n).await,
             Self::IsNobody => {
@@ -181,7 +181,7 @@ impl Person {
     }
 }
 
-impl Parts {
+impl LoadTargets {
     /// Whatever becomes of it: that is what the dashboards are to show.
     async fn deliver(&self, text: &Text) {
         self.twilio.deliver(text).await.ok();

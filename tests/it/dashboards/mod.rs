@@ -1,6 +1,7 @@
 //! Dashboards and alerts, held to a real run: every query parses, names only what is measured, and has an answer. A real
 //! Prometheus scrapes real processes under load.
 
+mod alert_harness;
 mod catalogue;
 mod crowd;
 mod files;
@@ -9,7 +10,6 @@ mod load;
 mod prometheus;
 mod promql;
 mod small_disk;
-mod ward;
 mod written;
 
 use std::{collections::BTreeSet, process::Command, time::Duration};
@@ -19,7 +19,7 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 use files::{Panel, repository};
-use load::Stage;
+use load::DashboardHarness;
 use prometheus::{Prometheus, promtool};
 use promql::{replaced, selectors};
 
@@ -47,7 +47,7 @@ async fn every_panel_and_alert_has_an_answer_under_load_and_names_only_what_is_m
     let pictures = of_the_test_run("PIGEONHOLE_DASHBOARD_PICTURES");
     // What processes look at every five seconds stands still in between, which is no sight for pictures.
     let scrape = if pictures.is_some() { 5 } else { 1 };
-    let stage = Stage::set().await;
+    let stage = DashboardHarness::set().await;
     let prometheus = Prometheus::start(&stage.admin_addrs(), scrape).await;
     let load = stage.load();
     let warm_up = of_the_test_run("PIGEONHOLE_DASHBOARD_SECONDS")
@@ -90,7 +90,7 @@ async fn every_panel_and_alert_has_an_answer_under_load_and_names_only_what_is_m
 async fn answered(
     prometheus: &Prometheus,
     panel: &Panel,
-    target: &files::Target,
+    target: &files::PanelQuery,
 ) -> Result<(), String> {
     only_what_is_measured(&target.expr)?;
     let expr = replaced(&target.expr, prometheus.scrape());
@@ -108,7 +108,10 @@ async fn answered(
 }
 
 /// The alert is evaluated without an error, and looks at something that is there.
-async fn evaluates(prometheus: &Prometheus, rule: &prometheus::Rule) -> Result<(), String> {
+async fn evaluates(
+    prometheus: &Prometheus,
+    rule: &prometheus::EvaluatedRule,
+) -> Result<(), String> {
     only_what_is_measured(&rule.query)?;
     if rule.health != "ok" {
         return Err(format!("it is {}: {}", rule.health, rule.error));

@@ -53,7 +53,7 @@ pub(super) fn free_port() -> u16 {
 }
 
 /// An alert as Prometheus has it.
-pub(super) struct Rule {
+pub(super) struct EvaluatedRule {
     pub(super) name: String,
     pub(super) query: String,
     pub(super) health: String,
@@ -171,13 +171,13 @@ impl Prometheus {
     }
 
     /// All alerts, once each has been evaluated.
-    pub(super) async fn rules(&self) -> Vec<Rule> {
+    pub(super) async fn rules(&self) -> Vec<EvaluatedRule> {
         eventually("all alerts are evaluated", PATIENCE, async || {
             let data = self.ask("rules", &[]).await.unwrap();
             let groups = data["groups"].as_array().unwrap().iter();
             let rules: Vec<_> = groups
                 .flat_map(|group| group["rules"].as_array().unwrap())
-                .map(|rule| Rule {
+                .map(|rule| EvaluatedRule {
                     name: rule["name"].as_str().unwrap().to_owned(),
                     query: rule["query"].as_str().unwrap().to_owned(),
                     health: rule["health"].as_str().unwrap().to_owned(),

@@ -7,7 +7,7 @@ use super::{
     files::{Panel, alerts, alerts_text, files, panels, repository},
     promql::selectors,
 };
-use crate::{process::run, settings::Settings};
+use crate::{process::run, settings::ProgramSettings};
 
 /// Where the page of an alert is, by its name.
 fn runbook_of(alert: &str) -> String {
@@ -131,7 +131,7 @@ async fn each_command_in_a_runbook_is_one_of_the_programs() {
         for (words, options) in commands(&page) {
             let mut arguments = words.clone();
             arguments.push("--help");
-            let ran = run(&arguments, &Settings::none()).await;
+            let ran = run(&arguments, &ProgramSettings::none()).await;
             assert_eq!(
                 ran.code,
                 Some(0),

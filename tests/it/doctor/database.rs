@@ -2,12 +2,12 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::{Diagnosis, Rig, server};
+use super::{DoctorHarness, DoctorReport, server};
 use crate::process::run;
 
 #[tokio::test]
 async fn a_database_that_is_not_there_is_a_fault_with_its_cause() {
-    let rig = Rig::start().await;
+    let harness = DoctorHarness::start().await;
     for (url, fix) in [
         (
             "postgres://nobody@127.0.0.1:1/none".to_owned(),
@@ -15,14 +15,15 @@ async fn a_database_that_is_not_there_is_a_fault_with_its_cause() {
         ),
         (server().url("no_such_database"), "createdb"),
         (
-            rig.settings
+            harness
+                .settings
                 .get("DATABASE_URL")
                 .replace("postgres@", "nobody@"),
             "user and password",
         ),
     ] {
-        let settings = rig.settings.clone().with("DATABASE_URL", url);
-        let diagnosis = Diagnosis::of(&settings, &[]).await;
+        let settings = harness.settings.clone().with("DATABASE_URL", url);
+        let diagnosis = DoctorReport::of(&settings, &[]).await;
         assert_eq!(diagnosis.code, 1);
         assert_eq!(diagnosis.bad()[0], ("database", "fault"), "{diagnosis:#?}");
         diagnosis.assert_names("database", "cannot be used", fix);
@@ -32,57 +33,64 @@ async fn a_database_that_is_not_there_is_a_fault_with_its_cause() {
 
 #[tokio::test]
 async fn missing_tables_are_a_fault_that_migrate_mends() {
-    let rig = Rig::without_tables(|_| ()).await;
-    let diagnosis = rig.doctor(&[]).await;
+    let harness = DoctorHarness::without_tables(|_| ()).await;
+    let diagnosis = harness.doctor(&[]).await;
     assert_eq!(
         diagnosis.bad()[0],
         ("migrations", "fault"),
         "{diagnosis:#?}"
     );
     diagnosis.assert_names("migrations", "0001, 0002", "pigeonhole migrate");
-    let ran = run(&["migrate"], &rig.settings).await;
+    let ran = run(&["migrate"], &harness.settings).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    rig.assert_only("workers", "fault", "no worker", "pigeonhole worker")
+    harness
+        .assert_only("workers", "fault", "no worker", "pigeonhole worker")
         .await;
 }
 
 #[tokio::test]
 async fn a_database_that_is_newer_than_the_program_or_altered_is_told() {
-    let rig = Rig::start().await;
-    rig.sql(
+    let harness = DoctorHarness::start().await;
+    harness.sql(
         "insert into pigeonhole._sqlx_migrations (version, description, success, checksum, execution_time)
          values (9999, 'of the future', true, '', 0)",
     )
     .await;
-    rig.assert_only("migrations", "warning", "9999", "upgrade this program")
+    harness
+        .assert_only("migrations", "warning", "9999", "upgrade this program")
         .await;
-    rig.sql("delete from pigeonhole._sqlx_migrations where version = 9999")
+    harness
+        .sql("delete from pigeonhole._sqlx_migrations where version = 9999")
         .await;
-    rig.sql("update pigeonhole._sqlx_migrations set checksum = 'x' where version = 4")
+    harness
+        .sql("update pigeonhole._sqlx_migrations set checksum = 'x' where version = 4")
         .await;
-    rig.assert_only(
-        "migrations",
-        "fault",
-        "another text than this program's: 0004",
-        "run the program",
-    )
-    .await;
+    harness
+        .assert_only(
+            "migrations",
+            "fault",
+            "another text than this program's: 0004",
+            "run the program",
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn autovacuum_that_is_off_for_a_table_is_found() {
-    let rig = Rig::start().await;
-    rig.sql("alter table queue.jobs set (autovacuum_enabled = off)")
+    let harness = DoctorHarness::start().await;
+    harness
+        .sql("alter table queue.jobs set (autovacuum_enabled = off)")
         .await;
     let mend = "alter table queue.jobs reset (autovacuum_enabled);";
-    rig.assert_only("autovacuum", "fault", "queue.jobs", mend)
+    harness
+        .assert_only("autovacuum", "fault", "queue.jobs", mend)
         .await;
-    rig.sql(mend).await;
-    rig.assert_well().await;
+    harness.sql(mend).await;
+    harness.assert_well().await;
 
     // The server that other tests share has none at all.
     let database = crate::database::Database::create().await;
-    let diagnosis = Diagnosis::of(&database.settings, &[]).await;
+    let diagnosis = DoctorReport::of(&database.settings, &[]).await;
     diagnosis.assert_names(
         "autovacuum",
         "autovacuum is off: ",
@@ -92,8 +100,8 @@ async fn autovacuum_that_is_off_for_a_table_is_found() {
 
 #[tokio::test]
 async fn a_transaction_that_was_left_open_is_found_with_its_process() {
-    let rig = Rig::start().await;
-    let mut conn = PgConnection::connect(rig.settings.get("DATABASE_URL"))
+    let harness = DoctorHarness::start().await;
+    let mut conn = PgConnection::connect(harness.settings.get("DATABASE_URL"))
         .await
         .unwrap();
     sqlx::raw_sql(
@@ -106,18 +114,18 @@ async fn a_transaction_that_was_left_open_is_found_with_its_process() {
         .fetch_one(&mut conn)
         .await
         .unwrap();
-    rig.assert_well().await;
-    let diagnosis = rig.doctor(&["--max-snapshot-seconds", "1"]).await;
+    harness.assert_well().await;
+    let diagnosis = harness.doctor(&["--max-snapshot-seconds", "1"]).await;
     assert_eq!(diagnosis.bad(), [("snapshots", "fault")], "{diagnosis:#?}");
     let mend = format!("select pg_terminate_backend({process});");
     diagnosis.assert_names("snapshots", "\"somebodys report\"", &mend);
     diagnosis.assert_names("snapshots", "does nothing", &mend);
     sqlx::raw_sql(sqlx::AssertSqlSafe(mend))
-        .execute(&rig.pool)
+        .execute(&harness.pool)
         .await
         .unwrap();
     crate::wait::eventually("it has ended", crate::wait::PATIENCE, async || {
-        let diagnosis = rig.doctor(&["--max-snapshot-seconds", "1"]).await;
+        let diagnosis = harness.doctor(&["--max-snapshot-seconds", "1"]).await;
         (diagnosis.code == 0).then_some(())
     })
     .await;
@@ -125,13 +133,16 @@ async fn a_transaction_that_was_left_open_is_found_with_its_process() {
 
 #[tokio::test]
 async fn a_pool_for_which_the_server_has_no_room_is_found() {
-    let rig = Rig::start().await.with("DATABASE_POOL_MAX", "1000");
-    rig.assert_only(
-        "connections",
-        "fault",
-        "DATABASE_POOL_MAX=1000",
-        "lower DATABASE_POOL_MAX",
-    )
-    .await;
-    rig.with("DATABASE_POOL_MAX", "10").assert_well().await;
+    let harness = DoctorHarness::start()
+        .await
+        .with("DATABASE_POOL_MAX", "1000");
+    harness
+        .assert_only(
+            "connections",
+            "fault",
+            "DATABASE_POOL_MAX=1000",
+            "lower DATABASE_POOL_MAX",
+        )
+        .await;
+    harness.with("DATABASE_POOL_MAX", "10").assert_well().await;
 }

@@ -3,14 +3,14 @@
 use store::{E164, users};
 use uuid::Uuid;
 
-use super::Rig;
+use super::DoctorHarness;
 use crate::{
     process::run,
-    settings::{Settings, key},
+    settings::{ProgramSettings, key},
 };
 
-async fn link(rig: &Rig, settings: &Settings, number: &str) {
-    let mut conn = rig.pool.acquire().await.unwrap();
+async fn link(harness: &DoctorHarness, settings: &ProgramSettings, number: &str) {
+    let mut conn = harness.pool.acquire().await.unwrap();
     let user = Uuid::new_v4();
     users::ensure(&mut conn, user).await.unwrap();
     let number = E164::parse(number).unwrap();
@@ -21,52 +21,57 @@ async fn link(rig: &Rig, settings: &Settings, number: &str) {
 
 #[tokio::test]
 async fn a_key_that_is_missing_is_found_and_one_that_is_needed_is_named() {
-    let rig = Rig::start().await;
-    let old = rig.settings.get("ENCRYPTION_KEY").to_owned();
-    link(&rig, &rig.settings, "+12025550123").await;
-    rig.assert_well().await;
+    let harness = DoctorHarness::start().await;
+    let old = harness.settings.get("ENCRYPTION_KEY").to_owned();
+    link(&harness, &harness.settings, "+12025550123").await;
+    harness.assert_well().await;
 
-    let rig = rig.with("ENCRYPTION_KEY", key());
-    rig.assert_only(
-        "keys",
-        "fault",
-        "values (1 of user_phone_numbers.encrypted_phone_number) were sealed with key",
-        "ENCRYPTION_KEYS_OLD",
-    )
-    .await;
+    let harness = harness.with("ENCRYPTION_KEY", key());
+    harness
+        .assert_only(
+            "keys",
+            "fault",
+            "values (1 of user_phone_numbers.encrypted_phone_number) were sealed with key",
+            "ENCRYPTION_KEYS_OLD",
+        )
+        .await;
 
-    let rig = rig.with("ENCRYPTION_KEYS_OLD", format!("{old},{}", key()));
-    rig.assert_well().await;
-    let diagnosis = rig.doctor(&[]).await;
+    let harness = harness.with("ENCRYPTION_KEYS_OLD", format!("{old},{}", key()));
+    harness.assert_well().await;
+    let diagnosis = harness.doctor(&[]).await;
     diagnosis.assert_names("older_keys", "is needed: 1 values", "");
     diagnosis.assert_names("older_keys", "has no values left, and may go", "");
-    rig.sql("insert into pigeonhole.opt_outs values ('x', true, now(), 'keyword')")
+    harness
+        .sql("insert into pigeonhole.opt_outs values ('x', true, now(), 'keyword')")
         .await;
-    let diagnosis = rig.doctor(&[]).await;
+    let diagnosis = harness.doctor(&[]).await;
     diagnosis.assert_names("older_keys", "Keep it: a STOP", "");
 }
 
 #[tokio::test]
 async fn a_value_that_was_moved_to_another_row_is_found() {
-    let rig = Rig::start().await;
-    link(&rig, &rig.settings, "+12025550123").await;
-    rig.sql("update user_phone_numbers set id = gen_random_uuid()")
+    let harness = DoctorHarness::start().await;
+    link(&harness, &harness.settings, "+12025550123").await;
+    harness
+        .sql("update user_phone_numbers set id = gen_random_uuid()")
         .await;
-    rig.assert_only(
-        "keys",
-        "fault",
-        "do not open, though their key is there",
-        "backup",
-    )
-    .await;
+    harness
+        .assert_only(
+            "keys",
+            "fault",
+            "do not open, though their key is there",
+            "backup",
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn every_column_with_sealed_values_is_looked_at() {
-    let rig = Rig::start().await;
+    let harness = DoctorHarness::start().await;
     // Sealed with a key that nobody has, as far as anybody can tell: version 1, key 01020304.
-    rig.sql(
-        r#"
+    harness
+        .sql(
+            r#"
         insert into users values ('00000000-0000-4000-8000-000000000001');
         insert into pigeonhole.inbound_messages (message_sid, account_sid, sender_index, sealed)
             values ('SM1', 'AC1', 'x', '\x010102030405');
@@ -84,9 +89,9 @@ async fn every_column_with_sealed_values_is_looked_at() {
         insert into enrichment_items (user_id, item_type, action, value, source_metadata)
             select id, 'tag', 'add', 'x', '{"phone_number": "AQECAwQFAAAA"}' from users;
         "#,
-    )
-    .await;
-    let diagnosis = rig.doctor(&[]).await;
+        )
+        .await;
+    let diagnosis = harness.doctor(&[]).await;
     for place in [
         "user_phone_numbers.encrypted_phone_number",
         "pigeonhole.inbound_messages.sealed",
@@ -104,17 +109,19 @@ async fn every_column_with_sealed_values_is_looked_at() {
 
 #[tokio::test]
 async fn numbers_in_clear_are_a_warning_that_a_command_mends() {
-    let rig = Rig::start().await;
-    rig.sql(
-        "insert into users values ('00000000-0000-4000-8000-000000000001');
+    let harness = DoctorHarness::start().await;
+    harness
+        .sql(
+            "insert into users values ('00000000-0000-4000-8000-000000000001');
          insert into user_phone_numbers (user_id, phone_number, encrypted_phone_number)
          select id, '+12025550123', 'of the app' from users",
-    )
-    .await;
-    let mend = "pigeonhole phone-numbers seal";
-    rig.assert_only("clear_numbers", "warning", "1 phone numbers", mend)
+        )
         .await;
-    let ran = run(&["phone-numbers", "seal"], &rig.settings).await;
+    let mend = "pigeonhole phone-numbers seal";
+    harness
+        .assert_only("clear_numbers", "warning", "1 phone numbers", mend)
+        .await;
+    let ran = run(&["phone-numbers", "seal"], &harness.settings).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    rig.assert_well().await;
+    harness.assert_well().await;
 }

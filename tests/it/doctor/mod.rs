@@ -20,7 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     process::run,
-    settings::{Settings, hex},
+    settings::{ProgramSettings, hex},
 };
 
 /// A server that looks after itself, which that of other tests does not.
@@ -33,24 +33,24 @@ fn server() -> &'static Server {
 }
 
 /// A database, a Twilio and settings with which all is well.
-struct Rig {
-    settings: Settings,
+struct DoctorHarness {
+    settings: ProgramSettings,
     pool: PgPool,
     api: SimulatedApi,
     _stop: DropGuard,
 }
 
-impl Rig {
+impl DoctorHarness {
     /// A migrated database with a worker that is at work, or so it says.
     async fn start() -> Self {
-        let rig = Self::without_tables(|_| ()).await;
-        store::migrate(&rig.pool).await.unwrap();
-        rig.sql(
+        let harness = Self::without_tables(|_| ()).await;
+        store::migrate(&harness.pool).await.unwrap();
+        harness.sql(
             "insert into queue.workers (name, started_at, seen_at, kinds, slots, held) values ('w', now(), \
              now() + interval '1 day', '{process_message,send_reply,send_verification,queue_maintenance}', 100, 0)",
         )
         .await;
-        rig
+        harness
     }
 
     /// An empty database.
@@ -60,7 +60,7 @@ impl Rig {
         let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
             .await
             .unwrap();
-        let settings = Settings::random(&url).with("TWILIO_API_BASE_URL", bound.base_url());
+        let settings = ProgramSettings::random(&url).with("TWILIO_API_BASE_URL", bound.base_url());
         let config = Reader::read(&settings.env(), ReceiverConfig::read).unwrap();
         let mut account = Account::of(&config).unwrap();
         of_the_account(&mut account);
@@ -82,8 +82,8 @@ impl Rig {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
     }
 
-    async fn doctor(&self, arguments: &[&str]) -> Diagnosis {
-        Diagnosis::of(&self.settings, arguments).await
+    async fn doctor(&self, arguments: &[&str]) -> DoctorReport {
+        DoctorReport::of(&self.settings, arguments).await
     }
 
     /// There is nothing to say.
@@ -104,14 +104,14 @@ impl Rig {
 
 /// What the doctor said.
 #[derive(Debug)]
-struct Diagnosis {
+struct DoctorReport {
     code: i32,
     findings: Vec<Value>,
     changes: Vec<Value>,
 }
 
-impl Diagnosis {
-    async fn of(settings: &Settings, arguments: &[&str]) -> Self {
+impl DoctorReport {
+    async fn of(settings: &ProgramSettings, arguments: &[&str]) -> Self {
         let arguments = [&["doctor", "--json"], arguments].concat();
         let ran = run(&arguments, settings).await;
         let report: Value =
@@ -148,9 +148,9 @@ impl Diagnosis {
 
 #[tokio::test]
 async fn where_all_is_well_the_doctor_says_so() {
-    let rig = Rig::start().await;
-    rig.assert_well().await;
-    let ran = run(&["doctor"], &rig.settings).await;
+    let harness = DoctorHarness::start().await;
+    harness.assert_well().await;
+    let ran = run(&["doctor"], &harness.settings).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
         ran.stdout.contains("0 faults, 0 warnings, 0 unchecked"),
@@ -158,10 +158,10 @@ async fn where_all_is_well_the_doctor_says_so() {
         ran.stdout
     );
     for process in ["receiver", "worker"] {
-        let diagnosis = rig.doctor(&["--process", process]).await;
+        let diagnosis = harness.doctor(&["--process", process]).await;
         assert_eq!(diagnosis.code, 0, "{diagnosis:#?}");
     }
-    let worker = rig
+    let worker = harness
         .with("PUBLIC_BASE_URL", "")
         .with("TWILIO_PHONE_NUMBER", "");
     let diagnosis = worker.doctor(&["--process", "worker"]).await;
@@ -174,7 +174,7 @@ async fn where_all_is_well_the_doctor_says_so() {
 
 #[tokio::test]
 async fn what_cannot_be_seen_is_no_fault_and_not_well_either() {
-    let rig = Rig::start().await;
+    let harness = DoctorHarness::start().await;
     // A port that takes connections and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", silent.local_addr().unwrap());
@@ -183,31 +183,31 @@ async fn what_cannot_be_seen_is_no_fault_and_not_well_either() {
             drop(connection);
         }
     });
-    let rig = rig.with("TWILIO_API_BASE_URL", address);
-    let diagnosis = rig.doctor(&[]).await;
+    let harness = harness.with("TWILIO_API_BASE_URL", address);
+    let diagnosis = harness.doctor(&[]).await;
     assert_eq!(diagnosis.bad(), [("twilio_credentials", "unchecked")]);
     assert_eq!(diagnosis.code, 2);
 }
 
 #[tokio::test]
 async fn no_number_and_no_secret_is_shown() {
-    let rig = Rig::start().await;
+    let harness = DoctorHarness::start().await;
     let user = uuid::Uuid::new_v4();
-    let mut conn = rig.pool.acquire().await.unwrap();
+    let mut conn = harness.pool.acquire().await.unwrap();
     store::users::ensure(&mut conn, user).await.unwrap();
     let number = store::E164::parse("+12025550123").unwrap();
-    let keyring = rig.settings.keyring();
+    let keyring = harness.settings.keyring();
     store::user_phone_numbers::link(&mut conn, &keyring, user, &number)
         .await
         .unwrap();
-    rig.api.set(|console| {
+    harness.api.set(|console| {
         console.number.sms_url = "https://me:s3cret-of-mine@example.com/sms".to_owned();
     });
-    let wrong_key = rig
+    let wrong_key = harness
         .settings
         .clone()
         .with("ENCRYPTION_KEY", crate::settings::key());
-    for settings in [&rig.settings, &wrong_key] {
+    for settings in [&harness.settings, &wrong_key] {
         for arguments in [
             ["doctor"].as_slice(),
             &["doctor", "--fix"],

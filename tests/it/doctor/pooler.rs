@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
 };
 
-use super::Rig;
+use super::DoctorHarness;
 use crate::{
     settings::of_the_test_run,
     wait::{PATIENCE, eventually},
@@ -22,19 +22,19 @@ use crate::{
 
 /// When a client's server goes back, and which is handed out next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum PoolerMode {
     Session,
     LastBackFirst,
     EachInTurn,
 }
 
-struct Pool {
-    mode: Mode,
+struct FakePooler {
+    mode: PoolerMode,
     socket: PathBuf,
     idle: Mutex<VecDeque<UnixStream>>,
 }
 
-impl Pool {
+impl FakePooler {
     /// A server, and what it says to a new client.
     async fn connect(&self, startup: &[u8]) -> (UnixStream, Vec<u8>) {
         let mut server = UnixStream::connect(&self.socket).await.unwrap();
@@ -46,9 +46,9 @@ impl Pool {
     fn give_back(&self, server: UnixStream) {
         let mut idle = self.idle.lock().unwrap();
         match self.mode {
-            Mode::Session => {}
-            Mode::LastBackFirst => idle.push_front(server),
-            Mode::EachInTurn => idle.push_back(server),
+            PoolerMode::Session => {}
+            PoolerMode::LastBackFirst => idle.push_front(server),
+            PoolerMode::EachInTurn => idle.push_back(server),
         }
     }
 
@@ -60,7 +60,7 @@ impl Pool {
         let (server, greeting) = self.connect(&startup).await;
         client.write_all(&greeting).await.ok()?;
         let mut held = Some(server);
-        if self.mode != Mode::Session {
+        if self.mode != PoolerMode::Session {
             self.give_back(held.take()?);
         }
         while let Some(message) = message(&mut client).await {
@@ -77,7 +77,7 @@ impl Pool {
                 client.write_all(&answer).await.ok()?;
                 between = !transaction;
             }
-            if between && self.mode != Mode::Session {
+            if between && self.mode != PoolerMode::Session {
                 self.give_back(server);
             } else {
                 held = Some(server);
@@ -112,10 +112,10 @@ async fn until_ready(server: &mut UnixStream) -> (Vec<u8>, bool) {
 }
 
 /// The same database behind a pooler.
-async fn behind(rig: &Rig, mode: Mode) -> String {
-    let options = PgConnectOptions::from_str(rig.settings.get("DATABASE_URL")).unwrap();
+async fn behind(harness: &DoctorHarness, mode: PoolerMode) -> String {
+    let options = PgConnectOptions::from_str(harness.settings.get("DATABASE_URL")).unwrap();
     let socket = options.get_socket().unwrap().join(".s.PGSQL.5432");
-    let pool = Arc::new(Pool {
+    let pool = Arc::new(FakePooler {
         mode,
         socket,
         idle: Mutex::default(),
@@ -127,27 +127,27 @@ async fn behind(rig: &Rig, mode: Mode) -> String {
             tokio::spawn(Arc::clone(&pool).serve(client));
         }
     });
-    url(rig, port)
+    url(harness, port)
 }
 
-fn url(rig: &Rig, port: u16) -> String {
-    let url = rig.settings.get("DATABASE_URL");
+fn url(harness: &DoctorHarness, port: u16) -> String {
+    let url = harness.settings.get("DATABASE_URL");
     let database = url.rsplit('/').next().unwrap();
     format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable")
 }
 
 #[tokio::test]
 async fn a_pooler_in_transaction_mode_is_found_however_it_hands_out_its_connections() {
-    for mode in [Mode::LastBackFirst, Mode::EachInTurn] {
-        let rig = Rig::start().await;
-        let pooled = behind(&rig, mode).await;
-        let direct = rig.settings.get("DATABASE_URL").to_owned();
-        let rig = rig.with("DATABASE_URL", pooled);
-        let diagnosis = rig.doctor(&[]).await;
+    for mode in [PoolerMode::LastBackFirst, PoolerMode::EachInTurn] {
+        let harness = DoctorHarness::start().await;
+        let pooled = behind(&harness, mode).await;
+        let direct = harness.settings.get("DATABASE_URL").to_owned();
+        let harness = harness.with("DATABASE_URL", pooled);
+        let diagnosis = harness.doctor(&[]).await;
         assert_eq!(diagnosis.code, 1, "{mode:?}");
         diagnosis.assert_names("pooler", "in transaction mode", "pool_mode = session");
         // What it would set for a session would stay with whoever gets it next.
-        let mut conn = PgConnection::connect(rig.settings.get("DATABASE_URL"))
+        let mut conn = PgConnection::connect(harness.settings.get("DATABASE_URL"))
             .await
             .unwrap();
         for _ in 0..10 {
@@ -155,15 +155,15 @@ async fn a_pooler_in_transaction_mode_is_found_however_it_hands_out_its_connecti
             let row = raw_sql(asked).fetch_one(&mut conn).await.unwrap();
             assert_eq!(row.get::<String, _>(0), "0off", "{mode:?}");
         }
-        rig.with("DATABASE_URL", direct).assert_well().await;
+        harness.with("DATABASE_URL", direct).assert_well().await;
     }
 }
 
 #[tokio::test]
 async fn a_pooler_in_session_mode_is_fine() {
-    let rig = Rig::start().await;
-    let pooled = behind(&rig, Mode::Session).await;
-    rig.with("DATABASE_URL", pooled).assert_well().await;
+    let harness = DoctorHarness::start().await;
+    let pooled = behind(&harness, PoolerMode::Session).await;
+    harness.with("DATABASE_URL", pooled).assert_well().await;
 }
 
 #[tokio::test]
@@ -178,8 +178,8 @@ async fn the_real_pgbouncer_is_known_by_its_mode() {
         ("transaction", 1, 5, true),
         ("transaction", 0, 1, true),
     ] {
-        let rig = Rig::start().await;
-        let options = PgConnectOptions::from_str(rig.settings.get("DATABASE_URL")).unwrap();
+        let harness = DoctorHarness::start().await;
+        let options = PgConnectOptions::from_str(harness.settings.get("DATABASE_URL")).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -209,8 +209,8 @@ async fn the_real_pgbouncer_is_known_by_its_mode() {
             TcpStream::connect(("127.0.0.1", port)).await.ok()
         })
         .await;
-        let pooled = url(&rig, port);
-        let diagnosis = rig.with("DATABASE_URL", pooled).doctor(&[]).await;
+        let pooled = url(&harness, port);
+        let diagnosis = harness.with("DATABASE_URL", pooled).doctor(&[]).await;
         let says = if shared {
             "in transaction mode"
         } else {

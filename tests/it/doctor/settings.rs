@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use super::{Diagnosis, Rig};
-use crate::settings::Settings;
+use super::{DoctorHarness, DoctorReport};
+use crate::settings::ProgramSettings;
 
 #[tokio::test]
 async fn every_mistake_in_the_settings_is_named_and_the_rest_is_looked_at_all_the_same() {
-    let diagnosis = Diagnosis::of(&Settings::none(), &[]).await;
+    let diagnosis = DoctorReport::of(&ProgramSettings::none(), &[]).await;
     for name in [
         "DATABASE_URL",
         "ENCRYPTION_KEY",
@@ -22,23 +22,24 @@ async fn every_mistake_in_the_settings_is_named_and_the_rest_is_looked_at_all_th
     }
     assert_eq!(diagnosis.code, 1);
 
-    let rig = Rig::start().await.with("EXTRACTOR", "gemini");
-    let diagnosis = rig.doctor(&[]).await;
+    let harness = DoctorHarness::start().await.with("EXTRACTOR", "gemini");
+    let diagnosis = harness.doctor(&[]).await;
     assert_eq!(
         diagnosis.bad(),
         [("configuration", "fault"), ("model", "unchecked")]
     );
     diagnosis.assert_names("configuration", "GOOGLE_GEMINI_API_KEY is not set", ".env");
-    rig.with("GOOGLE_GEMINI_API_KEY", "a-key-of-a-model")
+    harness
+        .with("GOOGLE_GEMINI_API_KEY", "a-key-of-a-model")
         .assert_well()
         .await;
 }
 
 #[tokio::test]
 async fn the_sid_of_an_api_key_in_place_of_the_auth_token_is_named() {
-    let rig = Rig::start().await;
-    let rig = rig.with("TWILIO_AUTH_TOKEN", "SK0123456789abcdef0123456789abcdef");
-    let diagnosis = rig.doctor(&[]).await;
+    let harness = DoctorHarness::start().await;
+    let harness = harness.with("TWILIO_AUTH_TOKEN", "SK0123456789abcdef0123456789abcdef");
+    let diagnosis = harness.doctor(&[]).await;
     diagnosis.assert_names(
         "configuration",
         "TWILIO_AUTH_TOKEN is the SID of an API key",
@@ -49,14 +50,15 @@ async fn the_sid_of_an_api_key_in_place_of_the_auth_token_is_named() {
 
 #[tokio::test]
 async fn a_public_url_without_tls_is_a_warning() {
-    let rig = Rig::start().await;
+    let harness = DoctorHarness::start().await;
     let webhook = "http://sms.example.com/api/sms/webhook#rc=3&rp=all";
-    rig.api.set(|console| {
+    harness.api.set(|console| {
         console.number.sms_url = webhook.to_owned();
         console.number.sms_fallback_url = webhook.to_owned();
     });
-    let rig = rig.with("PUBLIC_BASE_URL", "http://sms.example.com");
-    rig.assert_only("public_url", "warning", "in clear", "https://")
+    let harness = harness.with("PUBLIC_BASE_URL", "http://sms.example.com");
+    harness
+        .assert_only("public_url", "warning", "in clear", "https://")
         .await;
 }
 
@@ -66,13 +68,16 @@ async fn a_media_store_that_takes_nothing_is_found() {
     let file = folder.path().join("media");
     fs::write(&file, "in the way").unwrap();
     let url = url::Url::from_file_path(&file).unwrap();
-    let rig = Rig::start().await.with("MEDIA_STORE", url.as_str());
-    rig.assert_only("media_store", "fault", "cannot be used", "MEDIA_STORE")
+    let harness = DoctorHarness::start()
+        .await
+        .with("MEDIA_STORE", url.as_str());
+    harness
+        .assert_only("media_store", "fault", "cannot be used", "MEDIA_STORE")
         .await;
-    let receiver = rig.doctor(&["--process", "receiver"]).await;
+    let receiver = harness.doctor(&["--process", "receiver"]).await;
     assert_eq!(receiver.code, 0, "a receiver needs none: {receiver:#?}");
     fs::remove_file(&file).unwrap();
-    rig.assert_well().await;
+    harness.assert_well().await;
     let left = fs::read_dir(file.join("doctor")).unwrap().count();
     assert_eq!(left, 0, "what was tried out is gone");
 }

@@ -2,94 +2,99 @@
 
 use pigeonhole::dev::twilio::ServiceSettings;
 
-use super::Rig;
+use super::DoctorHarness;
 use crate::{process::run, settings::hex};
 
 #[tokio::test]
 async fn a_token_that_twilio_does_not_take_is_found_and_an_api_keys_secret_called_by_its_name() {
-    let rig = Rig::start().await;
-    let good = rig.settings.get("TWILIO_AUTH_TOKEN").to_owned();
-    let rig = rig.with("TWILIO_AUTH_TOKEN", hex());
-    rig.assert_only(
-        "twilio_credentials",
-        "fault",
-        "code 20003",
-        "TWILIO_AUTH_TOKEN",
-    )
-    .await;
-    let rig = rig.with("TWILIO_AUTH_TOKEN", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6");
-    rig.assert_only(
-        "twilio_credentials",
-        "fault",
-        "secret of an API key",
-        "copy the auth token",
-    )
-    .await;
+    let harness = DoctorHarness::start().await;
+    let good = harness.settings.get("TWILIO_AUTH_TOKEN").to_owned();
+    let harness = harness.with("TWILIO_AUTH_TOKEN", hex());
+    harness
+        .assert_only(
+            "twilio_credentials",
+            "fault",
+            "code 20003",
+            "TWILIO_AUTH_TOKEN",
+        )
+        .await;
+    let harness = harness.with("TWILIO_AUTH_TOKEN", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6");
+    harness
+        .assert_only(
+            "twilio_credentials",
+            "fault",
+            "secret of an API key",
+            "copy the auth token",
+        )
+        .await;
 
     // While rotating: the first is the one that is used.
     let both = format!("{},{good}", hex());
-    let rig = rig.with("TWILIO_AUTH_TOKEN", both);
-    rig.assert_only(
-        "twilio_credentials",
-        "fault",
-        "takes number 2",
-        "put the one that is taken first",
-    )
-    .await;
+    let harness = harness.with("TWILIO_AUTH_TOKEN", both);
+    harness
+        .assert_only(
+            "twilio_credentials",
+            "fault",
+            "takes number 2",
+            "put the one that is taken first",
+        )
+        .await;
     let both = format!("{good},{}", hex());
-    let rig = rig.with("TWILIO_AUTH_TOKEN", both);
-    rig.assert_only(
-        "twilio_credentials",
-        "warning",
-        "number 2",
-        "TWILIO_AUTH_TOKENS_RETIRED",
-    )
-    .await;
-    rig.with("TWILIO_AUTH_TOKEN", good).assert_well().await;
+    let harness = harness.with("TWILIO_AUTH_TOKEN", both);
+    harness
+        .assert_only(
+            "twilio_credentials",
+            "warning",
+            "number 2",
+            "TWILIO_AUTH_TOKENS_RETIRED",
+        )
+        .await;
+    harness.with("TWILIO_AUTH_TOKEN", good).assert_well().await;
 }
 
 #[tokio::test]
 async fn another_accounts_sid_is_found() {
-    let rig = Rig::start()
+    let harness = DoctorHarness::start()
         .await
         .with("TWILIO_ACCOUNT_SID", format!("AC{}", hex()));
-    rig.assert_only(
-        "twilio_credentials",
-        "fault",
-        "another account's",
-        "TWILIO_AUTH_TOKEN",
-    )
-    .await;
+    harness
+        .assert_only(
+            "twilio_credentials",
+            "fault",
+            "another account's",
+            "TWILIO_AUTH_TOKEN",
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn the_secondary_token_alone_is_a_fault_as_it_signs_nothing() {
     let secondary = hex();
-    let rig = Rig::without_tables(|account| {
+    let harness = DoctorHarness::without_tables(|account| {
         let also = (account.sid.to_string(), secondary.clone().into());
         account.keys.push(also);
     })
     .await;
-    store::migrate(&rig.pool).await.unwrap();
-    let primary = rig.settings.get("TWILIO_AUTH_TOKEN").to_owned();
-    let rig = rig.with("TWILIO_AUTH_TOKEN", &secondary);
-    let faults = |rig: Rig| async move {
-        let diagnosis = rig.doctor(&[]).await;
-        (rig, diagnosis)
+    store::migrate(&harness.pool).await.unwrap();
+    let primary = harness.settings.get("TWILIO_AUTH_TOKEN").to_owned();
+    let harness = harness.with("TWILIO_AUTH_TOKEN", &secondary);
+    let faults = |harness: DoctorHarness| async move {
+        let diagnosis = harness.doctor(&[]).await;
+        (harness, diagnosis)
     };
-    let (rig, diagnosis) = faults(rig).await;
+    let (harness, diagnosis) = faults(harness).await;
     diagnosis.assert_names("twilio_signing", "secondary token", "add the primary");
-    let rig = rig.with("TWILIO_AUTH_TOKENS_RETIRED", &primary);
-    let (rig, diagnosis) = faults(rig).await;
+    let harness = harness.with("TWILIO_AUTH_TOKENS_RETIRED", &primary);
+    let (harness, diagnosis) = faults(harness).await;
     diagnosis.assert_names(
         "twilio_signing",
         "among TWILIO_AUTH_TOKENS_RETIRED",
         "move it back",
     );
-    let rig = rig
+    let harness = harness
         .with("TWILIO_AUTH_TOKEN", format!("{secondary},{primary}"))
         .with("TWILIO_AUTH_TOKENS_RETIRED", "");
-    let (_, diagnosis) = faults(rig).await;
+    let (_, diagnosis) = faults(harness).await;
     diagnosis.assert_names(
         "twilio_signing",
         "number 2 of TWILIO_AUTH_TOKEN is the primary",
@@ -100,51 +105,56 @@ async fn the_secondary_token_alone_is_a_fault_as_it_signs_nothing() {
 
 #[tokio::test]
 async fn a_suspended_or_trial_account_is_told() {
-    let rig = Rig::start().await;
-    rig.api
+    let harness = DoctorHarness::start().await;
+    harness
+        .api
         .set(|console| console.account_status = "suspended".to_owned());
-    rig.assert_only("twilio_account", "fault", "suspended", "console")
+    harness
+        .assert_only("twilio_account", "fault", "suspended", "console")
         .await;
-    rig.api.set(|console| {
+    harness.api.set(|console| {
         console.account_status = "active".to_owned();
         console.trial = true;
     });
-    rig.assert_only("twilio_account", "warning", "trial", "upgrade")
+    harness
+        .assert_only("twilio_account", "warning", "trial", "upgrade")
         .await;
 }
 
 #[tokio::test]
 async fn a_number_that_is_not_the_accounts_is_found() {
-    let rig = Rig::start()
+    let harness = DoctorHarness::start()
         .await
         .with("TWILIO_PHONE_NUMBER", "+12025550111");
-    rig.assert_only(
-        "twilio_number",
-        "fault",
-        "not one of the account's numbers",
-        "Phone Numbers",
-    )
-    .await;
+    harness
+        .assert_only(
+            "twilio_number",
+            "fault",
+            "not one of the account's numbers",
+            "Phone Numbers",
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn a_number_without_text_messages_is_found() {
-    let rig = Rig::start().await;
-    rig.api.set(|console| console.number.sms = false);
-    rig.assert_only(
-        "twilio_number",
-        "fault",
-        "cannot send or receive",
-        "buy one",
-    )
-    .await;
+    let harness = DoctorHarness::start().await;
+    harness.api.set(|console| console.number.sms = false);
+    harness
+        .assert_only(
+            "twilio_number",
+            "fault",
+            "cannot send or receive",
+            "buy one",
+        )
+        .await;
 }
 
 /// Each thing that can be wrong with the number's settings, alone.
 #[tokio::test]
 async fn what_is_wrong_with_the_webhook_is_found_and_fixed() {
-    let rig = Rig::start().await;
-    let good = rig.api.console().number;
+    let harness = DoctorHarness::start().await;
+    let good = harness.api.console().number;
     let fix = "pigeonhole doctor --fix";
     for (check, status) in [
         ("twilio_webhook", "fault"),
@@ -153,7 +163,7 @@ async fn what_is_wrong_with_the_webhook_is_found_and_fixed() {
         ("twilio_application", "fault"),
         ("twilio_fallback", "warning"),
     ] {
-        rig.api.set(|console| match check {
+        harness.api.set(|console| match check {
             "twilio_webhook" => {
                 console.number.sms_url = "https://demo.twilio.com/welcome/sms/reply/".to_owned();
             }
@@ -167,35 +177,36 @@ async fn what_is_wrong_with_the_webhook_is_found_and_fixed() {
                 console.number.sms_fallback_method = "GET".to_owned();
             }
         });
-        let broken = rig.api.console();
-        rig.assert_only(check, status, "", fix).await;
+        let broken = harness.api.console();
+        harness.assert_only(check, status, "", fix).await;
 
         // Nobody agrees.
-        let ran = run(&["doctor", "--fix"], &rig.settings).await;
+        let ran = run(&["doctor", "--fix"], &harness.settings).await;
         assert!(
             ran.stderr.contains("Nothing was changed") && ran.stderr.contains("--yes"),
             "{ran:?}"
         );
-        assert_eq!(rig.api.console(), broken);
+        assert_eq!(harness.api.console(), broken);
 
-        let fixed = rig.doctor(&["--fix", "--yes"]).await;
+        let fixed = harness.doctor(&["--fix", "--yes"]).await;
         assert_eq!((fixed.code, fixed.bad()), (0, vec![]), "{fixed:#?}");
         assert!(
             !fixed.changes.is_empty() && fixed.changes.iter().all(|change| change["done"] == true)
         );
-        assert_eq!(rig.api.console().number, good, "{check}");
-        rig.assert_well().await;
+        assert_eq!(harness.api.console().number, good, "{check}");
+        harness.assert_well().await;
     }
-    let nothing = rig.doctor(&["--fix", "--yes"]).await;
+    let nothing = harness.doctor(&["--fix", "--yes"]).await;
     assert!(nothing.changes.is_empty());
 }
 
 #[tokio::test]
 async fn what_is_to_change_is_shown_with_what_it_was() {
-    let rig = Rig::start().await;
-    rig.api
+    let harness = DoctorHarness::start().await;
+    harness
+        .api
         .set(|console| console.number.sms_url = "https://example.com/old".to_owned());
-    let ran = run(&["doctor", "--fix", "--yes"], &rig.settings).await;
+    let ran = run(&["doctor", "--fix", "--yes"], &harness.settings).await;
     let shown = "  SmsUrl\n    from  https://example.com/old\n    to    https://sms.example.com/api/sms/webhook#rc=3&rp=all\n";
     assert!(ran.stderr.contains(shown), "{}", ran.stderr);
 }
@@ -203,47 +214,50 @@ async fn what_is_to_change_is_shown_with_what_it_was() {
 #[tokio::test]
 async fn a_messaging_service_that_has_messages_go_elsewhere_is_found_and_fixed() {
     let sid = format!("MG{}", hex());
-    let rig = Rig::start()
+    let harness = DoctorHarness::start()
         .await
         .with("TWILIO_MESSAGING_SERVICE_SID", &sid);
-    rig.assert_only(
-        "twilio_messaging_service",
-        "fault",
-        "not one of the account's",
-        "Messaging, Services",
-    )
-    .await;
+    harness
+        .assert_only(
+            "twilio_messaging_service",
+            "fault",
+            "not one of the account's",
+            "Messaging, Services",
+        )
+        .await;
 
     let set = |change: fn(&mut ServiceSettings)| {
-        rig.api
+        harness
+            .api
             .set(|console| change(console.services.entry(sid.clone()).or_default()));
     };
     set(|service| service.use_inbound_webhook_on_number = true);
-    rig.assert_only(
-        "twilio_messaging_service",
-        "warning",
-        "not among the senders",
-        "sender pool",
-    )
-    .await;
+    harness
+        .assert_only(
+            "twilio_messaging_service",
+            "warning",
+            "not among the senders",
+            "sender pool",
+        )
+        .await;
     set(|service| service.has_number = true);
-    rig.assert_well().await;
+    harness.assert_well().await;
 
     set(|service| {
         service.use_inbound_webhook_on_number = false;
         service.inbound_request_url = "https://example.com/".to_owned();
         service.inbound_method = "POST".to_owned();
     });
-    let diagnosis = rig.doctor(&[]).await;
+    let diagnosis = harness.doctor(&[]).await;
     assert_eq!(
         diagnosis.bad(),
         [("twilio_webhook", "fault"), ("twilio_fallback", "warning")]
     );
     diagnosis.assert_names("twilio_webhook", "the messaging service's webhook", "--fix");
-    let number = rig.api.console().number;
-    let fixed = rig.doctor(&["--fix", "--yes"]).await;
+    let number = harness.api.console().number;
+    let fixed = harness.doctor(&["--fix", "--yes"]).await;
     assert_eq!((fixed.code, fixed.bad()), (0, vec![]), "{fixed:#?}");
-    let console = rig.api.console();
+    let console = harness.api.console();
     assert_eq!(console.number, number, "the number was left alone");
     let url = "https://sms.example.com/api/sms/webhook#rc=3&rp=all";
     assert_eq!(console.services[&sid].inbound_request_url, url);
@@ -251,14 +265,15 @@ async fn a_messaging_service_that_has_messages_go_elsewhere_is_found_and_fixed()
 
 #[tokio::test]
 async fn a_twilio_that_cannot_be_reached_is_a_fault() {
-    let rig = Rig::start()
+    let harness = DoctorHarness::start()
         .await
         .with("TWILIO_API_BASE_URL", "http://127.0.0.1:9");
-    rig.assert_only(
-        "twilio_credentials",
-        "fault",
-        "no connection",
-        "TWILIO_API_BASE_URL",
-    )
-    .await;
+    harness
+        .assert_only(
+            "twilio_credentials",
+            "fault",
+            "no connection",
+            "TWILIO_API_BASE_URL",
+        )
+        .await;
 }

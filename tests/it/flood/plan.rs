@@ -9,7 +9,7 @@ use std::{
 };
 
 /// A country, and two kinds of numbers of it.
-struct Country {
+struct CountryNumbers {
     code: &'static str,
     /// A number of its own for each n, few of them with the same prefix.
     spread: fn(usize) -> String,
@@ -17,23 +17,23 @@ struct Country {
     alike: fn(usize) -> String,
 }
 
-const COUNTRIES: [Country; 4] = [
-    Country {
+const COUNTRIES: [CountryNumbers; 4] = [
+    CountryNumbers {
         code: "US",
         spread: |n| north_american(212, n),
         alike: |n| format!("+13125550{:03}", n % 1000),
     },
-    Country {
+    CountryNumbers {
         code: "CA",
         spread: |n| north_american(416, n),
         alike: |n| format!("+16045550{:03}", n % 1000),
     },
-    Country {
+    CountryNumbers {
         code: "GB",
         spread: |n| format!("+44740{}{:02}{:04}", n % 10, n / 10 % 100, n / 1000),
         alike: |n| format!("+44750000{:04}", n % 10_000),
     },
-    Country {
+    CountryNumbers {
         code: "DE",
         spread: |n| format!("+49151{:03}{:05}", n % 1000, n / 1000),
         alike: |n| format!("+49152000{:05}", n % 100_000),
@@ -55,7 +55,7 @@ fn foreign(n: usize) -> String {
 
 /// One request.
 #[derive(Debug, Clone)]
-pub(super) struct Ask {
+pub(super) struct LinkAttempt {
     /// Its position among the attacker's users.
     pub(super) user: usize,
     pub(super) number: String,
@@ -65,16 +65,16 @@ pub(super) struct Ask {
 }
 
 /// Makes them up.
-struct Plan {
-    asks: Vec<Ask>,
+struct FloodPlan {
+    asks: Vec<LinkAttempt>,
     users: usize,
 }
 
-impl Plan {
-    fn add(&mut self, user: usize, number: String, country: &Country, ip: Option<IpAddr>) {
+impl FloodPlan {
+    fn add(&mut self, user: usize, number: String, country: &CountryNumbers, ip: Option<IpAddr>) {
         let ip = ip.unwrap_or_else(|| own_address(user, &number));
         let country = Some(country.code);
-        self.asks.push(Ask {
+        self.asks.push(LinkAttempt {
             user,
             number,
             country,
@@ -119,7 +119,7 @@ impl Plan {
         if n % 10 == 0 {
             let number = foreign(self.asks.len());
             let ip = own_address(user, &number);
-            self.asks.push(Ask {
+            self.asks.push(LinkAttempt {
                 user,
                 number,
                 country: None,
@@ -134,9 +134,9 @@ impl Plan {
 }
 
 /// So many requests, by so many users.
-pub(super) fn plan(requests: usize, users: usize) -> Vec<Ask> {
+pub(super) fn plan(requests: usize, users: usize) -> Vec<LinkAttempt> {
     let asks = Vec::with_capacity(requests);
-    let mut plan = Plan { asks, users };
+    let mut plan = FloodPlan { asks, users };
     let share = requests / 36;
     for round in 0..4 {
         plan.hold_one_thing(round, share);

@@ -4,28 +4,30 @@ use axum::http::{Method, header};
 use queue::JobError;
 use store::media::{MediaState, Refusal};
 
-use super::rig::{Answer, FileServer, MAX_BYTES, Rig, jpeg, png};
+use super::harness::{FileAnswer, FileServer, MAX_BYTES, MediaHarness, jpeg, png};
 
 #[tokio::test]
 async fn a_file_is_stored_as_it_came_and_sealed() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     let file = jpeg(700_000);
-    let message = rig.usual("image/jpeg", Answer::File(file.clone())).await;
-    let media = rig.ended(&message).await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(file.clone()))
+        .await;
+    let media = harness.ended(&message).await;
     assert_eq!(media.len(), 1);
     assert_eq!(media[0].state, MediaState::Stored);
     assert_eq!(media[0].content_type.as_deref(), Some("image/jpeg"));
     assert_eq!(media[0].bytes, Some(700_000));
     assert_eq!(media[0].dimensions, Some((640, 480)));
-    assert!(rig.opened(&media[0]).await == file);
-    let objects = rig.files();
+    assert!(harness.opened(&media[0]).await == file);
+    let objects = harness.files();
     assert_eq!(objects.len(), 1);
     let sealed = std::fs::read(&objects[0]).unwrap();
     assert!(!sealed.windows(4).any(|bytes| bytes == b"JFIF"));
     // By the database, which has not computed the other.
     let same: bool = sqlx::query_scalar("select sha256 = sha256($1) from pigeonhole.media")
         .bind(file.as_ref())
-        .fetch_one(&rig.database.pool)
+        .fetch_one(&harness.database.pool)
         .await
         .unwrap();
     assert!(same);
@@ -33,10 +35,12 @@ async fn a_file_is_stored_as_it_came_and_sealed() {
 
 #[tokio::test]
 async fn credentials_go_to_twilio_and_not_to_where_it_keeps_its_files() {
-    let rig = Rig::start().await;
-    let message = rig.usual("image/jpeg", Answer::File(jpeg(100))).await;
-    assert_eq!(rig.state(&message).await, MediaState::Stored);
-    let (api, cdn) = (rig.api.asked(), rig.cdn.asked());
+    let harness = MediaHarness::start().await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(100)))
+        .await;
+    assert_eq!(harness.state(&message).await, MediaState::Stored);
+    let (api, cdn) = (harness.api.asked(), harness.cdn.asked());
     assert_eq!((api.len(), cdn.len()), (1, 1));
     assert!(api[0].headers.contains_key(header::AUTHORIZATION));
     for name in [
@@ -51,94 +55,98 @@ async fn credentials_go_to_twilio_and_not_to_where_it_keeps_its_files() {
 
 #[tokio::test]
 async fn all_ten_files_of_a_message_are_stored_each_in_its_place() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     let files: Vec<_> = (0..10).map(|at| jpeg(70_000 + at)).collect();
     let answers = files
         .iter()
-        .map(|file| ("image/jpeg", vec![Answer::Unsized(file.clone())]));
-    let message = rig.message(answers.collect()).await;
-    let media = rig.ended(&message).await;
+        .map(|file| ("image/jpeg", vec![FileAnswer::Unsized(file.clone())]));
+    let message = harness.message(answers.collect()).await;
+    let media = harness.ended(&message).await;
     assert_eq!(media.len(), 10);
     for (at, (media, file)) in media.iter().zip(&files).enumerate() {
         assert_eq!(
             (usize::from(media.position), media.state),
             (at, MediaState::Stored)
         );
-        assert!(rig.opened(media).await == *file);
+        assert!(harness.opened(media).await == *file);
     }
-    assert_eq!(rig.files().len(), 10);
+    assert_eq!(harness.files().len(), 10);
 }
 
 #[tokio::test]
 async fn what_has_ended_is_not_fetched_again() {
-    let rig = Rig::start().await;
-    let message = rig
+    let harness = MediaHarness::start().await;
+    let message = harness
         .message(vec![
-            ("image/jpeg", vec![Answer::File(jpeg(100))]),
+            ("image/jpeg", vec![FileAnswer::File(jpeg(100))]),
             (
                 "image/jpeg",
-                vec![Answer::Status(500, None), Answer::File(jpeg(200))],
+                vec![FileAnswer::Status(500, None), FileAnswer::File(jpeg(200))],
             ),
             (
                 "image/jpeg",
-                vec![Answer::File(b"no image".as_slice().into())],
+                vec![FileAnswer::File(b"no image".as_slice().into())],
             ),
         ])
         .await;
     assert!(matches!(
-        rig.failure(&message).await,
+        harness.failure(&message).await,
         JobError::Retry { .. }
     ));
-    let media = rig.ended(&message).await;
+    let media = harness.ended(&message).await;
     let states = media.iter().map(|media| media.state).collect::<Vec<_>>();
     let refused = MediaState::Refused(Refusal::TypeNotSupported);
     assert_eq!(states, [MediaState::Stored, MediaState::Stored, refused]);
-    assert_eq!(rig.api.asked().len(), 4, "each once, and one twice");
-    rig.ended(&message).await;
-    assert_eq!(rig.api.asked().len(), 4);
+    assert_eq!(harness.api.asked().len(), 4, "each once, and one twice");
+    harness.ended(&message).await;
+    assert_eq!(harness.api.asked().len(), 4);
 }
 
 #[tokio::test]
 async fn what_is_too_large_is_refused_whether_it_says_so_or_not() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     let refused = MediaState::Refused(Refusal::TooLarge);
     let long = jpeg(MAX_BYTES + 1);
     for answer in [
-        Answer::Announces(MAX_BYTES as u64 + 1),
-        Answer::File(long.clone()),
-        Answer::Unsized(long),
+        FileAnswer::Announces(MAX_BYTES as u64 + 1),
+        FileAnswer::File(long.clone()),
+        FileAnswer::Unsized(long),
     ] {
-        let message = rig.usual("image/jpeg", answer).await;
-        assert_eq!(rig.state(&message).await, refused);
+        let message = harness.usual("image/jpeg", answer).await;
+        assert_eq!(harness.state(&message).await, refused);
     }
     let most = jpeg(MAX_BYTES);
-    let message = rig.usual("image/jpeg", Answer::Unsized(most.clone())).await;
-    let media = rig.ended(&message).await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::Unsized(most.clone()))
+        .await;
+    let media = harness.ended(&message).await;
     assert_eq!(media[0].bytes, Some(MAX_BYTES as u64));
-    assert!(rig.opened(&media[0]).await == most);
-    assert_eq!(rig.files().len(), 1, "nothing is left of the others");
+    assert!(harness.opened(&media[0]).await == most);
+    assert_eq!(harness.files().len(), 1, "nothing is left of the others");
 }
 
 #[tokio::test]
 async fn an_image_of_too_many_pixels_is_refused_also_when_they_stand_far_behind() {
-    let rig = Rig::start().await;
-    let message = rig
-        .usual("image/png", Answer::File(png(10_000, 5_001)))
+    let harness = MediaHarness::start().await;
+    let message = harness
+        .usual("image/png", FileAnswer::File(png(10_000, 5_001)))
         .await;
     assert_eq!(
-        rig.state(&message).await,
+        harness.state(&message).await,
         MediaState::Refused(Refusal::TooManyPixels)
     );
-    let message = rig
-        .usual("image/png", Answer::File(png(10_000, 5_000)))
+    let message = harness
+        .usual("image/png", FileAnswer::File(png(10_000, 5_000)))
         .await;
-    assert_eq!(rig.state(&message).await, MediaState::Stored);
+    assert_eq!(harness.state(&message).await, MediaState::Stored);
     for (pixels, state) in [
         (5_001, MediaState::Refused(Refusal::TooManyPixels)),
         (99, MediaState::Stored),
     ] {
-        let message = rig.usual("image/jpeg", Answer::File(late(pixels))).await;
-        let media = rig.ended(&message).await;
+        let message = harness
+            .usual("image/jpeg", FileAnswer::File(late(pixels)))
+            .await;
+        let media = harness.ended(&message).await;
         assert_eq!(media[0].state, state);
         let expected = (state == MediaState::Stored).then_some((10_000, 99));
         assert_eq!(media[0].dimensions, expected);
@@ -161,97 +169,101 @@ fn late(height: u16) -> axum::body::Bytes {
 
 #[tokio::test]
 async fn a_file_that_twilio_does_not_have_yet_is_looked_for_and_later_is_gone() {
-    let rig = Rig::start().await;
-    let missing = || vec![Answer::Status(404, None), Answer::File(jpeg(100))];
-    let mut message = rig.message(vec![("image/jpeg", missing())]).await;
-    let JobError::Snooze(wait) = rig.failure(&message).await else {
+    let harness = MediaHarness::start().await;
+    let missing = || vec![FileAnswer::Status(404, None), FileAnswer::File(jpeg(100))];
+    let mut message = harness.message(vec![("image/jpeg", missing())]).await;
+    let JobError::Snooze(wait) = harness.failure(&message).await else {
         panic!("it costs no attempt")
     };
     assert!(
         wait >= Duration::from_secs(1) && wait <= Duration::from_secs(3),
         "{wait:?}"
     );
-    assert_eq!(rig.state(&message).await, MediaState::Stored);
+    assert_eq!(harness.state(&message).await, MediaState::Stored);
 
-    message = rig.message(vec![("image/jpeg", missing())]).await;
+    message = harness.message(vec![("image/jpeg", missing())]).await;
     message.received_at -= chrono::TimeDelta::minutes(6);
-    assert_eq!(rig.state(&message).await, MediaState::Gone);
-    assert_eq!(rig.files().len(), 1);
+    assert_eq!(harness.state(&message).await, MediaState::Gone);
+    assert_eq!(harness.files().len(), 1);
 }
 
 #[tokio::test]
 async fn what_may_be_mended_is_tried_again_and_an_account_that_is_refused_costs_no_attempt() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     for status in [500, 502, 503, 400, 405, 408] {
-        let message = rig
-            .message(vec![("image/jpeg", vec![Answer::Status(status, None)])])
+        let message = harness
+            .message(vec![("image/jpeg", vec![FileAnswer::Status(status, None)])])
             .await;
-        let failure = rig.failure(&message).await;
+        let failure = harness.failure(&message).await;
         assert!(
             matches!(failure, JobError::Retry { .. }),
             "{status}: {failure:?}"
         );
     }
     for status in [401, 403] {
-        let message = rig
-            .message(vec![("image/jpeg", vec![Answer::Status(status, None)])])
+        let message = harness
+            .message(vec![("image/jpeg", vec![FileAnswer::Status(status, None)])])
             .await;
-        let failure = rig.failure(&message).await;
+        let failure = harness.failure(&message).await;
         assert!(
             matches!(failure, JobError::Snooze(_)),
             "{status}: {failure:?}"
         );
     }
     // There, it is the URL that has expired.
-    let message = rig.usual("image/jpeg", Answer::Status(403, None)).await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::Status(403, None))
+        .await;
     assert!(matches!(
-        rig.failure(&message).await,
+        harness.failure(&message).await,
         JobError::Retry { .. }
     ));
-    let message = rig
-        .usual("image/jpeg", Answer::Status(429, Some("17")))
+    let message = harness
+        .usual("image/jpeg", FileAnswer::Status(429, Some("17")))
         .await;
-    let failure = rig.failure(&message).await;
+    let failure = harness.failure(&message).await;
     let JobError::Snooze(wait) = failure else {
         panic!("{failure:?}")
     };
     assert_eq!(wait, Duration::from_secs(17));
-    assert!(rig.files().is_empty());
+    assert!(harness.files().is_empty());
 }
 
 #[tokio::test]
 async fn a_file_that_comes_too_slowly_or_is_cut_off_is_tried_again_and_leaves_nothing() {
-    let rig = Rig::with_timeout(Duration::from_secs(2)).await;
-    let cut = Answer::Cut(jpeg(3_000_000));
-    for answer in [Answer::Drip, cut] {
+    let harness = MediaHarness::with_timeout(Duration::from_secs(2)).await;
+    let cut = FileAnswer::Cut(jpeg(3_000_000));
+    for answer in [FileAnswer::Drip, cut] {
         let path = format!("/{}", crate::settings::hex());
-        rig.cdn.answers(&path, [answer, Answer::File(jpeg(100))]);
-        let redirect = vec![Answer::Redirect(rig.cdn.url(&path))];
-        let message = rig.message(vec![("image/jpeg", redirect)]).await;
+        harness
+            .cdn
+            .answers(&path, [answer, FileAnswer::File(jpeg(100))]);
+        let redirect = vec![FileAnswer::Redirect(harness.cdn.url(&path))];
+        let message = harness.message(vec![("image/jpeg", redirect)]).await;
         assert!(matches!(
-            rig.failure(&message).await,
+            harness.failure(&message).await,
             JobError::Retry { .. }
         ));
-        assert_eq!(rig.state(&message).await, MediaState::Stored);
+        assert_eq!(harness.state(&message).await, MediaState::Stored);
     }
-    assert_eq!(rig.files().len(), 2);
+    assert_eq!(harness.files().len(), 2);
 }
 
 #[tokio::test]
 async fn a_host_that_is_not_to_be_reached_is_tried_again() {
-    let mut rig = Rig::start().await;
-    let message = rig.usual("image/jpeg", Answer::File(jpeg(9))).await;
-    rig.cdn = FileServer::start().await; // and the one that has the file is no more
-    let failure = rig.failure(&message).await;
+    let mut harness = MediaHarness::start().await;
+    let message = harness.usual("image/jpeg", FileAnswer::File(jpeg(9))).await;
+    harness.cdn = FileServer::start().await; // and the one that has the file is no more
+    let failure = harness.failure(&message).await;
     assert!(matches!(failure, JobError::Retry { .. }), "{failure:?}");
 }
 
 #[tokio::test]
 async fn every_file_is_asked_for_with_get() {
-    let rig = Rig::start().await;
-    let message = rig.usual("image/jpeg", Answer::File(jpeg(9))).await;
-    rig.ended(&message).await;
-    for asked in rig.api.asked().iter().chain(&rig.cdn.asked()) {
+    let harness = MediaHarness::start().await;
+    let message = harness.usual("image/jpeg", FileAnswer::File(jpeg(9))).await;
+    harness.ended(&message).await;
+    for asked in harness.api.asked().iter().chain(&harness.cdn.asked()) {
         assert_eq!(asked.method, Method::GET, "{}", asked.path);
     }
 }

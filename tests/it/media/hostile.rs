@@ -12,15 +12,15 @@ use std::{
 use store::media::{MediaState, Refusal};
 use tokio::net::TcpListener;
 
-use super::rig::{Answer, Rig};
+use super::harness::{FileAnswer, MediaHarness};
 use crate::settings::hex;
 
-struct Trap {
+struct ConnectionTrap {
     port: u16,
     caught: Arc<AtomicUsize>,
 }
 
-impl Trap {
+impl ConnectionTrap {
     async fn set() -> Self {
         let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).await {
             Ok(listener) => listener,
@@ -164,11 +164,11 @@ const OTHERS: [&str; 20] = [
 
 #[tokio::test]
 async fn no_hostile_url_of_a_message_is_fetched() {
-    let rig = Rig::start().await;
-    let trap = Trap::set().await;
+    let harness = MediaHarness::start().await;
+    let trap = ConnectionTrap::set().await;
     let (sid, other) = (format!("MM{}", hex()), format!("MM{}", hex()));
     let file = format!("ME{}", hex());
-    let path = rig.path(&sid, &file);
+    let path = harness.path(&sid, &file);
     let account = path.split('/').nth(3).unwrap().to_owned();
     let complete = |text: &str| {
         let words = text.split_inclusive(['/', '\\', ':', '@']).map(|word| {
@@ -195,15 +195,15 @@ async fn no_hostile_url_of_a_message_is_fetched() {
             format!("https://{host}{path}"),
         ]
     });
-    let api = rig.api.url("");
+    let api = harness.api.url("");
     let paths = PATHS.iter().map(|path| format!("{api}{}", complete(path)));
     let cased = [
-        rig.api.url(&path).replacen("http", "HTTP", 1),
-        format!(" {}", rig.api.url(&path)),
+        harness.api.url(&path).replacen("http", "HTTP", 1),
+        format!(" {}", harness.api.url(&path)),
     ];
     let userinfo = [
-        format!("http://x@{}{path}", rig.api.addr),
-        format!("http://x:y@{}{path}", rig.api.addr),
+        format!("http://x@{}{path}", harness.api.addr),
+        format!("http://x:y@{}{path}", harness.api.addr),
     ];
     let urls: Vec<String> = hosts
         .chain(paths)
@@ -214,7 +214,10 @@ async fn no_hostile_url_of_a_message_is_fetched() {
     assert!(urls.len() >= 150, "{}", urls.len());
 
     for url in &urls {
-        let judged = rig.deps.downloader.media_sid(&sid.parse().unwrap(), url);
+        let judged = harness
+            .deps
+            .downloader
+            .media_sid(&sid.parse().unwrap(), url);
         assert!(judged.is_err(), "{url}");
     }
     for group in urls.chunks(10) {
@@ -225,8 +228,8 @@ async fn no_hostile_url_of_a_message_is_fetched() {
             .filter(|url| !url.is_empty())
             .map(|url| ("image/jpeg", url.clone()))
             .collect();
-        let message = rig.announce(&sid, &announced).await;
-        let media = rig.ended(&message).await;
+        let message = harness.announce(&sid, &announced).await;
+        let media = harness.ended(&message).await;
         assert_eq!(media.len(), announced.len());
         for media in media {
             assert_eq!(media.state, MediaState::Refused(Refusal::Forbidden));
@@ -234,19 +237,21 @@ async fn no_hostile_url_of_a_message_is_fetched() {
         }
     }
     assert_eq!(trap.caught.load(Ordering::SeqCst), 0);
-    assert_eq!(rig.api.asked().len(), 0);
+    assert_eq!(harness.api.asked().len(), 0);
     // It is the URLs that were refused, not this message.
-    rig.api.answers(&path, [Answer::File(super::rig::jpeg(9))]);
-    let good = rig
-        .announce(&sid, &[("image/jpeg", rig.api.url(&path))])
+    harness
+        .api
+        .answers(&path, [FileAnswer::File(super::harness::jpeg(9))]);
+    let good = harness
+        .announce(&sid, &[("image/jpeg", harness.api.url(&path))])
         .await;
-    assert_eq!(rig.state(&good).await, MediaState::Stored);
+    assert_eq!(harness.state(&good).await, MediaState::Stored);
 }
 
 #[tokio::test]
 async fn no_hostile_redirect_is_followed() {
-    let rig = Rig::start().await;
-    let trap = Trap::set().await;
+    let harness = MediaHarness::start().await;
+    let trap = ConnectionTrap::set().await;
     let port = trap.port.to_string();
     let hosts = HOSTS.iter().flat_map(|host| {
         let host = host.replace('P', &port);
@@ -280,9 +285,9 @@ async fn no_hostile_redirect_is_followed() {
     for group in urls.chunks(10) {
         // What no header can say, no server can send.
         let sendable = group.iter().filter(|url| url.is_ascii());
-        let files = sendable.map(|url| ("image/jpeg", vec![Answer::Redirect(url.clone())]));
-        let message = rig.message(files.collect()).await;
-        for (media, url) in rig.ended(&message).await.iter().zip(group) {
+        let files = sendable.map(|url| ("image/jpeg", vec![FileAnswer::Redirect(url.clone())]));
+        let message = harness.message(files.collect()).await;
+        for (media, url) in harness.ended(&message).await.iter().zip(group) {
             assert_eq!(
                 media.state,
                 MediaState::Refused(Refusal::Forbidden),
@@ -291,12 +296,12 @@ async fn no_hostile_redirect_is_followed() {
         }
     }
     assert_eq!(trap.caught.load(Ordering::SeqCst), 0);
-    assert_eq!(rig.cdn.asked().len(), 0);
+    assert_eq!(harness.cdn.asked().len(), 0);
 }
 
 #[tokio::test]
 async fn three_redirects_are_followed_and_a_fourth_is_not() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     for (redirects, state) in [
         (3, MediaState::Stored),
         (4, MediaState::Refused(Refusal::Forbidden)),
@@ -304,33 +309,37 @@ async fn three_redirects_are_followed_and_a_fourth_is_not() {
         let start = hex();
         for at in 1..=redirects {
             let answer = if at == redirects {
-                Answer::File(super::rig::jpeg(9))
+                FileAnswer::File(super::harness::jpeg(9))
             } else {
-                Answer::Redirect(rig.cdn.url(&format!("/{start}/{}", at + 1)))
+                FileAnswer::Redirect(harness.cdn.url(&format!("/{start}/{}", at + 1)))
             };
-            rig.cdn.answers(&format!("/{start}/{at}"), [answer]);
+            harness.cdn.answers(&format!("/{start}/{at}"), [answer]);
         }
-        let first = Answer::Redirect(rig.cdn.url(&format!("/{start}/1")));
-        let message = rig.message(vec![("image/jpeg", vec![first])]).await;
-        assert_eq!(rig.state(&message).await, state, "{redirects}");
+        let first = FileAnswer::Redirect(harness.cdn.url(&format!("/{start}/1")));
+        let message = harness.message(vec![("image/jpeg", vec![first])]).await;
+        assert_eq!(harness.state(&message).await, state, "{redirects}");
     }
     let endless = "/endless";
-    rig.cdn
-        .answers(endless, [Answer::Redirect(rig.cdn.url(endless))]);
-    let message = rig
-        .message(vec![("", vec![Answer::Redirect(rig.cdn.url(endless))])])
+    harness
+        .cdn
+        .answers(endless, [FileAnswer::Redirect(harness.cdn.url(endless))]);
+    let message = harness
+        .message(vec![(
+            "",
+            vec![FileAnswer::Redirect(harness.cdn.url(endless))],
+        )])
         .await;
     assert_eq!(
-        rig.state(&message).await,
+        harness.state(&message).await,
         MediaState::Refused(Refusal::Forbidden)
     );
-    let relative = rig.cdn.asked().len();
-    let message = rig
-        .message(vec![("", vec![Answer::Redirect("/elsewhere".into())])])
+    let relative = harness.cdn.asked().len();
+    let message = harness
+        .message(vec![("", vec![FileAnswer::Redirect("/elsewhere".into())])])
         .await;
     assert_eq!(
-        rig.state(&message).await,
+        harness.state(&message).await,
         MediaState::Refused(Refusal::Forbidden)
     );
-    assert_eq!(rig.cdn.asked().len(), relative);
+    assert_eq!(harness.cdn.asked().len(), relative);
 }

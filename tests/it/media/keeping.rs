@@ -5,19 +5,19 @@ use store::{
     media::{self, Begun, Media, MediaState, NewMedia, Object, media_id},
 };
 
-use super::rig::{Answer, Message, Rig, jpeg};
+use super::harness::{FileAnswer, MediaHarness, StoredMessage, jpeg};
 use jobs::StepError;
 
 /// Begins to store the message's first file, as an attempt does.
-async fn begin(rig: &Rig, message: &Message) -> Object {
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+async fn begin(harness: &MediaHarness, message: &StoredMessage) -> Object {
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     let new = NewMedia {
         message_sid: message.sid().as_str(),
         user_id: message.user,
         position: 0,
         media_sid: None,
     };
-    match media::begin(&mut conn, &rig.deps.deps.keyring, new)
+    match media::begin(&mut conn, &harness.deps.deps.keyring, new)
         .await
         .unwrap()
     {
@@ -26,71 +26,80 @@ async fn begin(rig: &Rig, message: &Message) -> Object {
     }
 }
 
-async fn load(rig: &Rig, message: &Message) -> Option<Media> {
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+async fn load(harness: &MediaHarness, message: &StoredMessage) -> Option<Media> {
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     let id = media_id(message.sid().as_str(), 0);
     media::load(&mut conn, id).await.unwrap()
 }
 
 #[tokio::test]
 async fn an_attempt_that_dies_after_its_row_is_repeated() {
-    let rig = Rig::start().await;
-    let message = rig.usual("image/jpeg", Answer::File(jpeg(500_000))).await;
-    begin(&rig, &message).await;
+    let harness = MediaHarness::start().await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(500_000)))
+        .await;
+    begin(&harness, &message).await;
     assert_eq!(
-        load(&rig, &message).await.unwrap().state,
+        load(&harness, &message).await.unwrap().state,
         MediaState::Storing
     );
-    assert_eq!(rig.state(&message).await, MediaState::Stored);
+    assert_eq!(harness.state(&message).await, MediaState::Stored);
     assert_eq!(
-        rig.count("select count(*) from pigeonhole.media_garbage")
+        harness
+            .count("select count(*) from pigeonhole.media_garbage")
             .await,
         1
     );
-    assert_eq!(rig.files().len(), 1);
+    assert_eq!(harness.files().len(), 1);
 }
 
 #[tokio::test]
 async fn an_attempt_that_dies_after_its_object_is_repeated_and_the_object_is_garbage() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     let file = jpeg(500_000);
-    let message = rig.usual("image/jpeg", Answer::File(file.clone())).await;
-    let object = begin(&rig, &message).await;
-    let mut writer = rig.deps.store.create(&object).unwrap();
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(file.clone()))
+        .await;
+    let object = begin(&harness, &message).await;
+    let mut writer = harness.deps.store.create(&object).unwrap();
     writer.write(&file).await.unwrap();
     writer.finish().await.unwrap();
-    assert_eq!(rig.files().len(), 1);
+    assert_eq!(harness.files().len(), 1);
 
-    let media = rig.ended(&message).await;
-    assert!(rig.opened(&media[0]).await == file);
-    assert_eq!(rig.files().len(), 2);
-    rig.keep_up().await;
-    assert_eq!(rig.files().len(), 1);
-    assert!(rig.opened(&media[0]).await == file);
+    let media = harness.ended(&message).await;
+    assert!(harness.opened(&media[0]).await == file);
+    assert_eq!(harness.files().len(), 2);
+    harness.keep_up().await;
+    assert_eq!(harness.files().len(), 1);
+    assert!(harness.opened(&media[0]).await == file);
 }
 
 #[tokio::test]
 async fn of_two_attempts_at_once_one_stores_the_file_and_the_other_is_overtaken() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     let file = jpeg(1_000_000);
-    let message = rig.usual("image/jpeg", Answer::File(file.clone())).await;
-    let (one, other) = tokio::join!(rig.download(&message), rig.download(&message));
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(file.clone()))
+        .await;
+    let (one, other) = tokio::join!(harness.download(&message), harness.download(&message));
     let kept = [one, other].into_iter().filter_map(Result::ok).count();
     assert!(kept >= 1);
-    let media = rig.ended(&message).await;
-    assert!(rig.opened(&media[0]).await == file);
-    rig.keep_up().await;
-    assert_eq!(rig.files().len(), 1);
-    assert!(rig.opened(&media[0]).await == file);
+    let media = harness.ended(&message).await;
+    assert!(harness.opened(&media[0]).await == file);
+    harness.keep_up().await;
+    assert_eq!(harness.files().len(), 1);
+    assert!(harness.opened(&media[0]).await == file);
 }
 
 #[tokio::test]
 async fn an_attempt_that_was_overtaken_changes_nothing() {
-    let rig = Rig::start().await;
-    let message = rig.usual("image/jpeg", Answer::File(jpeg(100))).await;
-    let old = begin(&rig, &message).await;
-    let media = rig.ended(&message).await;
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+    let harness = MediaHarness::start().await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(100)))
+        .await;
+    let old = begin(&harness, &message).await;
+    let media = harness.ended(&message).await;
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     for refused in [
         media::refused(&mut conn, &old, media::Refusal::TooLarge)
             .await
@@ -111,68 +120,78 @@ async fn an_attempt_that_was_overtaken_changes_nothing() {
     ] {
         assert!(!refused);
     }
-    let now = load(&rig, &message).await.unwrap();
+    let now = load(&harness, &message).await.unwrap();
     assert_eq!(now.state, MediaState::Stored);
     assert_eq!(now.sha256, media[0].sha256);
 }
 
 #[tokio::test]
 async fn an_object_opens_for_its_own_row_only() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     let mut stored = Vec::new();
     for length in [100, 200] {
-        let message = rig.usual("image/jpeg", Answer::File(jpeg(length))).await;
-        stored.push(rig.ended(&message).await.remove(0));
+        let message = harness
+            .usual("image/jpeg", FileAnswer::File(jpeg(length)))
+            .await;
+        stored.push(harness.ended(&message).await.remove(0));
     }
-    rig.run(
+    harness.run(
         "update pigeonhole.media as m set sealed_key = o.sealed_key, object_key = o.object_key || 'x'
          from pigeonhole.media as o where o.id <> m.id",
     )
     .await;
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     let moved = media::load(&mut conn, stored[0].id).await.unwrap().unwrap();
-    let error = moved.object(&rig.deps.deps.keyring).unwrap_err();
+    let error = moved.object(&harness.deps.deps.keyring).unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn deleting_a_user_leaves_no_row_and_no_file_of_theirs() {
-    let rig = Rig::start().await;
-    let mut theirs = rig
+    let harness = MediaHarness::start().await;
+    let mut theirs = harness
         .message(vec![
-            ("image/jpeg", vec![Answer::File(jpeg(400_000))]),
-            ("image/jpeg", vec![Answer::File(jpeg(100))]),
-            ("image/jpeg", vec![Answer::File(b"?".as_slice().into())]),
+            ("image/jpeg", vec![FileAnswer::File(jpeg(400_000))]),
+            ("image/jpeg", vec![FileAnswer::File(jpeg(100))]),
+            ("image/jpeg", vec![FileAnswer::File(b"?".as_slice().into())]),
         ])
         .await;
-    theirs.user = rig.another_user().await;
-    rig.ended(&theirs).await;
-    let mut dying = rig.usual("image/jpeg", Answer::File(jpeg(100))).await;
+    theirs.user = harness.another_user().await;
+    harness.ended(&theirs).await;
+    let mut dying = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(100)))
+        .await;
     dying.user = theirs.user;
-    let object = begin(&rig, &dying).await;
-    let mut writer = rig.deps.store.create(&object).unwrap();
+    let object = begin(&harness, &dying).await;
+    let mut writer = harness.deps.store.create(&object).unwrap();
     writer.write(&jpeg(100)).await.unwrap();
     writer.finish().await.unwrap();
-    let others = rig.usual("image/jpeg", Answer::File(jpeg(300))).await;
-    let others = rig.ended(&others).await;
-    assert_eq!(rig.files().len(), 4);
+    let others = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(300)))
+        .await;
+    let others = harness.ended(&others).await;
+    assert_eq!(harness.files().len(), 4);
 
     sqlx::query("delete from users where id = $1")
         .bind(theirs.user)
-        .execute(&rig.database.pool)
+        .execute(&harness.database.pool)
         .await
         .unwrap();
-    assert_eq!(rig.count("select count(*) from pigeonhole.media").await, 1);
-    rig.keep_up().await;
-    assert_eq!(rig.files().len(), 1);
     assert_eq!(
-        rig.count("select count(*) from pigeonhole.media_garbage")
+        harness.count("select count(*) from pigeonhole.media").await,
+        1
+    );
+    harness.keep_up().await;
+    assert_eq!(harness.files().len(), 1);
+    assert_eq!(
+        harness
+            .count("select count(*) from pigeonhole.media_garbage")
             .await,
         0
     );
-    assert_eq!(rig.opened(&others[0]).await.len(), 300);
+    assert_eq!(harness.opened(&others[0]).await.len(), 300);
     // An attempt that is still under way finds nobody to keep it for.
-    let error = rig.download(&dying).await.unwrap_err();
+    let error = harness.download(&dying).await.unwrap_err();
     assert!(
         matches!(error, StepError::Store(StoreError::UserGone { .. })),
         "{error:?}"
@@ -181,34 +200,41 @@ async fn deleting_a_user_leaves_no_row_and_no_file_of_theirs() {
 
 #[tokio::test]
 async fn a_user_who_is_deleted_while_a_file_comes_leaves_nothing() {
-    let rig = Rig::start().await;
-    let mut message = rig.usual("image/jpeg", Answer::File(jpeg(3_000_000))).await;
-    message.user = rig.another_user().await;
-    let object = begin(&rig, &message).await;
-    let mut writer = rig.deps.store.create(&object).unwrap();
+    let harness = MediaHarness::start().await;
+    let mut message = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(3_000_000)))
+        .await;
+    message.user = harness.another_user().await;
+    let object = begin(&harness, &message).await;
+    let mut writer = harness.deps.store.create(&object).unwrap();
     writer.write(&jpeg(2_000_000)).await.unwrap();
     sqlx::query("delete from users where id = $1")
         .bind(message.user)
-        .execute(&rig.database.pool)
+        .execute(&harness.database.pool)
         .await
         .unwrap();
-    rig.keep_up().await; // before the object is even there
+    harness.keep_up().await; // before the object is even there
     writer.finish().await.unwrap();
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     assert!(!media::gone(&mut conn, &object).await.unwrap());
-    assert_eq!(rig.files().len(), 1, "an orphan");
-    rig.age_files();
-    rig.sweep().await;
-    assert!(rig.files().is_empty());
+    assert_eq!(harness.files().len(), 1, "an orphan");
+    harness.age_files();
+    harness.sweep().await;
+    assert!(harness.files().is_empty());
 }
 
 #[tokio::test]
 async fn deleting_a_message_leaves_no_row_and_no_file_of_it() {
-    let rig = Rig::start().await;
-    let message = rig.usual("image/jpeg", Answer::File(jpeg(100))).await;
-    rig.ended(&message).await;
-    rig.run("delete from pigeonhole.inbound_messages").await;
-    rig.keep_up().await;
-    assert_eq!(rig.count("select count(*) from pigeonhole.media").await, 0);
-    assert!(rig.files().is_empty());
+    let harness = MediaHarness::start().await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(100)))
+        .await;
+    harness.ended(&message).await;
+    harness.run("delete from pigeonhole.inbound_messages").await;
+    harness.keep_up().await;
+    assert_eq!(
+        harness.count("select count(*) from pigeonhole.media").await,
+        0
+    );
+    assert!(harness.files().is_empty());
 }

@@ -1,6 +1,6 @@
 use store::media::{MediaState, Refusal};
 
-use super::rig::{Answer, Rig};
+use super::harness::{FileAnswer, MediaHarness};
 
 /// First bytes, the type that is declared, and the one that it is.
 const KEPT: [(&[u8], &str, &str); 37] = [
@@ -163,42 +163,43 @@ const SKIPPED: [(&[u8], &str); 4] = [
 
 #[tokio::test]
 async fn each_kind_that_we_keep_is_known_by_its_bytes_and_kept() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     for group in KEPT.chunks(10) {
         let files = group.iter().map(|(bytes, declared, _)| {
             let file = [bytes, [0; 40].as_slice()].concat();
-            (*declared, vec![Answer::File(file.into())])
+            (*declared, vec![FileAnswer::File(file.into())])
         });
-        let message = rig.message(files.collect()).await;
-        for (media, (bytes, declared, kind)) in rig.ended(&message).await.iter().zip(group) {
+        let message = harness.message(files.collect()).await;
+        for (media, (bytes, declared, kind)) in harness.ended(&message).await.iter().zip(group) {
             let name = format!("{:?} as {declared}", bytes.escape_ascii().to_string());
             assert_eq!(media.state, MediaState::Stored, "{name}");
             assert_eq!(media.content_type.as_deref(), Some(*kind), "{name}");
         }
     }
-    assert_eq!(rig.files().len(), KEPT.len());
+    assert_eq!(harness.files().len(), KEPT.len());
 }
 
 #[tokio::test]
 async fn what_is_of_no_such_kind_is_refused_and_what_says_nothing_is_skipped() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     let refused = REFUSED
         .iter()
         .map(|given| (*given, Refusal::TypeNotSupported));
     let skipped = SKIPPED.iter().map(|given| (*given, Refusal::Skipped));
     for ((bytes, declared), why) in refused.chain(skipped) {
-        let answer = Answer::File(bytes.into());
-        let message = rig.message(vec![(declared, vec![answer])]).await;
+        let answer = FileAnswer::File(bytes.into());
+        let message = harness.message(vec![(declared, vec![answer])]).await;
         let name = format!("{:?} as {declared}", bytes.escape_ascii().to_string());
         assert_eq!(
-            rig.state(&message).await,
+            harness.state(&message).await,
             MediaState::Refused(why),
             "{name}"
         );
     }
-    assert!(rig.files().is_empty());
+    assert!(harness.files().is_empty());
     assert_eq!(
-        rig.count("select count(*) from pigeonhole.media_garbage")
+        harness
+            .count("select count(*) from pigeonhole.media_garbage")
             .await,
         28
     );

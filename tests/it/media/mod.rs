@@ -2,9 +2,9 @@
 //! folder, known to a real Postgres.
 
 mod fetching;
+pub(crate) mod harness;
 mod hostile;
 mod keeping;
 mod kinds;
 mod operator;
-pub(crate) mod rig;
 mod upkeep;

@@ -9,19 +9,19 @@ use clap::{FromArgMatches, Subcommand};
 use pigeonhole::cli::media::{Command, run};
 use store::media::media_id;
 
-use super::rig::{Answer, Message, Rig, jpeg};
+use super::harness::{FileAnswer, MediaHarness, StoredMessage, jpeg};
 
 /// What the command writes to its standard output.
-async fn media(rig: &Rig, args: &[&str]) -> anyhow::Result<Vec<u8>> {
+async fn media(harness: &MediaHarness, args: &[&str]) -> anyhow::Result<Vec<u8>> {
     let command = Command::augment_subcommands(clap::Command::new("media"));
     let args = ["media"].iter().chain(args);
     let command = Command::from_arg_matches(&command.try_get_matches_from(args)?)?;
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     let mut out: File = tempfile::tempfile().unwrap();
     run(
         &mut conn,
-        &rig.deps.deps.keyring,
-        &rig.deps.store,
+        &harness.deps.deps.keyring,
+        &harness.deps.store,
         command,
         &mut out,
     )
@@ -32,40 +32,47 @@ async fn media(rig: &Rig, args: &[&str]) -> anyhow::Result<Vec<u8>> {
     Ok(written)
 }
 
-async fn two_files(rig: &Rig) -> Message {
+async fn two_files(harness: &MediaHarness) -> StoredMessage {
     let answers = [jpeg(200_000), b"MZ".as_slice().into()]
-        .map(|file| ("image/jpeg", vec![Answer::File(file)]));
-    let message = rig.message(answers.into()).await;
-    rig.ended(&message).await;
+        .map(|file| ("image/jpeg", vec![FileAnswer::File(file)]));
+    let message = harness.message(answers.into()).await;
+    harness.ended(&message).await;
     message
 }
 
 #[tokio::test]
 async fn an_operator_gets_a_file_by_its_id_and_by_its_place_in_a_message() {
-    let rig = Rig::start().await;
-    let message = two_files(&rig).await;
+    let harness = MediaHarness::start().await;
+    let message = two_files(&harness).await;
     let sid = message.sid().as_str();
     let id = media_id(sid, 0).to_string();
     for name in [&id, &format!("{sid}/0")] {
-        assert!(media(&rig, &["get", name]).await.unwrap() == jpeg(200_000));
+        assert!(media(&harness, &["get", name]).await.unwrap() == jpeg(200_000));
     }
-    let path = rig.folder.path().join("file.jpg");
+    let path = harness.folder.path().join("file.jpg");
     let output = path.to_str().unwrap();
-    media(&rig, &["get", &id, "-o", output]).await.unwrap();
+    media(&harness, &["get", &id, "-o", output]).await.unwrap();
     assert!(std::fs::read(&path).unwrap() == jpeg(200_000));
     assert_eq!(mode(&path), 0o600);
-    let again = media(&rig, &["get", &id, "-o", output]).await;
+    let again = media(&harness, &["get", &id, "-o", output]).await;
     assert!(again.unwrap_err().to_string().contains("cannot make"));
 
-    let only = rig.usual("image/jpeg", Answer::File(jpeg(50))).await;
-    rig.ended(&only).await;
-    assert!(media(&rig, &["get", only.sid().as_str()]).await.unwrap() == jpeg(50));
+    let only = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(50)))
+        .await;
+    harness.ended(&only).await;
+    assert!(
+        media(&harness, &["get", only.sid().as_str()])
+            .await
+            .unwrap()
+            == jpeg(50)
+    );
 }
 
 #[tokio::test]
 async fn a_file_that_is_not_to_be_had_is_named_with_its_reason() {
-    let rig = Rig::start().await;
-    let sid = two_files(&rig).await.sid().to_string();
+    let harness = MediaHarness::start().await;
+    let sid = two_files(&harness).await.sid().to_string();
     let cases = [
         (sid.clone(), "has several files"),
         (format!("{sid}/1"), "type_not_supported"),
@@ -75,16 +82,16 @@ async fn a_file_that_is_not_to_be_had_is_named_with_its_reason() {
         (format!("MM{}", crate::settings::hex()), "has no files"),
     ];
     for (name, said) in cases {
-        let error = media(&rig, &["get", &name]).await.unwrap_err();
+        let error = media(&harness, &["get", &name]).await.unwrap_err();
         assert!(format!("{error:#}").contains(said), "{name}: {error:#}");
     }
 }
 
 #[tokio::test]
 async fn the_list_says_what_became_of_each_file() {
-    let rig = Rig::start().await;
-    let message = two_files(&rig).await;
-    let list = media(&rig, &["list", message.sid().as_str()])
+    let harness = MediaHarness::start().await;
+    let message = two_files(&harness).await;
+    let list = media(&harness, &["list", message.sid().as_str()])
         .await
         .unwrap();
     let list = String::from_utf8(list).unwrap();
@@ -98,8 +105,8 @@ async fn the_list_says_what_became_of_each_file() {
 
 #[tokio::test]
 async fn the_folder_is_for_our_eyes_only() {
-    let rig = Rig::start().await;
-    assert_eq!(mode(&rig.folder.path().join("media")), 0o700);
+    let harness = MediaHarness::start().await;
+    assert_eq!(mode(&harness.folder.path().join("media")), 0o700);
 }
 
 fn mode(path: &Path) -> u32 {

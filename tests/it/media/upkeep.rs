@@ -13,11 +13,11 @@ use queue::{
 };
 use store::media::{self, MediaState, NewMedia};
 
-use super::rig::{Answer, Rig, jpeg};
+use super::harness::{FileAnswer, MediaHarness, jpeg};
 
 const DAY: Duration = Duration::from_hours(24);
 
-impl Rig {
+impl MediaHarness {
     async fn outcome<J: Job>(&self, job: &J, deps: J::Deps) -> Outcome {
         let queue = TestQueue::new(self.database.pool.clone()).register::<J>(deps);
         let mut conn = self.database.pool.acquire().await.unwrap();
@@ -50,35 +50,40 @@ impl Rig {
     }
 
     async fn stored(&self) -> media::Media {
-        let message = self.usual("image/jpeg", Answer::File(jpeg(300_000))).await;
+        let message = self
+            .usual("image/jpeg", FileAnswer::File(jpeg(300_000)))
+            .await;
         self.ended(&message).await.remove(0)
     }
 }
 
 #[tokio::test]
 async fn a_file_is_erased_when_its_time_is_over_and_not_before() {
-    let rig = Rig::start().await;
-    rig.run("insert into users default values").await;
-    let file = rig.stored().await;
-    rig.run("update pigeonhole.media set stored_at = stored_at - interval '29 days 23 hours'")
+    let harness = MediaHarness::start().await;
+    harness.run("insert into users default values").await;
+    let file = harness.stored().await;
+    harness
+        .run("update pigeonhole.media set stored_at = stored_at - interval '29 days 23 hours'")
         .await;
-    rig.keep_up().await;
-    assert_eq!(rig.opened(&file).await.len(), 300_000);
+    harness.keep_up().await;
+    assert_eq!(harness.opened(&file).await.len(), 300_000);
 
-    rig.run("update pigeonhole.media set stored_at = stored_at - interval '1 hour'")
+    harness
+        .run("update pigeonhole.media set stored_at = stored_at - interval '1 hour'")
         .await;
-    rig.keep_up().await;
-    assert!(rig.files().is_empty());
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+    harness.keep_up().await;
+    assert!(harness.files().is_empty());
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     let erased = media::load(&mut conn, file.id).await.unwrap().unwrap();
     assert_eq!(
         (erased.state, erased.sha256.is_none()),
         (MediaState::Erased, true)
     );
     assert!(erased.erased_at.is_some());
-    assert!(erased.object(&rig.deps.deps.keyring).unwrap().is_none());
+    assert!(erased.object(&harness.deps.deps.keyring).unwrap().is_none());
     assert_eq!(
-        rig.count("select count(*) from pigeonhole.media where sealed_key is not null")
+        harness
+            .count("select count(*) from pigeonhole.media where sealed_key is not null")
             .await,
         0
     );
@@ -86,26 +91,27 @@ async fn a_file_is_erased_when_its_time_is_over_and_not_before() {
 
 #[tokio::test]
 async fn without_retention_a_file_lasts_until_its_message_has_ended_and_a_day_at_most() {
-    let rig = Rig::start().await;
-    rig.stored().await;
-    rig.keep(Duration::ZERO).await;
-    assert_eq!(rig.files().len(), 1, "its message is not done with it");
-    rig.run("update pigeonhole.inbound_messages set state = 'processed', finished_at = now()")
+    let harness = MediaHarness::start().await;
+    harness.stored().await;
+    harness.keep(Duration::ZERO).await;
+    assert_eq!(harness.files().len(), 1, "its message is not done with it");
+    harness
+        .run("update pigeonhole.inbound_messages set state = 'processed', finished_at = now()")
         .await;
-    rig.keep(Duration::ZERO).await;
-    assert!(rig.files().is_empty());
+    harness.keep(Duration::ZERO).await;
+    assert!(harness.files().is_empty());
 
-    rig.stored().await;
-    rig.run("update pigeonhole.media set stored_at = stored_at - interval '1 day' where state = 'stored'").await;
-    rig.keep(Duration::ZERO).await;
-    assert!(rig.files().is_empty());
+    harness.stored().await;
+    harness.run("update pigeonhole.media set stored_at = stored_at - interval '1 day' where state = 'stored'").await;
+    harness.keep(Duration::ZERO).await;
+    assert!(harness.files().is_empty());
 }
 
 #[tokio::test]
 async fn a_message_that_is_done_with_its_files_can_erase_them_in_its_own_commit() {
-    let rig = Rig::start().await;
-    let (file, other) = (rig.stored().await, rig.stored().await);
-    let mut tx = rig.database.pool.begin().await.unwrap();
+    let harness = MediaHarness::start().await;
+    let (file, other) = (harness.stored().await, harness.stored().await);
+    let mut tx = harness.database.pool.begin().await.unwrap();
     assert_eq!(
         media::erase_of_message(&mut tx, &file.message_sid)
             .await
@@ -113,9 +119,9 @@ async fn a_message_that_is_done_with_its_files_can_erase_them_in_its_own_commit(
         1
     );
     drop(tx);
-    rig.keep_up().await;
-    assert_eq!(rig.files().len(), 2, "it was rolled back");
-    let mut tx = rig.database.pool.begin().await.unwrap();
+    harness.keep_up().await;
+    assert_eq!(harness.files().len(), 2, "it was rolled back");
+    let mut tx = harness.database.pool.begin().await.unwrap();
     assert_eq!(
         media::erase_of_message(&mut tx, &file.message_sid)
             .await
@@ -123,64 +129,73 @@ async fn a_message_that_is_done_with_its_files_can_erase_them_in_its_own_commit(
         1
     );
     tx.commit().await.unwrap();
-    rig.keep_up().await;
-    assert_eq!(rig.files().len(), 1);
-    assert_eq!(rig.opened(&other).await.len(), 300_000);
+    harness.keep_up().await;
+    assert_eq!(harness.files().len(), 1);
+    assert_eq!(harness.opened(&other).await.len(), 300_000);
 }
 
 #[tokio::test]
 async fn an_object_that_was_begun_a_day_ago_and_never_ended_is_given_up() {
-    let rig = Rig::start().await;
-    let message = rig.usual("image/jpeg", Answer::File(jpeg(100))).await;
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+    let harness = MediaHarness::start().await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(100)))
+        .await;
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     let new = NewMedia {
         message_sid: message.sid().as_str(),
         user_id: message.user,
         position: 0,
         media_sid: None,
     };
-    let begun = media::begin(&mut conn, &rig.deps.deps.keyring, new)
+    let begun = media::begin(&mut conn, &harness.deps.deps.keyring, new)
         .await
         .unwrap();
     let media::Begun::Write(object) = begun else {
         panic!("{begun:?}")
     };
-    let mut writer = rig.deps.store.create(&object).unwrap();
+    let mut writer = harness.deps.store.create(&object).unwrap();
     writer.write(&jpeg(100)).await.unwrap();
     writer.finish().await.unwrap();
-    rig.run("update pigeonhole.media set begun_at = begun_at - interval '23 hours'")
+    harness
+        .run("update pigeonhole.media set begun_at = begun_at - interval '23 hours'")
         .await;
-    rig.keep_up().await;
-    assert_eq!(rig.files().len(), 1);
-    rig.run("update pigeonhole.media set begun_at = begun_at - interval '1 hour'")
+    harness.keep_up().await;
+    assert_eq!(harness.files().len(), 1);
+    harness
+        .run("update pigeonhole.media set begun_at = begun_at - interval '1 hour'")
         .await;
-    rig.keep_up().await;
-    assert!(rig.files().is_empty());
+    harness.keep_up().await;
+    assert!(harness.files().is_empty());
     // Whoever requeues its message starts anew.
-    assert_eq!(rig.state(&message).await, MediaState::Stored);
+    assert_eq!(harness.state(&message).await, MediaState::Stored);
 }
 
 #[tokio::test]
 async fn what_no_row_knows_goes_within_a_day_and_nothing_else_does() {
-    let rig = Rig::start().await;
-    let file = rig.stored().await;
+    let harness = MediaHarness::start().await;
+    let file = harness.stored().await;
     // What a process leaves that is killed while it uploads, and after it has.
     let namespace: String = sqlx::query_scalar("select name from pigeonhole.media_namespace")
-        .fetch_one(&rig.database.pool)
+        .fetch_one(&harness.database.pool)
         .await
         .unwrap();
-    let shelf = rig.folder.path().join("media").join(&namespace).join("ab");
-    let strange = rig.folder.path().join("media/elsewhere/ab");
+    let shelf = harness
+        .folder
+        .path()
+        .join("media")
+        .join(&namespace)
+        .join("ab");
+    let strange = harness.folder.path().join("media/elsewhere/ab");
     for folder in [&shelf, &strange] {
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(folder.join("0123"), "orphan").unwrap();
         std::fs::write(folder.join("4567#1"), "cut off").unwrap();
     }
-    rig.sweep().await;
-    assert_eq!(rig.files().len(), 5, "all of it is new");
-    rig.age_files();
-    rig.sweep().await;
-    assert_eq!(rig.opened(&file).await.len(), 300_000);
+    harness.sweep().await;
+    assert_eq!(harness.files().len(), 5, "all of it is new");
+    harness.age_files();
+    harness.sweep().await;
+    assert_eq!(harness.opened(&file).await.len(), 300_000);
     assert_eq!(std::fs::read_dir(&shelf).unwrap().count(), 0);
     assert_eq!(
         std::fs::read_dir(&strange).unwrap().count(),
@@ -191,44 +206,47 @@ async fn what_no_row_knows_goes_within_a_day_and_nothing_else_does() {
 
 #[tokio::test]
 async fn an_upload_that_is_cut_off_by_a_kill_is_swept() {
-    let rig = Rig::start().await;
-    let message = rig.usual("image/jpeg", Answer::File(jpeg(100))).await;
-    let mut conn = rig.database.pool.acquire().await.unwrap();
+    let harness = MediaHarness::start().await;
+    let message = harness
+        .usual("image/jpeg", FileAnswer::File(jpeg(100)))
+        .await;
+    let mut conn = harness.database.pool.acquire().await.unwrap();
     let new = NewMedia {
         message_sid: message.sid().as_str(),
         user_id: message.user,
         position: 0,
         media_sid: None,
     };
-    let begun = media::begin(&mut conn, &rig.deps.deps.keyring, new)
+    let begun = media::begin(&mut conn, &harness.deps.deps.keyring, new)
         .await
         .unwrap();
     let media::Begun::Write(object) = begun else {
         panic!("{begun:?}")
     };
-    let mut writer = rig.deps.store.create(&object).unwrap();
+    let mut writer = harness.deps.store.create(&object).unwrap();
     writer.write(&jpeg(2_000_000)).await.unwrap();
     std::mem::forget(writer); // as a kill does
-    assert_eq!(rig.files().len(), 1);
-    rig.age_files();
-    rig.sweep().await;
-    assert!(rig.files().is_empty());
+    assert_eq!(harness.files().len(), 1);
+    harness.age_files();
+    harness.sweep().await;
+    assert!(harness.files().is_empty());
 }
 
 #[tokio::test]
 async fn garbage_that_cannot_be_deleted_holds_up_no_other_and_is_tried_again() {
-    let rig = Rig::start().await;
-    rig.run("insert into pigeonhole.media_garbage (object_key, queued_at) values ('a/b', now() - interval '1 hour')")
+    let harness = MediaHarness::start().await;
+    harness.run("insert into pigeonhole.media_garbage (object_key, queued_at) values ('a/b', now() - interval '1 hour')")
         .await;
     // A folder where a file should be.
-    std::fs::create_dir_all(rig.folder.path().join("media/a/b")).unwrap();
-    rig.stored().await;
-    rig.run("delete from pigeonhole.inbound_messages").await;
-    let outcome = rig.outcome(&MediaUpkeep {}, rig.upkeep(DAY)).await;
+    std::fs::create_dir_all(harness.folder.path().join("media/a/b")).unwrap();
+    harness.stored().await;
+    harness.run("delete from pigeonhole.inbound_messages").await;
+    let outcome = harness.outcome(&MediaUpkeep {}, harness.upkeep(DAY)).await;
     assert!(matches!(outcome, Outcome::Retried { .. }), "{outcome:?}");
-    assert!(rig.files().is_empty());
+    assert!(harness.files().is_empty());
     assert_eq!(
-        rig.count("select count(*) from pigeonhole.media_garbage")
+        harness
+            .count("select count(*) from pigeonhole.media_garbage")
             .await,
         1
     );
@@ -236,12 +254,13 @@ async fn garbage_that_cannot_be_deleted_holds_up_no_other_and_is_tried_again() {
 
 #[tokio::test]
 async fn garbage_of_more_than_a_batch_goes_in_one_run() {
-    let rig = Rig::start().await;
-    rig.run("insert into pigeonhole.media_garbage (object_key) select 'x/' || n from generate_series(1, 2500) as n")
+    let harness = MediaHarness::start().await;
+    harness.run("insert into pigeonhole.media_garbage (object_key) select 'x/' || n from generate_series(1, 2500) as n")
         .await;
-    rig.keep_up().await;
+    harness.keep_up().await;
     assert_eq!(
-        rig.count("select count(*) from pigeonhole.media_garbage")
+        harness
+            .count("select count(*) from pigeonhole.media_garbage")
             .await,
         0
     );
@@ -249,42 +268,46 @@ async fn garbage_of_more_than_a_batch_goes_in_one_run() {
 
 #[tokio::test]
 async fn twilio_is_asked_to_delete_each_file_until_it_has() {
-    let rig = Rig::start().await;
-    let file = |bytes: &'static [u8]| vec![Answer::File(bytes.into())];
-    let message = rig
+    let harness = MediaHarness::start().await;
+    let file = |bytes: &'static [u8]| vec![FileAnswer::File(bytes.into())];
+    let message = harness
         .message(vec![
             ("image/jpeg", file(b"\xff\xd8\xff\xe0")),
             ("text/plain", file(b"hello")),
             ("image/jpeg", file(b"MZ")),
         ])
         .await;
-    rig.ended(&message).await;
+    harness.ended(&message).await;
     let paths: Vec<String> = message
         .webhook
         .media()
         .iter()
         .map(|item| {
-            let path = item.url.strip_prefix(&rig.api.url("")).unwrap();
+            let path = item.url.strip_prefix(&harness.api.url("")).unwrap();
             format!("{path}.json")
         })
         .collect();
-    rig.api.answers(&paths[0], [Answer::Status(204, None)]);
-    rig.api.answers(&paths[1], [Answer::Status(404, None)]);
-    rig.api.answers(
+    harness
+        .api
+        .answers(&paths[0], [FileAnswer::Status(204, None)]);
+    harness
+        .api
+        .answers(&paths[1], [FileAnswer::Status(404, None)]);
+    harness.api.answers(
         &paths[2],
-        [Answer::Status(503, None), Answer::Status(204, None)],
+        [FileAnswer::Status(503, None), FileAnswer::Status(204, None)],
     );
     let job = DeleteAtTwilio {
         message: message.sid().clone(),
     };
-    let before = rig.api.asked().len();
-    let outcome = rig.outcome(&job, rig.deps.clone()).await;
+    let before = harness.api.asked().len();
+    let outcome = harness.outcome(&job, harness.deps.clone()).await;
     assert!(matches!(outcome, Outcome::Retried { .. }), "{outcome:?}");
     assert_eq!(
-        rig.outcome(&job, rig.deps.clone()).await,
+        harness.outcome(&job, harness.deps.clone()).await,
         Outcome::Completed
     );
-    let asked = rig.api.asked().split_off(before);
+    let asked = harness.api.asked().split_off(before);
     let deleted: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
     assert_eq!(
         deleted,
@@ -296,7 +319,7 @@ async fn twilio_is_asked_to_delete_each_file_until_it_has() {
             .iter()
             .all(|asked| asked.headers.contains_key(header::AUTHORIZATION))
     );
-    let left = rig
+    let left = harness
         .count("select count(*) from pigeonhole.media where deleted_at_twilio is null")
         .await;
     assert_eq!(left, 0);
@@ -304,13 +327,13 @@ async fn twilio_is_asked_to_delete_each_file_until_it_has() {
 
 #[tokio::test]
 async fn a_message_of_a_user_who_is_gone_needs_no_deletion_at_twilio() {
-    let rig = Rig::start().await;
+    let harness = MediaHarness::start().await;
     let job = DeleteAtTwilio {
         message: format!("MM{}", crate::settings::hex()).parse().unwrap(),
     };
     assert_eq!(
-        rig.outcome(&job, rig.deps.clone()).await,
+        harness.outcome(&job, harness.deps.clone()).await,
         Outcome::Completed
     );
-    assert!(rig.api.asked().is_empty());
+    assert!(harness.api.asked().is_empty());
 }

@@ -4,74 +4,74 @@ use std::time::Duration;
 
 use crate::{
     database::{NUMBER, STRANGER},
-    replies::Rig,
+    replies::ReplyHarness,
 };
 
-async fn erase(rig: &Rig) {
-    let mut conn = rig.app.pool.acquire().await.unwrap();
+async fn erase(harness: &ReplyHarness) {
+    let mut conn = harness.app.pool.acquire().await.unwrap();
     queue::enqueue(&mut conn, &jobs::EraseMessages {})
         .await
         .unwrap();
     drop(conn);
-    rig.queue.drain().await;
+    harness.queue.drain().await;
 }
 
-async fn sealed(rig: &Rig) -> Vec<String> {
+async fn sealed(harness: &ReplyHarness) -> Vec<String> {
     sqlx::query_scalar(
         "select message_sid from pigeonhole.inbound_messages where sealed is not null order by received_at",
     )
-    .fetch_all(&rig.app.pool)
+    .fetch_all(&harness.app.pool)
     .await
     .unwrap()
 }
 
 #[tokio::test]
 async fn what_a_message_says_goes_when_it_ended_long_enough_ago_and_its_row_and_items_stay() {
-    let rig = Rig::with(|database| database.with("MESSAGE_RETENTION_DAYS", "2")).await;
-    let old = rig.take(NUMBER, "Met Ana").await;
-    rig.advance(Duration::from_hours(47)).await;
-    let young = rig.take(NUMBER, "Met Bo").await;
-    erase(&rig).await;
-    assert_eq!(sealed(&rig).await, [old.clone(), young.clone()]);
-    rig.advance(Duration::from_hours(2)).await;
-    erase(&rig).await;
-    assert_eq!(sealed(&rig).await, [young]);
-    assert_eq!(rig.app.values(&old).await, ["Met Ana"]);
-    assert_eq!(rig.app.rows().await.messages, 2);
+    let harness = ReplyHarness::with(|database| database.with("MESSAGE_RETENTION_DAYS", "2")).await;
+    let old = harness.take(NUMBER, "Met Ana").await;
+    harness.advance(Duration::from_hours(47)).await;
+    let young = harness.take(NUMBER, "Met Bo").await;
+    erase(&harness).await;
+    assert_eq!(sealed(&harness).await, [old.clone(), young.clone()]);
+    harness.advance(Duration::from_hours(2)).await;
+    erase(&harness).await;
+    assert_eq!(sealed(&harness).await, [young]);
+    assert_eq!(harness.app.values(&old).await, ["Met Ana"]);
+    assert_eq!(harness.app.rows().await.messages, 2);
 }
 
 #[tokio::test]
 async fn a_message_that_has_not_ended_keeps_what_it_says_however_old_it_is() {
-    let rig = Rig::with(|database| database.with("MESSAGE_RETENTION_DAYS", "0")).await;
-    let ended = rig.take(STRANGER, "Hello").await;
-    let waiting = rig.app.deliver("Met Ana").await;
-    rig.advance(Duration::from_hours(24 * 30)).await;
-    let mut conn = rig.app.pool.acquire().await.unwrap();
+    let harness = ReplyHarness::with(|database| database.with("MESSAGE_RETENTION_DAYS", "0")).await;
+    let ended = harness.take(STRANGER, "Hello").await;
+    let waiting = harness.app.deliver("Met Ana").await;
+    harness.advance(Duration::from_hours(24 * 30)).await;
+    let mut conn = harness.app.pool.acquire().await.unwrap();
     store::inbound_messages::erase(&mut conn, Duration::ZERO, 1000)
         .await
         .unwrap();
-    assert_eq!(sealed(&rig).await, [waiting]);
+    assert_eq!(sealed(&harness).await, [waiting]);
     assert_eq!(
-        rig.app.state(&ended).await.as_deref(),
+        harness.app.state(&ended).await.as_deref(),
         Some("ignored_unlinked")
     );
 }
 
 /// Rows that name the user, by table, of all tables that have a column for it.
-async fn rows_of_user(rig: &Rig) -> Vec<(String, i64)> {
+async fn rows_of_user(harness: &ReplyHarness) -> Vec<(String, i64)> {
     let tables: Vec<(String, String)> = sqlx::query_as(
         "select table_schema || '.' || table_name, column_name::text from information_schema.columns
          where column_name = 'user_id' or (table_name, column_name) = ('users', 'id') order by 1",
     )
-    .fetch_all(&rig.app.pool)
+    .fetch_all(&harness.app.pool)
     .await
     .unwrap();
     let mut rows = Vec::new();
     for (table, column) in tables {
         let statement = format!("select count(*) from {table} where {column} = $1");
         let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
-            .bind(rig.app.user)
-            .fetch_one(&rig.app.pool)
+            .bind(harness.app.user)
+            .fetch_one(&harness.app.pool)
             .await
             .unwrap();
         rows.push((table, count));
@@ -81,11 +81,11 @@ async fn rows_of_user(rig: &Rig) -> Vec<(String, i64)> {
 
 #[tokio::test]
 async fn of_a_user_who_is_deleted_nothing_is_left() {
-    let rig = Rig::start().await;
-    let sid = rig.take(NUMBER, "Met Ana #rust").await;
-    rig.take(NUMBER, "HELP").await;
-    let waiting = rig.app.deliver("Met Bo").await;
-    let before = rows_of_user(&rig).await;
+    let harness = ReplyHarness::start().await;
+    let sid = harness.take(NUMBER, "Met Ana #rust").await;
+    harness.take(NUMBER, "HELP").await;
+    let waiting = harness.app.deliver("Met Bo").await;
+    let before = rows_of_user(&harness).await;
     for table in [
         "public.enrichment_items",
         "public.user_phone_numbers",
@@ -99,32 +99,32 @@ async fn of_a_user_who_is_deleted_nothing_is_left() {
         );
     }
     sqlx::query("delete from users where id = $1")
-        .bind(rig.app.user)
-        .execute(&rig.app.pool)
+        .bind(harness.app.user)
+        .execute(&harness.app.pool)
         .await
         .unwrap();
-    let after = rows_of_user(&rig).await;
+    let after = rows_of_user(&harness).await;
     assert!(after.iter().all(|(_, count)| *count == 0), "{after:?}");
-    assert_eq!(rig.app.state(&sid).await, None);
+    assert_eq!(harness.app.state(&sid).await, None);
 
     let limits = async || -> i64 {
         sqlx::query_scalar("select count(*) from queue.rate_limits where strpos(key, $1::text) > 0")
-            .bind(rig.app.user.to_string())
-            .fetch_one(&rig.app.pool)
+            .bind(harness.app.user.to_string())
+            .fetch_one(&harness.app.pool)
             .await
             .unwrap()
     };
     assert_eq!(limits().await, 1);
-    erase(&rig).await;
+    erase(&harness).await;
     assert_eq!(limits().await, 0);
 
     // What was still waiting is nobody's now, and what it says goes with all else that is old.
-    rig.queue.drain().await;
+    harness.queue.drain().await;
     assert_eq!(
-        rig.app.state(&waiting).await.as_deref(),
+        harness.app.state(&waiting).await.as_deref(),
         Some("ignored_unlinked")
     );
-    rig.advance(Duration::from_hours(24 * 8)).await;
-    erase(&rig).await;
-    assert_eq!(sealed(&rig).await, Vec::<String>::new());
+    harness.advance(Duration::from_hours(24 * 8)).await;
+    erase(&harness).await;
+    assert_eq!(sealed(&harness).await, Vec::<String>::new());
 }

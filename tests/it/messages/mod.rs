@@ -9,26 +9,26 @@ use std::time::Duration;
 
 use crate::{
     database::{NUMBER, STRANGER},
-    process::{Ran, run},
-    replies::Rig,
+    process::{CommandOutput, run},
+    replies::ReplyHarness,
 };
 
-async fn json(rig: &Rig, arguments: &[&str]) -> Value {
+async fn json(harness: &ReplyHarness, arguments: &[&str]) -> Value {
     let arguments = [&["messages"], arguments, &["--json"]].concat();
-    let ran = run(&arguments, &rig.app.settings).await;
+    let ran = run(&arguments, &harness.app.settings).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     serde_json::from_str(&ran.stdout).unwrap()
 }
 
-async fn command(rig: &Rig, arguments: &[&str]) -> Ran {
-    run(&[&["messages"], arguments].concat(), &rig.app.settings).await
+async fn command(harness: &ReplyHarness, arguments: &[&str]) -> CommandOutput {
+    run(&[&["messages"], arguments].concat(), &harness.app.settings).await
 }
 
 #[tokio::test]
 async fn what_became_of_a_message_is_shown_step_by_step_and_nothing_of_what_it_says() {
-    let rig = Rig::start().await;
-    let sid = rig.take(NUMBER, "Met Ana Berg #rust").await;
-    let shown = json(&rig, &["show", &sid]).await;
+    let harness = ReplyHarness::start().await;
+    let sid = harness.take(NUMBER, "Met Ana Berg #rust").await;
+    let shown = json(&harness, &["show", &sid]).await;
     assert_eq!(shown["message_sid"], sid);
     assert_eq!(shown["state"], "processed");
     for step in ["received_at", "claimed_at", "slot_at", "finished_at"] {
@@ -40,9 +40,9 @@ async fn what_became_of_a_message_is_shown_step_by_step_and_nothing_of_what_it_s
     );
     assert_eq!(shown["reply"]["kind"], "processed");
     assert_eq!(shown["review"]["pending"], 2);
-    assert_eq!(shown["user_id"], rig.app.user.to_string());
+    assert_eq!(shown["user_id"], harness.app.user.to_string());
 
-    let text = command(&rig, &["show", &sid]).await;
+    let text = command(&harness, &["show", &sid]).await;
     assert_eq!(text.code, Some(0), "{text:?}");
     for line in [
         "state        processed",
@@ -66,13 +66,13 @@ async fn what_became_of_a_message_is_shown_step_by_step_and_nothing_of_what_it_s
 
 #[tokio::test]
 async fn messages_are_listed_by_state_user_and_time() {
-    let rig = Rig::start().await;
-    let old = rig.take(NUMBER, "Met Ana").await;
-    rig.advance(Duration::from_hours(2)).await;
-    let stranger = rig.take(STRANGER, "Hello").await;
-    let waiting = rig.app.deliver("Met Bo").await;
+    let harness = ReplyHarness::start().await;
+    let old = harness.take(NUMBER, "Met Ana").await;
+    harness.advance(Duration::from_hours(2)).await;
+    let stranger = harness.take(STRANGER, "Hello").await;
+    let waiting = harness.app.deliver("Met Bo").await;
     let sids = async |arguments: &[&str]| -> Vec<String> {
-        let listed = json(&rig, &[&["list"], arguments].concat()).await;
+        let listed = json(&harness, &[&["list"], arguments].concat()).await;
         let messages = listed["messages"].as_array().unwrap();
         messages
             .iter()
@@ -85,22 +85,22 @@ async fn messages_are_listed_by_state_user_and_time() {
     assert_eq!(sids(&["--state", "processed"]).await, of(&[&old]));
     assert_eq!(sids(&["--state", "received"]).await, of(&[&waiting]));
     assert_eq!(
-        sids(&["--user", &rig.app.user.to_string()]).await,
+        sids(&["--user", &harness.app.user.to_string()]).await,
         of(&[&old])
     );
     assert_eq!(sids(&["--limit", "1"]).await, of(&[&waiting]));
-    let text = command(&rig, &["list"]).await;
+    let text = command(&harness, &["list"]).await;
     assert!(text.stdout.contains("ignored_unlinked"), "{}", text.stdout);
     assert!(!text.stdout.contains("2025550"), "{}", text.stdout);
 }
 
 #[tokio::test]
 async fn a_message_that_is_not_there_is_told() {
-    let rig = Rig::start().await;
+    let harness = ReplyHarness::start().await;
     let sid = format!("SM{}", crate::settings::hex());
-    let ran = command(&rig, &["show", &sid]).await;
+    let ran = command(&harness, &["show", &sid]).await;
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("there is no message"), "{ran:?}");
-    let ran = command(&rig, &["show", "SM1"]).await;
+    let ran = command(&harness, &["show", "SM1"]).await;
     assert_eq!(ran.code, Some(2), "{ran:?}");
 }

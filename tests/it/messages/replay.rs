@@ -8,23 +8,26 @@ use uuid::Uuid;
 use super::{command, json};
 use crate::{
     database::{NUMBER, STRANGER},
-    replies::Rig,
+    replies::ReplyHarness,
 };
 
 /// Every item of the message: id, value, accepted.
-async fn items(rig: &Rig, sid: &str) -> Vec<(Uuid, String, bool)> {
+async fn items(harness: &ReplyHarness, sid: &str) -> Vec<(Uuid, String, bool)> {
     sqlx::query_as(
         "select id, value, accepted from enrichment_items where source_metadata ->> 'message_sid' = $1
          order by item_type, value",
     )
     .bind(sid)
-    .fetch_all(&rig.app.pool)
+    .fetch_all(&harness.app.pool)
     .await
     .unwrap()
 }
 
-async fn change(rig: &Rig, statement: &'static str) {
-    let done = sqlx::query(statement).execute(&rig.app.pool).await.unwrap();
+async fn change(harness: &ReplyHarness, statement: &'static str) {
+    let done = sqlx::query(statement)
+        .execute(&harness.app.pool)
+        .await
+        .unwrap();
     assert!(done.rows_affected() > 0, "{statement}");
 }
 
@@ -38,28 +41,35 @@ fn what(report: &Value) -> Vec<&str> {
 
 /// A message as earlier rules might have left it: one tag was missed, one item is of no rule today, one tag was spelt
 /// otherwise and is accepted, and one is the same.
-async fn as_of_yesterday(rig: &Rig) -> String {
-    let sid = rig.take(NUMBER, "Met Ana #one #two #three").await;
+async fn as_of_yesterday(harness: &ReplyHarness) -> String {
+    let sid = harness.take(NUMBER, "Met Ana #one #two #three").await;
     change(
-        rig,
+        harness,
         "update enrichment_items set value = 'Met' where field_name = 'customNotes'",
     )
     .await;
     change(
-        rig,
+        harness,
         "update enrichment_items set accepted = true where value = 'one'",
     )
     .await;
-    change(rig, "delete from enrichment_items where value = 'three'").await;
+    change(
+        harness,
+        "delete from enrichment_items where value = 'three'",
+    )
+    .await;
     sid
 }
 
 #[tokio::test]
 async fn a_dry_run_tells_what_would_change_and_changes_nothing() {
-    let rig = Rig::start().await;
-    let sid = as_of_yesterday(&rig).await;
-    let before = (items(&rig, &sid).await, json(&rig, &["show", &sid]).await);
-    let report = json(&rig, &["replay", &sid, "--dry-run"]).await;
+    let harness = ReplyHarness::start().await;
+    let sid = as_of_yesterday(&harness).await;
+    let before = (
+        items(&harness, &sid).await,
+        json(&harness, &["show", &sid]).await,
+    );
+    let report = json(&harness, &["replay", &sid, "--dry-run"]).await;
     assert_eq!(what(&report), ["changed", "added"]);
     let message = &report["messages"][0];
     assert_eq!(
@@ -70,25 +80,28 @@ async fn a_dry_run_tells_what_would_change_and_changes_nothing() {
     assert_eq!(message["changes"][0]["length_before"], 3);
     assert_eq!(message["changes"][0]["length_now"], 24);
 
-    let text = command(&rig, &["replay", &sid, "--dry-run"]).await;
+    let text = command(&harness, &["replay", &sid, "--dry-run"]).await;
     assert!(text.stdout.contains("Nothing was changed"), "{text:?}");
     for secret in ["Ana", "three", "2025550123"] {
         assert!(!text.stdout.contains(secret), "{text:?}");
     }
-    let after = (items(&rig, &sid).await, json(&rig, &["show", &sid]).await);
+    let after = (
+        items(&harness, &sid).await,
+        json(&harness, &["show", &sid]).await,
+    );
     assert_eq!(before.0, after.0);
     assert_eq!(before.1["replayed_at"], after.1["replayed_at"]);
 }
 
 #[tokio::test]
 async fn a_replay_replaces_what_nobody_has_seen_to_and_leaves_the_rest() {
-    let rig = Rig::start().await;
-    let sid = as_of_yesterday(&rig).await;
-    let sent = rig.api.requests().create;
-    let before = items(&rig, &sid).await;
-    let report = json(&rig, &["replay", &sid]).await;
+    let harness = ReplyHarness::start().await;
+    let sid = as_of_yesterday(&harness).await;
+    let sent = harness.api.requests().create;
+    let before = items(&harness, &sid).await;
+    let report = json(&harness, &["replay", &sid]).await;
     assert_eq!(what(&report), ["changed", "added"]);
-    let after = items(&rig, &sid).await;
+    let after = items(&harness, &sid).await;
     let values: Vec<&str> = after.iter().map(|(_, value, _)| value.as_str()).collect();
     assert_eq!(values, ["Met Ana #one #two #three", "one", "three", "two"]);
     // What stays is the same row; what was replaced has another id, so that nobody accepts what they have not seen.
@@ -97,54 +110,54 @@ async fn a_replay_replaces_what_nobody_has_seen_to_and_leaves_the_rest() {
         assert_eq!(same, value != "Met", "{value}");
         assert_eq!(after.iter().any(|(it, ..)| it == id), value != "Met");
     }
-    let shown = json(&rig, &["show", &sid]).await;
+    let shown = json(&harness, &["show", &sid]).await;
     assert!(shown["replayed_at"].is_string());
     assert_eq!(shown["items"], 4);
 
     // Once more: there is nothing left to do, and nobody was told anything.
-    let again = json(&rig, &["replay", &sid]).await;
+    let again = json(&harness, &["replay", &sid]).await;
     assert_eq!(what(&again), Vec::<&str>::new());
-    assert_eq!(items(&rig, &sid).await, after);
-    rig.queue.drain().await;
-    assert_eq!(rig.api.requests().create, sent);
+    assert_eq!(items(&harness, &sid).await, after);
+    harness.queue.drain().await;
+    assert_eq!(harness.api.requests().create, sent);
 }
 
 #[tokio::test]
 async fn what_was_rejected_or_applied_is_neither_touched_nor_proposed_again() {
-    let rig = Rig::start().await;
-    let sid = rig.take(NUMBER, "Met Ana #one #two").await;
+    let harness = ReplyHarness::start().await;
+    let sid = harness.take(NUMBER, "Met Ana #one #two").await;
     change(
-        &rig,
+        &harness,
         "update enrichment_items set applied = true where value = 'one'",
     )
     .await;
     change(
-        &rig,
+        &harness,
         "update enrichment_items set accepted = true, applied = true where value = 'two'",
     )
     .await;
-    let before = items(&rig, &sid).await;
-    let report = json(&rig, &["replay", &sid]).await;
+    let before = items(&harness, &sid).await;
+    let report = json(&harness, &["replay", &sid]).await;
     assert_eq!(report["messages"][0]["reviewed"], 2);
-    assert_eq!(items(&rig, &sid).await, before);
+    assert_eq!(items(&harness, &sid).await, before);
 }
 
 #[tokio::test]
 async fn what_cannot_be_run_again_is_refused_by_name_and_the_others_are_run() {
-    let rig = Rig::start().await;
-    let fine = rig.take(NUMBER, "Met Ana").await;
-    let erased = rig.take(NUMBER, "Met Bo").await;
+    let harness = ReplyHarness::start().await;
+    let fine = harness.take(NUMBER, "Met Ana").await;
+    let erased = harness.take(NUMBER, "Met Bo").await;
     sqlx::query("update pigeonhole.inbound_messages set sealed = null where message_sid = $1")
         .bind(&erased)
-        .execute(&rig.app.pool)
+        .execute(&harness.app.pool)
         .await
         .unwrap();
-    let stranger = rig.take(STRANGER, "Hello").await;
-    let keyword = rig.take(NUMBER, "HELP").await;
-    let waiting = rig.app.deliver("Met Cy").await;
+    let stranger = harness.take(STRANGER, "Hello").await;
+    let keyword = harness.take(NUMBER, "HELP").await;
+    let waiting = harness.app.deliver("Met Cy").await;
     let missing = format!("SM{}", crate::settings::hex());
     let ran = command(
-        &rig,
+        &harness,
         &[
             "replay", &fine, &erased, &stranger, &keyword, &waiting, &missing,
         ],
@@ -177,31 +190,32 @@ async fn what_cannot_be_run_again_is_refused_by_name_and_the_others_are_run() {
 
 #[tokio::test]
 async fn a_message_whose_number_has_moved_on_is_not_run_for_anybody() {
-    let rig = Rig::start().await;
-    let sid = rig.take(NUMBER, "Met Ana").await;
-    let mut conn = rig.app.pool.acquire().await.unwrap();
+    let harness = ReplyHarness::start().await;
+    let sid = harness.take(NUMBER, "Met Ana").await;
+    let mut conn = harness.app.pool.acquire().await.unwrap();
     let number = store::E164::parse(NUMBER).unwrap();
     let other = Uuid::new_v4();
     store::users::ensure(&mut conn, other).await.unwrap();
-    store::user_phone_numbers::prove(&mut conn, &rig.app.settings.keyring(), other, &number)
+    store::user_phone_numbers::prove(&mut conn, &harness.app.settings.keyring(), other, &number)
         .await
         .unwrap();
-    let ran = command(&rig, &["replay", &sid]).await;
+    let ran = command(&harness, &["replay", &sid]).await;
     assert!(ran.stdout.contains("not its user's any more"), "{ran:?}");
 }
 
 #[tokio::test]
 async fn a_message_that_was_switched_off_or_refused_can_be_run_later() {
-    let rig = Rig::with(|database| database.with("SMS_ENRICHMENT_ENABLED", "false")).await;
-    let sid = rig.take(NUMBER, "Met Ana #one").await;
+    let harness =
+        ReplyHarness::with(|database| database.with("SMS_ENRICHMENT_ENABLED", "false")).await;
+    let sid = harness.take(NUMBER, "Met Ana #one").await;
     assert_eq!(
-        rig.app.state(&sid).await.as_deref(),
+        harness.app.state(&sid).await.as_deref(),
         Some("ignored_disabled")
     );
-    let report = json(&rig, &["replay", &sid]).await;
+    let report = json(&harness, &["replay", &sid]).await;
     assert_eq!(what(&report), ["added", "added"]);
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
-    assert_eq!(items(&rig, &sid).await.len(), 2);
-    rig.advance(Duration::from_secs(1)).await;
-    rig.queue.assert_empty().await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
+    assert_eq!(items(&harness, &sid).await.len(), 2);
+    harness.advance(Duration::from_secs(1)).await;
+    harness.queue.assert_empty().await;
 }

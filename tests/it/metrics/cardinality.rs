@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 
-use super::Rig;
+use super::MetricsHarness;
 use crate::{app::text, settings::of_the_test_run, wait::eventually};
 
 /// Connections that deliver messages.
@@ -24,7 +24,7 @@ fn setting(name: &str, default: usize) -> usize {
     of_the_test_run(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-impl Rig {
+impl MetricsHarness {
     /// New users, each of whom looks at their number once, and messages of theirs in turn.
     async fn populate(&self, users: Range<usize>, messages: usize) {
         stream::iter(users.clone())
@@ -55,16 +55,16 @@ impl Rig {
 async fn the_number_of_series_is_the_same_whatever_the_number_of_users_and_messages() {
     let users = setting("PIGEONHOLE_CARDINALITY_USERS", 50);
     let messages = setting("PIGEONHOLE_CARDINALITY_MESSAGES", 500);
-    let rig = Rig::start().await;
-    rig.everything().await;
-    rig.populate(1..6, 20).await;
+    let harness = MetricsHarness::start().await;
+    harness.everything().await;
+    harness.populate(1..6, 20).await;
     let is_observed =
         |scrape: &super::Scrape| scrape.value("pigeonhole_observer", &[]) == Some(1.0);
-    let few = rig.shows("it observes", is_observed).await;
+    let few = harness.shows("it observes", is_observed).await;
     let started = Instant::now();
-    rig.populate(6..6 + users, messages).await;
+    harness.populate(6..6 + users, messages).await;
     let took = started.elapsed();
-    let many = rig.scrape().await;
+    let many = harness.scrape().await;
     println!(
         "{} series, {} bytes after 5 users and 20 messages; {} series, {} bytes after {users} users and {messages} \
          messages more, which took {took:?}",

@@ -10,10 +10,10 @@ use metrics::{
     with_local_recorder,
 };
 
-use super::{FREE, NOWHERE, Rig, exposition::Scrape};
+use super::{FREE, MetricsHarness, NOWHERE, exposition::Scrape};
 use crate::database::{NUMBER, STRANGER};
 
-/// What [`Rig::everything`] makes of some: sums, where there are more labels.
+/// What [`MetricsHarness::everything`] makes of some: sums, where there are more labels.
 const COUNTED: &str = r#"
 pigeonhole_receiver_webhooks_total{outcome="accepted"} 3
 pigeonhole_receiver_webhooks_total{outcome="duplicate"} 2
@@ -42,7 +42,7 @@ pigeonhole_observer 1
 
 /// What is declared of a metric.
 #[derive(Debug, Clone, PartialEq)]
-struct Declared {
+struct DeclaredMetric {
     kind: &'static str,
     unit: Option<Unit>,
     help: String,
@@ -50,10 +50,10 @@ struct Declared {
 
 /// Takes down what is declared.
 #[derive(Debug, Default)]
-struct Catalogue(Mutex<BTreeMap<String, Declared>>);
+struct DeclaredMetrics(Mutex<BTreeMap<String, DeclaredMetric>>);
 
-impl Catalogue {
-    fn all() -> BTreeMap<String, Declared> {
+impl DeclaredMetrics {
+    fn all() -> BTreeMap<String, DeclaredMetric> {
         let catalogue = Self::default();
         with_local_recorder(&catalogue, pigeonhole::metrics::describe);
         catalogue.0.into_inner().unwrap()
@@ -61,14 +61,14 @@ impl Catalogue {
 
     fn note(&self, kind: &'static str, name: &KeyName, unit: Option<Unit>, help: &SharedString) {
         let help = help.to_string();
-        let declared = Declared { kind, unit, help };
+        let declared = DeclaredMetric { kind, unit, help };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = all.insert(name.as_str().to_owned(), declared);
         assert_eq!(before, None, "{} is declared twice", name.as_str());
     }
 }
 
-impl Recorder for Catalogue {
+impl Recorder for DeclaredMetrics {
     fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
         self.note("counter", &name, unit, &help);
     }
@@ -96,8 +96,8 @@ impl Recorder for Catalogue {
 
 #[test]
 fn every_metric_is_explained_and_its_name_ends_in_its_unit() {
-    for (name, declared) in Catalogue::all() {
-        let Declared { kind, unit, help } = &declared;
+    for (name, declared) in DeclaredMetrics::all() {
+        let DeclaredMetric { kind, unit, help } = &declared;
         assert!(
             name.starts_with("pigeonhole_") || name.starts_with("process_"),
             "{name}"
@@ -121,16 +121,16 @@ fn every_metric_is_explained_and_its_name_ends_in_its_unit() {
 
 #[tokio::test]
 async fn every_metric_is_there_after_a_run_and_no_other() {
-    let rig = Rig::start().await;
-    rig.everything().await;
-    let scrape = rig
+    let harness = MetricsHarness::start().await;
+    harness.everything().await;
+    let scrape = harness
         .shows("the failed job is observed", |scrape| {
             let dead = [("kind", "process_message"), ("state", "dead")];
             scrape.value("pigeonhole_queue_jobs", &dead) == Some(1.0)
                 && scrape.value("pigeonhole_sends_last_day", &[("state", "delivered")]) == Some(1.0)
         })
         .await;
-    let declared = Catalogue::all();
+    let declared = DeclaredMetrics::all();
     let names = scrape.names();
     let missing: Vec<&String> = declared
         .keys()

@@ -30,7 +30,7 @@ const FREE: &str = "+12025550143";
 const NOWHERE: &str = "+12025550144";
 
 /// Receiver and worker in a process, and their Twilio.
-struct Rig {
+struct MetricsHarness {
     database: Database,
     api: SimulatedApi,
     twilio: SimulatedTwilio,
@@ -40,7 +40,7 @@ struct Rig {
     _process: Process,
 }
 
-impl Rig {
+impl MetricsHarness {
     async fn start() -> Self {
         let (database, api) = Database::create()
             .await

@@ -3,14 +3,14 @@
 use axum::http::Method;
 use pigeonhole::dev::twilio::Text;
 
-use super::{Rig, Row, mms, said};
-use crate::{app::field, media::rig::FileServer, process::run};
+use super::{MediaRow, MmsHarness, mms, said};
+use crate::{app::field, media::harness::FileServer, process::run};
 
 #[tokio::test]
 async fn a_file_is_stored_and_its_message_says_that_it_came() {
-    let rig = Rig::start().await;
-    let sid = rig.process("Her card #contact", &["image/jpeg"]).await;
-    let stored = Row {
+    let harness = MmsHarness::start().await;
+    let sid = harness.process("Her card #contact", &["image/jpeg"]).await;
+    let stored = MediaRow {
         position: 0,
         state: "stored".to_owned(),
         reason: None,
@@ -19,10 +19,10 @@ async fn a_file_is_stored_and_its_message_says_that_it_came() {
         kept: true,
         deleted_at_twilio: false,
     };
-    assert_eq!(rig.rows(&sid).await, [stored]);
-    assert_eq!(rig.objects(), 1);
+    assert_eq!(harness.rows(&sid).await, [stored]);
+    assert_eq!(harness.objects(), 1);
     assert_eq!(
-        said(&rig.items(&sid).await),
+        said(&harness.items(&sid).await),
         [
             (
                 Some("customNotes"),
@@ -33,18 +33,18 @@ async fn a_file_is_stored_and_its_message_says_that_it_came() {
     );
     let by: Option<String> =
         sqlx::query_scalar("select extracted_by from pigeonhole.inbound_messages")
-            .fetch_one(&rig.app.pool)
+            .fetch_one(&harness.app.pool)
             .await
             .unwrap();
     assert_eq!(by.as_deref(), Some("rules"));
     // Once by our credentials, where they belong; the other request, for the file, has none, or it would be refused.
-    assert_eq!(rig.api.requests().media, 1);
-    assert_eq!(rig.api.requests().unauthorized, 0);
+    assert_eq!(harness.api.requests().media, 1);
+    assert_eq!(harness.api.requests().unauthorized, 0);
 }
 
 #[tokio::test]
 async fn ten_files_of_ten_types_are_stored_each_in_its_place_and_named_in_their_order() {
-    let rig = Rig::start().await;
+    let harness = MmsHarness::start().await;
     let kinds = [
         "image/jpeg",
         "image/png",
@@ -57,17 +57,17 @@ async fn ten_files_of_ten_types_are_stored_each_in_its_place_and_named_in_their_
         "video/3gpp",
         "application/pdf",
     ];
-    let sid = rig.process("All of it", &kinds).await;
-    let rows = rig.rows(&sid).await;
+    let sid = harness.process("All of it", &kinds).await;
+    let rows = harness.rows(&sid).await;
     let types: Vec<_> = rows.iter().map(|row| row.content_type.as_deref()).collect();
     assert_eq!(types, kinds.map(Some));
     assert!(
         rows.iter().all(|row| row.state == "stored" && row.kept),
         "{rows:?}"
     );
-    assert_eq!(rig.objects(), 10);
+    assert_eq!(harness.objects(), 10);
     assert_eq!(
-        said(&rig.items(&sid).await),
+        said(&harness.items(&sid).await),
         [(
             Some("customNotes"),
             "All of it\n\
@@ -87,11 +87,11 @@ async fn ten_files_of_ten_types_are_stored_each_in_its_place_and_named_in_their_
 
 #[tokio::test]
 async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_is_its_context() {
-    let rig = Rig::start().await;
-    let sid = rig.process("Met at #RustConf", &["text/vcard"]).await;
-    assert_eq!(rig.states(&sid).await, ["stored"]);
+    let harness = MmsHarness::start().await;
+    let sid = harness.process("Met at #RustConf", &["text/vcard"]).await;
+    assert_eq!(harness.states(&sid).await, ["stored"]);
     assert_eq!(
-        said(&rig.items(&sid).await),
+        said(&harness.items(&sid).await),
         [
             (None, "RustConf"),
             (
@@ -107,24 +107,26 @@ async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_is_its_co
 
 #[tokio::test]
 async fn an_operator_lists_the_files_of_a_message_and_opens_one() {
-    let rig = Rig::start().await;
-    let sid = rig.process("", &["text/vcard", "application/zip"]).await;
-    let list = run(&["media", "list", &sid], &rig.app.settings).await;
+    let harness = MmsHarness::start().await;
+    let sid = harness
+        .process("", &["text/vcard", "application/zip"])
+        .await;
+    let list = run(&["media", "list", &sid], &harness.app.settings).await;
     assert_eq!(list.code, Some(0), "{list:?}");
     for shown in ["text/vcard", "145", "type_not_supported"] {
         assert!(list.stdout.contains(shown), "{shown}: {}", list.stdout);
     }
-    let path = rig.folder.path().join("card.vcf");
+    let path = harness.folder.path().join("card.vcf");
     let (file, output) = (format!("{sid}/0"), path.to_str().unwrap());
     let get = run(
         &["media", "get", &file, "--output", output],
-        &rig.app.settings,
+        &harness.app.settings,
     )
     .await;
     assert_eq!(get.code, Some(0), "{get:?}");
     let card = std::fs::read_to_string(path).unwrap();
     assert!(card.starts_with("BEGIN:VCARD") && card.contains("Ana Example"));
-    let ledger = run(&["messages", "show", &sid], &rig.app.settings).await;
+    let ledger = run(&["messages", "show", &sid], &harness.app.settings).await;
     for shown in [
         "0: text/vcard, 145 bytes, stored ",
         "1: a file, type_not_supported ",
@@ -136,7 +138,7 @@ async fn an_operator_lists_the_files_of_a_message_and_opens_one() {
 #[tokio::test]
 async fn what_wraps_a_message_is_left_out_and_what_is_of_no_allowed_type_is_refused_whatever_it_is_declared_to_be()
  {
-    let rig = Rig::start().await;
+    let harness = MmsHarness::start().await;
     let text = Text {
         fields: vec![field("MediaContentType3", "image/jpeg")],
         ..mms(
@@ -149,36 +151,39 @@ async fn what_wraps_a_message_is_left_out_and_what_is_of_no_allowed_type_is_refu
             ],
         )
     };
-    let sid = rig.process_text(&text).await;
+    let sid = harness.process_text(&text).await;
     assert_eq!(
-        rig.states(&sid).await,
+        harness.states(&sid).await,
         ["skipped", "skipped", "stored", "type_not_supported"]
     );
-    assert_eq!(rig.objects(), 1);
+    assert_eq!(harness.objects(), 1);
     assert_eq!(
-        said(&rig.items(&sid).await),
+        said(&harness.items(&sid).await),
         [(Some("customNotes"), "Look\nPhoto, 48×32, 188 bytes")]
     );
 }
 
 #[tokio::test]
 async fn a_file_that_is_too_large_is_refused_whether_its_length_is_announced_or_not() {
-    let rig = Rig::with(|database| database.with("MAX_MEDIA_SIZE_MB", "1")).await;
-    let sid = rig
+    let harness = MmsHarness::with(|database| database.with("MAX_MEDIA_SIZE_MB", "1")).await;
+    let sid = harness
         .process("Large", &["image/bmp", "audio/wav", "image/png"])
         .await;
-    assert_eq!(rig.states(&sid).await, ["too_large", "too_large", "stored"]);
     assert_eq!(
-        said(&rig.items(&sid).await),
+        harness.states(&sid).await,
+        ["too_large", "too_large", "stored"]
+    );
+    assert_eq!(
+        said(&harness.items(&sid).await),
         [(Some("customNotes"), "Large\nPhoto, 48×32, 188 bytes")]
     );
-    rig.keep_up(1).await;
+    harness.keep_up(1).await;
 
-    let rig = Rig::start().await;
-    let sid = rig.process("", &["image/bmp", "audio/wav"]).await;
-    assert_eq!(rig.states(&sid).await, ["stored", "stored"]);
+    let harness = MmsHarness::start().await;
+    let sid = harness.process("", &["image/bmp", "audio/wav"]).await;
+    assert_eq!(harness.states(&sid).await, ["stored", "stored"]);
     assert_eq!(
-        said(&rig.items(&sid).await),
+        said(&harness.items(&sid).await),
         [(
             Some("customNotes"),
             "Photo, 1024×1024, 3.1 MB\nVoice message, 1.9 MB"
@@ -188,24 +193,24 @@ async fn a_file_that_is_too_large_is_refused_whether_its_length_is_announced_or_
 
 #[tokio::test]
 async fn a_file_that_twilio_does_not_have_yet_is_waited_for_and_costs_no_attempt() {
-    let rig = Rig::start().await;
-    rig.api.delay_media(2);
-    let sid = rig.process("Soon", &["image/gif", "text/vcard"]).await;
-    assert_eq!(rig.states(&sid).await, ["stored", "stored"]);
-    assert!(rig.api.requests().media >= 6);
-    assert_eq!(rig.app.rows().await.dead, 0);
+    let harness = MmsHarness::start().await;
+    harness.api.delay_media(2);
+    let sid = harness.process("Soon", &["image/gif", "text/vcard"]).await;
+    assert_eq!(harness.states(&sid).await, ["stored", "stored"]);
+    assert!(harness.api.requests().media >= 6);
+    assert_eq!(harness.app.rows().await.dead, 0);
 }
 
 #[tokio::test]
 async fn a_url_that_is_not_twilios_is_refused_and_nobody_is_asked() {
     let elsewhere = FileServer::start().await;
-    let rig = Rig::start().await;
+    let harness = MmsHarness::start().await;
     let text = Text {
         fields: vec![field("MediaUrl0", &elsewhere.url("/Media/ME1"))],
         ..mms("Look", &["image/png"])
     };
-    let sid = rig.process_text(&text).await;
-    assert_eq!(rig.states(&sid).await, ["forbidden"]);
+    let sid = harness.process_text(&text).await;
+    assert_eq!(harness.states(&sid).await, ["forbidden"]);
     let asked: Vec<Method> = elsewhere
         .asked()
         .into_iter()
@@ -213,7 +218,7 @@ async fn a_url_that_is_not_twilios_is_refused_and_nobody_is_asked() {
         .collect();
     assert_eq!(asked, Vec::<Method>::new());
     assert_eq!(
-        said(&rig.items(&sid).await),
+        said(&harness.items(&sid).await),
         [(Some("customNotes"), "Look")]
     );
 }

@@ -14,13 +14,13 @@ use url::Url;
 
 use crate::{
     app::{TestApp, text},
-    database::{Database, Item, NUMBER},
+    database::{Database, ItemRow, NUMBER},
     wait::{PATIENCE, eventually},
 };
 
 /// A row of `pigeonhole.media`.
 #[derive(Debug, PartialEq, Eq, sqlx::FromRow)]
-struct Row {
+struct MediaRow {
     position: i16,
     state: String,
     reason: Option<String>,
@@ -32,13 +32,13 @@ struct Row {
 }
 
 /// The program, its Twilio, and the folder that it keeps files in.
-struct Rig {
+struct MmsHarness {
     app: TestApp,
     api: SimulatedApi,
     folder: TempDir,
 }
 
-impl Rig {
+impl MmsHarness {
     async fn start() -> Self {
         Self::with(|database| database).await
     }
@@ -62,7 +62,7 @@ impl Rig {
         sid
     }
 
-    async fn rows(&self, sid: &str) -> Vec<Row> {
+    async fn rows(&self, sid: &str) -> Vec<MediaRow> {
         sqlx::query_as(
             "select position, state, reason, content_type, bytes, object_key is not null as kept,
                  deleted_at_twilio is not null as deleted_at_twilio
@@ -80,7 +80,7 @@ impl Rig {
         rows.map(|row| row.reason.unwrap_or(row.state)).collect()
     }
 
-    async fn items(&self, sid: &str) -> Vec<Item> {
+    async fn items(&self, sid: &str) -> Vec<ItemRow> {
         self.app.items(sid).await
     }
 
@@ -118,7 +118,7 @@ fn mms(body: &str, media: &[&str]) -> Text {
 }
 
 /// The parts of items that depend on the message.
-fn said(items: &[Item]) -> Vec<(Option<&str>, &str)> {
+fn said(items: &[ItemRow]) -> Vec<(Option<&str>, &str)> {
     let said = items
         .iter()
         .map(|item| (item.field_name.as_deref(), item.value.as_str()));

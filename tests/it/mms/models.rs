@@ -1,11 +1,11 @@
 //! A model that looks into the files.
 
-use super::{Rig, mms, said};
-use crate::models::fake::{Fake, KEY, Protocol, Reply};
+use super::{MmsHarness, mms, said};
+use crate::models::fake::{FakeModel, KEY, ModelProtocol, ModelReply};
 
-async fn with_gemini(fake: &Fake) -> Rig {
+async fn with_gemini(fake: &FakeModel) -> MmsHarness {
     let base = format!("http://{}", fake.address);
-    Rig::with(|database| {
+    MmsHarness::with(|database| {
         database
             .with("EXTRACTOR", "gemini")
             .with("GOOGLE_GEMINI_API_KEY", KEY)
@@ -15,23 +15,25 @@ async fn with_gemini(fake: &Fake) -> Rig {
     .await
 }
 
-async fn extracted_by(rig: &Rig, sid: &str) -> String {
+async fn extracted_by(harness: &MmsHarness, sid: &str) -> String {
     sqlx::query_scalar(
         "select extracted_by from pigeonhole.inbound_messages where message_sid = $1",
     )
     .bind(sid)
-    .fetch_one(&rig.app.pool)
+    .fetch_one(&harness.app.pool)
     .await
     .unwrap()
 }
 
 #[tokio::test]
 async fn a_model_gets_to_see_the_files_and_what_it_says_becomes_items() {
-    let fake = Fake::start(Protocol::Gemini).await;
-    let rig = with_gemini(&fake).await;
-    let sid = rig.process("Ana likes this #tea", &["image/jpeg"]).await;
-    assert_eq!(extracted_by(&rig, &sid).await, "gemini");
-    let items = rig.items(&sid).await;
+    let fake = FakeModel::start(ModelProtocol::Gemini).await;
+    let harness = with_gemini(&fake).await;
+    let sid = harness
+        .process("Ana likes this #tea", &["image/jpeg"])
+        .await;
+    assert_eq!(extracted_by(&harness, &sid).await, "gemini");
+    let items = harness.items(&sid).await;
     let contact = r#"{"name":"Ana","context":"named in the message"}"#;
     assert!(
         said(&items).contains(&(None, contact)),
@@ -45,13 +47,13 @@ async fn a_model_gets_to_see_the_files_and_what_it_says_becomes_items() {
 
 #[tokio::test]
 async fn a_model_that_gives_no_answer_of_use_is_replaced_by_the_rules_and_the_message_says_so() {
-    let fake = Fake::start(Protocol::Gemini).await;
-    let rig = with_gemini(&fake).await;
-    fake.will(Reply::Generated("no JSON".to_owned()));
-    let sid = rig.process("Look #tea", &["image/png"]).await;
-    assert_eq!(extracted_by(&rig, &sid).await, "rules-fallback");
+    let fake = FakeModel::start(ModelProtocol::Gemini).await;
+    let harness = with_gemini(&fake).await;
+    fake.will(ModelReply::Generated("no JSON".to_owned()));
+    let sid = harness.process("Look #tea", &["image/png"]).await;
+    assert_eq!(extracted_by(&harness, &sid).await, "rules-fallback");
     assert_eq!(
-        said(&rig.items(&sid).await),
+        said(&harness.items(&sid).await),
         [
             (Some("customNotes"), "Look #tea\nPhoto, 48×32, 188 bytes"),
             (None, "tea")
@@ -61,13 +63,13 @@ async fn a_model_that_gives_no_answer_of_use_is_replaced_by_the_rules_and_the_me
 
 #[tokio::test]
 async fn an_old_message_waits_no_longer_for_a_model_that_has_too_many_requests() {
-    let fake = Fake::start(Protocol::Gemini).await;
-    let rig = with_gemini(&fake).await;
+    let fake = FakeModel::start(ModelProtocol::Gemini).await;
+    let harness = with_gemini(&fake).await;
     for _ in 0..2 {
         let retry_after = vec![("retry-after", "1".to_owned())];
-        fake.will(Reply::Http(429, retry_after, "{}".to_owned()));
+        fake.will(ModelReply::Http(429, retry_after, "{}".to_owned()));
     }
-    let sid = rig.app.deliver_text(&mms("Look #tea", &[])).await;
+    let sid = harness.app.deliver_text(&mms("Look #tea", &[])).await;
     crate::wait::eventually("it is asked", crate::wait::PATIENCE, async || {
         (!fake.asked().is_empty()).then_some(())
     })
@@ -76,9 +78,9 @@ async fn an_old_message_waits_no_longer_for_a_model_that_has_too_many_requests()
         "update user_phone_numbers set created_at = created_at - interval '2 hours'",
         "update pigeonhole.inbound_messages set received_at = received_at - interval '2 hours'",
     ] {
-        sqlx::query(older).execute(&rig.app.pool).await.unwrap();
+        sqlx::query(older).execute(&harness.app.pool).await.unwrap();
     }
-    assert_eq!(rig.app.wait_until_ended(&sid).await, "processed");
-    assert_eq!(extracted_by(&rig, &sid).await, "rules-fallback");
+    assert_eq!(harness.app.wait_until_ended(&sid).await, "processed");
+    assert_eq!(extracted_by(&harness, &sid).await, "rules-fallback");
     assert_eq!(fake.asked().len(), 2);
 }

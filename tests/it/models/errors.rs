@@ -6,7 +6,7 @@ use jobs::extract::{AccountProblem, BadAnswer, ExtractError, Extractor, Refusal,
 use serde_json::{Value, json};
 
 use super::{
-    fake::{BOTH, Fake, KEY, Protocol, Reply, completion, extractor},
+    fake::{BOTH, FakeModel, KEY, ModelProtocol, ModelReply, completion, extractor},
     message,
 };
 
@@ -20,7 +20,7 @@ fn all_of(error: &ExtractError) -> String {
     shown.join(" ")
 }
 
-async fn error_of(fake: &Fake, reply: Reply) -> ExtractError {
+async fn error_of(fake: &FakeModel, reply: ModelReply) -> ExtractError {
     let before = fake.asked().len();
     fake.will(reply);
     let error = fake
@@ -36,14 +36,14 @@ async fn error_of(fake: &Fake, reply: Reply) -> ExtractError {
     error
 }
 
-fn http(status: u16, body: &Value) -> Reply {
-    Reply::Http(status, Vec::new(), body.to_string())
+fn http(status: u16, body: &Value) -> ModelReply {
+    ModelReply::Http(status, Vec::new(), body.to_string())
 }
 
 #[tokio::test]
 async fn what_may_be_better_another_time_is_unavailable() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         for status in [500, 502, 503, 504, 529] {
             let error = error_of(
                 &fake,
@@ -55,12 +55,12 @@ async fn what_may_be_better_another_time_is_unavailable() {
                 "{error:?}"
             );
         }
-        let error = error_of(&fake, Reply::Silence).await;
+        let error = error_of(&fake, ModelReply::Silence).await;
         assert!(
             matches!(error, ExtractError::Unavailable(Unavailable::Timeout)),
             "{error:?}"
         );
-        let error = error_of(&fake, Reply::Cut).await;
+        let error = error_of(&fake, ModelReply::Cut).await;
         assert!(
             matches!(error, ExtractError::Unavailable(Unavailable::Connection)),
             "{error:?}"
@@ -82,7 +82,7 @@ async fn what_may_be_better_another_time_is_unavailable() {
 }
 
 async fn throttled(
-    fake: &Fake,
+    fake: &FakeModel,
     headers: &[(&'static str, &str)],
     body: &Value,
 ) -> Option<Duration> {
@@ -90,7 +90,7 @@ async fn throttled(
         .iter()
         .map(|(name, value)| (*name, (*value).to_owned()))
         .collect();
-    match error_of(fake, Reply::Http(429, headers, body.to_string())).await {
+    match error_of(fake, ModelReply::Http(429, headers, body.to_string())).await {
         ExtractError::Throttled { after } => after,
         other => panic!("{other:?}"),
     }
@@ -100,7 +100,7 @@ async fn throttled(
 async fn too_many_requests_are_throttled_for_as_long_as_the_service_says() {
     let seconds = |n| Some(Duration::from_secs(n));
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         assert_eq!(
             throttled(&fake, &[("retry-after", "7")], &json!({})).await,
             seconds(7)
@@ -116,7 +116,7 @@ async fn too_many_requests_are_throttled_for_as_long_as_the_service_says() {
             );
         }
     }
-    let fake = Fake::start(Protocol::Gemini).await;
+    let fake = FakeModel::start(ModelProtocol::Gemini).await;
     let body = json!({ "error": {
         "code": 429,
         "message": ANSWER,
@@ -130,7 +130,7 @@ async fn too_many_requests_are_throttled_for_as_long_as_the_service_says() {
         throttled(&fake, &[], &body).await,
         Some(Duration::from_millis(34_500))
     );
-    let fake = Fake::start(Protocol::OpenAi).await;
+    let fake = FakeModel::start(ModelProtocol::OpenAi).await;
     let body = json!({ "error": { "message": ANSWER, "type": "requests", "code": "rate_limit_exceeded" } });
     let after = throttled(&fake, &[("retry-after-ms", "1500")], &body).await;
     assert_eq!(after, Some(Duration::from_millis(1500)));
@@ -141,27 +141,27 @@ async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_w
     use AccountProblem::{Address, Billing, Credentials, Model};
     let openai = |code: &str, kind: &str| json!({ "error": { "message": ANSWER, "type": kind, "param": null, "code": code } });
     let google = |status: &str, details: Value| json!({ "error": { "message": ANSWER, "status": status, "details": details } });
-    let mut cases: Vec<(Protocol, u16, Value, AccountProblem)> = vec![
+    let mut cases: Vec<(ModelProtocol, u16, Value, AccountProblem)> = vec![
         (
-            Protocol::Gemini,
+            ModelProtocol::Gemini,
             400,
             google("FAILED_PRECONDITION", json!([])),
             Billing,
         ),
         (
-            Protocol::Gemini,
+            ModelProtocol::Gemini,
             400,
             google("INVALID_ARGUMENT", json!([{ "reason": "API_KEY_INVALID" }])),
             Credentials,
         ),
         (
-            Protocol::OpenAi,
+            ModelProtocol::OpenAi,
             429,
             openai("insufficient_quota", "insufficient_quota"),
             Billing,
         ),
         (
-            Protocol::OpenAi,
+            ModelProtocol::OpenAi,
             400,
             openai("model_not_found", "invalid_request_error"),
             Model,
@@ -185,7 +185,7 @@ async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_w
         }
     }
     for (protocol, status, body, expected) in cases {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let error = error_of(&fake, http(status, &body)).await;
         match error {
             ExtractError::Account { status: s, problem } => {
@@ -195,7 +195,7 @@ async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_w
         }
     }
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let wrong_key = fake.extractor_with("another key", 0);
         let error = wrong_key.extract(&message(TEXT, &[])).await.unwrap_err();
         assert!(
@@ -215,11 +215,14 @@ async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_w
 #[tokio::test]
 async fn a_redirect_takes_neither_the_key_nor_the_message_along() {
     for protocol in BOTH {
-        let (fake, elsewhere) = (Fake::start(protocol).await, Fake::start(protocol).await);
+        let (fake, elsewhere) = (
+            FakeModel::start(protocol).await,
+            FakeModel::start(protocol).await,
+        );
         let location = format!("http://{}/", elsewhere.address);
         let error = error_of(
             &fake,
-            Reply::Http(307, vec![("location", location)], String::new()),
+            ModelReply::Http(307, vec![("location", location)], String::new()),
         )
         .await;
         assert!(
@@ -236,64 +239,72 @@ async fn a_redirect_takes_neither_the_key_nor_the_message_along() {
     }
 }
 
-fn gemini_ends(reason: &str) -> Reply {
-    Reply::Body(
+fn gemini_ends(reason: &str) -> ModelReply {
+    ModelReply::Body(
         json!({ "candidates": [{ "content": { "parts": [{ "text": ANSWER }] }, "finishReason": reason }] }),
     )
 }
 
-fn openai_ends(reason: &str) -> Reply {
-    Reply::Body(
+fn openai_ends(reason: &str) -> ModelReply {
+    ModelReply::Body(
         json!({ "choices": [{ "message": { "role": "assistant", "content": ANSWER }, "finish_reason": reason }] }),
     )
 }
 
 #[tokio::test]
 async fn a_refusal_is_one_however_it_is_said() {
-    let blocked = Reply::Body(
+    let blocked = ModelReply::Body(
         json!({ "promptFeedback": { "blockReason": "PROHIBITED_CONTENT" }, "usageMetadata": {} }),
     );
     let unreadable =
         json!({ "error": { "code": 400, "message": ANSWER, "status": "INVALID_ARGUMENT" } });
-    let declined = Reply::Body(
+    let declined = ModelReply::Body(
         json!({ "choices": [{ "message": { "content": null, "refusal": ANSWER }, "finish_reason": "stop" }] }),
     );
     let filtered =
         json!({ "error": { "message": ANSWER, "type": null, "code": "content_filter" } });
     for (protocol, reply, expected) in [
-        (Protocol::Gemini, blocked, Refusal::Safety),
-        (Protocol::Gemini, gemini_ends("SAFETY"), Refusal::Safety),
-        (Protocol::Gemini, gemini_ends("RECITATION"), Refusal::Safety),
-        (Protocol::Gemini, gemini_ends("SPII"), Refusal::Safety),
+        (ModelProtocol::Gemini, blocked, Refusal::Safety),
         (
-            Protocol::Gemini,
-            Reply::Body(json!({ "candidates": [{ "finishReason": "PROHIBITED_CONTENT" }] })),
+            ModelProtocol::Gemini,
+            gemini_ends("SAFETY"),
             Refusal::Safety,
         ),
         (
-            Protocol::Gemini,
+            ModelProtocol::Gemini,
+            gemini_ends("RECITATION"),
+            Refusal::Safety,
+        ),
+        (ModelProtocol::Gemini, gemini_ends("SPII"), Refusal::Safety),
+        (
+            ModelProtocol::Gemini,
+            ModelReply::Body(json!({ "candidates": [{ "finishReason": "PROHIBITED_CONTENT" }] })),
+            Refusal::Safety,
+        ),
+        (
+            ModelProtocol::Gemini,
             http(400, &unreadable),
             Refusal::Request(400),
         ),
         (
-            Protocol::Gemini,
+            ModelProtocol::Gemini,
             http(413, &json!({})),
             Refusal::Request(413),
         ),
-        (Protocol::OpenAi, declined, Refusal::Declined),
+        (ModelProtocol::OpenAi, declined, Refusal::Declined),
         (
-            Protocol::OpenAi,
+            ModelProtocol::OpenAi,
             openai_ends("content_filter"),
             Refusal::Safety,
         ),
-        (Protocol::OpenAi, http(400, &filtered), Refusal::Safety),
+        (ModelProtocol::OpenAi, http(400, &filtered), Refusal::Safety),
         (
-            Protocol::OpenAi,
+            ModelProtocol::OpenAi,
             http(422, &json!({ "error": "a text" })),
             Refusal::Request(422),
         ),
     ] {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let error = error_of(&fake, reply.clone()).await;
         assert!(
             matches!(error, ExtractError::Refused(why) if why == expected),
@@ -304,36 +315,44 @@ async fn a_refusal_is_one_however_it_is_said() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_is_told_from_a_refusal() {
-    use BadAnswer::{Cut, Empty, Protocol as NotProtocol, Schema, TooLong};
-    let html = Reply::Http(
+    use BadAnswer::{Cut, Empty, ModelProtocol as NotProtocol, Schema, TooLong};
+    let html = ModelReply::Http(
         200,
         vec![("content-type", "text/html".to_owned())],
         format!("<html>{ANSWER}"),
     );
     let mut cases = vec![
-        (Protocol::Gemini, gemini_ends("MAX_TOKENS"), Cut),
-        (Protocol::Gemini, gemini_ends("OTHER"), NotProtocol),
-        (Protocol::Gemini, gemini_ends("SOMETHING_NEW"), NotProtocol),
+        (ModelProtocol::Gemini, gemini_ends("MAX_TOKENS"), Cut),
+        (ModelProtocol::Gemini, gemini_ends("OTHER"), NotProtocol),
         (
-            Protocol::Gemini,
-            Reply::Body(json!({ "candidates": [] })),
+            ModelProtocol::Gemini,
+            gemini_ends("SOMETHING_NEW"),
+            NotProtocol,
+        ),
+        (
+            ModelProtocol::Gemini,
+            ModelReply::Body(json!({ "candidates": [] })),
             Empty,
         ),
         (
-            Protocol::Gemini,
-            Reply::Body(json!({ "candidates": [{ "finishReason": "STOP" }] })),
+            ModelProtocol::Gemini,
+            ModelReply::Body(json!({ "candidates": [{ "finishReason": "STOP" }] })),
             Empty,
         ),
-        (Protocol::OpenAi, openai_ends("length"), Cut),
-        (Protocol::OpenAi, openai_ends("tool_calls"), NotProtocol),
+        (ModelProtocol::OpenAi, openai_ends("length"), Cut),
         (
-            Protocol::OpenAi,
-            Reply::Body(json!({ "choices": [] })),
+            ModelProtocol::OpenAi,
+            openai_ends("tool_calls"),
+            NotProtocol,
+        ),
+        (
+            ModelProtocol::OpenAi,
+            ModelReply::Body(json!({ "choices": [] })),
             Empty,
         ),
         (
-            Protocol::OpenAi,
-            Reply::Body(
+            ModelProtocol::OpenAi,
+            ModelReply::Body(
                 json!({ "choices": [{ "message": { "content": null }, "finish_reason": "stop" }] }),
             ),
             Empty,
@@ -346,43 +365,43 @@ async fn an_answer_that_is_none_is_told_from_a_refusal() {
         );
         cases.extend([
             (protocol, html.clone(), NotProtocol),
-            (protocol, Reply::Body(json!([1, 2])), NotProtocol),
+            (protocol, ModelReply::Body(json!([1, 2])), NotProtocol),
             (
                 protocol,
-                Reply::Body(json!({ "candidates": 1, "choices": 1 })),
+                ModelReply::Body(json!({ "candidates": 1, "choices": 1 })),
                 NotProtocol,
             ),
             (
                 protocol,
-                Reply::Http(200, vec![], whole[..whole.len() - 9].to_owned()),
+                ModelReply::Http(200, vec![], whole[..whole.len() - 9].to_owned()),
                 NotProtocol,
             ),
             (
                 protocol,
-                Reply::Http(200, vec![], String::new()),
+                ModelReply::Http(200, vec![], String::new()),
                 NotProtocol,
             ),
             (
                 protocol,
-                Reply::Http(204, vec![], String::new()),
+                ModelReply::Http(204, vec![], String::new()),
                 NotProtocol,
             ),
-            (protocol, Reply::Endless, TooLong),
+            (protocol, ModelReply::Endless, TooLong),
             (
                 protocol,
-                Reply::Generated(format!("Sure, here you are: {ANSWER}")),
+                ModelReply::Generated(format!("Sure, here you are: {ANSWER}")),
                 Schema,
             ),
             (
                 protocol,
-                Reply::Generated(json!({ "notes": ANSWER }).to_string()),
+                ModelReply::Generated(json!({ "notes": ANSWER }).to_string()),
                 Schema,
             ),
-            (protocol, Reply::Generated(String::new()), Empty),
+            (protocol, ModelReply::Generated(String::new()), Empty),
         ]);
     }
     for (protocol, reply, expected) in cases {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let error = error_of(&fake, reply.clone()).await;
         assert!(
             matches!(error, ExtractError::BadAnswer(what) if what == expected),

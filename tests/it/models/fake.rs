@@ -34,16 +34,16 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whose protocol the fake speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub(crate) enum ModelProtocol {
     Gemini,
     OpenAi,
 }
 
-pub(super) const BOTH: [Protocol; 2] = [Protocol::Gemini, Protocol::OpenAi];
+pub(super) const BOTH: [ModelProtocol; 2] = [ModelProtocol::Gemini, ModelProtocol::OpenAi];
 
 /// How a request is answered. Without any of these, as a good model would.
 #[derive(Debug, Clone)]
-pub(crate) enum Reply {
+pub(crate) enum ModelReply {
     /// The model generates this text.
     Generated(String),
     /// This status, these headers, this body.
@@ -60,28 +60,28 @@ pub(crate) enum Reply {
 
 /// A request, as it came.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct ModelRequest {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(crate) body: Value,
 }
 
-struct Inner {
-    protocol: Protocol,
-    replies: Mutex<VecDeque<Reply>>,
-    asked: Mutex<Vec<Asked>>,
+struct FakeModelState {
+    protocol: ModelProtocol,
+    replies: Mutex<VecDeque<ModelReply>>,
+    asked: Mutex<Vec<ModelRequest>>,
 }
 
 #[derive(Clone)]
-pub(crate) struct Fake {
-    inner: Arc<Inner>,
+pub(crate) struct FakeModel {
+    inner: Arc<FakeModelState>,
     pub(crate) address: SocketAddr,
 }
 
-impl Fake {
-    pub(crate) async fn start(protocol: Protocol) -> Self {
-        let inner = Arc::new(Inner {
+impl FakeModel {
+    pub(crate) async fn start(protocol: ModelProtocol) -> Self {
+        let inner = Arc::new(FakeModelState {
             protocol,
             replies: Mutex::default(),
             asked: Mutex::default(),
@@ -93,11 +93,11 @@ impl Fake {
         Self { inner, address }
     }
 
-    pub(crate) fn will(&self, reply: Reply) {
+    pub(crate) fn will(&self, reply: ModelReply) {
         self.inner.replies.lock().unwrap().push_back(reply);
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<ModelRequest> {
         self.inner.asked.lock().unwrap().clone()
     }
 
@@ -113,13 +113,13 @@ impl Fake {
 
 /// A client of whatever is at this address.
 pub(super) fn extractor(
-    protocol: Protocol,
+    protocol: ModelProtocol,
     base: &str,
     key: &str,
     max_inline_bytes: u32,
 ) -> AnyExtractor {
     match protocol {
-        Protocol::Gemini => {
+        ModelProtocol::Gemini => {
             let config = GeminiConfig {
                 api_key: key.to_owned().into(),
                 model: "gemini-test".to_owned(),
@@ -129,7 +129,7 @@ pub(super) fn extractor(
             };
             AnyExtractor::Gemini(Gemini::new(&config).unwrap())
         }
-        Protocol::OpenAi => {
+        ModelProtocol::OpenAi => {
             let config = OpenAiConfig {
                 api_key: Some(key.to_owned().into()),
                 model: "gpt-test".to_owned(),
@@ -143,13 +143,13 @@ pub(super) fn extractor(
 }
 
 async fn answer(
-    State(fake): State<Arc<Inner>>,
+    State(fake): State<Arc<FakeModelState>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let asked = Asked {
+    let asked = ModelRequest {
         method,
         uri,
         headers,
@@ -162,22 +162,22 @@ async fn answer(
             let text = generate(fake.protocol, &asked.body);
             completion(fake.protocol, &text).into_response()
         }),
-        Some(Reply::Generated(text)) => completion(fake.protocol, &text).into_response(),
-        Some(Reply::Http(status, headers, body)) => {
+        Some(ModelReply::Generated(text)) => completion(fake.protocol, &text).into_response(),
+        Some(ModelReply::Http(status, headers, body)) => {
             let mut response = Response::builder().status(status);
             for (name, value) in headers {
                 response = response.header(name, value);
             }
             response.body(Body::from(body)).unwrap()
         }
-        Some(Reply::Body(body)) => body.to_string().into_response(),
-        Some(Reply::Silence) => std::future::pending().await,
-        Some(Reply::Cut) => {
+        Some(ModelReply::Body(body)) => body.to_string().into_response(),
+        Some(ModelReply::Silence) => std::future::pending().await,
+        Some(ModelReply::Cut) => {
             let start = Ok(Bytes::from_static(b"{\"candidates\":[{\"content\""));
             let end = Err(std::io::Error::other("cut"));
             Body::from_stream(stream::iter([start, end])).into_response()
         }
-        Some(Reply::Endless) => {
+        Some(ModelReply::Endless) => {
             let spaces = Bytes::from(vec![b' '; 64 * 1024]);
             let spaces = stream::repeat(spaces).map(Ok::<_, Infallible>);
             Body::from_stream(spaces).into_response()
@@ -190,14 +190,14 @@ fn error(status: StatusCode, body: &Value) -> Response {
 }
 
 /// What the real services do not take.
-fn check(protocol: Protocol, asked: &Asked) -> Option<Response> {
+fn check(protocol: ModelProtocol, asked: &ModelRequest) -> Option<Response> {
     let header = |name: &str| asked.headers.get(name).map(|value| value.to_str().unwrap());
     let bad = |message: &str| match protocol {
-        Protocol::Gemini => error(
+        ModelProtocol::Gemini => error(
             StatusCode::BAD_REQUEST,
             &json!({ "error": { "code": 400, "message": message, "status": "INVALID_ARGUMENT" } }),
         ),
-        Protocol::OpenAi => error(
+        ModelProtocol::OpenAi => error(
             StatusCode::BAD_REQUEST,
             &json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": null } }),
         ),
@@ -206,7 +206,7 @@ fn check(protocol: Protocol, asked: &Asked) -> Option<Response> {
         return Some(bad("not a JSON POST"));
     }
     match protocol {
-        Protocol::Gemini => {
+        ModelProtocol::Gemini => {
             if header("x-goog-api-key") != Some(KEY) {
                 let reason = json!({ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID" });
                 return Some(error(
@@ -228,7 +228,7 @@ fn check(protocol: Protocol, asked: &Asked) -> Option<Response> {
                 return Some(bad("Invalid JSON payload received"));
             }
         }
-        Protocol::OpenAi => {
+        ModelProtocol::OpenAi => {
             if header("authorization") != Some(&format!("Bearer {KEY}")) {
                 return Some(error(
                     StatusCode::UNAUTHORIZED,
@@ -255,7 +255,7 @@ fn check(protocol: Protocol, asked: &Asked) -> Option<Response> {
 }
 
 /// The texts where a model's instructions are, and those of the user's turn.
-fn texts(protocol: Protocol, body: &Value) -> (Vec<String>, Vec<String>) {
+fn texts(protocol: ModelProtocol, body: &Value) -> (Vec<String>, Vec<String>) {
     let of = |parts: &Value| -> Vec<String> {
         match parts {
             Value::String(text) => vec![text.clone()],
@@ -267,11 +267,11 @@ fn texts(protocol: Protocol, body: &Value) -> (Vec<String>, Vec<String>) {
         }
     };
     match protocol {
-        Protocol::Gemini => (
+        ModelProtocol::Gemini => (
             of(&body["systemInstruction"]["parts"]),
             of(&body["contents"][0]["parts"]),
         ),
-        Protocol::OpenAi => {
+        ModelProtocol::OpenAi => {
             let turns = body["messages"].as_array().unwrap();
             let said = |by_user: bool| {
                 let turns = turns
@@ -292,7 +292,7 @@ fn data(text: &str) -> Option<String> {
 }
 
 /// The answer of a model that obeys all instructions, and takes for such what is not marked as data.
-fn generate(protocol: Protocol, body: &Value) -> String {
+fn generate(protocol: ModelProtocol, body: &Value) -> String {
     let (instructions, user) = texts(protocol, body);
     let marked: Option<Vec<String>> = user.iter().map(|text| data(text)).collect();
     let told = instructions.iter().any(|text| text.contains(INJECTION));
@@ -314,9 +314,9 @@ fn generate(protocol: Protocol, body: &Value) -> String {
 }
 
 /// A whole answer with this text.
-pub(super) fn completion(protocol: Protocol, text: &str) -> String {
+pub(super) fn completion(protocol: ModelProtocol, text: &str) -> String {
     match protocol {
-        Protocol::Gemini => json!({
+        ModelProtocol::Gemini => json!({
             "candidates": [{
                 "content": { "parts": [{ "text": "Let me think.", "thought": true }, { "text": text }], "role": "model" },
                 "finishReason": "STOP",
@@ -326,7 +326,7 @@ pub(super) fn completion(protocol: Protocol, text: &str) -> String {
             "modelVersion": "gemini-test",
             "responseId": "r-1",
         }),
-        Protocol::OpenAi => json!({
+        ModelProtocol::OpenAi => json!({
             "id": "chatcmpl-1",
             "object": "chat.completion",
             "created": 1_790_000_000,

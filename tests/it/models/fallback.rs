@@ -3,18 +3,18 @@
 use jobs::extract::{ExtractError, ExtractedBy, Fallback, WithFallback};
 
 use super::{
-    fake::{BOTH, Fake, Protocol, Reply},
+    fake::{BOTH, FakeModel, ModelProtocol, ModelReply},
     file, message, shown,
 };
 
-fn status(status: u16) -> Reply {
-    Reply::Http(status, Vec::new(), "{}".to_owned())
+fn status(status: u16) -> ModelReply {
+    ModelReply::Http(status, Vec::new(), "{}".to_owned())
 }
 
 async fn ask(
-    fake: &Fake,
+    fake: &FakeModel,
     fallback: Fallback,
-    reply: Reply,
+    reply: ModelReply,
     last: bool,
 ) -> Result<ExtractedBy, ExtractError> {
     fake.will(reply);
@@ -41,7 +41,7 @@ async fn ask(
 #[tokio::test]
 async fn while_attempts_are_left_the_model_is_waited_for_and_then_the_rules_answer() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         for code in [429, 500, 401, 404] {
             let error = ask(&fake, Fallback::Rules, status(code), false)
                 .await
@@ -66,8 +66,8 @@ async fn while_attempts_are_left_the_model_is_waited_for_and_then_the_rules_answ
 #[tokio::test]
 async fn what_another_attempt_would_not_change_the_rules_answer_at_once() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
-        for reply in [status(400), Reply::Generated("garbage".to_owned())] {
+        let fake = FakeModel::start(protocol).await;
+        for reply in [status(400), ModelReply::Generated("garbage".to_owned())] {
             let by = ask(&fake, Fallback::Rules, reply, false).await.unwrap();
             assert_eq!(by, ExtractedBy::RulesFallback, "{protocol:?}");
         }
@@ -76,19 +76,24 @@ async fn what_another_attempt_would_not_change_the_rules_answer_at_once() {
 
 #[tokio::test]
 async fn without_a_fallback_an_error_is_one_and_a_good_answer_needs_none() {
-    let fake = Fake::start(Protocol::Gemini).await;
+    let fake = FakeModel::start(ModelProtocol::Gemini).await;
     for reply in [
         status(400),
         status(500),
-        Reply::Generated("garbage".to_owned()),
+        ModelReply::Generated("garbage".to_owned()),
     ] {
         assert!(ask(&fake, Fallback::None, reply, true).await.is_err());
     }
     let good = r#"{"contacts":[],"tags":[],"locations":[],"notes":"x"}"#;
     for fallback in [Fallback::None, Fallback::Rules] {
-        let by = ask(&fake, fallback, Reply::Generated(good.to_owned()), true)
-            .await
-            .unwrap();
+        let by = ask(
+            &fake,
+            fallback,
+            ModelReply::Generated(good.to_owned()),
+            true,
+        )
+        .await
+        .unwrap();
         assert_eq!(by, ExtractedBy::Gemini);
     }
 }

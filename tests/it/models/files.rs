@@ -8,15 +8,15 @@ use jobs::extract::{
 use twilio::webhook::Location;
 
 use super::{
-    fake::{BOTH, Fake, KEY, Reply},
+    fake::{BOTH, FakeModel, KEY, ModelReply},
     file, message, shown,
 };
 
 const NOTHING: &str = r#"{"contacts":[],"tags":[],"locations":[],"notes":""}"#;
 
-struct Away(fn() -> ContentError);
+struct UnreadableFile(fn() -> ContentError);
 
-impl Content for Away {
+impl Content for UnreadableFile {
     fn read(&self, _: u64) -> ContentFuture<'_> {
         Box::pin(std::future::ready(Err((self.0)())))
     }
@@ -24,13 +24,13 @@ impl Content for Away {
 
 fn away(position: u8, content_type: &str, error: fn() -> ContentError) -> Attachment {
     Attachment {
-        content: Arc::new(Away(error)),
+        content: Arc::new(UnreadableFile(error)),
         ..file(position, content_type, b"12345")
     }
 }
 
 /// How many files were in the last question.
-fn sent(fake: &Fake) -> usize {
+fn sent(fake: &FakeModel) -> usize {
     let body = fake.asked().last().unwrap().body.to_string();
     body.matches("inlineData").count() + body.matches("\"image_url\":{").count()
 }
@@ -38,7 +38,7 @@ fn sent(fake: &Fake) -> usize {
 #[tokio::test]
 async fn what_the_model_does_not_take_is_named_by_the_rules() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let media = [
             file(0, "audio/amr", b"a voice"),
             file(1, "image/png", b"a photo"),
@@ -64,7 +64,7 @@ async fn what_the_model_does_not_take_is_named_by_the_rules() {
 #[tokio::test]
 async fn files_beyond_the_budget_stay_here_and_are_named() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let media = [
             file(0, "image/png", &[1; 600]),
             file(1, "image/png", &[2; 600]),
@@ -86,7 +86,7 @@ async fn files_beyond_the_budget_stay_here_and_are_named() {
 #[tokio::test]
 async fn cards_and_places_are_for_the_rules() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let card = b"BEGIN:VCARD\nVERSION:3.0\nFN:Cleo\nTEL:+12025550123\nEND:VCARD\n";
         let media = [file(0, "text/x-vcard", card)];
         let place = Location {
@@ -133,8 +133,8 @@ async fn cards_and_places_are_for_the_rules() {
 #[tokio::test]
 async fn a_photo_in_which_the_model_finds_nothing_is_still_named() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
-        fake.will(Reply::Generated(NOTHING.to_owned()));
+        let fake = FakeModel::start(protocol).await;
+        fake.will(ModelReply::Generated(NOTHING.to_owned()));
         let media = [file(0, "image/png", b"a photo")];
         let extraction = fake
             .extractor()
@@ -152,7 +152,7 @@ async fn a_photo_in_which_the_model_finds_nothing_is_still_named() {
 #[tokio::test]
 async fn a_file_that_is_gone_is_named_and_one_that_is_away_is_waited_for() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let gone = [
             away(0, "image/png", || ContentError::Gone),
             away(1, "image/png", || ContentError::TooLarge),

@@ -6,13 +6,13 @@ use jobs::extract::{ExtractedBy, Extractor, Gemini, GeminiConfig, ModelConfigErr
 use serde_json::json;
 
 use super::{
-    fake::{Fake, KEY, Protocol},
+    fake::{FakeModel, KEY, ModelProtocol},
     file, message, shown,
 };
 
 #[tokio::test]
 async fn a_message_is_one_question_with_its_files_and_its_answer_becomes_items() {
-    let fake = Fake::start(Protocol::Gemini).await;
+    let fake = FakeModel::start(ModelProtocol::Gemini).await;
     let media = [
         file(0, "image/jpeg", b"a photo"),
         file(1, "Audio/OGG; codecs=opus", b"a voice"),

@@ -5,7 +5,7 @@ use jobs::extract::{ExtractError, Extractor, MAX_ITEMS};
 use serde_json::{Value, json};
 
 use super::{
-    fake::{BOTH, Fake, INJECTION, POISON, Protocol, Reply},
+    fake::{BOTH, FakeModel, INJECTION, ModelProtocol, ModelReply, POISON},
     message, shown,
 };
 
@@ -32,7 +32,7 @@ fn hostile_texts() -> Vec<String> {
 #[tokio::test]
 async fn no_text_gets_to_where_a_model_would_obey_it() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         for text in hostile_texts() {
             let extraction = fake
                 .extractor()
@@ -48,8 +48,8 @@ async fn no_text_gets_to_where_a_model_would_obey_it() {
         // The instructions are the same for everybody and everything.
         let asked = fake.asked();
         let instructions = |body: &Value| match protocol {
-            Protocol::Gemini => body["systemInstruction"].clone(),
-            Protocol::OpenAi => body["messages"][0].clone(),
+            ModelProtocol::Gemini => body["systemInstruction"].clone(),
+            ModelProtocol::OpenAi => body["messages"][0].clone(),
         };
         assert_eq!(asked.len(), hostile_texts().len());
         assert!(
@@ -65,7 +65,7 @@ async fn no_text_gets_to_where_a_model_would_obey_it() {
 async fn the_fake_obeys_what_is_not_kept_apart() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let data = json!({ "message_text": INJECTION }).to_string();
         let questions: [(&str, &str); 4] = [
             ("Extract.", INJECTION),
@@ -98,9 +98,9 @@ async fn the_fake_obeys_what_is_not_kept_apart() {
     }
 }
 
-fn question(protocol: Protocol, system: &str, user: &str) -> (&'static str, Value) {
+fn question(protocol: ModelProtocol, system: &str, user: &str) -> (&'static str, Value) {
     match protocol {
-        Protocol::Gemini => (
+        ModelProtocol::Gemini => (
             "/v1beta/models/gemini-test:generateContent",
             json!({
                 "systemInstruction": { "parts": [{ "text": system }] },
@@ -108,7 +108,7 @@ fn question(protocol: Protocol, system: &str, user: &str) -> (&'static str, Valu
                 "generationConfig": { "responseMimeType": "application/json", "responseSchema": { "type": "OBJECT" } },
             }),
         ),
-        Protocol::OpenAi => (
+        ModelProtocol::OpenAi => (
             "/v1/chat/completions",
             json!({
                 "model": "gpt-test",
@@ -125,7 +125,7 @@ fn question(protocol: Protocol, system: &str, user: &str) -> (&'static str, Valu
 #[tokio::test]
 async fn a_model_that_obeys_all_the_same_can_write_nothing_but_the_four_kinds() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let base = json!({ "contacts": [], "tags": [], "locations": [], "notes": "" });
         for (key, value) in [
             ("user_id", json!("00000000-0000-0000-0000-000000000001")),
@@ -141,7 +141,7 @@ async fn a_model_that_obeys_all_the_same_can_write_nothing_but_the_four_kinds() 
         ] {
             let mut answer = base.clone();
             answer[key] = value;
-            fake.will(Reply::Generated(answer.to_string()));
+            fake.will(ModelReply::Generated(answer.to_string()));
             let error = fake
                 .extractor()
                 .extract(&message("Ana", &[]))
@@ -158,7 +158,7 @@ async fn a_model_that_obeys_all_the_same_can_write_nothing_but_the_four_kinds() 
 #[tokio::test]
 async fn a_model_that_obeys_all_the_same_can_write_no_more_than_so_much_and_nothing_hidden() {
     for protocol in BOTH {
-        let fake = Fake::start(protocol).await;
+        let fake = FakeModel::start(protocol).await;
         let long = |n: usize| {
             format!(
                 "{n}\u{0}\u{1b}[2J\u{202e}<script>x</script>{}",
@@ -171,7 +171,7 @@ async fn a_model_that_obeys_all_the_same_can_write_no_more_than_so_much_and_noth
             .map(|name| json!({ "name": name, "context": name }))
             .collect();
         let answer = json!({ "contacts": contacts, "tags": [], "locations": &many[..50], "notes": many[..100].join("\n") });
-        fake.will(Reply::Generated(answer.to_string()));
+        fake.will(ModelReply::Generated(answer.to_string()));
         let extraction = fake.extractor().extract(&message("Ana", &[])).await;
         if answer.to_string().len() > 1_000_000 {
             // Not even read.

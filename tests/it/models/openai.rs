@@ -5,13 +5,13 @@ use jobs::extract::{ExtractedBy, Extractor, OpenAi, OpenAiConfig};
 use serde_json::json;
 
 use super::{
-    fake::{Fake, KEY, Protocol},
+    fake::{FakeModel, KEY, ModelProtocol},
     file, message, shown,
 };
 
 #[tokio::test]
 async fn a_message_is_one_question_with_its_files_and_its_answer_becomes_items() {
-    let fake = Fake::start(Protocol::OpenAi).await;
+    let fake = FakeModel::start(ModelProtocol::OpenAi).await;
     let media = [
         file(0, "image/png", b"a photo"),
         file(1, "audio/mpeg", b"a voice"),
@@ -63,7 +63,7 @@ async fn a_message_is_one_question_with_its_files_and_its_answer_becomes_items()
 
 #[tokio::test]
 async fn an_endpoint_of_ones_own_needs_no_key() {
-    let fake = Fake::start(Protocol::OpenAi).await;
+    let fake = FakeModel::start(ModelProtocol::OpenAi).await;
     let config = OpenAiConfig {
         api_key: None,
         model: "local/llama:8b".to_owned(),

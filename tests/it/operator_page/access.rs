@@ -11,7 +11,7 @@ use crate::{
     app::TestApp,
     database::Database,
     process::{Process, run},
-    settings::{Settings, hex},
+    settings::{ProgramSettings, hex},
     wait::PATIENCE,
     webhook::client,
 };
@@ -70,7 +70,7 @@ async fn with_a_token_nobody_sees_or_changes_anything_without_it() {
 
 #[tokio::test]
 async fn without_a_token_there_is_no_page_but_on_loopback() {
-    let settings = Settings::random(&TestDatabase::empty().await.url());
+    let settings = ProgramSettings::random(&TestDatabase::empty().await.url());
     let open = settings.clone().with("ADMIN_ADDR", "0.0.0.0:0");
     let (process, _) = Process::receiver("receiver", &open).await;
     let port = process.addr("admin listens").await.port();

@@ -10,7 +10,10 @@ use store::{sends, users};
 use twilio::signature;
 use uuid::Uuid;
 
-use super::{Number, dump, in_any_form, log_of_postgres, needles::Needles, numbers, told::Told};
+use super::{
+    SampleNumber, captured_text::CapturedText, dump, in_any_form, log_of_postgres,
+    needles::Needles, numbers,
+};
 use crate::{
     api::token_of,
     app::text,
@@ -40,15 +43,15 @@ fn behaviours() -> [Behaviour; 8] {
 }
 
 /// Somebody who links a number.
-struct User {
-    number: Number,
+struct LinkingUser {
+    number: SampleNumber,
     id: Uuid,
     token: String,
     code: String,
 }
 
 /// The program, and the outside world.
-struct Stage {
+struct LinkingHarness {
     database: Database,
     api: SimulatedApi,
     twilio: SimulatedTwilio,
@@ -59,7 +62,7 @@ struct Stage {
     word: String,
 }
 
-impl Stage {
+impl LinkingHarness {
     async fn set() -> Self {
         let word = hex();
         let (database, api) = Database::create()
@@ -97,7 +100,7 @@ impl Stage {
     }
 
     /// Asks for a code with an `Idempotency-Key` that tells the number, twice; answers whose number it is to be.
-    async fn link(&self, number: Number) -> User {
+    async fn link(&self, number: SampleNumber) -> LinkingUser {
         let id = Uuid::new_v4();
         let mut conn = self.database.pool.acquire().await.unwrap();
         users::ensure(&mut conn, id).await.unwrap();
@@ -117,7 +120,7 @@ impl Stage {
         let (to, sms) = send.unwrap().message.unwrap();
         assert_eq!(to.as_str(), number.e164);
         let code = sms.strip_prefix(&format!("{}: ", self.word)).unwrap();
-        User {
+        LinkingUser {
             code: code[..6].to_owned(),
             number,
             id,
@@ -126,7 +129,7 @@ impl Stage {
     }
 
     /// Everything that is refused, with a number, a code or a token in it.
-    async fn refuse(&self, user: &User, forged: &str) {
+    async fn refuse(&self, user: &LinkingUser, forged: &str) {
         let (e164, token) = (&user.number.e164, &user.token);
         let ask = |text: &str| json!({ "phoneNumber": text });
         let guess = |number: &str, code: &str| json!({ "phoneNumber": number, "code": code });
@@ -163,7 +166,7 @@ impl Stage {
     }
 
     /// What comes from somebody who is not Twilio.
-    async fn forge(&self, user: &User) {
+    async fn forge(&self, user: &LinkingUser) {
         let text = text(&user.number.e164, &format!("{}: {}", self.word, user.code));
         let parameters = encode(&self.twilio.parameters(&text));
         let signature = format!("{}=", "A".repeat(27));
@@ -176,7 +179,7 @@ impl Stage {
     }
 
     /// Enters codes: the right one for every other, and for the rest wrong ones until it is dead.
-    async fn verify(&self, at: usize, user: &User) {
+    async fn verify(&self, at: usize, user: &LinkingUser) {
         let guess = |code: &str| json!({ "phoneNumber": user.number.e164, "code": code });
         let wrong = if user.code == "123456" {
             "654321"
@@ -231,7 +234,7 @@ async fn metrics(process: &Process) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn linking_leaves_no_number_code_token_or_sms_in_the_database_the_logs_or_the_metrics() {
-    let stage = Stage::set().await;
+    let stage = LinkingHarness::set().await;
     let mut linked = Vec::new();
     for (number, behaviour) in numbers()
         .into_iter()
@@ -268,19 +271,25 @@ async fn linking_leaves_no_number_code_token_or_sms_in_the_database_the_logs_or_
         .await
         .expect("some SMS were taken");
 
-    let told = [
-        ("the dump", Told::Dump(dump(&stage.database))),
-        ("the receiver's log", Told::Log(stage.receiver.log())),
-        ("the worker's log", Told::Log(worker.log())),
+    let captured_text = [
+        ("the dump", CapturedText::Dump(dump(&stage.database))),
+        (
+            "the receiver's log",
+            CapturedText::Log(stage.receiver.log()),
+        ),
+        ("the worker's log", CapturedText::Log(worker.log())),
         (
             "the receiver's metrics",
-            Told::Metrics(metrics(&stage.receiver).await),
+            CapturedText::Metrics(metrics(&stage.receiver).await),
         ),
         (
             "the worker's metrics",
-            Told::Metrics(metrics(&worker).await),
+            CapturedText::Metrics(metrics(&worker).await),
         ),
-        ("the log of Postgres", Told::ForeignLog(log_of_postgres())),
+        (
+            "the log of Postgres",
+            CapturedText::ForeignLog(log_of_postgres()),
+        ),
     ];
     // What should be there is there, so that what should not be would be found.
     for (what, expected) in [
@@ -294,8 +303,11 @@ async fn linking_leaves_no_number_code_token_or_sms_in_the_database_the_logs_or_
         (3, "outcome=\"verified\""),
         (4, "pigeonhole_sends_ended_total"),
     ] {
-        let (name, told) = &told[what];
-        assert!(told.text().contains(expected), "{name} lacks {expected}");
+        let (name, captured_text) = &captured_text[what];
+        assert!(
+            captured_text.text().contains(expected),
+            "{name} lacks {expected}"
+        );
     }
     let codes: HashSet<String> = linked.iter().map(|user| user.code.clone()).collect();
     let (numbers, tokens): (Vec<_>, Vec<_>) = linked
@@ -311,9 +323,9 @@ async fn linking_leaves_no_number_code_token_or_sms_in_the_database_the_logs_or_
     );
     secrets.push(stage.word.clone());
     let (numbers, secrets) = (in_any_form(&numbers), Needles::encoded(&secrets));
-    for (what, told) in &told {
-        numbers.assert_none_in(what, told.text());
-        secrets.assert_none_in(what, told.text());
-        assert_eq!(told.code(&codes), None, "{what} holds a code");
+    for (what, captured_text) in &captured_text {
+        numbers.assert_none_in(what, captured_text.text());
+        secrets.assert_none_in(what, captured_text.text());
+        assert_eq!(captured_text.code(&codes), None, "{what} holds a code");
     }
 }

@@ -4,35 +4,38 @@ use std::time::Duration;
 
 use queue::{admin, testing::Outcome};
 
-use super::Rig;
+use super::ReplyHarness;
 use crate::database::NUMBER;
 
 const FAILED: &str =
     "Sorry, we could not make anything of your last message. Please send it again a little later.";
 
 /// From now on no item can be written.
-async fn break_items(rig: &Rig) {
+async fn break_items(harness: &ReplyHarness) {
     for statement in [
         "create function no() returns trigger language plpgsql as $$ begin raise 'no'; end $$",
         "create trigger no before insert on enrichment_items for each row execute function no()",
     ] {
-        sqlx::query(statement).execute(&rig.app.pool).await.unwrap();
+        sqlx::query(statement)
+            .execute(&harness.app.pool)
+            .await
+            .unwrap();
     }
 }
 
-async fn mend_items(rig: &Rig) {
+async fn mend_items(harness: &ReplyHarness) {
     sqlx::query("drop trigger no on enrichment_items")
-        .execute(&rig.app.pool)
+        .execute(&harness.app.pool)
         .await
         .unwrap();
 }
 
 /// Runs the message's job until it is a dead letter; answers after how many attempts. No time passes for the message.
-async fn exhaust(rig: &Rig) -> u16 {
+async fn exhaust(harness: &ReplyHarness) -> u16 {
     loop {
-        let ran = rig.queue.run_one().await.expect("a job is ready");
+        let ran = harness.queue.run_one().await.expect("a job is ready");
         match ran.outcome {
-            Outcome::Retried { delay, .. } => rig.queue.advance(delay).await,
+            Outcome::Retried { delay, .. } => harness.queue.advance(delay).await,
             Outcome::Buried { reason, .. } => {
                 assert_eq!(reason, "attempts_exhausted");
                 return ran.attempt;
@@ -42,8 +45,8 @@ async fn exhaust(rig: &Rig) -> u16 {
     }
 }
 
-async fn requeue(rig: &Rig) {
-    let mut conn = rig.app.pool.acquire().await.unwrap();
+async fn requeue(harness: &ReplyHarness) {
+    let mut conn = harness.app.pool.acquire().await.unwrap();
     let id: i64 = sqlx::query_scalar("select id from queue.dead_jobs")
         .fetch_one(&mut *conn)
         .await
@@ -54,24 +57,24 @@ async fn requeue(rig: &Rig) {
 #[tokio::test]
 async fn a_message_that_fails_for_good_is_told_after_the_last_attempt_and_its_job_is_a_dead_letter()
 {
-    let rig = Rig::start().await;
-    break_items(&rig).await;
-    let sid = rig.app.deliver("Met Ana").await;
-    let first = rig.queue.run_one().await.unwrap();
+    let harness = ReplyHarness::start().await;
+    break_items(&harness).await;
+    let sid = harness.app.deliver("Met Ana").await;
+    let first = harness.queue.run_one().await.unwrap();
     assert!(
         matches!(first.outcome, Outcome::Retried { .. }),
         "{first:?}"
     );
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("received"));
-    rig.queue.advance(Duration::from_mins(10)).await;
-    assert_eq!(exhaust(&rig).await, 12);
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("failed"));
-    rig.queue.drain().await;
-    assert_eq!(rig.sent_to(NUMBER), [FAILED]);
-    let rows = rig.app.rows().await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("received"));
+    harness.queue.advance(Duration::from_mins(10)).await;
+    assert_eq!(exhaust(&harness).await, 12);
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("failed"));
+    harness.queue.drain().await;
+    assert_eq!(harness.sent_to(NUMBER), [FAILED]);
+    let rows = harness.app.rows().await;
     assert_eq!((rows.jobs, rows.dead, rows.items), (0, 1, 0));
     let reason: String = sqlx::query_scalar("select reason from pigeonhole.inbound_messages")
-        .fetch_one(&rig.app.pool)
+        .fetch_one(&harness.app.pool)
         .await
         .unwrap();
     assert_eq!(reason, "database");
@@ -79,31 +82,31 @@ async fn a_message_that_fails_for_good_is_told_after_the_last_attempt_and_its_jo
 
 #[tokio::test]
 async fn a_requeued_dead_letter_processes_its_message_and_a_second_failure_is_not_told() {
-    let rig = Rig::start().await;
-    break_items(&rig).await;
-    let sid = rig.app.deliver("Met Ana").await;
-    exhaust(&rig).await;
-    rig.queue.drain().await;
-    requeue(&rig).await;
-    exhaust(&rig).await;
-    rig.queue.drain().await;
-    assert_eq!(rig.sent_to(NUMBER), [FAILED], "once");
+    let harness = ReplyHarness::start().await;
+    break_items(&harness).await;
+    let sid = harness.app.deliver("Met Ana").await;
+    exhaust(&harness).await;
+    harness.queue.drain().await;
+    requeue(&harness).await;
+    exhaust(&harness).await;
+    harness.queue.drain().await;
+    assert_eq!(harness.sent_to(NUMBER), [FAILED], "once");
 
-    mend_items(&rig).await;
-    requeue(&rig).await;
-    rig.queue.drain().await;
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
-    assert_eq!(rig.app.values(&sid).await, ["Met Ana"]);
-    assert_eq!(rig.sent_to(NUMBER), [FAILED, super::PROCESSED]);
-    rig.queue.assert_empty().await;
+    mend_items(&harness).await;
+    requeue(&harness).await;
+    harness.queue.drain().await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
+    assert_eq!(harness.app.values(&sid).await, ["Met Ana"]);
+    assert_eq!(harness.sent_to(NUMBER), [FAILED, super::PROCESSED]);
+    harness.queue.assert_empty().await;
 }
 
 #[tokio::test]
 async fn the_message_of_a_job_that_was_given_up_without_a_word_is_ended_and_told_once() {
-    let rig = Rig::start().await;
-    let sid = rig.app.deliver("Met Ana").await;
-    let other = rig.app.deliver("Met Bo").await;
-    let mut conn = rig.app.pool.acquire().await.unwrap();
+    let harness = ReplyHarness::start().await;
+    let sid = harness.app.deliver("Met Ana").await;
+    let other = harness.app.deliver("Met Bo").await;
+    let mut conn = harness.app.pool.acquire().await.unwrap();
     let id: i64 = sqlx::query_scalar("select id from queue.jobs where args ->> 'message' = $1")
         .bind(&sid)
         .fetch_one(&mut *conn)
@@ -114,26 +117,29 @@ async fn the_message_of_a_job_that_was_given_up_without_a_word_is_ended_and_told
         queue::enqueue(&mut conn, &jobs::SettleMessages {})
             .await
             .unwrap();
-        rig.queue.drain().await;
+        harness.queue.drain().await;
     }
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("failed"));
-    assert_eq!(rig.app.state(&other).await.as_deref(), Some("processed"));
-    let mut sent = rig.sent_to(NUMBER);
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("failed"));
+    assert_eq!(
+        harness.app.state(&other).await.as_deref(),
+        Some("processed")
+    );
+    let mut sent = harness.sent_to(NUMBER);
     sent.sort_unstable();
     assert_eq!(sent, [super::PROCESSED, FAILED]);
-    assert_eq!(rig.reply(&sid).await.unwrap().kind, "failed");
+    assert_eq!(harness.reply(&sid).await.unwrap().kind, "failed");
 }
 
 #[tokio::test]
 async fn a_message_that_cannot_even_be_read_fails_and_nobody_can_be_told() {
-    let rig = Rig::start().await;
-    let sid = rig.app.deliver("Met Ana").await;
+    let harness = ReplyHarness::start().await;
+    let sid = harness.app.deliver("Met Ana").await;
     sqlx::query("update pigeonhole.inbound_messages set sealed = '\\x00'")
-        .execute(&rig.app.pool)
+        .execute(&harness.app.pool)
         .await
         .unwrap();
-    exhaust(&rig).await;
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("failed"));
-    assert_eq!(rig.reply(&sid).await, None);
-    assert_eq!(rig.api.requests().create, 0);
+    exhaust(&harness).await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("failed"));
+    assert_eq!(harness.reply(&sid).await, None);
+    assert_eq!(harness.api.requests().create, 0);
 }

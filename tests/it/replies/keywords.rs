@@ -10,85 +10,92 @@ use store::{
 };
 use uuid::Uuid;
 
-use super::{Reply, Rig};
+use super::{ReplyHarness, ReplyRow};
 use crate::{
     app::{field, text},
     database::{NUMBER, STRANGER},
     wait::{PATIENCE, eventually},
 };
 
-async fn is_opted_out(rig: &Rig, number: &str) -> bool {
-    let mut conn = rig.app.pool.acquire().await.unwrap();
-    let keyring = rig.app.settings.keyring();
+async fn is_opted_out(harness: &ReplyHarness, number: &str) -> bool {
+    let mut conn = harness.app.pool.acquire().await.unwrap();
+    let keyring = harness.app.settings.keyring();
     opt_outs::is_opted_out(&mut conn, &keyring, number)
         .await
         .unwrap()
 }
 
 /// Wishes for a verification SMS, and answers its send once its job has run.
-async fn verification(rig: &Rig, to: &str) -> Uuid {
+async fn verification(harness: &ReplyHarness, to: &str) -> Uuid {
     let send = NewSend {
-        user_id: rig.app.user,
+        user_id: harness.app.user,
         purpose: Purpose::Verification,
         to: E164::parse(to).unwrap(),
         body: "Your code is 482913.".to_owned(),
         life: Duration::from_mins(10),
     };
-    let mut tx = rig.app.pool.begin().await.unwrap();
-    let keyring = rig.app.settings.keyring();
+    let mut tx = harness.app.pool.begin().await.unwrap();
+    let keyring = harness.app.settings.keyring();
     let send = sends::insert(&mut tx, &keyring, &send).await.unwrap();
     let job = jobs::SendVerification { send };
     queue::enqueue(&mut tx, &job).await.unwrap();
     tx.commit().await.unwrap();
-    rig.queue.drain().await;
+    harness.queue.drain().await;
     send
 }
 
-async fn outcome(rig: &Rig, send: Uuid) -> (String, Option<String>) {
+async fn outcome(harness: &ReplyHarness, send: Uuid) -> (String, Option<String>) {
     sqlx::query_as("select state, reason from pigeonhole.sends where id = $1")
         .bind(send)
-        .fetch_one(&rig.app.pool)
+        .fetch_one(&harness.app.pool)
         .await
         .unwrap()
 }
 
 #[tokio::test]
 async fn after_a_stop_nothing_is_sent_to_that_number_until_a_start() {
-    let rig = Rig::start().await;
-    rig.api.behave(NUMBER, Callbacks::None);
-    let stop = rig.take(NUMBER, " Stop ").await;
-    assert_eq!(rig.app.state(&stop).await.as_deref(), Some("keyword_stop"));
-    assert!(is_opted_out(&rig, NUMBER).await);
+    let harness = ReplyHarness::start().await;
+    harness.api.behave(NUMBER, Callbacks::None);
+    let stop = harness.take(NUMBER, " Stop ").await;
+    assert_eq!(
+        harness.app.state(&stop).await.as_deref(),
+        Some("keyword_stop")
+    );
+    assert!(is_opted_out(&harness, NUMBER).await);
 
-    let sid = rig.take(NUMBER, "Met Ana").await;
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
-    let expected = Reply {
+    let sid = harness.take(NUMBER, "Met Ana").await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
+    let expected = ReplyRow {
         kind: "processed".to_owned(),
         state: "failed".to_owned(),
         reason: Some("opted_out".to_owned()),
     };
-    assert_eq!(rig.reply(&sid).await, Some(expected));
-    let send = verification(&rig, NUMBER).await;
+    assert_eq!(harness.reply(&sid).await, Some(expected));
+    let send = verification(&harness, NUMBER).await;
     assert_eq!(
-        outcome(&rig, send).await,
+        outcome(&harness, send).await,
         ("failed".to_owned(), Some("opted_out".to_owned()))
     );
-    assert_eq!(rig.api.requests().create, 0, "Twilio was not even asked");
-
-    let start = rig.take(NUMBER, "UNSTOP").await;
     assert_eq!(
-        rig.app.state(&start).await.as_deref(),
+        harness.api.requests().create,
+        0,
+        "Twilio was not even asked"
+    );
+
+    let start = harness.take(NUMBER, "UNSTOP").await;
+    assert_eq!(
+        harness.app.state(&start).await.as_deref(),
         Some("keyword_start")
     );
-    assert!(!is_opted_out(&rig, NUMBER).await);
-    rig.take(NUMBER, "Met Bo").await;
-    assert_eq!(rig.sent_to(NUMBER), [super::PROCESSED]);
-    rig.queue.assert_empty().await;
+    assert!(!is_opted_out(&harness, NUMBER).await);
+    harness.take(NUMBER, "Met Bo").await;
+    assert_eq!(harness.sent_to(NUMBER), [super::PROCESSED]);
+    harness.queue.assert_empty().await;
 }
 
 #[tokio::test]
 async fn a_keyword_makes_no_items_gets_no_reply_and_is_not_counted() {
-    let rig = Rig::with(|database| {
+    let harness = ReplyHarness::with(|database| {
         database
             .with("RATE_LIMIT_BURST", "1")
             .with("RATE_LIMIT_ACTION", "reject")
@@ -101,115 +108,125 @@ async fn a_keyword_makes_no_items_gets_no_reply_and_is_not_counted() {
         ("Quit", "keyword_stop"),
         ("start", "keyword_start"),
     ] {
-        let sid = rig.take(NUMBER, body).await;
-        assert_eq!(rig.app.state(&sid).await.as_deref(), Some(state), "{body}");
-        assert_eq!(rig.reply(&sid).await, None, "{body}");
+        let sid = harness.take(NUMBER, body).await;
+        assert_eq!(
+            harness.app.state(&sid).await.as_deref(),
+            Some(state),
+            "{body}"
+        );
+        assert_eq!(harness.reply(&sid).await, None, "{body}");
     }
     assert_eq!(
-        (rig.app.rows().await.items, rig.api.requests().create),
+        (
+            harness.app.rows().await.items,
+            harness.api.requests().create
+        ),
         (0, 0)
     );
     // The one message that the limit allows is still to be had.
-    let sid = rig.take(NUMBER, "start with Ana").await;
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
+    let sid = harness.take(NUMBER, "start with Ana").await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
 }
 
 #[tokio::test]
 async fn a_stop_from_a_number_that_nobody_knows_or_in_twilios_own_words_counts_too() {
-    let rig = Rig::start().await;
+    let harness = ReplyHarness::start().await;
     let arret = Text {
         fields: vec![field("OptOutType", "STOP")],
         ..text(STRANGER, "ARRET")
     };
-    let sid = rig.take_text(&arret).await;
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("keyword_stop"));
-    rig.take(STRANGER, "Hello").await;
-    assert_eq!(rig.api.requests().create, 0);
+    let sid = harness.take_text(&arret).await;
+    assert_eq!(
+        harness.app.state(&sid).await.as_deref(),
+        Some("keyword_stop")
+    );
+    harness.take(STRANGER, "Hello").await;
+    assert_eq!(harness.api.requests().create, 0);
 }
 
 #[tokio::test]
 async fn the_later_message_counts_in_whatever_order_they_are_processed() {
-    let rig = Rig::start().await;
+    let harness = ReplyHarness::start().await;
     for (first, last, opted_out) in [("START", "STOP", true), ("STOP", "START", false)] {
-        let first = rig.app.deliver_text(&text(STRANGER, first)).await;
-        let last = rig.app.deliver_text(&text(STRANGER, last)).await;
+        let first = harness.app.deliver_text(&text(STRANGER, first)).await;
+        let last = harness.app.deliver_text(&text(STRANGER, last)).await;
         // The first one is delayed.
         sqlx::query("update queue.jobs set position = position + interval '1 hour' where args ->> 'message' = $1")
             .bind(&first)
-            .execute(&rig.app.pool)
+            .execute(&harness.app.pool)
             .await
             .unwrap();
-        let ran = rig.queue.drain().await;
+        let ran = harness.queue.drain().await;
         assert_eq!(ran.len(), 2);
         let ended: String = sqlx::query_scalar(
             "select message_sid from pigeonhole.inbound_messages order by finished_at desc limit 1",
         )
-        .fetch_one(&rig.app.pool)
+        .fetch_one(&harness.app.pool)
         .await
         .unwrap();
         assert_eq!(ended, first, "not {last}");
-        assert_eq!(is_opted_out(&rig, STRANGER).await, opted_out);
+        assert_eq!(is_opted_out(&harness, STRANGER).await, opted_out);
     }
 }
 
 #[tokio::test]
 async fn what_twilio_knows_of_opt_outs_is_learnt_from_its_refusals_and_reports() {
-    let rig = Rig::start().await;
-    rig.api.behave(
+    let harness = ReplyHarness::start().await;
+    harness.api.behave(
         STRANGER,
         Answer::Refuse {
             status: 400,
             code: 21610,
         },
     );
-    rig.take(STRANGER, "Hello").await;
-    assert!(is_opted_out(&rig, STRANGER).await);
-    verification(&rig, STRANGER).await;
-    assert_eq!(rig.api.posts_to(STRANGER), 1, "it is not asked again");
+    harness.take(STRANGER, "Hello").await;
+    assert!(is_opted_out(&harness, STRANGER).await);
+    verification(&harness, STRANGER).await;
+    assert_eq!(harness.api.posts_to(STRANGER), 1, "it is not asked again");
 
     let reported = Callbacks::Sequence {
         statuses: vec!["failed".to_owned()],
         error_code: Some(21610),
         before_answer: false,
     };
-    rig.api.behave(NUMBER, reported);
-    rig.take(NUMBER, "Hello").await;
+    harness.api.behave(NUMBER, reported);
+    harness.take(NUMBER, "Hello").await;
     eventually("the report is taken", PATIENCE, async || {
-        is_opted_out(&rig, NUMBER).await.then_some(())
+        is_opted_out(&harness, NUMBER).await.then_some(())
     })
     .await;
-    rig.take(NUMBER, "START").await;
-    assert!(!is_opted_out(&rig, NUMBER).await);
+    harness.take(NUMBER, "START").await;
+    assert!(!is_opted_out(&harness, NUMBER).await);
 }
 
 #[tokio::test]
 async fn a_stop_whose_job_dies_with_its_worker_is_still_heard() {
-    let rig = Rig::start().await;
-    let sid = rig.app.deliver_text(&text(NUMBER, "STOP")).await;
+    let harness = ReplyHarness::start().await;
+    let sid = harness.app.deliver_text(&text(NUMBER, "STOP")).await;
     sqlx::query(
         "create function no() returns trigger language plpgsql as $$ begin raise 'no'; end $$",
     )
-    .execute(&rig.app.pool)
+    .execute(&harness.app.pool)
     .await
     .unwrap();
     sqlx::query(
         "create trigger no before insert on pigeonhole.opt_outs for each row execute function no()",
     )
-    .execute(&rig.app.pool)
+    .execute(&harness.app.pool)
     .await
     .unwrap();
-    let ran = rig.queue.run_one().await.unwrap();
+    let ran = harness.queue.run_one().await.unwrap();
     assert!(matches!(ran.outcome, Outcome::Retried { .. }), "{ran:?}");
     assert_eq!(
-        rig.app.state(&sid).await.as_deref(),
+        harness.app.state(&sid).await.as_deref(),
         Some("received"),
         "all of it or nothing"
     );
     sqlx::query("drop trigger no on pigeonhole.opt_outs")
-        .execute(&rig.app.pool)
+        .execute(&harness.app.pool)
         .await
         .unwrap();
-    rig.advance(Duration::from_mins(1)).await;
-    rig.queue.drain().await;
-    assert!(is_opted_out(&rig, NUMBER).await);
+    harness.advance(Duration::from_mins(1)).await;
+    harness.queue.drain().await;
+    assert!(is_opted_out(&harness, NUMBER).await);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pigeonhole::dev::twilio::Callbacks;
 
-use super::{NOT_LINKED, Rig};
+use super::{NOT_LINKED, ReplyHarness};
 use crate::{
     app::text,
     database::{NUMBER, STRANGER},
@@ -13,19 +13,20 @@ use crate::{
 
 #[tokio::test]
 async fn a_number_gets_five_replies_in_five_minutes_whatever_comes_in() {
-    let rig = Rig::start().await;
-    rig.api.behave(NUMBER, Callbacks::None);
+    let harness = ReplyHarness::start().await;
+    harness.api.behave(NUMBER, Callbacks::None);
     let mut sids = Vec::new();
     for n in 0..12 {
         sids.push(
-            rig.take(NUMBER, &format!("I am a machine, too ({n})"))
+            harness
+                .take(NUMBER, &format!("I am a machine, too ({n})"))
                 .await,
         );
     }
-    assert_eq!(rig.sent_to(NUMBER).len(), 5);
+    assert_eq!(harness.sent_to(NUMBER).len(), 5);
     for (n, sid) in sids.iter().enumerate() {
-        assert_eq!(rig.app.state(sid).await.as_deref(), Some("processed"));
-        let reply = rig.reply(sid).await.unwrap();
+        assert_eq!(harness.app.state(sid).await.as_deref(), Some("processed"));
+        let reply = harness.reply(sid).await.unwrap();
         let expected = if n < 5 {
             ("sent", None)
         } else {
@@ -37,28 +38,28 @@ async fn a_number_gets_five_replies_in_five_minutes_whatever_comes_in() {
             "{n}"
         );
     }
-    rig.advance(Duration::from_mins(4)).await;
-    rig.take(NUMBER, "again").await;
-    assert_eq!(rig.sent_to(NUMBER).len(), 5);
-    rig.advance(Duration::from_mins(2)).await;
-    rig.take(NUMBER, "and again").await;
-    assert_eq!(rig.sent_to(NUMBER).len(), 6);
+    harness.advance(Duration::from_mins(4)).await;
+    harness.take(NUMBER, "again").await;
+    assert_eq!(harness.sent_to(NUMBER).len(), 5);
+    harness.advance(Duration::from_mins(2)).await;
+    harness.take(NUMBER, "and again").await;
+    assert_eq!(harness.sent_to(NUMBER).len(), 6);
 }
 
 #[tokio::test]
 async fn somebody_is_told_of_the_same_problem_once_an_hour() {
-    let rig = Rig::start().await;
+    let harness = ReplyHarness::start().await;
     for _ in 0..6 {
-        rig.take(STRANGER, "Hello?").await;
-        rig.advance(Duration::from_mins(8)).await;
+        harness.take(STRANGER, "Hello?").await;
+        harness.advance(Duration::from_mins(8)).await;
     }
-    assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED]);
-    rig.advance(Duration::from_mins(13)).await;
-    rig.take(STRANGER, "Hello?").await;
-    assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED, NOT_LINKED]);
+    assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED]);
+    harness.advance(Duration::from_mins(13)).await;
+    harness.take(STRANGER, "Hello?").await;
+    assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED, NOT_LINKED]);
     // Another problem is another matter, and so is somebody else's.
-    rig.take("+12025550188", "Hello?").await;
-    assert_eq!(rig.sent_to("+12025550188"), [NOT_LINKED]);
+    harness.take("+12025550188", "Hello?").await;
+    assert_eq!(harness.sent_to("+12025550188"), [NOT_LINKED]);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub(crate) const PROCESSED: &str = "Got it! What you sent is ready for your revi
 const NOT_LINKED: &str = "We do not know this number yet. Link it to your account in the app, then send your message again.";
 
 /// A receiver, a simulated Twilio, and a queue whose jobs run when told to.
-pub(crate) struct Rig {
+pub(crate) struct ReplyHarness {
     pub(crate) app: TestApp,
     pub(crate) api: SimulatedApi,
     pub(crate) queue: TestQueue,
@@ -37,13 +37,13 @@ pub(crate) struct Rig {
 
 /// A reply, as its row says.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct Reply {
+pub(crate) struct ReplyRow {
     pub(crate) kind: String,
     pub(crate) state: String,
     pub(crate) reason: Option<String>,
 }
 
-impl Rig {
+impl ReplyHarness {
     pub(crate) async fn start() -> Self {
         Self::with(|database| database).await
     }
@@ -98,7 +98,7 @@ impl Rig {
     }
 
     /// The reply that the message's row names.
-    pub(crate) async fn reply(&self, sid: &str) -> Option<Reply> {
+    pub(crate) async fn reply(&self, sid: &str) -> Option<ReplyRow> {
         sqlx::query_as(
             "select reply_kind as kind, sends.state, sends.reason
              from pigeonhole.sends join pigeonhole.inbound_messages on reply = id where message_sid = $1",
@@ -130,87 +130,90 @@ impl Rig {
 
 #[tokio::test]
 async fn a_message_that_was_processed_is_acknowledged_once() {
-    let rig = Rig::start().await;
-    let sid = rig.take(NUMBER, "Met Ana #rust").await;
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
-    assert_eq!(rig.sent_to(NUMBER), [PROCESSED]);
-    let reply = rig.reply(&sid).await.unwrap();
+    let harness = ReplyHarness::start().await;
+    let sid = harness.take(NUMBER, "Met Ana #rust").await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
+    assert_eq!(harness.sent_to(NUMBER), [PROCESSED]);
+    let reply = harness.reply(&sid).await.unwrap();
     assert_eq!(reply.kind, "processed");
     assert!(
         ["sent", "delivered"].contains(&reply.state.as_str()),
         "{reply:?}"
     );
     // The same webhook again, and the same job again.
-    rig.queue.assert_empty().await;
+    harness.queue.assert_empty().await;
 }
 
 #[tokio::test]
 async fn whoever_nobody_knows_is_told_so() {
-    let rig = Rig::start().await;
-    let sid = rig.take(STRANGER, "Hello").await;
+    let harness = ReplyHarness::start().await;
+    let sid = harness.take(STRANGER, "Hello").await;
     assert_eq!(
-        rig.app.state(&sid).await.as_deref(),
+        harness.app.state(&sid).await.as_deref(),
         Some("ignored_unlinked")
     );
-    assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED]);
-    assert_eq!(rig.reply(&sid).await.unwrap().kind, "not_linked");
+    assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED]);
+    assert_eq!(harness.reply(&sid).await.unwrap().kind, "not_linked");
 }
 
 #[tokio::test]
 async fn whoever_sends_too_many_is_told_for_how_long_to_wait() {
-    let rig = Rig::with(|database| {
+    let harness = ReplyHarness::with(|database| {
         database
             .with("RATE_LIMIT_BURST", "1")
             .with("RATE_LIMIT_ACTION", "reject")
             .with("RATE_LIMIT_MESSAGES_PER_HOUR", "2")
     })
     .await;
-    rig.take(NUMBER, "one").await;
-    let sid = rig.take(NUMBER, "two").await;
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("rate_limited"));
-    let told = rig.sent_to(NUMBER).pop().unwrap();
+    harness.take(NUMBER, "one").await;
+    let sid = harness.take(NUMBER, "two").await;
+    assert_eq!(
+        harness.app.state(&sid).await.as_deref(),
+        Some("rate_limited")
+    );
+    let told = harness.sent_to(NUMBER).pop().unwrap();
     assert!(told.contains("in 30 minutes"), "{told}");
 }
 
 #[tokio::test]
 async fn an_operator_decides_who_is_replied_to_and_in_which_words() {
-    let rig = Rig::with(|database| {
+    let harness = ReplyHarness::with(|database| {
         database
             .with("REPLIES", "problems")
             .with("REPLY_NOT_LINKED", "Who are you?")
     })
     .await;
-    let fine = rig.take(NUMBER, "Hello").await;
-    assert_eq!(rig.reply(&fine).await, None);
-    rig.take(STRANGER, "Hello").await;
-    assert_eq!(rig.sent_to(NUMBER), Vec::<String>::new());
-    assert_eq!(rig.sent_to(STRANGER), ["Who are you?"]);
+    let fine = harness.take(NUMBER, "Hello").await;
+    assert_eq!(harness.reply(&fine).await, None);
+    harness.take(STRANGER, "Hello").await;
+    assert_eq!(harness.sent_to(NUMBER), Vec::<String>::new());
+    assert_eq!(harness.sent_to(STRANGER), ["Who are you?"]);
 }
 
 #[tokio::test]
 async fn what_cannot_be_replied_to_is_not() {
-    let rig = Rig::start().await;
+    let harness = ReplyHarness::start().await;
     for from in [
         "12345",
         "Pharmacy 24",
         "whatsapp:+12025550123",
         "+15005550006", // our own
     ] {
-        let sid = rig.take(from, "Hello").await;
-        assert_eq!(rig.reply(&sid).await, None, "{from}");
+        let sid = harness.take(from, "Hello").await;
+        assert_eq!(harness.reply(&sid).await, None, "{from}");
     }
-    assert_eq!(rig.api.requests().create, 0);
+    assert_eq!(harness.api.requests().create, 0);
 }
 
 #[tokio::test]
 async fn a_message_that_waited_for_long_gets_no_reply_any_more() {
-    let rig = Rig::start().await;
-    let sid = rig.app.deliver("Hello").await;
-    rig.advance(Duration::from_mins(61)).await;
-    rig.queue.drain().await;
-    assert_eq!(rig.app.state(&sid).await.as_deref(), Some("processed"));
-    assert_eq!(rig.reply(&sid).await, None);
-    assert_eq!(rig.api.requests().create, 0);
+    let harness = ReplyHarness::start().await;
+    let sid = harness.app.deliver("Hello").await;
+    harness.advance(Duration::from_mins(61)).await;
+    harness.queue.drain().await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
+    assert_eq!(harness.reply(&sid).await, None);
+    assert_eq!(harness.api.requests().create, 0);
 }
 
 #[tokio::test]
@@ -220,36 +223,36 @@ async fn a_reply_whose_fate_is_unclear_is_looked_for_and_never_sent_again() {
         Answer::Garbage,
         Answer::ServerError { accept: true },
     ] {
-        let rig = Rig::start().await;
-        rig.api.behave(NUMBER, answer.without_callbacks());
-        let sid = rig.take(NUMBER, "Hello").await;
-        assert_eq!(rig.reply(&sid).await.unwrap().state, "unknown");
+        let harness = ReplyHarness::start().await;
+        harness.api.behave(NUMBER, answer.without_callbacks());
+        let sid = harness.take(NUMBER, "Hello").await;
+        assert_eq!(harness.reply(&sid).await.unwrap().state, "unknown");
         for _ in 0..5 {
-            rig.advance(Duration::from_mins(1)).await;
-            rig.queue.drain().await;
+            harness.advance(Duration::from_mins(1)).await;
+            harness.queue.drain().await;
         }
-        assert_eq!(rig.sent_to(NUMBER), [PROCESSED]);
-        assert_eq!(rig.api.posts_to(NUMBER), 1);
-        let state = rig.reply(&sid).await.unwrap().state;
+        assert_eq!(harness.sent_to(NUMBER), [PROCESSED]);
+        assert_eq!(harness.api.posts_to(NUMBER), 1);
+        let state = harness.reply(&sid).await.unwrap().state;
         assert!(["sent", "delivered"].contains(&state.as_str()), "{state}");
     }
 }
 
 #[tokio::test]
 async fn a_reply_that_twilio_would_not_take_at_first_is_counted_once_and_sent() {
-    let rig = Rig::start().await;
+    let harness = ReplyHarness::start().await;
     let throttled = Answer::Throttle {
         times: 2,
         retry_after: Some(3),
     };
-    rig.api.behave(STRANGER, throttled);
-    let sid = rig.take(STRANGER, "Hello").await;
-    assert_eq!(rig.reply(&sid).await.unwrap().state, "pending");
+    harness.api.behave(STRANGER, throttled);
+    let sid = harness.take(STRANGER, "Hello").await;
+    assert_eq!(harness.reply(&sid).await.unwrap().state, "pending");
     for _ in 0..2 {
-        rig.advance(Duration::from_secs(3)).await;
-        let ran: Vec<Ran> = rig.queue.drain().await;
+        harness.advance(Duration::from_secs(3)).await;
+        let ran: Vec<Ran> = harness.queue.drain().await;
         assert_eq!(ran.len(), 1);
         assert!(!matches!(ran[0].outcome, Outcome::Buried { .. }), "{ran:?}");
     }
-    assert_eq!(rig.sent_to(STRANGER), [NOT_LINKED]);
+    assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED]);
 }

@@ -33,7 +33,7 @@ const BODY: &str = "Your verification code is 482913. It expires in 10 minutes."
 const LIFE: Duration = Duration::from_mins(10);
 
 /// A receiver for the reports, a simulated Twilio, and a queue whose jobs run when told to.
-struct Rig {
+struct SendHarness {
     app: TestApp,
     api: SimulatedApi,
     queue: TestQueue,
@@ -41,7 +41,7 @@ struct Rig {
 
 /// A row of `pigeonhole.sends`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-struct Row {
+struct SendRow {
     state: String,
     reason: Option<String>,
     error_code: Option<i32>,
@@ -49,7 +49,7 @@ struct Row {
     erased: bool,
 }
 
-impl Rig {
+impl SendHarness {
     async fn start() -> Self {
         let (app, api) = receiver_and_twilio(|database| database).await;
         let worker = Reader::read(&app.settings.env(), WorkerConfig::read).unwrap();
@@ -73,7 +73,7 @@ impl Rig {
         self.queue.run_one().await.expect("a job is ready").outcome
     }
 
-    async fn row(&self, id: Uuid) -> Row {
+    async fn row(&self, id: Uuid) -> SendRow {
         row(&self.app, id).await
     }
 
@@ -124,7 +124,7 @@ async fn send(database: &Database, to: &str) -> Uuid {
     send
 }
 
-async fn row(database: &Database, id: Uuid) -> Row {
+async fn row(database: &Database, id: Uuid) -> SendRow {
     sqlx::query_as(
         "select state, reason, error_code, twilio_sid, sealed is null as erased from pigeonhole.sends where id = $1",
     )

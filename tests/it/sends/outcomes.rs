@@ -5,27 +5,27 @@ use std::time::Duration;
 use pigeonhole::dev::twilio::{Answer, Callbacks};
 use queue::{admin, testing::Outcome};
 
-use super::{BODY, LIFE, Rig, Row, TO, age_sends};
+use super::{BODY, LIFE, SendHarness, SendRow, TO, age_sends};
 
 #[tokio::test]
 async fn what_twilio_takes_is_sent_once_and_its_reports_deliver_it() {
-    let rig = Rig::start().await;
-    let id = rig.send().await;
-    assert_eq!(rig.run().await, Outcome::Completed);
-    let message = rig.api.message_to(TO).await;
+    let harness = SendHarness::start().await;
+    let id = harness.send().await;
+    assert_eq!(harness.run().await, Outcome::Completed);
+    let message = harness.api.message_to(TO).await;
     assert_eq!(message.body, BODY);
     assert_eq!(message.from.as_deref(), Some("+15005550006"));
-    rig.wait_for_state(id, "delivered").await;
-    let row = rig.row(id).await;
+    harness.wait_for_state(id, "delivered").await;
+    let row = harness.row(id).await;
     assert_eq!(row.twilio_sid, Some(message.sid));
     assert!(row.erased, "a code that has arrived is of no more use here");
-    rig.queue.assert_empty().await;
-    assert_eq!(rig.api.posts_to(TO), 1);
+    harness.queue.assert_empty().await;
+    assert_eq!(harness.api.posts_to(TO), 1);
 }
 
 #[tokio::test]
 async fn a_number_that_cannot_be_sent_to_ends_the_send_with_its_reason() {
-    let rig = Rig::start().await;
+    let harness = SendHarness::start().await;
     for (code, reason) in [
         (21211, "invalid_number"),
         (21614, "not_mobile"),
@@ -37,56 +37,59 @@ async fn a_number_that_cannot_be_sent_to_ends_the_send_with_its_reason() {
         (21610, "opted_out"),
     ] {
         let status = if code == 21408 { 403 } else { 400 };
-        rig.api.behave(TO, Answer::Refuse { status, code });
-        let id = rig.send().await;
-        assert_eq!(rig.run().await, Outcome::Completed, "{code}");
-        let expected = Row {
+        harness.api.behave(TO, Answer::Refuse { status, code });
+        let id = harness.send().await;
+        assert_eq!(harness.run().await, Outcome::Completed, "{code}");
+        let expected = SendRow {
             state: "failed".to_owned(),
             reason: Some(reason.to_owned()),
             error_code: Some(i32::try_from(code).unwrap()),
             twilio_sid: None,
             erased: true,
         };
-        assert_eq!(rig.row(id).await, expected);
+        assert_eq!(harness.row(id).await, expected);
     }
-    rig.queue.assert_empty().await;
-    assert_eq!(rig.api.accepted(), []);
+    harness.queue.assert_empty().await;
+    assert_eq!(harness.api.accepted(), []);
 }
 
 #[tokio::test]
 async fn a_throttled_send_waits_as_long_as_twilio_says_and_no_attempt_is_spent() {
-    let rig = Rig::start().await;
+    let harness = SendHarness::start().await;
     let throttled = Answer::Throttle {
         times: 2,
         retry_after: Some(7),
     };
-    rig.api.behave(TO, throttled);
-    let id = rig.send().await;
+    harness.api.behave(TO, throttled);
+    let id = harness.send().await;
     for _ in 0..2 {
         let delay = Duration::from_secs(7);
-        assert_eq!(rig.run().await, Outcome::Snoozed { delay });
-        assert_eq!(rig.state(id).await, "pending");
-        assert!(rig.queue.run_one().await.is_none(), "it is not due yet");
-        rig.advance(delay).await;
+        assert_eq!(harness.run().await, Outcome::Snoozed { delay });
+        assert_eq!(harness.state(id).await, "pending");
+        assert!(harness.queue.run_one().await.is_none(), "it is not due yet");
+        harness.advance(delay).await;
     }
-    let ran = rig.queue.run_one().await.unwrap();
+    let ran = harness.queue.run_one().await.unwrap();
     assert_eq!((ran.outcome, ran.attempt), (Outcome::Completed, 1));
-    assert_eq!((rig.api.posts_to(TO), rig.api.accepted().len()), (3, 1));
+    assert_eq!(
+        (harness.api.posts_to(TO), harness.api.accepted().len()),
+        (3, 1)
+    );
 }
 
 #[tokio::test]
 async fn wrong_credentials_pause_the_kind_for_all_and_no_attempt_is_spent() {
-    let rig = Rig::start().await;
-    rig.api.behave(TO, Answer::BadCredentials);
-    let id = rig.send().await;
-    rig.send().await;
-    assert!(matches!(rig.run().await, Outcome::Snoozed { .. }));
-    assert_eq!(rig.state(id).await, "pending");
+    let harness = SendHarness::start().await;
+    harness.api.behave(TO, Answer::BadCredentials);
+    let id = harness.send().await;
+    harness.send().await;
+    assert!(matches!(harness.run().await, Outcome::Snoozed { .. }));
+    assert_eq!(harness.state(id).await, "pending");
     assert!(
-        rig.queue.run_one().await.is_none(),
+        harness.queue.run_one().await.is_none(),
         "the other job must not run into the same wall"
     );
-    let mut conn = rig.app.pool.acquire().await.unwrap();
+    let mut conn = harness.app.pool.acquire().await.unwrap();
     let stats = admin::stats(&mut conn).await.unwrap();
     let shown = serde_json::to_string(&stats).unwrap();
     for words in [
@@ -97,35 +100,35 @@ async fn wrong_credentials_pause_the_kind_for_all_and_no_attempt_is_spent() {
         assert!(shown.contains(words), "{words} is not in {shown}");
     }
 
-    rig.api.behave(TO, Answer::Accept);
+    harness.api.behave(TO, Answer::Accept);
     admin::resume(&mut conn, "send_verification").await.unwrap();
-    rig.advance(Duration::from_secs(31)).await;
-    let ran = rig.queue.drain().await;
+    harness.advance(Duration::from_secs(31)).await;
+    let ran = harness.queue.drain().await;
     assert_eq!(ran.len(), 2);
     assert!(ran.iter().all(|ran| ran.attempt == 1), "{ran:?}");
-    assert_eq!(rig.api.accepted().len(), 2);
+    assert_eq!(harness.api.accepted().len(), 2);
 }
 
 #[tokio::test]
 async fn a_code_is_never_delivered_after_it_has_expired() {
-    let rig = Rig::start().await;
-    rig.api.behave(TO, Callbacks::None);
-    rig.send().await;
-    age_sends(&rig.app, LIFE.saturating_sub(Duration::from_secs(90))).await;
-    rig.run().await;
-    let validity = rig.api.message_to(TO).await.validity.unwrap();
+    let harness = SendHarness::start().await;
+    harness.api.behave(TO, Callbacks::None);
+    harness.send().await;
+    age_sends(&harness.app, LIFE.saturating_sub(Duration::from_secs(90))).await;
+    harness.run().await;
+    let validity = harness.api.message_to(TO).await.validity.unwrap();
     assert!((60..=90).contains(&validity), "{validity} s");
 
-    let late = rig.send().await;
-    age_sends(&rig.app, LIFE).await;
-    assert_eq!(rig.run().await, Outcome::Completed);
-    let row = rig.row(late).await;
+    let late = harness.send().await;
+    age_sends(&harness.app, LIFE).await;
+    assert_eq!(harness.run().await, Outcome::Completed);
+    let row = harness.row(late).await;
     assert_eq!(
         (row.state.as_str(), row.reason.as_deref()),
         ("failed", Some("expired"))
     );
     assert_eq!(
-        rig.api.posts_to(TO),
+        harness.api.posts_to(TO),
         1,
         "nothing was asked for the late one"
     );
@@ -133,13 +136,13 @@ async fn a_code_is_never_delivered_after_it_has_expired() {
 
 #[tokio::test]
 async fn the_sends_of_a_deleted_user_are_not_sent() {
-    let rig = Rig::start().await;
-    rig.send().await;
+    let harness = SendHarness::start().await;
+    harness.send().await;
     sqlx::query("delete from users where id = $1")
-        .bind(rig.app.user)
-        .execute(&rig.app.pool)
+        .bind(harness.app.user)
+        .execute(&harness.app.pool)
         .await
         .unwrap();
-    assert_eq!(rig.run().await, Outcome::Completed);
-    assert_eq!(rig.api.posts_to(TO), 0);
+    assert_eq!(harness.run().await, Outcome::Completed);
+    assert_eq!(harness.api.posts_to(TO), 0);
 }

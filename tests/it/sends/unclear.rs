@@ -5,7 +5,7 @@ use std::time::Duration;
 use pigeonhole::dev::twilio::Answer;
 use queue::testing::Outcome;
 
-use super::{Rig, TO};
+use super::{SendHarness, TO};
 
 const FIRST_LOOK: Duration = Duration::from_secs(30);
 
@@ -26,20 +26,27 @@ fn unclear_answers() -> Vec<(Answer, usize)> {
 #[tokio::test]
 async fn what_is_unclear_is_looked_for_and_never_sent_again() {
     for (answer, messages) in unclear_answers() {
-        let rig = Rig::start().await;
-        rig.api.behave(TO, answer.clone().without_callbacks());
-        let id = rig.send().await;
+        let harness = SendHarness::start().await;
+        harness.api.behave(TO, answer.clone().without_callbacks());
+        let id = harness.send().await;
         let looked_for = Outcome::Snoozed { delay: FIRST_LOOK };
-        assert_eq!(rig.run().await, looked_for, "{answer:?}");
-        assert_eq!(rig.state(id).await, "unknown");
+        assert_eq!(harness.run().await, looked_for, "{answer:?}");
+        assert_eq!(harness.state(id).await, "unknown");
         let mut outcomes = Vec::new();
         for _ in 0..10 {
-            rig.advance(Duration::from_mins(5)).await;
-            outcomes.extend(rig.queue.drain().await.into_iter().map(|ran| ran.outcome));
+            harness.advance(Duration::from_mins(5)).await;
+            outcomes.extend(
+                harness
+                    .queue
+                    .drain()
+                    .await
+                    .into_iter()
+                    .map(|ran| ran.outcome),
+            );
         }
         assert_eq!(outcomes.last(), Some(&Outcome::Completed), "{answer:?}");
-        rig.queue.assert_empty().await;
-        let row = rig.row(id).await;
+        harness.queue.assert_empty().await;
+        let row = harness.row(id).await;
         let expected = if messages == 1 {
             &FOUND[..]
         } else {
@@ -50,43 +57,43 @@ async fn what_is_unclear_is_looked_for_and_never_sent_again() {
             "{answer:?}: {row:?}"
         );
         assert_eq!(row.twilio_sid.is_some(), messages == 1);
-        assert_eq!(rig.api.accepted().len(), messages, "{answer:?}");
-        assert_eq!(rig.api.posts_to(TO), 1, "{answer:?}");
+        assert_eq!(harness.api.accepted().len(), messages, "{answer:?}");
+        assert_eq!(harness.api.posts_to(TO), 1, "{answer:?}");
     }
 }
 
 #[tokio::test]
 async fn twilios_report_settles_what_is_unclear_before_the_list_is_asked() {
     for answer in [Answer::CutAfter, Answer::Garbage] {
-        let rig = Rig::start().await;
-        rig.api.behave(TO, answer);
-        let id = rig.send().await;
-        rig.run().await;
-        rig.wait_for_state(id, "delivered").await;
-        let sid = rig.api.message_to(TO).await.sid;
-        assert_eq!(rig.row(id).await.twilio_sid, Some(sid));
-        rig.advance(FIRST_LOOK).await;
-        assert_eq!(rig.run().await, Outcome::Completed);
-        assert_eq!(rig.api.requests().list, 0);
+        let harness = SendHarness::start().await;
+        harness.api.behave(TO, answer);
+        let id = harness.send().await;
+        harness.run().await;
+        harness.wait_for_state(id, "delivered").await;
+        let sid = harness.api.message_to(TO).await.sid;
+        assert_eq!(harness.row(id).await.twilio_sid, Some(sid));
+        harness.advance(FIRST_LOOK).await;
+        assert_eq!(harness.run().await, Outcome::Completed);
+        assert_eq!(harness.api.requests().list, 0);
     }
 }
 
 #[tokio::test]
 async fn of_two_unclear_sends_of_one_text_each_finds_a_message_of_its_own() {
-    let rig = Rig::start().await;
-    rig.api.behave(TO, Answer::CutAfter.without_callbacks());
-    let (first, second) = (rig.send().await, rig.send().await);
-    rig.queue.drain().await;
-    rig.api.behave(TO, Answer::CutBefore);
-    let third = rig.send().await;
-    rig.queue.drain().await;
-    rig.advance(FIRST_LOOK).await;
-    rig.queue.drain().await;
-    let (first, second) = (rig.row(first).await, rig.row(second).await);
+    let harness = SendHarness::start().await;
+    harness.api.behave(TO, Answer::CutAfter.without_callbacks());
+    let (first, second) = (harness.send().await, harness.send().await);
+    harness.queue.drain().await;
+    harness.api.behave(TO, Answer::CutBefore);
+    let third = harness.send().await;
+    harness.queue.drain().await;
+    harness.advance(FIRST_LOOK).await;
+    harness.queue.drain().await;
+    let (first, second) = (harness.row(first).await, harness.row(second).await);
     assert!(first.twilio_sid.is_some() && second.twilio_sid.is_some());
     assert_ne!(first.twilio_sid, second.twilio_sid);
     assert_eq!(
-        rig.state(third).await,
+        harness.state(third).await,
         "unknown",
         "there is no third message"
     );
@@ -94,16 +101,16 @@ async fn of_two_unclear_sends_of_one_text_each_finds_a_message_of_its_own() {
 
 #[tokio::test]
 async fn twilios_list_is_asked_thirty_seconds_after_the_request_at_the_earliest() {
-    let rig = Rig::start().await;
-    rig.api.behave(TO, Answer::CutAfter.without_callbacks());
-    let id = rig.send().await;
-    rig.run().await;
-    rig.advance(Duration::from_secs(10)).await;
-    assert!(rig.queue.run_one().await.is_none());
-    assert_eq!(rig.api.requests().list, 0);
-    rig.advance(Duration::from_secs(20)).await;
-    let ran = rig.queue.run_one().await.unwrap();
+    let harness = SendHarness::start().await;
+    harness.api.behave(TO, Answer::CutAfter.without_callbacks());
+    let id = harness.send().await;
+    harness.run().await;
+    harness.advance(Duration::from_secs(10)).await;
+    assert!(harness.queue.run_one().await.is_none());
+    assert_eq!(harness.api.requests().list, 0);
+    harness.advance(Duration::from_secs(20)).await;
+    let ran = harness.queue.run_one().await.unwrap();
     assert_eq!((ran.attempt, ran.outcome), (1, Outcome::Completed));
-    assert_eq!(rig.api.requests().list, 1);
-    assert!(FOUND.contains(&rig.state(id).await.as_str()));
+    assert_eq!(harness.api.requests().list, 1);
+    assert!(FOUND.contains(&harness.state(id).await.as_str()));
 }

@@ -5,16 +5,16 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use twilio::rest::{Client, CreateError, Credentials};
 
-use super::{ANA, OURS, Played, client, send, soon};
+use super::{ANA, OURS, SimulatorHarness, client, send, soon};
 use crate::webhook;
 
-fn request(played: &Played, method: Method, path: &str) -> RequestBuilder {
+fn request(played: &SimulatorHarness, method: Method, path: &str) -> RequestBuilder {
     let base = played.settings.get("TWILIO_API_BASE_URL");
     webhook::client().request(method, format!("{base}{path}"))
 }
 
 /// Something of the account, by somebody who may.
-fn of_account(played: &Played, method: Method, path: &str) -> RequestBuilder {
+fn of_account(played: &SimulatorHarness, method: Method, path: &str) -> RequestBuilder {
     let account = played.settings.get("TWILIO_ACCOUNT_SID");
     let path = format!("/2010-04-01/Accounts/{account}{path}");
     let token = played.settings.get("TWILIO_AUTH_TOKEN");
@@ -39,7 +39,7 @@ async fn refusal(request: RequestBuilder) -> (u16, u64) {
 
 #[tokio::test]
 async fn the_accounts_token_and_its_keys_are_let_in_and_nobody_else() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let base = played.settings.get("TWILIO_API_BASE_URL");
     let account = played.settings.get("TWILIO_ACCOUNT_SID");
     let key = Credentials {
@@ -75,7 +75,7 @@ async fn the_accounts_token_and_its_keys_are_let_in_and_nobody_else() {
 
 #[tokio::test]
 async fn a_request_that_is_no_good_is_refused_with_twilios_code() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let long = "x".repeat(1601);
     let good = [("To", ANA), ("From", OURS), ("Body", "hello")];
     for (change, code) in [
@@ -110,7 +110,7 @@ async fn a_request_that_is_no_good_is_refused_with_twilios_code() {
 
 #[tokio::test]
 async fn a_message_looks_like_one_of_twilios() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let form = [("To", ANA), ("From", OURS), ("Body", "hello")];
     let post = of_account(&played, Method::POST, "/Messages.json").form(&form);
     let response = post.send().await.unwrap();
@@ -145,7 +145,7 @@ async fn a_message_looks_like_one_of_twilios() {
 
 #[tokio::test]
 async fn a_message_can_be_deleted_once_it_has_arrived() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let file = |sid: &str| format!("/Messages/{sid}.json");
     let quiet = Callbacks::Sequence {
         statuses: Vec::new(),
@@ -177,7 +177,7 @@ async fn a_message_can_be_deleted_once_it_has_arrived() {
 
 #[tokio::test]
 async fn a_number_is_told_over_http_how_to_behave() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let number = format!("/simulated/numbers/{ANA}");
     let put = async |path: &str, body: &str| {
         let request = request(&played, Method::PUT, path).body(body.to_owned());

@@ -10,11 +10,11 @@ use twilio::{
     status::{StatusCallback, reason},
 };
 
-use super::{ANA, Fake, Played, long_ago, soon};
+use super::{ANA, FakeTwilio, SimulatorHarness, long_ago, soon};
 use crate::settings::PUBLIC_BASE_URL;
 
 /// The callback, if its signature is good.
-async fn check(played: &Played, request: Request) -> (String, StatusCallback) {
+async fn check(played: &SimulatorHarness, request: Request) -> (String, StatusCallback) {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 64 * 1024).await.unwrap();
     let fields = form::parse(&body, 200).unwrap();
@@ -31,9 +31,13 @@ async fn check(played: &Played, request: Request) -> (String, StatusCallback) {
 }
 
 /// An API that is connected to a receiver, which shows what it gets.
-async fn connected() -> (Played, Fake, mpsc::UnboundedReceiver<Request>) {
-    let played = Played::start().await;
-    let (receiver, shown) = Fake::showing(|| "").await;
+async fn connected() -> (
+    SimulatorHarness,
+    FakeTwilio,
+    mpsc::UnboundedReceiver<Request>,
+) {
+    let played = SimulatorHarness::start().await;
+    let (receiver, shown) = FakeTwilio::showing(|| "").await;
     played.api.connect(&receiver.base);
     (played, receiver, shown)
 }
@@ -47,7 +51,7 @@ fn sequence(statuses: &[&str], before_answer: bool) -> Callbacks {
 }
 
 async fn statuses(
-    played: &Played,
+    played: &SimulatorHarness,
     shown: &mut mpsc::UnboundedReceiver<Request>,
     count: usize,
 ) -> Vec<String> {

@@ -4,12 +4,12 @@ use reqwest::Method;
 use serde_json::Value;
 use twilio::rest::{AccountStatus, AskError};
 
-use super::{OURS, Played, client};
+use super::{OURS, SimulatorHarness, client};
 use crate::{settings::hex, webhook};
 
 #[tokio::test]
 async fn the_account_and_its_number_are_shown_to_who_has_its_credentials() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let account = played.client.account().await.unwrap();
     assert_eq!(account.status, AccountStatus::Active);
     let token = played.settings.get("TWILIO_AUTH_TOKEN");
@@ -50,7 +50,7 @@ async fn the_account_and_its_number_are_shown_to_who_has_its_credentials() {
 
 #[tokio::test]
 async fn a_number_is_changed_by_what_is_named_and_refuses_what_is_no_url() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let sid = played.client.number(OURS).await.unwrap().unwrap().sid;
     let before = played.api.console().number;
     let change = [("SmsFallbackUrl", "https://b.example.com/".to_owned())];
@@ -80,7 +80,7 @@ async fn a_number_is_changed_by_what_is_named_and_refuses_what_is_no_url() {
 
 #[tokio::test]
 async fn the_console_is_set_over_http() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let url = format!(
         "{}/simulated/console",
         played.settings.get("TWILIO_API_BASE_URL")

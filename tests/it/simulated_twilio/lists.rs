@@ -4,11 +4,11 @@ use pigeonhole::dev::twilio::{Answer, Callbacks};
 use serde_json::json;
 use twilio::rest::{AccountProblem, ListError, Unclear};
 
-use super::{ANA, Fake, Played, client, client_at, long_ago, second, soon};
+use super::{ANA, FakeTwilio, SimulatorHarness, client, client_at, long_ago, second, soon};
 
 #[tokio::test]
 async fn a_message_whose_answer_was_lost_is_found_and_those_to_others_are_not() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     played
         .send("+12025550199", "to somebody else")
         .await
@@ -39,7 +39,7 @@ async fn a_message_whose_answer_was_lost_is_found_and_those_to_others_are_not() 
 
 #[tokio::test]
 async fn a_message_that_waits_to_be_sent_is_found_too() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let nothing = Callbacks::Sequence {
         statuses: Vec::new(),
         error_code: None,
@@ -54,7 +54,7 @@ async fn a_message_that_waits_to_be_sent_is_found_too() {
 
 #[tokio::test]
 async fn what_is_older_than_asked_for_is_left_out() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     played.send(ANA, "hello").await.unwrap();
     let at = soon(played.api.message_to(ANA)).await.at;
     let found = async |since| played.client.messages_to(ANA, since).await.unwrap().len();
@@ -65,7 +65,7 @@ async fn what_is_older_than_asked_for_is_left_out() {
 
 #[tokio::test]
 async fn a_long_list_is_read_page_by_page() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     for count in 0..205 {
         played.send(ANA, &count.to_string()).await.unwrap();
     }
@@ -90,7 +90,7 @@ async fn a_list_without_end_is_given_up() {
         }]);
         messages
     };
-    let fake = Fake::answering(axum::Router::new().fallback(
+    let fake = FakeTwilio::answering(axum::Router::new().fallback(
         async move |request: axum::extract::Request| {
             let uri = request.uri().to_string();
             json!({ "messages": answer(), "next_page_uri": uri }).to_string()
@@ -110,7 +110,7 @@ async fn credentials_go_to_the_accounts_own_list_only() {
         "/elsewhere",
     ] {
         let page = json!({ "messages": [], "next_page_uri": elsewhere }).to_string();
-        let (fake, mut shown) = Fake::showing(move || page.clone()).await;
+        let (fake, mut shown) = FakeTwilio::showing(move || page.clone()).await;
         let asked = client_at(&fake.base).messages_to(ANA, long_ago()).await;
         assert_eq!(asked, Err(ListError::Unreadable), "{elsewhere}");
         assert!(shown.try_recv().is_ok());
@@ -120,7 +120,7 @@ async fn credentials_go_to_the_accounts_own_list_only() {
 
 #[tokio::test]
 async fn a_list_that_is_not_to_be_had_says_why() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let wrong = client(
         played.settings.get("TWILIO_API_BASE_URL"),
         &played.settings,
@@ -137,7 +137,7 @@ async fn a_list_that_is_not_to_be_had_says_why() {
     let lost = ListError::Unavailable(Unclear::ConnectionLost);
     assert_eq!(nobody.messages_to(ANA, long_ago()).await, Err(lost));
 
-    let (fake, _shown) = Fake::showing(|| "<html>").await;
+    let (fake, _shown) = FakeTwilio::showing(|| "<html>").await;
     let asked = client_at(&fake.base).messages_to(ANA, long_ago()).await;
     assert_eq!(asked, Err(ListError::Unreadable));
 }

@@ -7,7 +7,7 @@ use pigeonhole::dev::twilio::{Answer, Behaviour};
 use tokio::net::TcpListener;
 use twilio::rest::{AccountProblem, CreateError, NotProcessed, Refusal, Unclear};
 
-use super::{ANA, Fake, OURS, Played, client_at, send, soon};
+use super::{ANA, FakeTwilio, OURS, SimulatorHarness, client_at, send, soon};
 use crate::settings::PUBLIC_BASE_URL;
 
 fn no_connection() -> CreateError {
@@ -19,7 +19,7 @@ fn no_connection() -> CreateError {
 
 #[tokio::test]
 async fn a_message_is_taken_with_all_that_was_asked_for() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let body = "Zoë & Bo = 100% + \u{1f44b}: 123456";
     let created = played.send(ANA, body).await.unwrap();
     assert_eq!(created.status.as_str(), "queued");
@@ -38,7 +38,7 @@ async fn a_message_is_taken_with_all_that_was_asked_for() {
 
 #[tokio::test]
 async fn each_way_to_fail_has_its_class_and_only_what_was_taken_was_sent() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let refuse = |status, code| Answer::Refuse { status, code };
     let refused = |status, code, reason| CreateError::Refused {
         status,
@@ -133,7 +133,7 @@ async fn each_way_to_fail_has_its_class_and_only_what_was_taken_was_sent() {
 
 #[tokio::test]
 async fn a_throttled_request_is_fine_later() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     played.api.behave(
         ANA,
         Answer::Throttle {
@@ -154,7 +154,7 @@ async fn a_throttled_request_is_fine_later() {
 
 #[tokio::test]
 async fn twilios_magic_numbers_are_refused_as_twilio_does() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     for (number, expected) in [
         ("+15005550001", Refusal::InvalidNumber),
         ("+15005550002", Refusal::NoRoute),
@@ -174,7 +174,7 @@ async fn twilios_magic_numbers_are_refused_as_twilio_does() {
 
 #[tokio::test]
 async fn an_answer_that_is_late_is_waited_for_and_one_that_never_comes_is_not() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let slow = |before_accepting, after| Answer::Slow {
         before_accepting,
         after,
@@ -216,7 +216,7 @@ async fn without_a_connection_nothing_was_sent() {
 
 #[tokio::test]
 async fn a_failure_of_tls_is_before_anything_was_sent_and_so_is_its_taking_too_long() {
-    let played = Played::start().await;
+    let played = SimulatorHarness::start().await;
     let plain = played.api.addr();
     let no_tls = client_at(&format!("https://{plain}"));
     assert_eq!(send(&no_tls, ANA, "hello").await, Err(no_connection()));
@@ -234,7 +234,7 @@ async fn a_redirect_is_not_followed() {
         let to = [(header::LOCATION, "/elsewhere")];
         (StatusCode::TEMPORARY_REDIRECT, to, "")
     };
-    let (fake, mut shown) = Fake::showing(answer).await;
+    let (fake, mut shown) = FakeTwilio::showing(answer).await;
     let client = client_at(&fake.base);
     assert_eq!(
         send(&client, ANA, "hello").await,

@@ -19,7 +19,7 @@ pub(super) async fn stop(process: &mut Process) -> Duration {
 
 /// Messages are taken and processed, replies go out, and the processes stop in time.
 async fn works_without(endpoint: &str) {
-    let mut stage = Stage::traced(endpoint).await;
+    let mut stage = TraceHarness::traced(endpoint).await;
     let mut sids = Vec::new();
     for n in 0..30 {
         sids.push(stage.deliver(NUMBER, &format!("text {n}")).await);

@@ -24,7 +24,7 @@ use crate::wait::{PATIENCE, eventually};
 
 /// A span, as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Span {
+pub(super) struct ExportedSpan {
     pub(super) name: String,
     pub(super) trace: String,
     pub(super) id: String,
@@ -39,7 +39,7 @@ pub(super) struct Span {
     pub(super) service: String,
 }
 
-impl Span {
+impl ExportedSpan {
     /// The attribute of this name, or nothing.
     pub(super) fn get(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
@@ -47,20 +47,20 @@ impl Span {
 }
 
 #[derive(Default)]
-struct Taken {
+struct CollectedTraces {
     bytes: Vec<u8>,
-    spans: Vec<Span>,
+    spans: Vec<ExportedSpan>,
     headers: Vec<HeaderMap>,
 }
 
 /// A collector that listens for as long as the test's runtime lives.
 #[derive(Clone)]
-pub(super) struct Collector {
+pub(super) struct TraceCollector {
     addr: SocketAddr,
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<CollectedTraces>>,
 }
 
-impl Collector {
+impl TraceCollector {
     pub(super) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let collector = Self {
@@ -79,7 +79,7 @@ impl Collector {
         format!("http://{}", self.addr)
     }
 
-    pub(super) fn spans(&self) -> Vec<Span> {
+    pub(super) fn spans(&self) -> Vec<ExportedSpan> {
         self.taken.lock().unwrap().spans.clone()
     }
 
@@ -93,14 +93,18 @@ impl Collector {
     }
 
     /// The spans of a trace.
-    pub(super) fn trace(&self, trace: &str) -> Vec<Span> {
+    pub(super) fn trace(&self, trace: &str) -> Vec<ExportedSpan> {
         let mut spans = self.spans();
         spans.retain(|span| span.trace == trace);
         spans
     }
 
     /// Waits for a span.
-    pub(super) async fn wait_for(&self, what: &str, is_it: impl Fn(&Span) -> bool) -> Span {
+    pub(super) async fn wait_for(
+        &self,
+        what: &str,
+        is_it: impl Fn(&ExportedSpan) -> bool,
+    ) -> ExportedSpan {
         eventually(&format!("the span of {what}"), PATIENCE, async || {
             self.spans().into_iter().find(&is_it)
         })
@@ -108,7 +112,11 @@ impl Collector {
     }
 }
 
-async fn take(State(collector): State<Collector>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(
+    State(collector): State<TraceCollector>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     assert_eq!(headers[header::CONTENT_TYPE], "application/x-protobuf");
     let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
     let mut taken = collector.taken.lock().unwrap();
@@ -122,8 +130,8 @@ async fn take(State(collector): State<Collector>, headers: HeaderMap, body: Byte
     StatusCode::OK
 }
 
-fn read(span: v1::Span, process: &HashMap<String, String>) -> Span {
-    Span {
+fn read(span: v1::Span, process: &HashMap<String, String>) -> ExportedSpan {
+    ExportedSpan {
         kind: span.kind(),
         name: span.name,
         trace: hex(&span.trace_id),

@@ -36,7 +36,7 @@ fn trace_id(line: &Value) -> String {
 
 #[tokio::test]
 async fn each_attempt_has_one_line_and_one_trace_leads_from_the_request_to_the_reply() {
-    let stage = Stage::set(|database| database).await;
+    let stage = TraceHarness::set(|database| database).await;
     let sid = stage.deliver(NUMBER, "Hello").await;
     let reply = attempts(&stage.worker, "send_reply").await;
     let job = attempts(&stage.worker, "process_message").await;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use store::users;
 use uuid::Uuid;
 
-use self::collector::{Collector, Span};
+use self::collector::{ExportedSpan, TraceCollector};
 use crate::{
     api::token_of,
     app::text,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Receiver and worker as processes of their own, and a simulated Twilio.
-struct Stage {
+struct TraceHarness {
     database: Database,
     api: SimulatedApi,
     receiver: Process,
@@ -32,7 +32,7 @@ struct Stage {
     addr: SocketAddr,
 }
 
-impl Stage {
+impl TraceHarness {
     /// With traces going to this endpoint.
     async fn traced(endpoint: &str) -> Self {
         Self::set(|database| database.with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)).await
@@ -84,7 +84,7 @@ impl Stage {
 }
 
 /// The only span of this name with this parent.
-fn child<'s>(spans: &'s [Span], parent: &Span, name: &str) -> &'s Span {
+fn child<'s>(spans: &'s [ExportedSpan], parent: &ExportedSpan, name: &str) -> &'s ExportedSpan {
     let mut children = spans
         .iter()
         .filter(|span| span.parent == parent.id && span.name == name);
@@ -97,8 +97,8 @@ fn child<'s>(spans: &'s [Span], parent: &Span, name: &str) -> &'s Span {
 
 #[tokio::test]
 async fn one_trace_leads_from_the_webhook_to_the_reply_across_processes() {
-    let collector = Collector::start().await;
-    let stage = Stage::traced(&collector.endpoint()).await;
+    let collector = TraceCollector::start().await;
+    let stage = TraceHarness::traced(&collector.endpoint()).await;
     let sid = stage.deliver(NUMBER, "Met Ana #rust").await;
     let reply = collector
         .wait_for("the reply's job", |span| {
@@ -145,8 +145,8 @@ async fn one_trace_leads_from_the_webhook_to_the_reply_across_processes() {
 
 #[tokio::test]
 async fn one_trace_leads_from_the_api_to_the_call_that_sends_the_code() {
-    let collector = Collector::start().await;
-    let stage = Stage::set(|database| {
+    let collector = TraceCollector::start().await;
+    let stage = TraceHarness::set(|database| {
         database
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
             .with("OTEL_EXPORTER_OTLP_HEADERS", "x-token=for-the-collector")
@@ -189,8 +189,8 @@ async fn one_trace_leads_from_the_api_to_the_call_that_sends_the_code() {
 
 #[tokio::test]
 async fn a_group_commit_keeps_the_traces_of_its_messages_apart() {
-    let collector = Collector::start().await;
-    let stage = Stage::traced(&collector.endpoint()).await;
+    let collector = TraceCollector::start().await;
+    let stage = TraceHarness::traced(&collector.endpoint()).await;
     let twilio = stage.database.settings.twilio(stage.addr);
     let texts: Vec<_> = (0..40)
         .map(|n| text(NUMBER, &format!("text {n}")))
@@ -224,8 +224,8 @@ async fn a_group_commit_keeps_the_traces_of_its_messages_apart() {
 
 #[tokio::test]
 async fn of_traces_that_are_not_kept_nothing_is_sent_and_the_work_is_done() {
-    let collector = Collector::start().await;
-    let mut stage = Stage::set(|database| {
+    let collector = TraceCollector::start().await;
+    let mut stage = TraceHarness::set(|database| {
         database
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
             .with("OTEL_TRACES_SAMPLER_ARG", "0")

@@ -5,19 +5,19 @@ use serde_json::json;
 use store::sends;
 use uuid::Uuid;
 
-use super::{Collector, Span, Stage};
+use super::{ExportedSpan, TraceCollector, TraceHarness};
 use crate::{
     app::text,
     database::{NUMBER, STRANGER},
-    models::fake::{Fake, KEY, Protocol, Reply},
+    models::fake::{FakeModel, KEY, ModelProtocol, ModelReply},
     settings::hex,
     wait::{PATIENCE, eventually},
 };
 
 /// To be found nowhere.
-struct Secrets(Vec<(&'static str, String)>);
+struct PersonalValues(Vec<(&'static str, String)>);
 
-impl Secrets {
+impl PersonalValues {
     fn add(&mut self, what: &'static str, text: impl Into<String>) {
         self.0.push((what, text.into()));
     }
@@ -54,10 +54,10 @@ fn behaviours() -> Vec<Behaviour> {
 
 #[tokio::test]
 async fn nothing_personal_is_in_any_span() {
-    let collector = Collector::start().await;
-    let model = Fake::start(Protocol::Gemini).await;
+    let collector = TraceCollector::start().await;
+    let model = FakeModel::start(ModelProtocol::Gemini).await;
     let word = hex();
-    let stage = Stage::set(|database| {
+    let stage = TraceHarness::set(|database| {
         database
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
             .with("EXTRACTOR", "gemini")
@@ -70,7 +70,7 @@ async fn nothing_personal_is_in_any_span() {
     })
     .await;
     let settings = &stage.database.settings;
-    let (mut secrets, mut codes) = (Secrets(Vec::new()), Vec::new());
+    let (mut secrets, mut codes) = (PersonalValues(Vec::new()), Vec::new());
     for name in ["TWILIO_AUTH_TOKEN", "ENCRYPTION_KEY", "JWT_SECRET"] {
         secrets.add("a secret of ours", settings.get(name));
     }
@@ -91,8 +91,8 @@ async fn nothing_personal_is_in_any_span() {
         stage.database.wait_until_ended(sid).await;
     }
     // What a model says is as personal, and so is what its service says when it fails.
-    model.will(Reply::Http(500, Vec::new(), said.clone()));
-    model.will(Reply::Generated(format!("{said} no JSON")));
+    model.will(ModelReply::Http(500, Vec::new(), said.clone()));
+    model.will(ModelReply::Generated(format!("{said} no JSON")));
     sids.push(stage.deliver(NUMBER, &said).await);
     for (n, behaviour) in (0..).zip(behaviours()) {
         let number = format!("+1202555{}", 3170 + n * 7);
@@ -119,7 +119,7 @@ async fn nothing_personal_is_in_any_span() {
             assert_eq!(guessed.unwrap().status(), 400);
         }
     }
-    let is_call = |span: &&Span| span.name == "twilio.create_message";
+    let is_call = |span: &&ExportedSpan| span.name == "twilio.create_message";
     eventually("all calls are seen", PATIENCE, async || {
         (collector.spans().iter().filter(is_call).count() >= 8).then_some(())
     })
@@ -127,7 +127,7 @@ async fn nothing_personal_is_in_any_span() {
     for name in ["twilio.fetch_media", "twilio.delete_media", "model.ask"] {
         collector.wait_for(name, |span| span.name == name).await;
     }
-    let failed = |span: &Span| span.get("outcome") == "retried" && !span.events.is_empty();
+    let failed = |span: &ExportedSpan| span.get("outcome") == "retried" && !span.events.is_empty();
     collector.wait_for("a job that went wrong", failed).await;
 
     // What should be there is there, so that what should not be would be found.

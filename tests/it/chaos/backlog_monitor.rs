@@ -26,21 +26,21 @@ const LOOK: &str = "
 const MOST_JOBS: i64 = 40;
 
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct BacklogObservations {
     pub(super) oldest_wait: Duration,
     pub(super) looks: u32,
 }
 
 /// Looks until it is finished or dropped.
-pub(super) struct Watch {
-    seen: Arc<Mutex<Seen>>,
+pub(super) struct BacklogMonitor {
+    seen: Arc<Mutex<BacklogObservations>>,
     task: JoinHandle<()>,
 }
 
-impl Watch {
+impl BacklogMonitor {
     /// Holds the load meanwhile, as long as there are too many jobs.
     pub(super) fn start(pool: PgPool, lease: Duration, held: Arc<watch::Sender<bool>>) -> Self {
-        let seen = Arc::<Mutex<Seen>>::default();
+        let seen = Arc::<Mutex<BacklogObservations>>::default();
         let noted = seen.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -60,12 +60,12 @@ impl Watch {
         Self { seen, task }
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> BacklogObservations {
         *self.seen.lock().unwrap()
     }
 }
 
-impl Drop for Watch {
+impl Drop for BacklogMonitor {
     fn drop(&mut self) {
         self.task.abort();
     }

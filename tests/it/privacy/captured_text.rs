@@ -48,7 +48,7 @@ fn strings(value: &Value, found: &mut Vec<String>) {
 }
 
 /// What somebody told, by where: each says which of its six digits may be a code.
-pub(super) enum Told {
+pub(super) enum CapturedText {
     /// A dump of the database.
     Dump(String),
     /// A log of ours, a JSON object a line.
@@ -59,7 +59,7 @@ pub(super) enum Told {
     ForeignLog(String),
 }
 
-impl Told {
+impl CapturedText {
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Dump(text) | Self::Log(text) | Self::Metrics(text) | Self::ForeignLog(text) => {
@@ -95,29 +95,31 @@ impl Told {
 #[test]
 fn a_code_would_be_found_wherever_it_leaks_and_no_other_digits_are_taken_for_it() {
     let codes = HashSet::from(["482913".to_owned()]);
-    let finds = |told: Told| told.code(&codes).is_some();
-    let line = |value: Value| Told::Log(format!("{{}}\n{value}\n"));
+    let finds = |captured_text: CapturedText| captured_text.code(&codes).is_some();
+    let line = |value: Value| CapturedText::Log(format!("{{}}\n{value}\n"));
     assert!(finds(line(
         serde_json::json!({"fields": {"message": "the code 482913 is wrong"}})
     )));
     assert!(finds(line(serde_json::json!({"span": {"code": "482913"}}))));
-    assert!(finds(Told::Log("panicked: 482913".to_owned())));
-    assert!(finds(Told::Dump("1\t482913\t\\N".to_owned())));
-    assert!(finds(Told::Dump("\\x343832393133".to_owned())));
-    assert!(finds(Told::Metrics(
+    assert!(finds(CapturedText::Log("panicked: 482913".to_owned())));
+    assert!(finds(CapturedText::Dump("1\t482913\t\\N".to_owned())));
+    assert!(finds(CapturedText::Dump("\\x343832393133".to_owned())));
+    assert!(finds(CapturedText::Metrics(
         "checks_total{code=\"482913\"} 1".to_owned()
     )));
-    assert!(finds(Told::ForeignLog(
+    assert!(finds(CapturedText::ForeignLog(
         "DETAIL:  parameters: $1 = '482913'".to_owned()
     )));
 
     let timestamp = serde_json::json!({"timestamp": "2026-01-01T10:00:00.482913Z", "delay_ms": "482913", "pid": 482_913});
     assert!(!finds(line(timestamp)));
-    assert!(!finds(Told::Dump(
+    assert!(!finds(CapturedText::Dump(
         "10:00:00.482913+00\tab482913".to_owned()
     )));
-    assert!(!finds(Told::Metrics("checks_total 482913".to_owned())));
-    assert!(!finds(Told::ForeignLog(
+    assert!(!finds(CapturedText::Metrics(
+        "checks_total 482913".to_owned()
+    )));
+    assert!(!finds(CapturedText::ForeignLog(
         "UTC [482913] LOG:  process 482913".to_owned()
     )));
 }

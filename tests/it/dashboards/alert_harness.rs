@@ -19,7 +19,7 @@ use crate::{
     app::text,
     database::{Database, NUMBER},
     process::{Process, run},
-    settings::Settings,
+    settings::ProgramSettings,
     wait::{PATIENCE, eventually},
     webhook::client,
 };
@@ -47,7 +47,7 @@ const HURRIED: [(&str, &str); 15] = [
 const SEEN: Duration = Duration::from_secs(6);
 
 /// Where alerts and operators look.
-pub(super) struct Ward {
+pub(super) struct AlertHarness {
     pub(super) receiver: Option<Process>,
     pub(super) worker: Option<Process>,
     pub(super) api: SimulatedApi,
@@ -59,7 +59,7 @@ pub(super) struct Ward {
     pub(super) server: Server,
 }
 
-impl Ward {
+impl AlertHarness {
     /// All is well.
     pub(super) async fn open(settings: impl FnOnce(Database) -> Database) -> Self {
         let server = Server::start_temporary(embedded_postgres::Settings::default()).unwrap();
@@ -81,7 +81,7 @@ impl Ward {
         let admin: [SocketAddr; 2] =
             [free_port(), free_port()].map(|port| ([127, 0, 0, 1], port).into());
         let prometheus = Prometheus::with_rules(&admin, 1, &file).await;
-        let mut ward = Self {
+        let mut harness = Self {
             receiver: None,
             worker: None,
             api,
@@ -91,29 +91,35 @@ impl Ward {
             _rules: rules,
             server,
         };
-        ward.start_receiver(|settings| settings).await;
-        ward.start_worker(|settings| settings).await;
+        harness.start_receiver(|settings| settings).await;
+        harness.start_worker(|settings| settings).await;
         // What is counted from nought must have been seen at nought.
-        ward.prometheus.wait_for_samples(SEEN).await;
-        ward.silent("PigeonholeWorkerGone").await;
-        ward.silent("PigeonholeProcessDown").await;
-        ward
+        harness.prometheus.wait_for_samples(SEEN).await;
+        harness.silent("PigeonholeWorkerGone").await;
+        harness.silent("PigeonholeProcessDown").await;
+        harness
     }
 
-    fn settings(&self, admin: SocketAddr) -> Settings {
+    fn settings(&self, admin: SocketAddr) -> ProgramSettings {
         let settings = self.database.settings.clone();
         settings.with("ADMIN_ADDR", admin.to_string())
     }
 
     /// Starts the receiver, anew if there is one, with other settings.
-    pub(super) async fn start_receiver(&mut self, change: impl FnOnce(Settings) -> Settings) {
+    pub(super) async fn start_receiver(
+        &mut self,
+        change: impl FnOnce(ProgramSettings) -> ProgramSettings,
+    ) {
         drop(self.receiver.take());
         let settings = change(self.settings(self.admin[0]));
         self.receiver = Some(Process::receiver("receiver", &settings).await.0);
     }
 
     /// The same for the worker.
-    pub(super) async fn start_worker(&mut self, change: impl FnOnce(Settings) -> Settings) {
+    pub(super) async fn start_worker(
+        &mut self,
+        change: impl FnOnce(ProgramSettings) -> ProgramSettings,
+    ) {
         drop(self.worker.take());
         let settings = change(self.settings(self.admin[1]));
         let worker = Process::start("worker", &settings);

@@ -40,7 +40,7 @@ pub(crate) const MAX_BYTES: usize = 5 * 1024 * 1024;
 
 /// How a server answers one request.
 #[derive(Clone)]
-pub(crate) enum Answer {
+pub(crate) enum FileAnswer {
     /// With these bytes.
     File(Bytes),
     /// With these bytes, and no word of how many there are.
@@ -59,7 +59,7 @@ pub(crate) enum Answer {
 
 /// A request that came.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct FileRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
@@ -68,21 +68,21 @@ pub(crate) struct Asked {
 /// A server of files, by path. What it has several answers for it gives one by one, the last again and again.
 pub(crate) struct FileServer {
     pub(crate) addr: SocketAddr,
-    known: Arc<Known>,
+    known: Arc<FileServerState>,
     serving: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Known {
-    answers: Mutex<HashMap<String, Vec<Answer>>>,
-    asked: Mutex<Vec<Asked>>,
+struct FileServerState {
+    answers: Mutex<HashMap<String, Vec<FileAnswer>>>,
+    asked: Mutex<Vec<FileRequest>>,
 }
 
 impl FileServer {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let known = Arc::<Known>::default();
+        let known = Arc::<FileServerState>::default();
         let router = axum::Router::new()
             .fallback(answer)
             .with_state(known.clone());
@@ -94,7 +94,7 @@ impl FileServer {
         }
     }
 
-    pub(crate) fn answers(&self, path: &str, answers: impl IntoIterator<Item = Answer>) {
+    pub(crate) fn answers(&self, path: &str, answers: impl IntoIterator<Item = FileAnswer>) {
         let answers = answers.into_iter().collect();
         self.known
             .answers
@@ -103,7 +103,7 @@ impl FileServer {
             .insert(path.to_owned(), answers);
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<FileRequest> {
         self.known.asked.lock().unwrap().clone()
     }
 
@@ -118,9 +118,9 @@ impl Drop for FileServer {
     }
 }
 
-async fn answer(State(known): State<Arc<Known>>, request: Request) -> Response {
+async fn answer(State(known): State<Arc<FileServerState>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    known.asked.lock().unwrap().push(Asked {
+    known.asked.lock().unwrap().push(FileRequest {
         method: request.method().clone(),
         path: path.clone(),
         headers: request.headers().clone(),
@@ -128,14 +128,14 @@ async fn answer(State(known): State<Arc<Known>>, request: Request) -> Response {
     let answer = {
         let mut answers = known.answers.lock().unwrap();
         match answers.get_mut(&path) {
-            None => Answer::Status(404, None),
+            None => FileAnswer::Status(404, None),
             Some(answers) if answers.len() > 1 => answers.remove(0),
             Some(answers) => answers[0].clone(),
         }
     };
     match answer {
-        Answer::File(bytes) => bytes.into_response(),
-        Answer::Unsized(bytes) => {
+        FileAnswer::File(bytes) => bytes.into_response(),
+        FileAnswer::Unsized(bytes) => {
             let chunks: Vec<_> = bytes
                 .chunks(7000)
                 .map(Bytes::copy_from_slice)
@@ -143,12 +143,12 @@ async fn answer(State(known): State<Arc<Known>>, request: Request) -> Response {
                 .collect();
             Body::from_stream(stream::iter(chunks)).into_response()
         }
-        Answer::Announces(length) => {
+        FileAnswer::Announces(length) => {
             let endless = stream::repeat_with(|| sent(Bytes::from_static(&[0; 8192])));
             let body = Body::from_stream(endless);
             ([(header::CONTENT_LENGTH, length)], body).into_response()
         }
-        Answer::Cut(bytes) => {
+        FileAnswer::Cut(bytes) => {
             let half = bytes.slice(..bytes.len() / 2);
             let cut = stream::iter([sent(half), Err(std::io::Error::other("cut"))]);
             (
@@ -157,20 +157,20 @@ async fn answer(State(known): State<Arc<Known>>, request: Request) -> Response {
             )
                 .into_response()
         }
-        Answer::Drip => {
+        FileAnswer::Drip => {
             let drops = stream::unfold((), async |()| {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Some((sent(Bytes::from_static(b"\xff\xd8\xff")), ()))
             });
             Body::from_stream(drops).into_response()
         }
-        Answer::Redirect(location) => (
+        FileAnswer::Redirect(location) => (
             StatusCode::TEMPORARY_REDIRECT,
             [(header::LOCATION, location)],
         )
             .into_response(),
-        Answer::Status(status, None) => StatusCode::from_u16(status).unwrap().into_response(),
-        Answer::Status(status, Some(wait)) => {
+        FileAnswer::Status(status, None) => StatusCode::from_u16(status).unwrap().into_response(),
+        FileAnswer::Status(status, Some(wait)) => {
             let status = StatusCode::from_u16(status).unwrap();
             (status, [(header::RETRY_AFTER, wait)]).into_response()
         }
@@ -186,7 +186,7 @@ fn sent(bytes: Bytes) -> std::io::Result<Bytes> {
 }
 
 /// All of it, on a database and in a folder of its own.
-pub(crate) struct Rig {
+pub(crate) struct MediaHarness {
     pub(crate) database: Database,
     pub(crate) api: FileServer,
     pub(crate) cdn: FileServer,
@@ -196,19 +196,19 @@ pub(crate) struct Rig {
 }
 
 /// A message with files, which is stored.
-pub(crate) struct Message {
+pub(crate) struct StoredMessage {
     pub(crate) webhook: InboundWebhook,
     pub(crate) received_at: DateTime<Utc>,
     pub(crate) user: Uuid,
 }
 
-impl Message {
+impl StoredMessage {
     pub(crate) fn sid(&self) -> &MessageSid {
         self.webhook.message_sid()
     }
 }
 
-impl Rig {
+impl MediaHarness {
     pub(crate) async fn start() -> Self {
         Self::with_timeout(Duration::from_secs(20)).await
     }
@@ -268,7 +268,7 @@ impl Rig {
     }
 
     /// A message with one file for each, each of the declared type, at Twilio's API.
-    pub(crate) async fn message(&self, files: Vec<(&str, Vec<Answer>)>) -> Message {
+    pub(crate) async fn message(&self, files: Vec<(&str, Vec<FileAnswer>)>) -> StoredMessage {
         let sid = format!("MM{}", hex());
         let mut urls = Vec::new();
         for (declared, answers) in files {
@@ -280,16 +280,16 @@ impl Rig {
     }
 
     /// A message with one file, which Twilio redirects to where it keeps it.
-    pub(crate) async fn usual(&self, declared: &str, file: Answer) -> Message {
+    pub(crate) async fn usual(&self, declared: &str, file: FileAnswer) -> StoredMessage {
         let path = format!("/{}", hex());
         self.cdn.answers(&path, [file]);
         let to = self.cdn.url(&path);
-        self.message(vec![(declared, vec![Answer::Redirect(to)])])
+        self.message(vec![(declared, vec![FileAnswer::Redirect(to)])])
             .await
     }
 
     /// A message that announces these URLs.
-    pub(crate) async fn announce(&self, sid: &str, urls: &[(&str, String)]) -> Message {
+    pub(crate) async fn announce(&self, sid: &str, urls: &[(&str, String)]) -> StoredMessage {
         let mut fields: Vec<(String, String)> = [
             ("MessageSid", sid),
             ("AccountSid", self.credentials.account.as_str()),
@@ -312,14 +312,14 @@ impl Rig {
         .fetch_one(&self.database.pool)
         .await
         .unwrap();
-        Message {
+        StoredMessage {
             webhook: InboundWebhook::from_fields(fields).unwrap(),
             received_at,
             user: self.database.user,
         }
     }
 
-    pub(crate) async fn download(&self, message: &Message) -> Result<Vec<Media>, StepError> {
+    pub(crate) async fn download(&self, message: &StoredMessage) -> Result<Vec<Media>, StepError> {
         download(
             &self.deps,
             &message.webhook,
@@ -330,19 +330,19 @@ impl Rig {
     }
 
     /// The files, which must have come to an end.
-    pub(crate) async fn ended(&self, message: &Message) -> Vec<Media> {
+    pub(crate) async fn ended(&self, message: &StoredMessage) -> Vec<Media> {
         self.download(message).await.unwrap()
     }
 
     /// How the only file ended.
-    pub(crate) async fn state(&self, message: &Message) -> MediaState {
+    pub(crate) async fn state(&self, message: &StoredMessage) -> MediaState {
         let media = self.ended(message).await;
         assert_eq!(media.len(), 1);
         media[0].state
     }
 
     /// What the failure of a download means for its job.
-    pub(crate) async fn failure(&self, message: &Message) -> JobError {
+    pub(crate) async fn failure(&self, message: &StoredMessage) -> JobError {
         self.download(message).await.unwrap_err().into()
     }
 

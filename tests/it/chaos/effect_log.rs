@@ -1,5 +1,5 @@
 //! What Postgres itself writes down of every change to `queue.jobs`: which claim it was made under, and by which
-//! process. An entry commits with its change or not at all, so the ledger is the history of every job.
+//! process. An entry commits with its change or not at all, so the effect log is the history of every job.
 
 use std::fmt::Write as _;
 
@@ -7,25 +7,25 @@ use sqlx::{Executor, PgPool, types::chrono::DateTime, types::chrono::Utc};
 
 use crate::{
     database::Database,
-    settings::Settings,
+    settings::ProgramSettings,
     wait::{PATIENCE, eventually},
 };
 
 /// Triggers of the test's own. A deletion that finds no row is one that the fence refused: it is counted by a sequence,
 /// which outlives the rollback that follows.
 const TABLES_AND_TRIGGERS: &str = "
-    create schema ledger;
-    create sequence ledger.refused;
-    create table ledger.entries (
+    create schema effect_log;
+    create sequence effect_log.refused;
+    create table effect_log.entries (
         seq bigint generated always as identity primary key,
         at timestamptz not null default clock_timestamp(),
         process text not null default coalesce(current_setting('chaos.process', true), ''),
         job bigint not null, kind text not null, what text not null, claim int not null, attempts smallint not null
     );
-    create index on ledger.entries (job, seq);
-    create index on ledger.entries (process, seq) where what = 'claimed';
+    create index on effect_log.entries (job, seq);
+    create index on effect_log.entries (process, seq) where what = 'claimed';
 
-    create function ledger.note() returns trigger language plpgsql as $$
+    create function effect_log.note() returns trigger language plpgsql as $$
     declare
         job queue.jobs := case when tg_op = 'DELETE' then old else new end;
         what text;
@@ -47,29 +47,29 @@ const TABLES_AND_TRIGGERS: &str = "
         else
             what := 'no transition';
         end if;
-        insert into ledger.entries (job, kind, what, claim, attempts)
+        insert into effect_log.entries (job, kind, what, claim, attempts)
         values (job.id, job.kind, what, job.claim, job.attempts);
         return null;
     end $$;
-    create trigger note after insert or update or delete on queue.jobs for each row execute function ledger.note();
+    create trigger note after insert or update or delete on queue.jobs for each row execute function effect_log.note();
 
-    create function ledger.note_refused() returns trigger language plpgsql as $$
+    create function effect_log.note_refused() returns trigger language plpgsql as $$
     begin
         if not exists (select from found) then
-            perform nextval('ledger.refused');
+            perform nextval('effect_log.refused');
         end if;
         return null;
     end $$;
     create trigger note_refused after delete on queue.jobs referencing old table as found
-        for each statement execute function ledger.note_refused();";
+        for each statement execute function effect_log.note_refused();";
 
 /// Entries that must not be there. Every write of a holder must be under the job's last claim, and by the process that
 /// made it.
 const WRONG: &str = "
     select entry.seq, entry.job, entry.what, entry.claim, entry.process, last.claim, last.process
-    from (select *, lag(what) over (partition by job order by seq) as before from ledger.entries) as entry
+    from (select *, lag(what) over (partition by job order by seq) as before from effect_log.entries) as entry
     left join lateral (
-        select claim, process from ledger.entries as earlier
+        select claim, process from effect_log.entries as earlier
         where earlier.job = entry.job and earlier.seq < entry.seq and earlier.what = 'claimed'
         order by seq desc limit 1
     ) as last on true
@@ -82,11 +82,11 @@ const WRONG: &str = "
     order by entry.seq limit 20";
 
 /// Seq, job, what, its claim and process, and the last claim with its process.
-type Wrong = (i64, i64, String, i32, String, Option<i32>, Option<String>);
+type WrongEffect = (i64, i64, String, i32, String, Option<i32>, Option<String>);
 
 /// What came of the jobs of the messages.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub(super) struct Account {
+pub(super) struct EffectTotals {
     pub(super) jobs: i64,
     /// Jobs that have ended.
     pub(super) ended: i64,
@@ -104,12 +104,12 @@ pub(super) struct Account {
     pub(super) refused: i64,
 }
 
-/// The ledger of a database.
-pub(super) struct Ledger {
+/// The effect log of a database.
+pub(super) struct EffectLog {
     pool: PgPool,
 }
 
-impl Ledger {
+impl EffectLog {
     pub(super) async fn open(database: &Database) -> Self {
         let pool = database.pool.clone();
         pool.execute(sqlx::raw_sql(TABLES_AND_TRIGGERS))
@@ -118,8 +118,8 @@ impl Ledger {
         Self { pool }
     }
 
-    /// Settings under which the ledger knows a process by this name.
-    pub(super) fn known_as(settings: &Settings, process: &str) -> Settings {
+    /// Settings under which the effect log knows a process by this name.
+    pub(super) fn known_as(settings: &ProgramSettings, process: &str) -> ProgramSettings {
         let url = settings.get("DATABASE_URL");
         let separator = if url.contains('?') { '&' } else { '?' };
         let url = format!("{url}{separator}options[chaos.process]={process}");
@@ -128,18 +128,18 @@ impl Ledger {
 
     /// Where it ends.
     pub(super) async fn end(&self) -> i64 {
-        sqlx::query_scalar("select coalesce(max(seq), 0) from ledger.entries")
+        sqlx::query_scalar("select coalesce(max(seq), 0) from effect_log.entries")
             .fetch_one(&self.pool)
             .await
             .unwrap()
     }
 
-    /// Waits until the process claims a job, later than this place in the ledger.
+    /// Waits until the process claims a job, later than this place in the effect log.
     pub(super) async fn claims_again(&self, process: &str, later_than: i64) {
         let what = format!("{process} claims a job");
         eventually(&what, PATIENCE, async || {
             let claimed: bool = sqlx::query_scalar(
-                "select exists (select from ledger.entries where what = 'claimed' and process = $1 and seq > $2)",
+                "select exists (select from effect_log.entries where what = 'claimed' and process = $1 and seq > $2)",
             )
             .bind(process)
             .bind(later_than)
@@ -189,7 +189,7 @@ impl Ledger {
     async fn history(&self, job: i64) -> String {
         let lines: Vec<String> = sqlx::query_scalar(
             "select format('    %s ago: %s under claim %s, attempts %s, by %s', now() - at, what, claim, attempts, process)
-             from ledger.entries where job = $1 order by seq",
+             from effect_log.entries where job = $1 order by seq",
         )
         .bind(job)
         .fetch_all(&self.pool)
@@ -198,9 +198,9 @@ impl Ledger {
         lines.join("\n")
     }
 
-    /// Proves from the ledger that nobody has written to a job under any claim but its last, and that every job has
+    /// Proves from the effect log that nobody has written to a job under any claim but its last, and that every job has
     /// ended, once.
-    pub(super) async fn verify(&self) -> Account {
+    pub(super) async fn verify(&self) -> EffectTotals {
         let wrong = self.wrong().await;
         if let Some((_, job, ..)) = wrong.first() {
             panic!(
@@ -208,7 +208,7 @@ impl Ledger {
                 self.history(*job).await
             );
         }
-        let account: Account = sqlx::query_as(
+        let account: EffectTotals = sqlx::query_as(
             "select count(*) filter (where what = 'enqueued') as jobs,
                 count(*) filter (where what = 'ended') as ended,
                 count(*) filter (where what = 'claimed') as claims,
@@ -217,10 +217,10 @@ impl Ledger {
                 coalesce(max(attempts), 0::smallint) as most_attempts,
                 (select coalesce(extract(epoch from max(silence)), 0)::float8 from (
                     select at - lag(at) over (partition by job order by seq) as silence
-                    from ledger.entries where what <> 'orphaned'
+                    from effect_log.entries where what <> 'orphaned'
                 ) as entry) as longest_silence,
-                (select case when is_called then last_value else 0 end from ledger.refused) as refused
-             from ledger.entries where kind = 'process_message'",
+                (select case when is_called then last_value else 0 end from effect_log.refused) as refused
+             from effect_log.entries where kind = 'process_message'",
         )
         .fetch_one(&self.pool)
         .await
@@ -230,16 +230,16 @@ impl Ledger {
         account
     }
 
-    async fn wrong(&self) -> Vec<Wrong> {
+    async fn wrong(&self) -> Vec<WrongEffect> {
         sqlx::query_as(WRONG).fetch_all(&self.pool).await.unwrap()
     }
 }
 
-/// The ledger must see what it is there for.
+/// The effect log must see what it is there for.
 #[tokio::test]
 async fn the_ledger_sees_a_write_under_an_older_claim() {
     let database = Database::create().await;
-    let ledger = Ledger::open(&database).await;
+    let effect_log = EffectLog::open(&database).await;
     let claim = "update queue.jobs set ready = false, claim = claim + 1, attempts = attempts + 1, \
                  locked_by = 'w', run_at = now()";
     let orphan = "update queue.jobs set ready = true, locked_by = null";
@@ -258,12 +258,12 @@ async fn the_ledger_sees_a_write_under_an_older_claim() {
         as_process(&database, process, statement).await;
     }
     assert_eq!(
-        ledger.wrong().await,
+        effect_log.wrong().await,
         [],
         "the fence refused the late deletion"
     );
     as_process(&database, "one", end_by_id_alone).await;
-    let wrong = ledger.wrong().await;
+    let wrong = effect_log.wrong().await;
     let [(_, _, what, 2, process, Some(2), Some(holder))] = &wrong[..] else {
         panic!("{wrong:?}");
     };
@@ -271,7 +271,7 @@ async fn the_ledger_sees_a_write_under_an_older_claim() {
         (what.as_str(), process.as_str(), holder.as_str()),
         ("ended", "one", "two")
     );
-    let refused: i64 = sqlx::query_scalar("select last_value from ledger.refused")
+    let refused: i64 = sqlx::query_scalar("select last_value from effect_log.refused")
         .fetch_one(&database.pool)
         .await
         .unwrap();
