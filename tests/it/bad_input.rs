@@ -216,7 +216,7 @@ fn cases(target: &ReceiverHarness) -> Vec<(&'static str, RequestBuilder, u16, &'
 }
 
 #[tokio::test]
-async fn bad_webhooks_are_refused_with_their_reason_in_the_log_and_leave_nothing_behind() {
+async fn bad_webhooks_are_refused_with_their_reason_in_the_log_and_store_nothing() {
     let mut target = ReceiverHarness::start().await;
     for (name, request, status, reason) in cases(&target) {
         let before = target.refusals().len();
@@ -312,7 +312,7 @@ async fn a_body_of_ten_megabytes_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_client_that_dribbles_its_body_is_cut_off() {
+async fn a_client_that_sends_its_body_too_slowly_is_cut_off() {
     let mut target = ReceiverHarness::start().await;
     let started = Instant::now();
     let stream = open(&target, "Content-Length: 1000").await;

@@ -354,7 +354,7 @@ enum ChaosFault {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_and_frozen_workers_leave_every_effect_once() {
+async fn killed_and_frozen_workers_cause_every_effect_exactly_once() {
     let rounds = rounds(1, 4);
     let mut system = ChaosHarness::start("workers").await;
     let (load, watch) = system.under_load().await;
@@ -379,7 +379,7 @@ async fn killed_and_frozen_workers_leave_every_effect_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_crashes_lose_nothing_and_end_no_process() {
+async fn postgres_crashes_lose_no_message_and_end_no_process() {
     let rounds = rounds(4, 3);
     let mut system = ChaosHarness::start("postgres").await;
     let (load, watch) = system.under_load().await;
@@ -427,7 +427,7 @@ async fn rolling_restarts_cost_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_killed_nothing_that_was_answered_is_lost() {
+async fn no_accepted_message_is_lost_whichever_process_is_killed() {
     const FAULTS: [ChaosFault; 4] = [
         ChaosFault::KillWorker,
         ChaosFault::FreezeWorker,

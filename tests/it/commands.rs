@@ -31,7 +31,7 @@ fn assert_says(ran: &CommandOutput, text: &str) {
 }
 
 #[tokio::test]
-async fn migrating_an_empty_database_twice_is_fine() {
+async fn an_empty_database_can_be_migrated_twice() {
     let settings = ProgramSettings::random(&TestDatabase::empty().await.url());
     for _ in 0..2 {
         let ran = run(&["migrate"], &settings).await;
@@ -44,7 +44,7 @@ async fn migrating_an_empty_database_twice_is_fine() {
 }
 
 #[tokio::test]
-async fn a_number_is_linked_listed_and_unlinked() {
+async fn commands_link_list_and_unlink_a_number() {
     let database = Database::create().await;
     let settings = &database.settings;
     let user = Uuid::new_v4().to_string();
@@ -102,7 +102,7 @@ async fn a_number_is_linked_listed_and_unlinked() {
 }
 
 #[tokio::test]
-async fn numbers_that_the_app_stored_in_clear_work_and_are_sealed_on_request() {
+async fn numbers_stored_in_clear_by_the_app_work_and_a_command_seals_them() {
     let app = TestApp::start().await;
     let number = "+12025550188";
     sqlx::query(
@@ -137,7 +137,7 @@ async fn numbers_that_the_app_stored_in_clear_work_and_are_sealed_on_request() {
 }
 
 #[tokio::test]
-async fn simulate_delivers_messages_and_says_how_they_were_answered() {
+async fn simulate_delivers_messages_and_prints_their_responses() {
     let (app, _) = TestApp::with_twilio(|database| database).await;
     let receiver = format!("http://{}", app.receiver);
     let simulate = ["simulate", "--receiver", &receiver];

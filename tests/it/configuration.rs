@@ -7,7 +7,7 @@ use pigeonhole::config::VARIABLES;
 use crate::{process::run, settings::ProgramSettings};
 
 #[tokio::test]
-async fn without_any_setting_all_that_are_missing_are_named_and_nothing_starts() {
+async fn without_any_setting_every_missing_setting_is_named_and_nothing_starts() {
     for (subcommand, missing) in [
         (
             "receiver",

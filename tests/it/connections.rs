@@ -10,7 +10,7 @@ use tokio::{
 use crate::{database::Database, process::Process, wait::PATIENCE};
 
 #[tokio::test]
-async fn a_receiver_takes_more_connections_than_the_descriptors_it_was_started_with() {
+async fn a_receiver_accepts_more_connections_than_its_initial_limit_of_descriptors() {
     let database = Database::create().await;
     let receiver = Process::start_after("ulimit -S -n 128", "receiver", &database.settings);
     let addr = receiver.addr("receiver listens").await;

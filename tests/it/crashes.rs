@@ -178,7 +178,7 @@ async fn a_worker_killed_while_it_loads_the_message_is_replaced_within_two_lease
 }
 
 #[tokio::test]
-async fn a_worker_killed_while_it_gives_the_message_its_slot_is_replaced_within_two_leases() {
+async fn a_worker_killed_while_it_stores_the_reservation_is_replaced_within_two_leases() {
     let held = HeldWorker::at("", LOCK_ROW, KEEP_SLOTS).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
@@ -199,14 +199,14 @@ async fn a_worker_killed_after_it_wrote_items_is_replaced_within_two_leases() {
 }
 
 #[tokio::test]
-async fn a_worker_killed_while_it_commits_may_still_commit_and_then_nobody_repeats_it() {
+async fn a_killed_workers_commit_may_still_succeed_and_then_no_worker_repeats_it() {
     let held = HeldWorker::at(GATE_AT_COMMIT, LOCK_GATE, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
 
 #[tokio::test]
-async fn a_worker_killed_while_it_commits_in_vain_is_replaced_within_two_leases() {
+async fn a_worker_killed_during_a_commit_that_fails_is_replaced_within_two_leases() {
     let held = HeldWorker::at(GATE_AT_COMMIT, LOCK_GATE, FINISH).await;
     held.assert_nothing_yet().await;
     held.kill(async |blocker, backend| {
@@ -221,7 +221,7 @@ async fn a_worker_killed_while_it_commits_in_vain_is_replaced_within_two_leases(
 }
 
 #[tokio::test]
-async fn a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes() {
+async fn a_worker_paused_past_its_lease_changes_nothing_when_it_resumes() {
     use rustix::process::Signal;
 
     // Its backend waits in the middle of reading, so it holds nothing that others need.
@@ -245,7 +245,7 @@ async fn a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes() {
 }
 
 #[tokio::test]
-async fn a_worker_that_does_not_know_that_its_lease_is_lost_cannot_commit() {
+async fn a_worker_unaware_of_its_lost_lease_cannot_commit() {
     // So long a lease is not renewed, and its loss not noticed, before the worker tries to commit.
     let lease = Duration::from_mins(5);
     let mut held = HeldWorker::with_lease(lease, "", LOCK_ITEMS, FINISH).await;
@@ -263,7 +263,7 @@ async fn a_worker_that_does_not_know_that_its_lease_is_lost_cannot_commit() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
+async fn a_worker_that_loses_its_lease_stops_working_on_the_job() {
     let held = HeldWorker::at("", LOCK_ITEMS, FINISH).await;
     held.claim_for_another().await;
     // The lock is still there: the worker is told by its renewal, within a third of the lease.
@@ -272,7 +272,7 @@ async fn a_worker_whose_lease_is_lost_stops_working_on_the_job() {
 }
 
 #[tokio::test]
-async fn a_worker_frozen_within_a_statement_holds_up_nobody() {
+async fn a_worker_frozen_within_a_statement_blocks_no_other_worker() {
     use rustix::process::Signal;
 
     let mut held = HeldWorker::at("", LOCK_ROW, KEEP_SLOTS).await;
@@ -291,7 +291,7 @@ async fn a_worker_frozen_within_a_statement_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_process_frozen_within_its_transaction_does_not_hold_up_the_job_for_long() {
+async fn a_process_frozen_within_its_transaction_does_not_block_the_job_for_long() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver(VALUES[0]).await;
     let config = Reader::read(&app.settings.env(), DatabaseConfig::read).unwrap();

@@ -98,7 +98,7 @@ async fn a_user_links_a_number_on_the_demo_page_and_their_text_becomes_items() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_unlinked_makes_no_more_items_and_can_be_linked_by_another_user() {
+async fn an_unlinked_number_creates_no_more_items_and_another_user_can_link_it() {
     let Some(browser) = Browser::start().await else {
         return;
     };
@@ -133,7 +133,7 @@ async fn a_number_that_is_unlinked_makes_no_more_items_and_can_be_linked_by_anot
 }
 
 #[tokio::test]
-async fn the_demo_page_says_what_is_wrong_and_fits_a_small_window() {
+async fn the_demo_page_shows_errors_and_fits_a_small_window() {
     let Some(browser) = Browser::start().await else {
         return;
     };

@@ -58,7 +58,7 @@ fn command(code: &str) -> Option<Vec<&str>> {
 }
 
 #[tokio::test]
-async fn every_command_that_the_documentation_names_is_one_with_its_flags() {
+async fn every_command_and_flag_that_the_documentation_names_exists() {
     let mut commands: BTreeMap<Vec<&str>, BTreeSet<&str>> = BTreeMap::new();
     let texts: Vec<_> = documents()
         .iter()
@@ -101,7 +101,7 @@ async fn every_command_that_the_documentation_names_is_one_with_its_flags() {
 }
 
 #[test]
-fn a_command_is_found_in_code_and_not_in_other_words() {
+fn commands_are_found_in_code_and_not_in_prose() {
     for (code, expected) in [
         ("pigeonhole doctor --fix", Some(vec!["doctor", "--fix"])),
         (
@@ -122,7 +122,7 @@ fn a_command_is_found_in_code_and_not_in_other_words() {
 }
 
 #[test]
-fn every_setting_that_the_guides_name_is_one() {
+fn every_setting_that_the_guides_name_exists() {
     for guide in ["operations.md", "twilio-setup.md"] {
         let text = fs::read_to_string(root().join("docs").join(guide)).unwrap();
         let words =
@@ -136,7 +136,7 @@ fn every_setting_that_the_guides_name_is_one() {
 }
 
 #[test]
-fn every_link_to_a_file_leads_to_one() {
+fn every_link_to_a_file_points_to_an_existing_file() {
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         let links = text

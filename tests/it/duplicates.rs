@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_webhook_twenty_times_at_once_and_again_later_has_one_effect() {
+async fn a_webhook_delivered_twenty_times_at_once_and_again_later_has_one_effect() {
     let app = TestApp::start().await;
     let parameters = app.twilio.parameters(&text(NUMBER, "Met Ana #once"));
     let sid = parameters

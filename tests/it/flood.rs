@@ -215,7 +215,7 @@ async fn ask(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_requests_never_gets_more_sms_sent_than_any_limit_allows() {
+async fn a_flood_of_requests_never_exceeds_any_sms_limit() {
     let requests = requests();
     assert!(requests >= 2000, "too few to meet each limit");
     let target = FloodHarness::start().await;

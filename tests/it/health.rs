@@ -27,7 +27,7 @@ async fn get(addr: SocketAddr, path: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn readiness_follows_the_migrations_and_liveness_does_not() {
+async fn readiness_depends_on_the_migrations_and_liveness_does_not() {
     let settings = ProgramSettings::random(&TestDatabase::empty().await.url());
     let (process, receiver) = Process::receiver("serve", &settings).await;
     let admin = process.addr("admin listens").await;
@@ -45,7 +45,7 @@ async fn readiness_follows_the_migrations_and_liveness_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readiness_follows_the_database_and_liveness_does_not() {
+async fn readiness_depends_on_the_database_and_liveness_does_not() {
     let mut server = Server::start_temporary(embedded_postgres::Settings::default()).unwrap();
     let database = Database::create_on(&server).await;
     let (_process, receiver) = Process::receiver("receiver", &database.settings).await;
@@ -65,7 +65,7 @@ async fn readiness_follows_the_database_and_liveness_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_of_postgres_is_no_reason_to_start_a_process_again() {
+async fn a_process_stays_alive_during_an_outage_of_postgres() {
     let mut server = Server::start_temporary(embedded_postgres::Settings::default()).unwrap();
     let database = Database::create_on(&server).await;
     for role in ["receiver", "worker"] {
@@ -91,7 +91,7 @@ async fn an_outage_of_postgres_is_no_reason_to_start_a_process_again() {
 }
 
 #[tokio::test]
-async fn a_process_whose_threads_are_all_blocked_says_that_it_is_stuck() {
+async fn a_process_with_all_threads_blocked_reports_that_it_is_stuck() {
     let database = Database::create().await;
     let env = database.settings.env();
     let mut config = Reader::read(&env, |r| ServicesConfig::read(r, Role::Both)).unwrap();
@@ -135,7 +135,7 @@ async fn a_process_whose_threads_are_all_blocked_says_that_it_is_stuck() {
 }
 
 #[tokio::test]
-async fn a_process_that_stops_is_not_ready_and_listens_for_as_long_as_it_is_told() {
+async fn a_stopping_process_is_not_ready_and_listens_for_the_configured_delay() {
     let database = Database::create().await.with("SHUTDOWN_DELAY_SECONDS", "3");
     let (mut process, receiver) = Process::receiver("serve", &database.settings).await;
     let admin = process.addr("admin listens").await;
@@ -160,7 +160,7 @@ async fn a_process_that_stops_is_not_ready_and_listens_for_as_long_as_it_is_told
 }
 
 #[tokio::test]
-async fn metrics_count_outcomes_and_name_nobody() {
+async fn metrics_count_outcomes_and_contain_no_personal_data() {
     let database = Database::create().await;
     let (process, receiver) = Process::receiver("serve", &database.settings).await;
     let admin = process.addr("admin listens").await;

@@ -88,7 +88,7 @@ async fn a_text_with_tags_and_a_place_becomes_a_note_tags_and_a_location() {
 }
 
 #[tokio::test]
-async fn a_message_with_media_is_an_mms_and_names_the_type_of_the_first() {
+async fn a_message_with_media_is_an_mms_and_names_the_type_of_its_first_file() {
     let (app, _) = TestApp::with_twilio(|database| database).await;
     let text = Text {
         media: vec!["image/jpeg".to_owned(), "audio/ogg".to_owned()],
@@ -129,7 +129,7 @@ async fn a_message_with_media_is_an_mms_and_names_the_type_of_the_first() {
 }
 
 #[tokio::test]
-async fn the_answer_is_an_empty_response_that_twilio_can_parse() {
+async fn the_webhook_response_is_an_empty_document_that_twilio_can_parse() {
     let app = TestApp::receiver_only().await;
     let parameters = app.twilio.parameters(&text(NUMBER, "Hello"));
     let signature = app.settings.sign(&parameters);
@@ -147,7 +147,7 @@ async fn the_answer_is_an_empty_response_that_twilio_can_parse() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_answered_is_committed_with_its_job() {
+async fn an_accepted_message_is_committed_with_its_job() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver("Hello").await;
     let (kind, message): (String, String) =

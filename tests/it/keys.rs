@@ -5,7 +5,7 @@ use pigeonhole::services::Role;
 use crate::{app::TestApp, settings::key};
 
 #[tokio::test]
-async fn after_a_rotation_linked_numbers_are_found_and_waiting_messages_open() {
+async fn after_a_key_rotation_linked_numbers_are_found_and_waiting_messages_can_be_opened() {
     let app = TestApp::receiver_only().await;
     let waiting = app.deliver("before the rotation").await;
     let database = app.stop().await;
@@ -24,7 +24,7 @@ async fn after_a_rotation_linked_numbers_are_found_and_waiting_messages_open() {
 }
 
 #[tokio::test]
-async fn without_its_key_a_message_waits_for_it_and_is_not_lost() {
+async fn a_message_waits_for_its_missing_key_and_is_not_lost() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver("sealed").await;
     let database = app.stop().await;

@@ -77,7 +77,7 @@ fn use_library(python: &str, given: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn twilios_own_client_sends_lists_and_is_refused_as_by_twilio() {
+async fn twilios_own_client_library_works_with_the_simulated_twilio() {
     let Some(python) = python() else {
         println!("SKIPPED: no Python with the package `twilio`; PYTHON names another interpreter");
         return;

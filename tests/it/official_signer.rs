@@ -59,7 +59,7 @@ fn sign(python: &str, token: &str, parameters: &[(String, String)]) -> String {
 }
 
 #[tokio::test]
-async fn what_twilios_own_library_signed_is_accepted_and_with_one_byte_changed_is_not() {
+async fn signatures_by_twilios_own_library_are_accepted_and_one_changed_byte_is_refused() {
     let Some(python) = python() else {
         println!("SKIPPED: no Python with the package `twilio`; PYTHON names another interpreter");
         return;

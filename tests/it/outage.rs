@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_of_postgres_under_load_loses_nothing_that_was_answered() {
+async fn a_crash_of_postgres_under_load_loses_no_accepted_message() {
     let mut server = Server::start_temporary(Settings::default()).unwrap();
     let database = Database::create_on(&server).await;
     let (mut receiver, addr) = Process::receiver("receiver", &database.settings).await;
@@ -50,7 +50,7 @@ async fn a_crash_of_postgres_under_load_loses_nothing_that_was_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_is_back_at_once_however_many_of_its_connections_a_crash_has_cut() {
+async fn a_worker_recovers_at_once_after_a_crash_cuts_its_connections() {
     let mut server = Server::start_temporary(Settings::default()).unwrap();
     let app = TestApp::on(Database::create_on(&server).await, Role::Receiver).await;
     for _ in 0..40 {
@@ -72,7 +72,7 @@ async fn a_worker_is_back_at_once_however_many_of_its_connections_a_crash_has_cu
 }
 
 #[tokio::test]
-async fn processes_that_start_without_a_database_wait_for_it() {
+async fn processes_started_without_a_database_wait_for_it() {
     let settings = crate::settings::ProgramSettings::random("postgres://nobody@127.0.0.1:1/none");
     let (mut process, addr) = Process::receiver("serve", &settings).await;
     process.wait_for_line("cannot claim jobs", PATIENCE).await;

@@ -5,7 +5,7 @@ use pigeonhole::services::Role;
 use crate::{app::TestApp, database::Database};
 
 #[tokio::test]
-async fn while_enrichment_is_off_messages_end_without_items_and_cost_nothing_of_the_limit() {
+async fn while_enrichment_is_off_messages_end_without_items_and_use_no_rate_limit() {
     let off = Database::create()
         .await
         .with("SMS_ENRICHMENT_ENABLED", "false")

@@ -83,7 +83,7 @@ fn log_of_postgres() -> String {
 }
 
 #[tokio::test]
-async fn no_number_stands_in_clear_in_the_database_or_in_a_log() {
+async fn no_phone_number_is_stored_or_logged_in_clear() {
     let numbers = numbers();
     let database = Database::create().await.with("RUST_LOG", "debug");
     let (receiver, addr) = Process::receiver("receiver", &database.settings).await;
@@ -150,7 +150,7 @@ async fn no_number_stands_in_clear_in_the_database_or_in_a_log() {
 }
 
 #[test]
-fn a_number_would_be_found_in_whatever_form_it_leaks() {
+fn the_search_finds_a_number_in_every_encoding() {
     let number = &numbers()[3];
     let leak = format!("From={}&Body=x", number.e164);
     for haystack in [

@@ -125,7 +125,7 @@ async fn left(app: &TestApp) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_window_has_more_than_it_may_and_nobody_pays_twice_whoever_is_killed() {
+async fn no_window_exceeds_the_limit_and_no_message_is_charged_twice_despite_kills() {
     let messages = of_the_test_run("PIGEONHOLE_RATE_LIMIT_MESSAGES")
         .map_or(80, |messages| messages.parse().expect("a number"));
     let (app, mut workers, idle) = system(messages).await;
@@ -228,7 +228,7 @@ fn obeyed(slots: &[i64], charged: i64) -> Result<(), String> {
 }
 
 #[test]
-fn the_account_sees_a_slot_too_many_and_one_that_was_charged_and_not_given() {
+fn the_check_detects_an_extra_reservation_and_a_charge_without_reservation() {
     let account = |slots: [i64; 8], charged| obeyed(&slots.map(|n| n * PERIOD), charged * PERIOD);
     account([0, 0, 0, 0, 0, 1, 2, 3], 8).unwrap();
     account([0, 0, 0, 0, 0, 0, 2, 3], 8).unwrap_err();
@@ -237,7 +237,7 @@ fn the_account_sees_a_slot_too_many_and_one_that_was_charged_and_not_given() {
 }
 
 #[tokio::test]
-async fn a_message_waits_for_its_slot_at_no_cost_in_attempts_and_one_too_many_is_refused() {
+async fn a_message_waits_for_its_reservation_without_an_attempt_and_excess_messages_are_refused() {
     let database = Database::create()
         .await
         .with("RATE_LIMIT_MESSAGES_PER_HOUR", "7200")

@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_message_from_a_number_that_nobody_linked_ends_without_items() {
+async fn a_message_from_an_unlinked_number_ends_without_items() {
     let app = TestApp::start().await;
     let sid = app.deliver_text(&text(STRANGER, "Hello #stranger")).await;
     assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
@@ -18,7 +18,7 @@ async fn a_message_from_a_number_that_nobody_linked_ends_without_items() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_claimed_and_not_verified_is_nobodys() {
+async fn a_number_with_a_pending_verification_belongs_to_no_user() {
     let app = TestApp::start().await;
     sqlx::query("update user_phone_numbers set verified = false")
         .execute(&app.pool)
@@ -30,7 +30,7 @@ async fn a_number_that_is_claimed_and_not_verified_is_nobodys() {
 }
 
 #[tokio::test]
-async fn a_sender_that_is_no_phone_number_is_kept_and_is_nobody() {
+async fn a_sender_that_is_not_a_phone_number_is_stored_and_matches_no_user() {
     let app = TestApp::start().await;
     // Their digits are those of the linked number, or a part of it: none of them may become it.
     for sender in [
@@ -48,7 +48,7 @@ async fn a_sender_that_is_no_phone_number_is_kept_and_is_nobody() {
 }
 
 #[tokio::test]
-async fn an_empty_message_is_processed_and_makes_no_items() {
+async fn an_empty_message_is_processed_and_creates_no_items() {
     let app = TestApp::start().await;
     for body in ["", "  \n"] {
         let sid = app.deliver(body).await;
@@ -58,7 +58,7 @@ async fn an_empty_message_is_processed_and_makes_no_items() {
 }
 
 #[tokio::test]
-async fn when_the_number_of_media_lies_what_is_there_decides() {
+async fn the_media_parameters_decide_when_the_number_of_media_is_wrong() {
     let (app, _) = TestApp::with_twilio(|database| database).await;
     let fewer = Text {
         fields: vec![field("NumMedia", "3")],
@@ -79,7 +79,7 @@ async fn when_the_number_of_media_lies_what_is_there_decides() {
 }
 
 #[tokio::test]
-async fn text_of_any_script_arrives_as_it_was_sent() {
+async fn text_in_any_script_arrives_unchanged() {
     let app = TestApp::start().await;
     for body in [
         "Zoë & <b>'Ÿ'</b> + 100% \\ \u{1f44b}\u{1f3fd}",

@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_under_load_is_orderly_and_loses_nothing_that_was_answered() {
+async fn a_stop_under_load_is_graceful_and_loses_no_accepted_message() {
     let database = Database::create().await;
     let (mut process, addr) = Process::receiver("serve", &database.settings).await;
     let load = MessageLoad::start(&database.settings.twilio(addr), 8);
@@ -35,7 +35,7 @@ async fn a_stop_under_load_is_orderly_and_loses_nothing_that_was_answered() {
 }
 
 #[tokio::test]
-async fn a_stop_with_jobs_running_gives_them_back_when_the_grace_period_is_over() {
+async fn a_stop_returns_running_jobs_to_the_queue_after_the_grace_period() {
     let database = Database::create().await.with("SHUTDOWN_GRACE_SECONDS", "1");
     let (mut process, addr) = Process::receiver("serve", &database.settings).await;
     let mut blocker = database.pool.begin().await.unwrap();

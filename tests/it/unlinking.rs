@@ -96,7 +96,7 @@ async fn owners(app: &TestApp, message_sid: &str) -> Vec<Uuid> {
 }
 
 #[tokio::test]
-async fn a_message_that_waits_when_its_number_is_unlinked_makes_no_items() {
+async fn a_message_waiting_when_its_number_is_unlinked_creates_no_items() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver("Met Ana #early").await;
     unlink(&app, app.user).await;
@@ -108,7 +108,7 @@ async fn a_message_that_waits_when_its_number_is_unlinked_makes_no_items() {
 }
 
 #[tokio::test]
-async fn a_message_whose_number_is_unlinked_while_it_is_processed_makes_no_items() {
+async fn a_message_whose_number_is_unlinked_during_processing_creates_no_items() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver("Met Ana #late").await;
     // As the front end's request does it, but for the end of its transaction: the worker finds the number still linked,
@@ -129,7 +129,7 @@ async fn a_message_whose_number_is_unlinked_while_it_is_processed_makes_no_items
 }
 
 #[tokio::test]
-async fn whoever_unlinks_while_items_are_written_is_told_so_once_they_are_there() {
+async fn an_unlink_during_the_write_of_items_waits_until_they_are_written() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver("Met Ana #just").await;
     // Whoever writes one of its items holds up the statement that does, once that has the number.
@@ -163,7 +163,7 @@ async fn whoever_unlinks_while_items_are_written_is_told_so_once_they_are_there(
 }
 
 #[tokio::test]
-async fn a_number_that_moves_to_another_user_leaves_old_items_and_makes_no_new_ones_for_the_old() {
+async fn a_number_that_changes_its_user_keeps_old_items_and_creates_no_new_ones_for_the_previous_user() {
     let app = TestApp::receiver_only().await;
     let old = app.deliver("Met Ana #old").await;
     let worker = Process::start("worker", &app.settings);
@@ -186,7 +186,7 @@ async fn a_number_that_moves_to_another_user_leaves_old_items_and_makes_no_new_o
 }
 
 #[tokio::test]
-async fn a_number_that_moves_to_another_user_while_a_message_is_processed_makes_no_items_for_the_old()
+async fn a_number_that_changes_its_user_during_processing_creates_no_items_for_the_previous_user()
  {
     let app = TestApp::receiver_only().await;
     let new = Uuid::new_v4();

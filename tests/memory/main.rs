@@ -67,7 +67,7 @@ fn high_water_mark_kib() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_files_at_once_stay_under_256_mib() {
+async fn a_hundred_concurrent_downloads_use_less_than_256_mib() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -25,7 +25,7 @@ fn assert_problem(answer: &ApiAnswer, status: u16, what: &str) {
 }
 
 #[tokio::test]
-async fn another_content_type_or_no_json_is_refused() {
+async fn a_body_of_another_content_type_or_without_valid_json_is_refused() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     let good = number(FREE).to_string();
@@ -77,7 +77,7 @@ async fn another_content_type_or_no_json_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_dribbles_its_body_is_cut_off() {
+async fn a_client_that_sends_its_body_too_slowly_is_cut_off() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     let started = Instant::now();

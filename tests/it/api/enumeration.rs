@@ -20,7 +20,7 @@ fn shape(answer: &ApiAnswer, number: &str) -> (u16, Vec<String>, String) {
 }
 
 #[tokio::test]
-async fn a_number_that_is_somebodys_answers_as_one_that_is_nobodys() {
+async fn responses_do_not_show_whether_a_number_is_linked() {
     let api = ApiHarness::start().await;
     // Somebody else has proved it; another one wants it.
     assert_eq!(api.user().await.link(NUMBER).await.status, 201);
@@ -53,7 +53,7 @@ async fn a_number_that_is_somebodys_answers_as_one_that_is_nobodys() {
 }
 
 #[tokio::test]
-async fn the_same_statements_run_for_a_number_that_is_somebodys_and_one_that_is_nobodys() {
+async fn the_same_statements_run_for_a_linked_number_and_an_unlinked_number() {
     // Rows that were written and locked are what differs if work does; both ask for one send and one claim.
     let api = ApiHarness::start().await;
     let counts = async || {

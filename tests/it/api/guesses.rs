@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::{ApiHarness, FREE, wrong};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_200_guesses_at_once_exactly_five_are_judged_and_then_the_code_is_dead() {
+async fn of_200_concurrent_guesses_five_are_checked_and_then_the_code_is_invalid() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -39,7 +39,7 @@ async fn of_200_guesses_at_once_exactly_five_are_judged_and_then_the_code_is_dea
 }
 
 #[tokio::test]
-async fn a_user_has_ten_guesses_an_hour_whatever_the_code() {
+async fn a_user_has_ten_guesses_an_hour_across_all_codes() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     for _ in 0..2 {
@@ -61,7 +61,7 @@ async fn a_user_has_ten_guesses_an_hour_whatever_the_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_right_code_that_comes_twenty_times_at_once_works_once() {
+async fn a_right_code_sent_twenty_times_at_once_works_once() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);

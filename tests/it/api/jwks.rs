@@ -40,7 +40,7 @@ fn file(set: &Value) -> tempfile::NamedTempFile {
 }
 
 #[tokio::test]
-async fn keys_of_a_file_check_the_tokens_that_name_them() {
+async fn keys_from_a_file_verify_the_tokens_that_name_them() {
     let (rsa, ec, stranger) = (
         SigningKey::rsa("r1"),
         SigningKey::ec("e1"),
@@ -67,7 +67,7 @@ async fn keys_of_a_file_check_the_tokens_that_name_them() {
 }
 
 #[tokio::test]
-async fn a_public_key_is_no_secret_and_the_type_of_a_key_decides_its_algorithm() {
+async fn a_public_key_is_not_accepted_as_a_secret_and_a_keys_type_decides_its_algorithm() {
     let (rsa, ec) = (SigningKey::rsa("r1"), SigningKey::ec("e1"));
     let file = file(&tokens::jwks(&[&rsa, &ec]));
     let api = ApiHarness::with(&[("JWT_JWKS", file.path().to_str().unwrap())]).await;
@@ -144,7 +144,7 @@ impl KeyProvider {
 }
 
 #[tokio::test]
-async fn keys_of_a_url_are_read_at_the_start_and_unknown_names_ask_once_a_minute() {
+async fn keys_from_a_url_are_read_at_start_and_unknown_key_ids_refetch_once_a_minute() {
     let key = SigningKey::ec("e1");
     let provider = KeyProvider::start(&tokens::jwks(&[&key])).await;
     let api = provider.api().await;
@@ -176,7 +176,7 @@ async fn keys_of_a_url_are_read_at_the_start_and_unknown_names_ask_once_a_minute
 }
 
 #[tokio::test]
-async fn until_there_are_keys_whoever_asks_hears_503_and_is_let_in_once_there_are() {
+async fn requests_get_503_until_the_keys_are_available_and_then_succeed() {
     let key = SigningKey::ec("e1");
     let set = tokens::jwks(&[&key]);
     let provider = KeyProvider::start(&set).await;

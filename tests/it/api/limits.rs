@@ -16,7 +16,7 @@ fn nth(n: usize) -> String {
 }
 
 #[tokio::test]
-async fn between_two_sms_to_a_number_the_user_waits_longer_each_time() {
+async fn the_wait_between_two_sms_to_a_number_grows_each_time() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     let mut told = Vec::new();
@@ -40,7 +40,7 @@ async fn between_two_sms_to_a_number_the_user_waits_longer_each_time() {
 }
 
 #[tokio::test]
-async fn a_number_is_sent_three_sms_in_ten_minutes_whoever_asks() {
+async fn a_number_gets_three_sms_in_ten_minutes_across_all_users() {
     let api = ApiHarness::start().await;
     for _ in 0..3 {
         assert_eq!(api.user().await.link(FREE).await.status, 201);
@@ -53,7 +53,7 @@ async fn a_number_is_sent_three_sms_in_ten_minutes_whoever_asks() {
 }
 
 #[tokio::test]
-async fn a_number_is_sent_five_sms_an_hour_and_ten_a_day() {
+async fn a_number_gets_five_sms_an_hour_and_ten_a_day() {
     let api = ApiHarness::start().await;
     let ask = async |expected: u16| {
         let answer = api.user().await.link(FREE).await;
@@ -75,7 +75,7 @@ async fn a_number_is_sent_five_sms_an_hour_and_ten_a_day() {
 }
 
 #[tokio::test]
-async fn a_user_asks_five_times_an_hour_and_ten_times_a_day_whatever_the_number() {
+async fn a_user_may_ask_five_times_an_hour_and_ten_times_a_day_across_all_numbers() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     for n in 0..5 {
@@ -114,7 +114,7 @@ async fn flood(api: &ApiHarness, numbers: impl Iterator<Item = String>, from: &s
 }
 
 #[tokio::test]
-async fn an_address_asks_ten_times_an_hour_and_cannot_make_up_others() {
+async fn an_address_may_ask_ten_times_an_hour_and_cannot_forge_other_addresses() {
     let api = ApiHarness::with(&[("VERIFICATION_IP_HOURLY_LIMIT", "10")]).await;
     assert_eq!(flood(&api, (0..).map(nth), "198.51.100.1").await, 10);
     let caller = api.user().await;
@@ -128,7 +128,7 @@ async fn an_address_asks_ten_times_an_hour_and_cannot_make_up_others() {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_counts_for_itself() {
+async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
     let settings = [
         ("VERIFICATION_IP_HOURLY_LIMIT", "3"),
         ("TRUSTED_PROXIES", "127.0.0.0/8"),
@@ -155,14 +155,14 @@ async fn numbers_of_one_prefix_share_a_limit() {
 }
 
 #[tokio::test]
-async fn a_country_has_a_limit() {
+async fn each_country_has_a_limit() {
     let api = ApiHarness::with(&[("VERIFICATION_COUNTRY_HOURLY_LIMIT", "6")]).await;
     assert_eq!(flood(&api, (0..).map(nth), "").await, 6);
     assert_eq!(api.user().await.link("+14165550123").await.status, 201); // Canada's own
 }
 
 #[tokio::test]
-async fn a_day_has_a_budget_and_none_at_all_stops_every_sms() {
+async fn the_daily_budget_bounds_sms_and_a_budget_of_zero_stops_all_sms() {
     let api = ApiHarness::with(&[("VERIFICATION_DAILY_BUDGET", "7")]).await;
     assert_eq!(flood(&api, (0..).map(nth), "").await, 7);
     api.user().await.link("+14165550123").await.retry_after();
@@ -171,7 +171,7 @@ async fn a_day_has_a_budget_and_none_at_all_stops_every_sms() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_receivers_on_one_database_admit_no_more_than_one_would() {
+async fn two_receivers_on_one_database_admit_no_more_than_one_receiver() {
     let api = ApiHarness::with(&[("VERIFICATION_DAILY_BUDGET", "12")]).await;
     let env = api.app.settings.env();
     let read = |r: &mut pigeonhole::config::Reader<'_>| ServicesConfig::read(r, Role::Receiver);

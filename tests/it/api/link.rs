@@ -6,7 +6,7 @@ use super::{ApiHarness, FREE, OTHER, PATH, number};
 use crate::database::NUMBER;
 
 #[tokio::test]
-async fn a_number_is_claimed_and_a_code_is_on_its_way() {
+async fn a_link_request_starts_a_verification_and_enqueues_a_code() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     let answer = caller.link("(202) 555-0143").await;
@@ -33,7 +33,7 @@ async fn a_number_is_claimed_and_a_code_is_on_its_way() {
 }
 
 #[tokio::test]
-async fn the_job_goes_on_with_the_requests_trace() {
+async fn the_job_continues_the_trace_of_the_request() {
     let api = ApiHarness::start().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let caller = api.user().await;
@@ -47,7 +47,7 @@ async fn the_job_goes_on_with_the_requests_trace() {
 }
 
 #[tokio::test]
-async fn what_is_no_number_is_refused_by_its_code_and_sends_nothing() {
+async fn an_invalid_number_is_refused_with_an_error_code_and_sends_nothing() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     for body in [
@@ -85,7 +85,7 @@ async fn what_is_no_number_is_refused_by_its_code_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn other_countries_are_a_setting() {
+async fn the_allowed_countries_are_configurable() {
     let api = ApiHarness::with(&[("VERIFICATION_COUNTRIES", "gb, JM")]).await;
     let caller = api.user().await;
     for abroad in ["+447400123456", "+18765550123"] {
@@ -95,7 +95,7 @@ async fn other_countries_are_a_setting() {
 }
 
 #[tokio::test]
-async fn whoever_has_another_number_must_unlink_it_first() {
+async fn a_user_with_another_number_must_unlink_it_first() {
     let api = ApiHarness::start().await;
     let caller = api.linked();
     let answer = caller.link(FREE).await;
@@ -108,7 +108,7 @@ async fn whoever_has_another_number_must_unlink_it_first() {
 }
 
 #[tokio::test]
-async fn a_number_that_was_mistyped_gives_way_to_the_next_one() {
+async fn a_new_link_request_replaces_a_mistyped_number() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(OTHER).await.status, 201);
@@ -124,7 +124,7 @@ async fn a_number_that_was_mistyped_gives_way_to_the_next_one() {
 }
 
 #[tokio::test]
-async fn ones_own_verified_number_may_be_verified_again() {
+async fn a_user_may_verify_their_own_number_again() {
     let api = ApiHarness::start().await;
     let caller = api.linked();
     caller.prove(NUMBER).await;

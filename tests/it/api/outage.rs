@@ -20,7 +20,7 @@ fn assert_away(answer: &ApiAnswer, started: Instant) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_database_is_away_every_route_says_so_soon_and_then_goes_on() {
+async fn while_the_database_is_away_every_route_returns_503_and_later_recovers() {
     let mut server = Server::start_temporary(Settings::default()).unwrap();
     let api = ApiHarness::on(Database::create_on(&server).await).await;
     let caller = api.user().await;
@@ -44,7 +44,7 @@ async fn while_the_database_is_away_every_route_says_so_soon_and_then_goes_on() 
 }
 
 #[tokio::test]
-async fn a_database_that_hangs_is_not_waited_for() {
+async fn a_request_does_not_wait_for_a_database_that_hangs() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     let mut tx = api.app.pool.begin().await.unwrap();

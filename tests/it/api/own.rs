@@ -8,7 +8,7 @@ use super::{ApiAnswer, ApiHarness, FREE};
 use crate::database::NUMBER;
 
 #[tokio::test]
-async fn a_number_shows_with_its_delivery_and_the_end_of_its_code_until_it_is_verified() {
+async fn a_number_is_shown_with_its_delivery_and_code_expiry_until_it_is_verified() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.show().await.code(), (404, "PHONE_NUMBER_NOT_FOUND"));
@@ -31,7 +31,7 @@ async fn a_number_shows_with_its_delivery_and_the_end_of_its_code_until_it_is_ve
 }
 
 #[tokio::test]
-async fn a_number_that_an_operator_linked_shows_without_a_delivery() {
+async fn a_number_linked_by_an_operator_is_shown_without_a_delivery() {
     let api = ApiHarness::start().await;
     let shown = api.linked().show().await;
     assert_eq!(
@@ -41,7 +41,7 @@ async fn a_number_that_an_operator_linked_shows_without_a_delivery() {
 }
 
 #[tokio::test]
-async fn what_became_of_the_sms_is_told_in_plain_words() {
+async fn the_delivery_state_of_the_sms_is_shown_in_plain_words() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -74,7 +74,7 @@ async fn what_became_of_the_sms_is_told_in_plain_words() {
 }
 
 #[tokio::test]
-async fn a_send_that_failed_starts_no_waiting_time() {
+async fn a_failed_send_starts_no_waiting_time() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -88,7 +88,7 @@ async fn a_send_that_failed_starts_no_waiting_time() {
 }
 
 #[tokio::test]
-async fn unlinking_forgets_number_claim_and_sms_that_nobody_has_begun() {
+async fn unlinking_deletes_the_number_its_pending_verification_and_unsent_sms() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(

@@ -9,7 +9,7 @@ use crate::settings::ProgramSettings;
 const ORIGIN: &str = "https://app.example.com";
 
 #[tokio::test]
-async fn pages_of_the_configured_origins_may_call_and_others_may_not() {
+async fn pages_from_configured_origins_may_call_the_api_and_others_may_not() {
     let api = ApiHarness::with(&[(
         "CORS_ALLOWED_ORIGINS",
         "https://app.example.com,http://localhost:5173",
@@ -63,7 +63,7 @@ async fn pages_of_the_configured_origins_may_call_and_others_may_not() {
 }
 
 #[tokio::test]
-async fn without_configured_origins_no_page_of_another_may_call() {
+async fn without_configured_origins_no_other_origin_may_call_the_api() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     let request = caller
@@ -74,7 +74,7 @@ async fn without_configured_origins_no_page_of_another_may_call() {
 }
 
 #[tokio::test]
-async fn another_method_is_a_problem_that_lists_those_there_are() {
+async fn an_unsupported_method_returns_a_problem_that_lists_the_supported_methods() {
     let api = ApiHarness::start().await;
     for (path, allowed) in [
         (PATH, ["GET", "POST", "DELETE"].as_slice()),
@@ -94,7 +94,7 @@ async fn another_method_is_a_problem_that_lists_those_there_are() {
 }
 
 #[tokio::test]
-async fn the_document_describes_every_route_and_a_page_shows_it() {
+async fn the_openapi_document_describes_every_route_and_a_page_shows_it() {
     let api = ApiHarness::start().await;
     let document = ApiAnswer::of(
         api.request(Method::GET, "/api/openapi.json")
@@ -141,7 +141,7 @@ async fn the_document_describes_every_route_and_a_page_shows_it() {
 }
 
 #[tokio::test]
-async fn without_a_way_to_check_tokens_there_is_no_api() {
+async fn without_a_way_to_verify_tokens_there_is_no_api() {
     let api = ApiHarness::with(&[("JWT_SECRET", "")]).await;
     for path in [PATH, VERIFY, "/api/openapi.json", "/api/docs/"] {
         for method in [Method::GET, Method::POST] {
@@ -152,7 +152,7 @@ async fn without_a_way_to_check_tokens_there_is_no_api() {
 }
 
 #[test]
-fn the_tests_settings_have_an_api() {
+fn the_settings_of_the_tests_enable_the_api() {
     assert!(
         ProgramSettings::random("postgres://")
             .get("JWT_SECRET")

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{ApiAnswer, ApiHarness, FREE, OTHER, PATH, VERIFY, guess, number, wrong};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_requests_with_one_key_at_once_send_one_sms_and_have_one_answer() {
+async fn ten_concurrent_requests_with_one_key_send_one_sms_and_get_one_response() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     let body = number(FREE);
@@ -29,7 +29,7 @@ async fn ten_requests_with_one_key_at_once_send_one_sms_and_have_one_answer() {
 }
 
 #[tokio::test]
-async fn a_key_for_another_request_is_refused() {
+async fn a_key_that_belongs_to_another_request_is_refused() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(
@@ -56,7 +56,7 @@ async fn a_key_for_another_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a_repeated_guess_is_no_second_guess() {
+async fn a_repeated_guess_does_not_count_twice() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -79,7 +79,7 @@ async fn a_repeated_guess_is_no_second_guess() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_changed_nothing_is_not_kept() {
+async fn a_refusal_that_changed_nothing_is_not_stored() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     // Of a text that is no number, nothing is remembered, and the key is free.
@@ -94,7 +94,7 @@ async fn a_refusal_that_changed_nothing_is_not_kept() {
 }
 
 #[tokio::test]
-async fn what_is_no_key_is_refused() {
+async fn an_invalid_idempotency_key_is_refused() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     let long = "k".repeat(256);

@@ -26,7 +26,7 @@ fn program() -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_made_up_request_is_answered_other_than_the_document_says() {
+async fn every_response_to_a_generated_request_matches_the_openapi_document() {
     let Some(program) = program() else {
         println!("SKIPPED: no schemathesis; SCHEMATHESIS names the program");
         return;

@@ -37,7 +37,7 @@ async fn metrics(admin: SocketAddr) -> String {
 }
 
 #[tokio::test]
-async fn neither_log_nor_metrics_hold_a_number_a_code_a_key_or_a_token() {
+async fn neither_logs_nor_metrics_contain_a_number_a_code_a_key_or_a_token() {
     let database = Database::create().await;
     sqlx::query("delete from user_phone_numbers")
         .execute(&database.pool)

@@ -4,7 +4,7 @@ use super::{ApiHarness, FREE, wrong};
 use crate::database::NUMBER;
 
 #[tokio::test]
-async fn no_route_reaches_another_users_number() {
+async fn no_route_accesses_another_users_number() {
     let api = ApiHarness::start().await;
     let (owner, claimant, stranger) = (api.linked(), api.user().await, api.user().await);
     assert_eq!(claimant.link(FREE).await.status, 201);
@@ -32,7 +32,7 @@ async fn no_route_reaches_another_users_number() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_not_proved_is_in_nobodys_way() {
+async fn an_unverified_link_request_blocks_no_other_user() {
     let api = ApiHarness::start().await;
     let (squatter, owner) = (api.user().await, api.user().await);
     assert_eq!(squatter.link(FREE).await.status, 201);
@@ -46,7 +46,7 @@ async fn a_claim_that_is_not_proved_is_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn whoever_proves_a_number_has_it_and_the_one_before_keeps_their_items() {
+async fn a_number_belongs_to_the_last_user_who_verified_it_and_the_previous_user_keeps_their_items() {
     let api = ApiHarness::start().await;
     let (before, after) = (api.linked(), api.user().await);
     sqlx::query(

@@ -37,7 +37,7 @@ async fn assert_refused(
 }
 
 #[tokio::test]
-async fn without_a_bearer_token_every_route_says_what_is_missing() {
+async fn without_a_bearer_token_every_route_names_what_is_missing() {
     let api = ApiHarness::start().await;
     let none = assert_refused(&api, "none", |request| request).await;
     assert_eq!(none, "No authorization header provided");
@@ -141,7 +141,7 @@ fn bad_tokens(user: Uuid, secret: &str) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn no_bad_token_is_taken_on_any_route() {
+async fn every_route_refuses_every_invalid_token() {
     let api = ApiHarness::start().await;
     let (user, secret) = (api.app.user, api.app.settings.get("JWT_SECRET"));
     for (what, token) in bad_tokens(user, secret) {
@@ -153,7 +153,7 @@ async fn no_bad_token_is_taken_on_any_route() {
 }
 
 #[tokio::test]
-async fn the_user_is_userid_or_sub_and_a_little_clock_difference_is_forgiven() {
+async fn the_user_is_read_from_userid_or_sub_and_a_small_clock_difference_is_accepted() {
     let api = ApiHarness::start().await;
     let (user, secret) = (api.app.user, api.app.settings.get("JWT_SECRET"));
     let status = async |claims: Value| {
@@ -176,7 +176,7 @@ async fn the_user_is_userid_or_sub_and_a_little_clock_difference_is_forgiven() {
 }
 
 #[tokio::test]
-async fn issuer_and_audience_are_checked_where_they_are_configured() {
+async fn issuer_and_audience_are_checked_if_they_are_configured() {
     let api = ApiHarness::with(&[
         ("JWT_ISSUER", "https://id.example.com"),
         ("JWT_AUDIENCE", "catchup"),

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{ApiHarness, FREE, OTHER, VERIFY, guess, wrong};
 
 #[tokio::test]
-async fn the_right_code_makes_the_number_the_users_and_works_once() {
+async fn the_right_code_links_the_number_to_the_user_and_works_once() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -23,7 +23,7 @@ async fn the_right_code_makes_the_number_the_users_and_works_once() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_wrong_or_somebody_elses_or_for_another_number_fails() {
+async fn a_wrong_code_or_another_users_code_or_a_code_for_another_number_fails() {
     let api = ApiHarness::start().await;
     let (caller, other) = (api.user().await, api.user().await);
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -45,7 +45,7 @@ async fn a_code_that_is_wrong_or_somebody_elses_or_for_another_number_fails() {
 }
 
 #[tokio::test]
-async fn what_is_no_code_is_refused_by_its_code_and_is_no_guess() {
+async fn a_malformed_code_is_refused_with_an_error_code_and_does_not_count_as_a_guess() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -82,7 +82,7 @@ async fn what_is_no_code_is_refused_by_its_code_and_is_no_guess() {
 }
 
 #[tokio::test]
-async fn an_expired_code_never_works() {
+async fn an_expired_code_does_not_work() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
@@ -96,7 +96,7 @@ async fn an_expired_code_never_works() {
 }
 
 #[tokio::test]
-async fn a_resend_while_the_code_is_good_sends_the_same_code_and_tells_what_is_left() {
+async fn a_resend_while_the_code_is_valid_sends_the_same_code_and_its_remaining_time() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);

@@ -237,7 +237,7 @@ impl EffectLog {
 
 /// The effect log must see what it is there for.
 #[tokio::test]
-async fn the_ledger_sees_a_write_under_an_older_claim() {
+async fn the_effect_log_detects_a_write_under_an_older_claim() {
     let database = Database::create().await;
     let effect_log = EffectLog::open(&database).await;
     let claim = "update queue.jobs set ready = false, claim = claim + 1, attempts = attempts + 1, \

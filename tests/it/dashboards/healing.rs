@@ -18,7 +18,7 @@ fn number(n: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_paused_kind_makes_messages_wait_until_it_is_resumed() {
+async fn messages_of_a_paused_kind_wait_until_the_kind_is_resumed() {
     if !prometheus::is_there() {
         return;
     }
@@ -40,7 +40,7 @@ async fn a_paused_kind_makes_messages_wait_until_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_are_found_and_put_back() {
+async fn dead_letters_are_found_and_requeued() {
     if !prometheus::is_there() {
         return;
     }
@@ -72,7 +72,7 @@ async fn dead_letters_are_found_and_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_died_is_missed_until_another_is_started() {
+async fn an_alert_fires_for_a_dead_worker_until_another_is_started() {
     if !prometheus::is_there() {
         return;
     }
@@ -88,7 +88,7 @@ async fn a_worker_that_died_is_missed_until_another_is_started() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_away_makes_the_receiver_fail_until_it_is_back() {
+async fn the_receiver_fails_until_the_database_is_back() {
     if !prometheus::is_there() {
         return;
     }
@@ -110,7 +110,7 @@ async fn a_database_that_is_away_makes_the_receiver_fail_until_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_public_url_loses_texts_until_it_is_set_right() {
+async fn a_wrong_public_url_loses_texts_until_it_is_corrected() {
     if !prometheus::is_there() {
         return;
     }
@@ -135,7 +135,7 @@ async fn a_wrong_public_url_loses_texts_until_it_is_set_right() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_that_twilio_refuses_pauses_what_sends_until_it_is_mended() {
+async fn an_account_refused_by_twilio_pauses_sending_until_it_is_fixed() {
     if !prometheus::is_there() {
         return;
     }
@@ -156,7 +156,7 @@ async fn an_account_that_twilio_refuses_pauses_what_sends_until_it_is_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn codes_that_nobody_enters_use_up_the_budget_until_it_is_raised_or_the_country_is_closed() {
+async fn unused_codes_exhaust_the_budget_until_it_is_raised_or_the_country_is_closed() {
     if !prometheus::is_there() {
         return;
     }
@@ -180,7 +180,7 @@ async fn codes_that_nobody_enters_use_up_the_budget_until_it_is_raised_or_the_co
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transaction_that_somebody_left_open_is_found_and_ended() {
+async fn an_abandoned_open_transaction_is_found_and_ended() {
     if !prometheus::is_there() {
         return;
     }
@@ -204,7 +204,7 @@ async fn a_transaction_that_somebody_left_open_is_found_and_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commits_that_wait_for_a_lock_make_a_receiver_shed_until_whoever_holds_it_is_ended() {
+async fn a_receiver_sheds_webhooks_while_commits_wait_for_a_lock_until_its_holder_is_ended() {
     if !prometheus::is_there() || !ConnectionCrowd::is_allowed() {
         return;
     }
@@ -233,7 +233,7 @@ async fn commits_that_wait_for_a_lock_make_a_receiver_shed_until_whoever_holds_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_keeps_files_waiting_until_there_is_room() {
+async fn files_wait_while_the_disk_is_full_until_there_is_room() {
     if !prometheus::is_there() {
         return;
     }

@@ -98,7 +98,7 @@ fn closed(text: &str) -> usize {
 }
 
 #[test]
-fn what_a_query_names_is_found() {
+fn the_metrics_that_a_query_names_are_found() {
     let names = |expr| {
         let selectors = selectors(expr).into_iter();
         selectors.map(|selector| selector.text).collect::<Vec<_>>()

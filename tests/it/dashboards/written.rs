@@ -23,7 +23,7 @@ fn runbook_of(alert: &str) -> String {
 }
 
 #[test]
-fn each_panel_asks_a_question_and_says_what_its_numbers_mean() {
+fn each_panel_title_is_a_question_and_its_description_explains_the_numbers() {
     for panel in panels() {
         assert!(panel.title().ends_with('?'), "{panel}");
         let json = &panel.json;
@@ -47,7 +47,7 @@ fn each_panel_asks_a_question_and_says_what_its_numbers_mean() {
 }
 
 #[test]
-fn each_alert_has_a_page_of_its_own_and_each_page_an_alert_and_a_panel() {
+fn each_alert_has_its_own_runbook_and_each_runbook_has_an_alert_and_a_panel() {
     let mut pages = BTreeSet::new();
     for alert in alerts() {
         assert_eq!(alert.runbook, runbook_of(&alert.name), "{alert:?}");
@@ -125,7 +125,7 @@ fn commands(page: &str) -> Vec<(Vec<&str>, Vec<&str>)> {
 }
 
 #[tokio::test]
-async fn each_command_in_a_runbook_is_one_of_the_programs() {
+async fn each_command_in_a_runbook_exists() {
     for path in files("docs/runbooks", "md") {
         let page = fs::read_to_string(&path).unwrap();
         for (words, options) in commands(&page) {
@@ -151,7 +151,7 @@ async fn each_command_in_a_runbook_is_one_of_the_programs() {
 }
 
 #[test]
-fn all_that_is_measured_is_drawn_or_watched() {
+fn every_metric_is_used_by_a_dashboard_or_an_alert() {
     let panels = panels();
     let targets = panels.iter().flat_map(Panel::targets);
     let alerts = alerts_text();

@@ -6,7 +6,7 @@ use super::{DoctorHarness, DoctorReport, server};
 use crate::process::run;
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_a_fault_with_its_cause() {
+async fn an_unreachable_database_is_a_fault_with_its_cause() {
     let harness = DoctorHarness::start().await;
     for (url, fix) in [
         (
@@ -32,7 +32,7 @@ async fn a_database_that_is_not_there_is_a_fault_with_its_cause() {
 }
 
 #[tokio::test]
-async fn missing_tables_are_a_fault_that_migrate_mends() {
+async fn missing_tables_are_a_fault_that_migrate_fixes() {
     let harness = DoctorHarness::without_tables(|_| ()).await;
     let diagnosis = harness.doctor(&[]).await;
     assert_eq!(
@@ -49,7 +49,7 @@ async fn missing_tables_are_a_fault_that_migrate_mends() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_newer_than_the_program_or_altered_is_told() {
+async fn a_database_newer_than_the_program_or_with_an_altered_migration_is_reported() {
     let harness = DoctorHarness::start().await;
     harness.sql(
         "insert into pigeonhole._sqlx_migrations (version, description, success, checksum, execution_time)
@@ -76,7 +76,7 @@ async fn a_database_that_is_newer_than_the_program_or_altered_is_told() {
 }
 
 #[tokio::test]
-async fn autovacuum_that_is_off_for_a_table_is_found() {
+async fn a_table_without_autovacuum_is_found() {
     let harness = DoctorHarness::start().await;
     harness
         .sql("alter table queue.jobs set (autovacuum_enabled = off)")
@@ -99,7 +99,7 @@ async fn autovacuum_that_is_off_for_a_table_is_found() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_was_left_open_is_found_with_its_process() {
+async fn an_open_transaction_is_found_with_its_process() {
     let harness = DoctorHarness::start().await;
     let mut conn = PgConnection::connect(harness.settings.get("DATABASE_URL"))
         .await
@@ -132,7 +132,7 @@ async fn a_transaction_that_was_left_open_is_found_with_its_process() {
 }
 
 #[tokio::test]
-async fn a_pool_for_which_the_server_has_no_room_is_found() {
+async fn a_pool_larger_than_the_server_allows_is_found() {
     let harness = DoctorHarness::start()
         .await
         .with("DATABASE_POOL_MAX", "1000");

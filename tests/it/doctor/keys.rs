@@ -20,7 +20,7 @@ async fn link(harness: &DoctorHarness, settings: &ProgramSettings, number: &str)
 }
 
 #[tokio::test]
-async fn a_key_that_is_missing_is_found_and_one_that_is_needed_is_named() {
+async fn a_missing_key_is_found_and_a_needed_old_key_is_named() {
     let harness = DoctorHarness::start().await;
     let old = harness.settings.get("ENCRYPTION_KEY").to_owned();
     link(&harness, &harness.settings, "+12025550123").await;
@@ -49,7 +49,7 @@ async fn a_key_that_is_missing_is_found_and_one_that_is_needed_is_named() {
 }
 
 #[tokio::test]
-async fn a_value_that_was_moved_to_another_row_is_found() {
+async fn a_value_moved_to_another_row_is_found() {
     let harness = DoctorHarness::start().await;
     link(&harness, &harness.settings, "+12025550123").await;
     harness
@@ -66,7 +66,7 @@ async fn a_value_that_was_moved_to_another_row_is_found() {
 }
 
 #[tokio::test]
-async fn every_column_with_sealed_values_is_looked_at() {
+async fn the_doctor_checks_every_column_with_sealed_values() {
     let harness = DoctorHarness::start().await;
     // Sealed with a key that nobody has, as far as anybody can tell: version 1, key 01020304.
     harness
@@ -108,7 +108,7 @@ async fn every_column_with_sealed_values_is_looked_at() {
 }
 
 #[tokio::test]
-async fn numbers_in_clear_are_a_warning_that_a_command_mends() {
+async fn numbers_stored_in_clear_are_a_warning_that_a_command_fixes() {
     let harness = DoctorHarness::start().await;
     harness
         .sql(

@@ -147,7 +147,7 @@ impl DoctorReport {
 }
 
 #[tokio::test]
-async fn where_all_is_well_the_doctor_says_so() {
+async fn a_healthy_installation_passes_every_check() {
     let harness = DoctorHarness::start().await;
     harness.assert_well().await;
     let ran = run(&["doctor"], &harness.settings).await;
@@ -173,7 +173,7 @@ async fn where_all_is_well_the_doctor_says_so() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_seen_is_no_fault_and_not_well_either() {
+async fn a_check_that_cannot_run_is_reported_as_unchecked() {
     let harness = DoctorHarness::start().await;
     // A port that takes connections and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -190,7 +190,7 @@ async fn what_cannot_be_seen_is_no_fault_and_not_well_either() {
 }
 
 #[tokio::test]
-async fn no_number_and_no_secret_is_shown() {
+async fn the_doctor_shows_no_number_and_no_secret() {
     let harness = DoctorHarness::start().await;
     let user = uuid::Uuid::new_v4();
     let mut conn = harness.pool.acquire().await.unwrap();

@@ -137,7 +137,7 @@ fn url(harness: &DoctorHarness, port: u16) -> String {
 }
 
 #[tokio::test]
-async fn a_pooler_in_transaction_mode_is_found_however_it_hands_out_its_connections() {
+async fn a_pooler_in_transaction_mode_is_found_for_every_order_of_its_connections() {
     for mode in [PoolerMode::LastBackFirst, PoolerMode::EachInTurn] {
         let harness = DoctorHarness::start().await;
         let pooled = behind(&harness, mode).await;
@@ -160,14 +160,14 @@ async fn a_pooler_in_transaction_mode_is_found_however_it_hands_out_its_connecti
 }
 
 #[tokio::test]
-async fn a_pooler_in_session_mode_is_fine() {
+async fn a_pooler_in_session_mode_passes() {
     let harness = DoctorHarness::start().await;
     let pooled = behind(&harness, PoolerMode::Session).await;
     harness.with("DATABASE_URL", pooled).assert_well().await;
 }
 
 #[tokio::test]
-async fn the_real_pgbouncer_is_known_by_its_mode() {
+async fn the_mode_of_a_real_pgbouncer_is_recognized() {
     let Some(program) = of_the_test_run("PGBOUNCER") else {
         eprintln!("skipped: PGBOUNCER names no PgBouncer");
         return;

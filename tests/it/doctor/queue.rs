@@ -37,7 +37,7 @@ async fn a_queue_without_workers_is_found_until_one_is_started() {
 }
 
 #[tokio::test]
-async fn a_worker_that_vanished_is_a_warning() {
+async fn a_worker_that_disappeared_is_a_warning() {
     let harness = DoctorHarness::start().await;
     harness.sql(
         "insert into queue.workers values ('gone', now(), now() - interval '1 minute', '{process_message}', 1, 0)",
@@ -54,7 +54,7 @@ async fn a_worker_that_vanished_is_a_warning() {
 }
 
 #[tokio::test]
-async fn every_kind_that_a_worker_runs_is_known_and_another_is_a_fault() {
+async fn every_kind_that_a_worker_runs_is_known_and_an_unknown_kind_is_a_fault() {
     let harness = DoctorHarness::start().await;
     harness.sql("delete from queue.workers").await;
     let worker = Process::start("worker", &harness.settings);
@@ -114,7 +114,7 @@ async fn a_paused_kind_is_found_with_its_reason_and_resumed() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_a_warning_that_requeueing_mends() {
+async fn dead_letters_are_a_warning_that_requeueing_fixes() {
     let harness = DoctorHarness::start().await;
     enqueue(&harness, "process_message").await;
     let ran = run(&["jobs", "discard", "1"], &harness.settings).await;
@@ -138,7 +138,7 @@ async fn dead_letters_are_a_warning_that_requeueing_mends() {
 }
 
 #[tokio::test]
-async fn a_job_that_waits_for_minutes_is_a_warning_and_longer_a_fault() {
+async fn a_job_waiting_for_minutes_is_a_warning_and_later_a_fault() {
     let harness = DoctorHarness::start().await;
     enqueue(&harness, "process_message").await;
     harness

@@ -6,7 +6,7 @@ use super::{DoctorHarness, DoctorReport};
 use crate::settings::ProgramSettings;
 
 #[tokio::test]
-async fn every_mistake_in_the_settings_is_named_and_the_rest_is_looked_at_all_the_same() {
+async fn every_mistake_in_the_settings_is_named_and_the_other_checks_still_run() {
     let diagnosis = DoctorReport::of(&ProgramSettings::none(), &[]).await;
     for name in [
         "DATABASE_URL",
@@ -36,7 +36,7 @@ async fn every_mistake_in_the_settings_is_named_and_the_rest_is_looked_at_all_th
 }
 
 #[tokio::test]
-async fn the_sid_of_an_api_key_in_place_of_the_auth_token_is_named() {
+async fn an_api_key_sid_in_place_of_the_auth_token_is_named() {
     let harness = DoctorHarness::start().await;
     let harness = harness.with("TWILIO_AUTH_TOKEN", "SK0123456789abcdef0123456789abcdef");
     let diagnosis = harness.doctor(&[]).await;
@@ -63,7 +63,7 @@ async fn a_public_url_without_tls_is_a_warning() {
 }
 
 #[tokio::test]
-async fn a_media_store_that_takes_nothing_is_found() {
+async fn an_unwritable_media_store_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("media");
     fs::write(&file, "in the way").unwrap();

@@ -6,7 +6,7 @@ use super::DoctorHarness;
 use crate::{process::run, settings::hex};
 
 #[tokio::test]
-async fn a_token_that_twilio_does_not_take_is_found_and_an_api_keys_secret_called_by_its_name() {
+async fn a_token_refused_by_twilio_is_found_and_an_api_key_secret_is_recognized() {
     let harness = DoctorHarness::start().await;
     let good = harness.settings.get("TWILIO_AUTH_TOKEN").to_owned();
     let harness = harness.with("TWILIO_AUTH_TOKEN", hex());
@@ -53,7 +53,7 @@ async fn a_token_that_twilio_does_not_take_is_found_and_an_api_keys_secret_calle
 }
 
 #[tokio::test]
-async fn another_accounts_sid_is_found() {
+async fn the_sid_of_another_account_is_found() {
     let harness = DoctorHarness::start()
         .await
         .with("TWILIO_ACCOUNT_SID", format!("AC{}", hex()));
@@ -68,7 +68,7 @@ async fn another_accounts_sid_is_found() {
 }
 
 #[tokio::test]
-async fn the_secondary_token_alone_is_a_fault_as_it_signs_nothing() {
+async fn the_secondary_token_alone_is_a_fault_because_it_signs_nothing() {
     let secondary = hex();
     let harness = DoctorHarness::without_tables(|account| {
         let also = (account.sid.to_string(), secondary.clone().into());
@@ -104,7 +104,7 @@ async fn the_secondary_token_alone_is_a_fault_as_it_signs_nothing() {
 }
 
 #[tokio::test]
-async fn a_suspended_or_trial_account_is_told() {
+async fn a_suspended_or_trial_account_is_reported() {
     let harness = DoctorHarness::start().await;
     harness
         .api
@@ -122,7 +122,7 @@ async fn a_suspended_or_trial_account_is_told() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_not_the_accounts_is_found() {
+async fn a_number_of_another_account_is_found() {
     let harness = DoctorHarness::start()
         .await
         .with("TWILIO_PHONE_NUMBER", "+12025550111");
@@ -152,7 +152,7 @@ async fn a_number_without_text_messages_is_found() {
 
 /// Each thing that can be wrong with the number's settings, alone.
 #[tokio::test]
-async fn what_is_wrong_with_the_webhook_is_found_and_fixed() {
+async fn each_fault_in_the_webhook_settings_is_found_and_fixed() {
     let harness = DoctorHarness::start().await;
     let good = harness.api.console().number;
     let fix = "pigeonhole doctor --fix";
@@ -201,7 +201,7 @@ async fn what_is_wrong_with_the_webhook_is_found_and_fixed() {
 }
 
 #[tokio::test]
-async fn what_is_to_change_is_shown_with_what_it_was() {
+async fn planned_changes_are_shown_with_the_old_values() {
     let harness = DoctorHarness::start().await;
     harness
         .api
@@ -212,7 +212,7 @@ async fn what_is_to_change_is_shown_with_what_it_was() {
 }
 
 #[tokio::test]
-async fn a_messaging_service_that_has_messages_go_elsewhere_is_found_and_fixed() {
+async fn a_messaging_service_that_sends_messages_elsewhere_is_found_and_fixed() {
     let sid = format!("MG{}", hex());
     let harness = DoctorHarness::start()
         .await
@@ -264,7 +264,7 @@ async fn a_messaging_service_that_has_messages_go_elsewhere_is_found_and_fixed()
 }
 
 #[tokio::test]
-async fn a_twilio_that_cannot_be_reached_is_a_fault() {
+async fn an_unreachable_twilio_is_a_fault() {
     let harness = DoctorHarness::start()
         .await
         .with("TWILIO_API_BASE_URL", "http://127.0.0.1:9");

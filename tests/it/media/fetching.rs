@@ -7,7 +7,7 @@ use store::media::{MediaState, Refusal};
 use super::harness::{FileAnswer, FileServer, MAX_BYTES, MediaHarness, jpeg, png};
 
 #[tokio::test]
-async fn a_file_is_stored_as_it_came_and_sealed() {
+async fn a_file_is_stored_unchanged_and_sealed() {
     let harness = MediaHarness::start().await;
     let file = jpeg(700_000);
     let message = harness
@@ -34,7 +34,7 @@ async fn a_file_is_stored_as_it_came_and_sealed() {
 }
 
 #[tokio::test]
-async fn credentials_go_to_twilio_and_not_to_where_it_keeps_its_files() {
+async fn credentials_are_sent_to_twilio_and_not_to_its_file_host() {
     let harness = MediaHarness::start().await;
     let message = harness
         .usual("image/jpeg", FileAnswer::File(jpeg(100)))
@@ -54,7 +54,7 @@ async fn credentials_go_to_twilio_and_not_to_where_it_keeps_its_files() {
 }
 
 #[tokio::test]
-async fn all_ten_files_of_a_message_are_stored_each_in_its_place() {
+async fn all_ten_files_of_a_message_are_stored_at_their_positions() {
     let harness = MediaHarness::start().await;
     let files: Vec<_> = (0..10).map(|at| jpeg(70_000 + at)).collect();
     let answers = files
@@ -74,7 +74,7 @@ async fn all_ten_files_of_a_message_are_stored_each_in_its_place() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_not_fetched_again() {
+async fn a_file_in_a_final_state_is_not_fetched_again() {
     let harness = MediaHarness::start().await;
     let message = harness
         .message(vec![
@@ -103,7 +103,7 @@ async fn what_has_ended_is_not_fetched_again() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_whether_it_says_so_or_not() {
+async fn a_too_large_file_is_refused_with_or_without_an_announced_length() {
     let harness = MediaHarness::start().await;
     let refused = MediaState::Refused(Refusal::TooLarge);
     let long = jpeg(MAX_BYTES + 1);
@@ -126,7 +126,7 @@ async fn what_is_too_large_is_refused_whether_it_says_so_or_not() {
 }
 
 #[tokio::test]
-async fn an_image_of_too_many_pixels_is_refused_also_when_they_stand_far_behind() {
+async fn an_image_with_too_many_pixels_is_refused_even_if_its_header_comes_late() {
     let harness = MediaHarness::start().await;
     let message = harness
         .usual("image/png", FileAnswer::File(png(10_000, 5_001)))
@@ -168,7 +168,7 @@ fn late(height: u16) -> axum::body::Bytes {
 }
 
 #[tokio::test]
-async fn a_file_that_twilio_does_not_have_yet_is_looked_for_and_later_is_gone() {
+async fn a_file_missing_at_twilio_is_retried_and_later_marked_gone() {
     let harness = MediaHarness::start().await;
     let missing = || vec![FileAnswer::Status(404, None), FileAnswer::File(jpeg(100))];
     let mut message = harness.message(vec![("image/jpeg", missing())]).await;
@@ -188,7 +188,7 @@ async fn a_file_that_twilio_does_not_have_yet_is_looked_for_and_later_is_gone() 
 }
 
 #[tokio::test]
-async fn what_may_be_mended_is_tried_again_and_an_account_that_is_refused_costs_no_attempt() {
+async fn temporary_errors_are_retried_and_a_refused_account_costs_no_attempt() {
     let harness = MediaHarness::start().await;
     for status in [500, 502, 503, 400, 405, 408] {
         let message = harness
@@ -230,7 +230,7 @@ async fn what_may_be_mended_is_tried_again_and_an_account_that_is_refused_costs_
 }
 
 #[tokio::test]
-async fn a_file_that_comes_too_slowly_or_is_cut_off_is_tried_again_and_leaves_nothing() {
+async fn a_slow_or_truncated_download_is_retried_and_leaves_no_object() {
     let harness = MediaHarness::with_timeout(Duration::from_secs(2)).await;
     let cut = FileAnswer::Cut(jpeg(3_000_000));
     for answer in [FileAnswer::Drip, cut] {
@@ -250,7 +250,7 @@ async fn a_file_that_comes_too_slowly_or_is_cut_off_is_tried_again_and_leaves_no
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_to_be_reached_is_tried_again() {
+async fn an_unreachable_host_is_retried() {
     let mut harness = MediaHarness::start().await;
     let message = harness.usual("image/jpeg", FileAnswer::File(jpeg(9))).await;
     harness.cdn = FileServer::start().await; // and the one that has the file is no more
@@ -259,7 +259,7 @@ async fn a_host_that_is_not_to_be_reached_is_tried_again() {
 }
 
 #[tokio::test]
-async fn every_file_is_asked_for_with_get() {
+async fn every_file_is_requested_with_get() {
     let harness = MediaHarness::start().await;
     let message = harness.usual("image/jpeg", FileAnswer::File(jpeg(9))).await;
     harness.ended(&message).await;

@@ -33,7 +33,7 @@ async fn load(harness: &MediaHarness, message: &StoredMessage) -> Option<Media> 
 }
 
 #[tokio::test]
-async fn an_attempt_that_dies_after_its_row_is_repeated() {
+async fn an_attempt_that_dies_after_writing_its_row_is_repeated() {
     let harness = MediaHarness::start().await;
     let message = harness
         .usual("image/jpeg", FileAnswer::File(jpeg(500_000)))
@@ -54,7 +54,7 @@ async fn an_attempt_that_dies_after_its_row_is_repeated() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_dies_after_its_object_is_repeated_and_the_object_is_garbage() {
+async fn an_attempt_that_dies_after_writing_its_object_is_repeated_and_the_object_becomes_garbage() {
     let harness = MediaHarness::start().await;
     let file = jpeg(500_000);
     let message = harness
@@ -75,7 +75,7 @@ async fn an_attempt_that_dies_after_its_object_is_repeated_and_the_object_is_gar
 }
 
 #[tokio::test]
-async fn of_two_attempts_at_once_one_stores_the_file_and_the_other_is_overtaken() {
+async fn of_two_concurrent_attempts_one_stores_the_file() {
     let harness = MediaHarness::start().await;
     let file = jpeg(1_000_000);
     let message = harness
@@ -92,7 +92,7 @@ async fn of_two_attempts_at_once_one_stores_the_file_and_the_other_is_overtaken(
 }
 
 #[tokio::test]
-async fn an_attempt_that_was_overtaken_changes_nothing() {
+async fn an_overtaken_attempt_changes_nothing() {
     let harness = MediaHarness::start().await;
     let message = harness
         .usual("image/jpeg", FileAnswer::File(jpeg(100)))
@@ -126,7 +126,7 @@ async fn an_attempt_that_was_overtaken_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_object_opens_for_its_own_row_only() {
+async fn an_object_can_be_opened_only_for_its_own_row() {
     let harness = MediaHarness::start().await;
     let mut stored = Vec::new();
     for length in [100, 200] {
@@ -147,7 +147,7 @@ async fn an_object_opens_for_its_own_row_only() {
 }
 
 #[tokio::test]
-async fn deleting_a_user_leaves_no_row_and_no_file_of_theirs() {
+async fn deleting_a_user_removes_all_their_rows_and_files() {
     let harness = MediaHarness::start().await;
     let mut theirs = harness
         .message(vec![
@@ -199,7 +199,7 @@ async fn deleting_a_user_leaves_no_row_and_no_file_of_theirs() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_deleted_while_a_file_comes_leaves_nothing() {
+async fn a_user_deleted_during_a_download_leaves_nothing() {
     let harness = MediaHarness::start().await;
     let mut message = harness
         .usual("image/jpeg", FileAnswer::File(jpeg(3_000_000)))
@@ -224,7 +224,7 @@ async fn a_user_who_is_deleted_while_a_file_comes_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn deleting_a_message_leaves_no_row_and_no_file_of_it() {
+async fn deleting_a_message_removes_all_its_rows_and_files() {
     let harness = MediaHarness::start().await;
     let message = harness
         .usual("image/jpeg", FileAnswer::File(jpeg(100)))

@@ -162,7 +162,7 @@ const SKIPPED: [(&[u8], &str); 4] = [
 ];
 
 #[tokio::test]
-async fn each_kind_that_we_keep_is_known_by_its_bytes_and_kept() {
+async fn each_supported_type_is_recognized_by_its_bytes_and_stored() {
     let harness = MediaHarness::start().await;
     for group in KEPT.chunks(10) {
         let files = group.iter().map(|(bytes, declared, _)| {
@@ -180,7 +180,7 @@ async fn each_kind_that_we_keep_is_known_by_its_bytes_and_kept() {
 }
 
 #[tokio::test]
-async fn what_is_of_no_such_kind_is_refused_and_what_says_nothing_is_skipped() {
+async fn unsupported_types_are_refused_and_wrapping_types_are_skipped() {
     let harness = MediaHarness::start().await;
     let refused = REFUSED
         .iter()

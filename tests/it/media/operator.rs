@@ -41,7 +41,7 @@ async fn two_files(harness: &MediaHarness) -> StoredMessage {
 }
 
 #[tokio::test]
-async fn an_operator_gets_a_file_by_its_id_and_by_its_place_in_a_message() {
+async fn an_operator_gets_a_file_by_its_id_and_by_its_position_in_a_message() {
     let harness = MediaHarness::start().await;
     let message = two_files(&harness).await;
     let sid = message.sid().as_str();
@@ -70,7 +70,7 @@ async fn an_operator_gets_a_file_by_its_id_and_by_its_place_in_a_message() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_to_be_had_is_named_with_its_reason() {
+async fn an_unavailable_file_is_named_with_its_reason() {
     let harness = MediaHarness::start().await;
     let sid = two_files(&harness).await.sid().to_string();
     let cases = [
@@ -88,7 +88,7 @@ async fn a_file_that_is_not_to_be_had_is_named_with_its_reason() {
 }
 
 #[tokio::test]
-async fn the_list_says_what_became_of_each_file() {
+async fn the_list_shows_the_state_of_each_file() {
     let harness = MediaHarness::start().await;
     let message = two_files(&harness).await;
     let list = media(&harness, &["list", message.sid().as_str()])
@@ -104,7 +104,7 @@ async fn the_list_says_what_became_of_each_file() {
 }
 
 #[tokio::test]
-async fn the_folder_is_for_our_eyes_only() {
+async fn only_the_owner_can_read_the_media_folder() {
     let harness = MediaHarness::start().await;
     assert_eq!(mode(&harness.folder.path().join("media")), 0o700);
 }

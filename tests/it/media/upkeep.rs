@@ -58,7 +58,7 @@ impl MediaHarness {
 }
 
 #[tokio::test]
-async fn a_file_is_erased_when_its_time_is_over_and_not_before() {
+async fn a_file_is_erased_after_its_retention_and_not_before() {
     let harness = MediaHarness::start().await;
     harness.run("insert into users default values").await;
     let file = harness.stored().await;
@@ -90,7 +90,7 @@ async fn a_file_is_erased_when_its_time_is_over_and_not_before() {
 }
 
 #[tokio::test]
-async fn without_retention_a_file_lasts_until_its_message_has_ended_and_a_day_at_most() {
+async fn without_retention_a_file_is_kept_until_its_message_ends_and_at_most_a_day() {
     let harness = MediaHarness::start().await;
     harness.stored().await;
     harness.keep(Duration::ZERO).await;
@@ -108,7 +108,7 @@ async fn without_retention_a_file_lasts_until_its_message_has_ended_and_a_day_at
 }
 
 #[tokio::test]
-async fn a_message_that_is_done_with_its_files_can_erase_them_in_its_own_commit() {
+async fn a_message_can_erase_its_files_in_the_commit_that_ends_it() {
     let harness = MediaHarness::start().await;
     let (file, other) = (harness.stored().await, harness.stored().await);
     let mut tx = harness.database.pool.begin().await.unwrap();
@@ -135,7 +135,7 @@ async fn a_message_that_is_done_with_its_files_can_erase_them_in_its_own_commit(
 }
 
 #[tokio::test]
-async fn an_object_that_was_begun_a_day_ago_and_never_ended_is_given_up() {
+async fn an_upload_begun_a_day_ago_and_never_finished_is_abandoned() {
     let harness = MediaHarness::start().await;
     let message = harness
         .usual("image/jpeg", FileAnswer::File(jpeg(100)))
@@ -171,7 +171,7 @@ async fn an_object_that_was_begun_a_day_ago_and_never_ended_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_no_row_knows_goes_within_a_day_and_nothing_else_does() {
+async fn orphaned_objects_are_deleted_within_a_day_and_no_other_objects_are() {
     let harness = MediaHarness::start().await;
     let file = harness.stored().await;
     // What a process leaves that is killed while it uploads, and after it has.
@@ -205,7 +205,7 @@ async fn what_no_row_knows_goes_within_a_day_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_cut_off_by_a_kill_is_swept() {
+async fn an_upload_interrupted_by_a_kill_is_deleted() {
     let harness = MediaHarness::start().await;
     let message = harness
         .usual("image/jpeg", FileAnswer::File(jpeg(100)))
@@ -233,7 +233,7 @@ async fn an_upload_that_is_cut_off_by_a_kill_is_swept() {
 }
 
 #[tokio::test]
-async fn garbage_that_cannot_be_deleted_holds_up_no_other_and_is_tried_again() {
+async fn garbage_that_cannot_be_deleted_blocks_no_other_garbage_and_is_retried() {
     let harness = MediaHarness::start().await;
     harness.run("insert into pigeonhole.media_garbage (object_key, queued_at) values ('a/b', now() - interval '1 hour')")
         .await;
@@ -253,7 +253,7 @@ async fn garbage_that_cannot_be_deleted_holds_up_no_other_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn garbage_of_more_than_a_batch_goes_in_one_run() {
+async fn one_run_deletes_more_than_a_batch_of_garbage() {
     let harness = MediaHarness::start().await;
     harness.run("insert into pigeonhole.media_garbage (object_key) select 'x/' || n from generate_series(1, 2500) as n")
         .await;
@@ -267,7 +267,7 @@ async fn garbage_of_more_than_a_batch_goes_in_one_run() {
 }
 
 #[tokio::test]
-async fn twilio_is_asked_to_delete_each_file_until_it_has() {
+async fn twilio_is_asked_to_delete_each_file_until_it_does() {
     let harness = MediaHarness::start().await;
     let file = |bytes: &'static [u8]| vec![FileAnswer::File(bytes.into())];
     let message = harness
@@ -326,7 +326,7 @@ async fn twilio_is_asked_to_delete_each_file_until_it_has() {
 }
 
 #[tokio::test]
-async fn a_message_of_a_user_who_is_gone_needs_no_deletion_at_twilio() {
+async fn a_message_of_a_deleted_user_needs_no_deletion_at_twilio() {
     let harness = MediaHarness::start().await;
     let job = DeleteAtTwilio {
         message: format!("MM{}", crate::settings::hex()).parse().unwrap(),

@@ -26,7 +26,7 @@ async fn sealed(harness: &ReplyHarness) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_a_message_says_goes_when_it_ended_long_enough_ago_and_its_row_and_items_stay() {
+async fn the_body_of_an_old_ended_message_is_erased_and_its_row_and_items_stay() {
     let harness = ReplyHarness::with(|database| database.with("MESSAGE_RETENTION_DAYS", "2")).await;
     let old = harness.take(NUMBER, "Met Ana").await;
     harness.advance(Duration::from_hours(47)).await;
@@ -41,7 +41,7 @@ async fn what_a_message_says_goes_when_it_ended_long_enough_ago_and_its_row_and_
 }
 
 #[tokio::test]
-async fn a_message_that_has_not_ended_keeps_what_it_says_however_old_it_is() {
+async fn a_message_that_has_not_ended_keeps_its_body_at_any_age() {
     let harness = ReplyHarness::with(|database| database.with("MESSAGE_RETENTION_DAYS", "0")).await;
     let ended = harness.take(STRANGER, "Hello").await;
     let waiting = harness.app.deliver("Met Ana").await;
@@ -80,7 +80,7 @@ async fn rows_of_user(harness: &ReplyHarness) -> Vec<(String, i64)> {
 }
 
 #[tokio::test]
-async fn of_a_user_who_is_deleted_nothing_is_left() {
+async fn nothing_is_left_of_a_deleted_user() {
     let harness = ReplyHarness::start().await;
     let sid = harness.take(NUMBER, "Met Ana #rust").await;
     harness.take(NUMBER, "HELP").await;

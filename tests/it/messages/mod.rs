@@ -25,7 +25,7 @@ async fn command(harness: &ReplyHarness, arguments: &[&str]) -> CommandOutput {
 }
 
 #[tokio::test]
-async fn what_became_of_a_message_is_shown_step_by_step_and_nothing_of_what_it_says() {
+async fn the_history_of_a_message_is_shown_step_by_step_without_its_body() {
     let harness = ReplyHarness::start().await;
     let sid = harness.take(NUMBER, "Met Ana Berg #rust").await;
     let shown = json(&harness, &["show", &sid]).await;
@@ -95,7 +95,7 @@ async fn messages_are_listed_by_state_user_and_time() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_there_is_told() {
+async fn an_unknown_message_is_an_error() {
     let harness = ReplyHarness::start().await;
     let sid = format!("SM{}", crate::settings::hex());
     let ran = command(&harness, &["show", &sid]).await;

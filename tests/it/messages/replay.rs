@@ -62,7 +62,7 @@ async fn as_of_yesterday(harness: &ReplyHarness) -> String {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_what_would_change_and_changes_nothing() {
+async fn a_dry_run_lists_the_changes_and_makes_none() {
     let harness = ReplyHarness::start().await;
     let sid = as_of_yesterday(&harness).await;
     let before = (
@@ -94,7 +94,7 @@ async fn a_dry_run_tells_what_would_change_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_replay_replaces_what_nobody_has_seen_to_and_leaves_the_rest() {
+async fn a_replay_replaces_unreviewed_items_and_keeps_the_others() {
     let harness = ReplyHarness::start().await;
     let sid = as_of_yesterday(&harness).await;
     let sent = harness.api.requests().create;
@@ -123,7 +123,7 @@ async fn a_replay_replaces_what_nobody_has_seen_to_and_leaves_the_rest() {
 }
 
 #[tokio::test]
-async fn what_was_rejected_or_applied_is_neither_touched_nor_proposed_again() {
+async fn rejected_and_applied_items_are_neither_changed_nor_proposed_again() {
     let harness = ReplyHarness::start().await;
     let sid = harness.take(NUMBER, "Met Ana #one #two").await;
     change(
@@ -143,7 +143,7 @@ async fn what_was_rejected_or_applied_is_neither_touched_nor_proposed_again() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_again_is_refused_by_name_and_the_others_are_run() {
+async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are_replayed() {
     let harness = ReplyHarness::start().await;
     let fine = harness.take(NUMBER, "Met Ana").await;
     let erased = harness.take(NUMBER, "Met Bo").await;
@@ -189,7 +189,7 @@ async fn what_cannot_be_run_again_is_refused_by_name_and_the_others_are_run() {
 }
 
 #[tokio::test]
-async fn a_message_whose_number_has_moved_on_is_not_run_for_anybody() {
+async fn a_message_whose_number_changed_its_user_is_not_replayed() {
     let harness = ReplyHarness::start().await;
     let sid = harness.take(NUMBER, "Met Ana").await;
     let mut conn = harness.app.pool.acquire().await.unwrap();
@@ -204,7 +204,7 @@ async fn a_message_whose_number_has_moved_on_is_not_run_for_anybody() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_switched_off_or_refused_can_be_run_later() {
+async fn an_ignored_or_rate_limited_message_can_be_replayed_later() {
     let harness =
         ReplyHarness::with(|database| database.with("SMS_ENRICHMENT_ENABLED", "false")).await;
     let sid = harness.take(NUMBER, "Met Ana #one").await;

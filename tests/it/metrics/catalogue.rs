@@ -95,7 +95,7 @@ impl Recorder for DeclaredMetrics {
 }
 
 #[test]
-fn every_metric_is_explained_and_its_name_ends_in_its_unit() {
+fn every_metric_has_a_help_text_and_its_name_ends_in_its_unit() {
     for (name, declared) in DeclaredMetrics::all() {
         let DeclaredMetric { kind, unit, help } = &declared;
         assert!(
@@ -120,7 +120,7 @@ fn every_metric_is_explained_and_its_name_ends_in_its_unit() {
 }
 
 #[tokio::test]
-async fn every_metric_is_there_after_a_run_and_no_other() {
+async fn after_a_run_every_declared_metric_exists_and_no_other() {
     let harness = MetricsHarness::start().await;
     harness.everything().await;
     let scrape = harness

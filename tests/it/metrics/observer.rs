@@ -51,7 +51,7 @@ async fn becomes(admin: SocketAddr, observer: f64, limit: Duration) {
 }
 
 #[tokio::test]
-async fn one_of_two_workers_observes_and_the_other_takes_over_when_it_is_killed() {
+async fn one_of_two_workers_observes_and_the_other_takes_over_after_a_kill() {
     let database = Database::create().await;
     let (first, first_admin) = worker(&database).await;
     becomes(first_admin, 1.0, PATIENCE).await;
@@ -75,7 +75,7 @@ async fn one_of_two_workers_observes_and_the_other_takes_over_when_it_is_killed(
 }
 
 #[tokio::test]
-async fn an_observer_whose_connection_is_lost_is_no_observer_until_it_has_another() {
+async fn an_observer_that_loses_its_connection_stops_observing_until_it_reconnects() {
     let database = Database::create().await;
     let (process, admin) = worker(&database).await;
     becomes(admin, 1.0, PATIENCE).await;
@@ -94,7 +94,7 @@ async fn an_observer_whose_connection_is_lost_is_no_observer_until_it_has_anothe
 }
 
 #[tokio::test]
-async fn a_worker_that_stops_in_order_observes_no_more() {
+async fn a_worker_that_stops_gracefully_stops_observing() {
     let database = Database::create().await;
     let (mut first, first_admin) = worker(&database).await;
     becomes(first_admin, 1.0, PATIENCE).await;

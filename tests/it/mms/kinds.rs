@@ -7,7 +7,7 @@ use super::{MediaRow, MmsHarness, mms, said};
 use crate::{app::field, media::harness::FileServer, process::run};
 
 #[tokio::test]
-async fn a_file_is_stored_and_its_message_says_that_it_came() {
+async fn a_file_is_stored_and_the_messages_note_names_it() {
     let harness = MmsHarness::start().await;
     let sid = harness.process("Her card #contact", &["image/jpeg"]).await;
     let stored = MediaRow {
@@ -43,7 +43,7 @@ async fn a_file_is_stored_and_its_message_says_that_it_came() {
 }
 
 #[tokio::test]
-async fn ten_files_of_ten_types_are_stored_each_in_its_place_and_named_in_their_order() {
+async fn ten_files_of_ten_types_are_stored_and_named_in_order() {
     let harness = MmsHarness::start().await;
     let kinds = [
         "image/jpeg",
@@ -86,7 +86,7 @@ async fn ten_files_of_ten_types_are_stored_each_in_its_place_and_named_in_their_
 }
 
 #[tokio::test]
-async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_is_its_context() {
+async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_as_context() {
     let harness = MmsHarness::start().await;
     let sid = harness.process("Met at #RustConf", &["text/vcard"]).await;
     assert_eq!(harness.states(&sid).await, ["stored"]);
@@ -136,7 +136,7 @@ async fn an_operator_lists_the_files_of_a_message_and_opens_one() {
 }
 
 #[tokio::test]
-async fn what_wraps_a_message_is_left_out_and_what_is_of_no_allowed_type_is_refused_whatever_it_is_declared_to_be()
+async fn wrapping_files_are_skipped_and_disallowed_types_are_refused_regardless_of_their_declared_type()
  {
     let harness = MmsHarness::start().await;
     let text = Text {
@@ -164,7 +164,7 @@ async fn what_wraps_a_message_is_left_out_and_what_is_of_no_allowed_type_is_refu
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_large_is_refused_whether_its_length_is_announced_or_not() {
+async fn a_too_large_file_of_a_message_is_refused_with_or_without_an_announced_length() {
     let harness = MmsHarness::with(|database| database.with("MAX_MEDIA_SIZE_MB", "1")).await;
     let sid = harness
         .process("Large", &["image/bmp", "audio/wav", "image/png"])
@@ -192,7 +192,7 @@ async fn a_file_that_is_too_large_is_refused_whether_its_length_is_announced_or_
 }
 
 #[tokio::test]
-async fn a_file_that_twilio_does_not_have_yet_is_waited_for_and_costs_no_attempt() {
+async fn waiting_for_a_file_that_twilio_does_not_have_yet_costs_no_attempt() {
     let harness = MmsHarness::start().await;
     harness.api.delay_media(2);
     let sid = harness.process("Soon", &["image/gif", "text/vcard"]).await;
@@ -202,7 +202,7 @@ async fn a_file_that_twilio_does_not_have_yet_is_waited_for_and_costs_no_attempt
 }
 
 #[tokio::test]
-async fn a_url_that_is_not_twilios_is_refused_and_nobody_is_asked() {
+async fn a_url_outside_twilio_is_refused_without_a_request() {
     let elsewhere = FileServer::start().await;
     let harness = MmsHarness::start().await;
     let text = Text {

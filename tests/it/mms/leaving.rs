@@ -43,7 +43,7 @@ async fn a_deleted_user_leaves_no_row_and_no_file() {
 }
 
 #[tokio::test]
-async fn a_user_who_goes_while_a_file_is_waited_for_leaves_nothing_and_no_dead_letter() {
+async fn a_user_deleted_while_a_file_is_awaited_leaves_nothing_and_no_dead_letter() {
     let harness = MmsHarness::start().await;
     harness.api.delay_media(2);
     let sid = harness
@@ -66,7 +66,7 @@ async fn a_user_who_goes_while_a_file_is_waited_for_leaves_nothing_and_no_dead_l
 }
 
 #[tokio::test]
-async fn without_retention_files_go_once_their_message_is_processed() {
+async fn without_retention_files_are_erased_after_their_message_is_processed() {
     let harness = MmsHarness::with(|database| database.with("MEDIA_RETENTION_DAYS", "0")).await;
     let sid = harness.process("Look", &["image/jpeg", "text/vcard"]).await;
     eventually("they are erased", PATIENCE, async || {
@@ -83,7 +83,7 @@ async fn without_retention_files_go_once_their_message_is_processed() {
 }
 
 #[tokio::test]
-async fn twilio_is_told_to_delete_the_files_of_a_processed_message_where_that_is_wanted() {
+async fn twilio_deletes_the_files_of_a_processed_message_if_configured() {
     let harness =
         MmsHarness::with(|database| database.with("DELETE_MEDIA_AT_TWILIO", "true")).await;
     let kinds = ["image/jpeg", "application/zip", "text/plain"];
@@ -106,7 +106,7 @@ async fn twilio_is_told_to_delete_the_files_of_a_processed_message_where_that_is
 }
 
 #[tokio::test]
-async fn what_a_worker_left_undone_that_died_after_a_messages_end_is_done_later() {
+async fn work_left_by_a_worker_that_died_after_a_messages_end_is_done_later() {
     let harness = MmsHarness::start().await;
     let sid = harness.process("Look", &["image/jpeg", "image/png"]).await;
     // As if it had died before it could enqueue the deletion. Its successor is told to delete.

@@ -26,7 +26,7 @@ async fn extracted_by(harness: &MmsHarness, sid: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_model_gets_to_see_the_files_and_what_it_says_becomes_items() {
+async fn a_model_reads_the_files_and_its_answer_becomes_items() {
     let fake = FakeModel::start(ModelProtocol::Gemini).await;
     let harness = with_gemini(&fake).await;
     let sid = harness
@@ -46,7 +46,7 @@ async fn a_model_gets_to_see_the_files_and_what_it_says_becomes_items() {
 }
 
 #[tokio::test]
-async fn a_model_that_gives_no_answer_of_use_is_replaced_by_the_rules_and_the_message_says_so() {
+async fn the_rules_replace_a_model_without_a_usable_answer_and_the_message_says_so() {
     let fake = FakeModel::start(ModelProtocol::Gemini).await;
     let harness = with_gemini(&fake).await;
     fake.will(ModelReply::Generated("no JSON".to_owned()));
@@ -62,7 +62,7 @@ async fn a_model_that_gives_no_answer_of_use_is_replaced_by_the_rules_and_the_me
 }
 
 #[tokio::test]
-async fn an_old_message_waits_no_longer_for_a_model_that_has_too_many_requests() {
+async fn an_old_message_stops_waiting_for_a_throttled_model() {
     let fake = FakeModel::start(ModelProtocol::Gemini).await;
     let harness = with_gemini(&fake).await;
     for _ in 0..2 {

@@ -41,7 +41,7 @@ fn http(status: u16, body: &Value) -> ModelReply {
 }
 
 #[tokio::test]
-async fn what_may_be_better_another_time_is_unavailable() {
+async fn temporary_model_errors_are_classified_as_unavailable() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         for status in [500, 502, 503, 504, 529] {
@@ -97,7 +97,7 @@ async fn throttled(
 }
 
 #[tokio::test]
-async fn too_many_requests_are_throttled_for_as_long_as_the_service_says() {
+async fn a_throttled_request_waits_as_long_as_the_service_says() {
     let seconds = |n| Some(Duration::from_secs(n));
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
@@ -137,7 +137,7 @@ async fn too_many_requests_are_throttled_for_as_long_as_the_service_says() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_with_a_message() {
+async fn account_and_settings_errors_are_distinguished_from_message_errors() {
     use AccountProblem::{Address, Billing, Credentials, Model};
     let openai = |code: &str, kind: &str| json!({ "error": { "message": ANSWER, "type": kind, "param": null, "code": code } });
     let google = |status: &str, details: Value| json!({ "error": { "message": ANSWER, "status": status, "details": details } });
@@ -213,7 +213,7 @@ async fn what_is_wrong_with_our_account_or_settings_is_told_from_what_is_wrong_w
 }
 
 #[tokio::test]
-async fn a_redirect_takes_neither_the_key_nor_the_message_along() {
+async fn a_redirect_receives_neither_the_key_nor_the_message() {
     for protocol in BOTH {
         let (fake, elsewhere) = (
             FakeModel::start(protocol).await,
@@ -252,7 +252,7 @@ fn openai_ends(reason: &str) -> ModelReply {
 }
 
 #[tokio::test]
-async fn a_refusal_is_one_however_it_is_said() {
+async fn every_form_of_refusal_is_recognized() {
     let blocked = ModelReply::Body(
         json!({ "promptFeedback": { "blockReason": "PROHIBITED_CONTENT" }, "usageMetadata": {} }),
     );
@@ -314,7 +314,7 @@ async fn a_refusal_is_one_however_it_is_said() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_told_from_a_refusal() {
+async fn an_unusable_answer_is_distinguished_from_a_refusal() {
     use BadAnswer::{Cut, Empty, ModelProtocol as NotProtocol, Schema, TooLong};
     let html = ModelReply::Http(
         200,

@@ -39,7 +39,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn while_attempts_are_left_the_model_is_waited_for_and_then_the_rules_answer() {
+async fn the_model_is_retried_until_the_last_attempt_and_then_the_rules_are_used() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         for code in [429, 500, 401, 404] {
@@ -64,7 +64,7 @@ async fn while_attempts_are_left_the_model_is_waited_for_and_then_the_rules_answ
 }
 
 #[tokio::test]
-async fn what_another_attempt_would_not_change_the_rules_answer_at_once() {
+async fn the_rules_are_used_at_once_for_permanent_errors() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         for reply in [status(400), ModelReply::Generated("garbage".to_owned())] {
@@ -75,7 +75,7 @@ async fn what_another_attempt_would_not_change_the_rules_answer_at_once() {
 }
 
 #[tokio::test]
-async fn without_a_fallback_an_error_is_one_and_a_good_answer_needs_none() {
+async fn without_a_fallback_errors_are_returned_and_good_answers_are_used() {
     let fake = FakeModel::start(ModelProtocol::Gemini).await;
     for reply in [
         status(400),
@@ -99,7 +99,7 @@ async fn without_a_fallback_an_error_is_one_and_a_good_answer_needs_none() {
 }
 
 #[test]
-fn the_names_that_are_stored_stay() {
+fn the_stored_extractor_names_do_not_change() {
     let labels = [
         ExtractedBy::Rules,
         ExtractedBy::Gemini,

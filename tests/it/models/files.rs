@@ -36,7 +36,7 @@ fn sent(fake: &FakeModel) -> usize {
 }
 
 #[tokio::test]
-async fn what_the_model_does_not_take_is_named_by_the_rules() {
+async fn the_rules_name_the_files_that_the_model_does_not_accept() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         let media = [
@@ -62,7 +62,7 @@ async fn what_the_model_does_not_take_is_named_by_the_rules() {
 }
 
 #[tokio::test]
-async fn files_beyond_the_budget_stay_here_and_are_named() {
+async fn files_beyond_the_budget_are_not_sent_and_are_named() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         let media = [
@@ -84,7 +84,7 @@ async fn files_beyond_the_budget_stay_here_and_are_named() {
 }
 
 #[tokio::test]
-async fn cards_and_places_are_for_the_rules() {
+async fn contact_cards_and_places_are_left_to_the_rules() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         let card = b"BEGIN:VCARD\nVERSION:3.0\nFN:Cleo\nTEL:+12025550123\nEND:VCARD\n";
@@ -131,7 +131,7 @@ async fn cards_and_places_are_for_the_rules() {
 }
 
 #[tokio::test]
-async fn a_photo_in_which_the_model_finds_nothing_is_still_named() {
+async fn a_photo_without_findings_is_still_named() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         fake.will(ModelReply::Generated(NOTHING.to_owned()));
@@ -150,7 +150,7 @@ async fn a_photo_in_which_the_model_finds_nothing_is_still_named() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_is_named_and_one_that_is_away_is_waited_for() {
+async fn a_deleted_file_is_named_and_an_unavailable_file_is_awaited() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         let gone = [

@@ -69,7 +69,7 @@ async fn a_message_is_one_question_with_its_files_and_its_answer_becomes_items()
 }
 
 #[test]
-fn a_name_that_would_lead_elsewhere_is_no_models() {
+fn a_model_name_that_changes_the_url_is_refused() {
     let config = |model: &str| GeminiConfig {
         api_key: KEY.to_owned().into(),
         model: model.to_owned(),

@@ -30,7 +30,7 @@ fn hostile_texts() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_text_gets_to_where_a_model_would_obey_it() {
+async fn no_message_text_reaches_the_instructions_of_a_model() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         for text in hostile_texts() {
@@ -62,7 +62,7 @@ async fn no_text_gets_to_where_a_model_would_obey_it() {
 
 /// The other tests of this file would show nothing if the fake could not be fooled.
 #[tokio::test]
-async fn the_fake_obeys_what_is_not_kept_apart() {
+async fn the_fake_model_obeys_text_that_is_not_separated() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
@@ -123,7 +123,7 @@ fn question(protocol: ModelProtocol, system: &str, user: &str) -> (&'static str,
 }
 
 #[tokio::test]
-async fn a_model_that_obeys_all_the_same_can_write_nothing_but_the_four_kinds() {
+async fn a_manipulated_model_can_write_only_the_four_kinds_of_items() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         let base = json!({ "contacts": [], "tags": [], "locations": [], "notes": "" });
@@ -156,7 +156,7 @@ async fn a_model_that_obeys_all_the_same_can_write_nothing_but_the_four_kinds() 
 }
 
 #[tokio::test]
-async fn a_model_that_obeys_all_the_same_can_write_no_more_than_so_much_and_nothing_hidden() {
+async fn a_manipulated_model_cannot_exceed_the_limits_or_write_hidden_text() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
         let long = |n: usize| {

@@ -62,7 +62,7 @@ async fn a_message_is_one_question_with_its_files_and_its_answer_becomes_items()
 }
 
 #[tokio::test]
-async fn an_endpoint_of_ones_own_needs_no_key() {
+async fn a_self_hosted_endpoint_needs_no_key() {
     let fake = FakeModel::start(ModelProtocol::OpenAi).await;
     let config = OpenAiConfig {
         api_key: None,

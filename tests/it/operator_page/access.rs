@@ -27,7 +27,7 @@ async fn status(request: RequestBuilder) -> StatusCode {
 }
 
 #[tokio::test]
-async fn with_a_token_nobody_sees_or_changes_anything_without_it() {
+async fn with_a_configured_token_every_page_and_form_requires_it() {
     let token = hex();
     let app = TestApp::on(
         Database::create().await.with("ADMIN_TOKEN", &token),
@@ -69,7 +69,7 @@ async fn with_a_token_nobody_sees_or_changes_anything_without_it() {
 }
 
 #[tokio::test]
-async fn without_a_token_there_is_no_page_but_on_loopback() {
+async fn without_a_token_the_page_exists_only_on_loopback() {
     let settings = ProgramSettings::random(&TestDatabase::empty().await.url());
     let open = settings.clone().with("ADMIN_ADDR", "0.0.0.0:0");
     let (process, _) = Process::receiver("receiver", &open).await;
@@ -103,7 +103,7 @@ async fn without_a_token_there_is_no_page_but_on_loopback() {
 }
 
 #[tokio::test]
-async fn on_loopback_only_this_machines_own_names_are_answered() {
+async fn on_loopback_only_the_machines_own_host_names_are_accepted() {
     let app = TestApp::receiver_only().await;
     let admin = app.admin();
     let port = admin.port();
@@ -132,7 +132,7 @@ async fn on_loopback_only_this_machines_own_names_are_answered() {
 }
 
 #[tokio::test]
-async fn a_form_of_another_site_or_without_our_token_changes_nothing() {
+async fn a_form_from_another_site_or_without_our_token_changes_nothing() {
     let app = TestApp::receiver_only().await;
     let admin = app.admin();
     bury(&app, 7, "forget", "{}", "away").await;
@@ -188,7 +188,7 @@ async fn a_form_of_another_site_or_without_our_token_changes_nothing() {
 }
 
 #[tokio::test]
-async fn every_answer_keeps_other_sites_and_caches_out() {
+async fn every_response_forbids_framing_and_caching() {
     let app = TestApp::receiver_only().await;
     for path in PAGES {
         let response = get(app.admin(), path).send().await.unwrap();

@@ -112,7 +112,7 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
 }
 
 #[tokio::test]
-async fn the_page_fits_a_phone_and_has_names_for_its_fields() {
+async fn the_page_fits_a_phone_and_labels_its_fields() {
     let Some(browser) = Browser::start().await else {
         return;
     };

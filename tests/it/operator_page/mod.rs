@@ -124,7 +124,7 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_shown_put_back_and_done() {
+async fn a_dead_letter_is_shown_requeued_and_completed() {
     let app = TestApp::start().await;
     let admin = app.admin();
     bury(&app, 901, "forget", "{}", "it was too early").await;
@@ -155,7 +155,7 @@ async fn a_dead_letter_is_shown_put_back_and_done() {
 }
 
 #[tokio::test]
-async fn the_dead_letters_of_a_kind_are_put_back_together_and_listed_by_the_page() {
+async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
     let app = TestApp::on(Database::create().await, Role::Receiver).await;
     let admin = app.admin();
     for id in 1000..1060 {
@@ -224,7 +224,7 @@ async fn send_or_nothing(admin: SocketAddr, fields: &[(&str, &str)]) -> Option<R
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told() {
+async fn missing_things_are_reported() {
     let app = TestApp::receiver_only().await;
     let admin = app.admin();
     let nobody = format!("/messages?sid=SM{}", crate::settings::hex());

@@ -44,7 +44,7 @@ async fn a_hostile_error_is_shown_as_text() {
 }
 
 #[tokio::test]
-async fn no_number_text_or_lane_is_on_any_page() {
+async fn no_page_shows_a_number_a_message_text_or_a_lane() {
     let app = TestApp::start().await;
     let admin = app.admin();
     // Postgres quotes the row in its error, with what the message says.

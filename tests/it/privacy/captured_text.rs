@@ -93,7 +93,7 @@ impl CapturedText {
 }
 
 #[test]
-fn a_code_would_be_found_wherever_it_leaks_and_no_other_digits_are_taken_for_it() {
+fn the_search_finds_leaked_codes_and_no_other_digits() {
     let codes = HashSet::from(["482913".to_owned()]);
     let finds = |captured_text: CapturedText| captured_text.code(&codes).is_some();
     let line = |value: Value| CapturedText::Log(format!("{{}}\n{value}\n"));

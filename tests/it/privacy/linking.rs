@@ -233,7 +233,7 @@ async fn metrics(process: &Process) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn linking_leaves_no_number_code_token_or_sms_in_the_database_the_logs_or_the_metrics() {
+async fn linking_leaves_no_number_code_token_or_sms_in_database_logs_or_metrics() {
     let stage = LinkingHarness::set().await;
     let mut linked = Vec::new();
     for (number, behaviour) in numbers()

@@ -55,7 +55,7 @@ async fn requeue(harness: &ReplyHarness) {
 }
 
 #[tokio::test]
-async fn a_message_that_fails_for_good_is_told_after_the_last_attempt_and_its_job_is_a_dead_letter()
+async fn the_user_is_told_after_the_last_failed_attempt_and_the_job_becomes_a_dead_letter()
 {
     let harness = ReplyHarness::start().await;
     break_items(&harness).await;
@@ -81,7 +81,7 @@ async fn a_message_that_fails_for_good_is_told_after_the_last_attempt_and_its_jo
 }
 
 #[tokio::test]
-async fn a_requeued_dead_letter_processes_its_message_and_a_second_failure_is_not_told() {
+async fn a_requeued_dead_letter_processes_its_message_and_a_second_failure_sends_no_reply() {
     let harness = ReplyHarness::start().await;
     break_items(&harness).await;
     let sid = harness.app.deliver("Met Ana").await;
@@ -102,7 +102,7 @@ async fn a_requeued_dead_letter_processes_its_message_and_a_second_failure_is_no
 }
 
 #[tokio::test]
-async fn the_message_of_a_job_that_was_given_up_without_a_word_is_ended_and_told_once() {
+async fn the_message_of_an_abandoned_job_is_ended_and_its_user_is_told_once() {
     let harness = ReplyHarness::start().await;
     let sid = harness.app.deliver("Met Ana").await;
     let other = harness.app.deliver("Met Bo").await;
@@ -131,7 +131,7 @@ async fn the_message_of_a_job_that_was_given_up_without_a_word_is_ended_and_told
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_even_be_read_fails_and_nobody_can_be_told() {
+async fn an_unreadable_message_fails_without_a_reply() {
     let harness = ReplyHarness::start().await;
     let sid = harness.app.deliver("Met Ana").await;
     sqlx::query("update pigeonhole.inbound_messages set sealed = '\\x00'")

@@ -53,7 +53,7 @@ async fn outcome(harness: &ReplyHarness, send: Uuid) -> (String, Option<String>)
 }
 
 #[tokio::test]
-async fn after_a_stop_nothing_is_sent_to_that_number_until_a_start() {
+async fn after_stop_nothing_is_sent_to_the_number_until_start() {
     let harness = ReplyHarness::start().await;
     harness.api.behave(NUMBER, Callbacks::None);
     let stop = harness.take(NUMBER, " Stop ").await;
@@ -94,7 +94,7 @@ async fn after_a_stop_nothing_is_sent_to_that_number_until_a_start() {
 }
 
 #[tokio::test]
-async fn a_keyword_makes_no_items_gets_no_reply_and_is_not_counted() {
+async fn a_keyword_creates_no_items_gets_no_reply_and_uses_no_rate_limit() {
     let harness = ReplyHarness::with(|database| {
         database
             .with("RATE_LIMIT_BURST", "1")
@@ -129,7 +129,7 @@ async fn a_keyword_makes_no_items_gets_no_reply_and_is_not_counted() {
 }
 
 #[tokio::test]
-async fn a_stop_from_a_number_that_nobody_knows_or_in_twilios_own_words_counts_too() {
+async fn stop_counts_from_unknown_numbers_and_in_twilios_own_keywords() {
     let harness = ReplyHarness::start().await;
     let arret = Text {
         fields: vec![field("OptOutType", "STOP")],
@@ -145,7 +145,7 @@ async fn a_stop_from_a_number_that_nobody_knows_or_in_twilios_own_words_counts_t
 }
 
 #[tokio::test]
-async fn the_later_message_counts_in_whatever_order_they_are_processed() {
+async fn the_later_keyword_counts_in_any_order_of_processing() {
     let harness = ReplyHarness::start().await;
     for (first, last, opted_out) in [("START", "STOP", true), ("STOP", "START", false)] {
         let first = harness.app.deliver_text(&text(STRANGER, first)).await;
@@ -170,7 +170,7 @@ async fn the_later_message_counts_in_whatever_order_they_are_processed() {
 }
 
 #[tokio::test]
-async fn what_twilio_knows_of_opt_outs_is_learnt_from_its_refusals_and_reports() {
+async fn opt_outs_are_learned_from_twilios_refusals_and_reports() {
     let harness = ReplyHarness::start().await;
     harness.api.behave(
         STRANGER,
@@ -200,7 +200,7 @@ async fn what_twilio_knows_of_opt_outs_is_learnt_from_its_refusals_and_reports()
 }
 
 #[tokio::test]
-async fn a_stop_whose_job_dies_with_its_worker_is_still_heard() {
+async fn a_stop_whose_worker_dies_still_takes_effect() {
     let harness = ReplyHarness::start().await;
     let sid = harness.app.deliver_text(&text(NUMBER, "STOP")).await;
     sqlx::query(

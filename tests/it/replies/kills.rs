@@ -26,7 +26,7 @@ fn random(below: u64) -> u64 {
 }
 
 #[tokio::test]
-async fn a_worker_killed_anywhere_never_replies_twice_and_loses_no_message() {
+async fn a_worker_killed_at_any_point_never_replies_twice_and_loses_no_message() {
     let rounds: u32 =
         of_the_test_run("PIGEONHOLE_SEND_KILLS").map_or(6, |text| text.parse().expect("a number"));
     let (app, api) = receiver_and_twilio(|database| {

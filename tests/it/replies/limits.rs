@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_number_gets_five_replies_in_five_minutes_whatever_comes_in() {
+async fn a_number_gets_at_most_five_replies_in_five_minutes() {
     let harness = ReplyHarness::start().await;
     harness.api.behave(NUMBER, Callbacks::None);
     let mut sids = Vec::new();
@@ -47,7 +47,7 @@ async fn a_number_gets_five_replies_in_five_minutes_whatever_comes_in() {
 }
 
 #[tokio::test]
-async fn somebody_is_told_of_the_same_problem_once_an_hour() {
+async fn a_number_is_told_of_the_same_problem_once_an_hour() {
     let harness = ReplyHarness::start().await;
     for _ in 0..6 {
         harness.take(STRANGER, "Hello?").await;
@@ -63,7 +63,7 @@ async fn somebody_is_told_of_the_same_problem_once_an_hour() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_over_several_processes_no_more_go_out_than_the_limits_allow() {
+async fn concurrent_replies_from_several_processes_respect_the_limits() {
     let (app, api) = crate::sends::receiver_and_twilio(|database| {
         database
             .with("REPLIES", "all")

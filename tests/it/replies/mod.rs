@@ -129,7 +129,7 @@ impl ReplyHarness {
 }
 
 #[tokio::test]
-async fn a_message_that_was_processed_is_acknowledged_once() {
+async fn a_processed_message_is_acknowledged_once() {
     let harness = ReplyHarness::start().await;
     let sid = harness.take(NUMBER, "Met Ana #rust").await;
     assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
@@ -145,7 +145,7 @@ async fn a_message_that_was_processed_is_acknowledged_once() {
 }
 
 #[tokio::test]
-async fn whoever_nobody_knows_is_told_so() {
+async fn an_unlinked_sender_is_told_that_the_number_is_not_linked() {
     let harness = ReplyHarness::start().await;
     let sid = harness.take(STRANGER, "Hello").await;
     assert_eq!(
@@ -157,7 +157,7 @@ async fn whoever_nobody_knows_is_told_so() {
 }
 
 #[tokio::test]
-async fn whoever_sends_too_many_is_told_for_how_long_to_wait() {
+async fn a_rate_limited_sender_is_told_how_long_to_wait() {
     let harness = ReplyHarness::with(|database| {
         database
             .with("RATE_LIMIT_BURST", "1")
@@ -176,7 +176,7 @@ async fn whoever_sends_too_many_is_told_for_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn an_operator_decides_who_is_replied_to_and_in_which_words() {
+async fn settings_decide_which_messages_get_replies_and_their_texts() {
     let harness = ReplyHarness::with(|database| {
         database
             .with("REPLIES", "problems")
@@ -191,7 +191,7 @@ async fn an_operator_decides_who_is_replied_to_and_in_which_words() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_replied_to_is_not() {
+async fn senders_that_cannot_receive_sms_get_no_reply() {
     let harness = ReplyHarness::start().await;
     for from in [
         "12345",
@@ -206,7 +206,7 @@ async fn what_cannot_be_replied_to_is_not() {
 }
 
 #[tokio::test]
-async fn a_message_that_waited_for_long_gets_no_reply_any_more() {
+async fn a_message_processed_late_gets_no_reply() {
     let harness = ReplyHarness::start().await;
     let sid = harness.app.deliver("Hello").await;
     harness.advance(Duration::from_mins(61)).await;
@@ -217,7 +217,7 @@ async fn a_message_that_waited_for_long_gets_no_reply_any_more() {
 }
 
 #[tokio::test]
-async fn a_reply_whose_fate_is_unclear_is_looked_for_and_never_sent_again() {
+async fn a_reply_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
     for answer in [
         Answer::CutAfter,
         Answer::Garbage,
@@ -239,7 +239,7 @@ async fn a_reply_whose_fate_is_unclear_is_looked_for_and_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_reply_that_twilio_would_not_take_at_first_is_counted_once_and_sent() {
+async fn a_reply_that_twilio_throttles_is_counted_once_and_sent_later() {
     let harness = ReplyHarness::start().await;
     let throttled = Answer::Throttle {
         times: 2,

@@ -71,7 +71,7 @@ async fn let_time_pass(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_worker_killed_anywhere_between_sending_and_sent_never_sends_twice() {
+async fn a_worker_killed_at_any_point_of_a_send_never_sends_twice() {
     let (app, api) = receiver_and_twilio(|database| {
         database
             .with("JOB_LEASE_SECONDS", "2")

@@ -8,7 +8,7 @@ use queue::{admin, testing::Outcome};
 use super::{BODY, LIFE, SendHarness, SendRow, TO, age_sends};
 
 #[tokio::test]
-async fn what_twilio_takes_is_sent_once_and_its_reports_deliver_it() {
+async fn an_accepted_sms_is_sent_once_and_status_callbacks_mark_it_delivered() {
     let harness = SendHarness::start().await;
     let id = harness.send().await;
     assert_eq!(harness.run().await, Outcome::Completed);
@@ -24,7 +24,7 @@ async fn what_twilio_takes_is_sent_once_and_its_reports_deliver_it() {
 }
 
 #[tokio::test]
-async fn a_number_that_cannot_be_sent_to_ends_the_send_with_its_reason() {
+async fn a_number_that_cannot_receive_sms_ends_the_send_with_its_reason() {
     let harness = SendHarness::start().await;
     for (code, reason) in [
         (21211, "invalid_number"),
@@ -54,7 +54,7 @@ async fn a_number_that_cannot_be_sent_to_ends_the_send_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_throttled_send_waits_as_long_as_twilio_says_and_no_attempt_is_spent() {
+async fn a_throttled_send_waits_as_long_as_twilio_says_and_costs_no_attempt() {
     let harness = SendHarness::start().await;
     let throttled = Answer::Throttle {
         times: 2,
@@ -78,7 +78,7 @@ async fn a_throttled_send_waits_as_long_as_twilio_says_and_no_attempt_is_spent()
 }
 
 #[tokio::test]
-async fn wrong_credentials_pause_the_kind_for_all_and_no_attempt_is_spent() {
+async fn wrong_credentials_pause_the_kind_and_cost_no_attempt() {
     let harness = SendHarness::start().await;
     harness.api.behave(TO, Answer::BadCredentials);
     let id = harness.send().await;
@@ -110,7 +110,7 @@ async fn wrong_credentials_pause_the_kind_for_all_and_no_attempt_is_spent() {
 }
 
 #[tokio::test]
-async fn a_code_is_never_delivered_after_it_has_expired() {
+async fn an_expired_code_is_never_delivered() {
     let harness = SendHarness::start().await;
     harness.api.behave(TO, Callbacks::None);
     harness.send().await;

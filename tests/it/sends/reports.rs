@@ -20,7 +20,7 @@ fn sequence(statuses: &[&str], error_code: Option<u32>, before_answer: bool) -> 
 }
 
 #[tokio::test]
-async fn reports_in_any_order_and_number_leave_the_furthest_state() {
+async fn status_callbacks_in_any_order_and_number_end_in_the_furthest_state() {
     for (statuses, error_code, expected, reason) in [
         (
             &["queued", "sent", "delivered"][..],
@@ -72,7 +72,7 @@ async fn reports_in_any_order_and_number_leave_the_furthest_state() {
 }
 
 #[tokio::test]
-async fn a_report_that_comes_while_the_answer_is_awaited_is_not_undone_by_the_answer() {
+async fn a_status_callback_that_arrives_before_the_response_is_not_undone_by_it() {
     let harness = SendHarness::start().await;
     let behaviour = Behaviour {
         answer: Answer::Slow {
@@ -107,7 +107,7 @@ async fn report(
 }
 
 #[tokio::test]
-async fn only_what_twilio_signed_for_our_account_moves_a_send() {
+async fn only_status_callbacks_signed_for_our_account_change_a_send() {
     let harness = SendHarness::start().await;
     harness.api.behave(TO, Callbacks::None);
     let id = harness.send().await;

@@ -24,7 +24,7 @@ fn unclear_answers() -> Vec<(Answer, usize)> {
 }
 
 #[tokio::test]
-async fn what_is_unclear_is_looked_for_and_never_sent_again() {
+async fn an_sms_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
     for (answer, messages) in unclear_answers() {
         let harness = SendHarness::start().await;
         harness.api.behave(TO, answer.clone().without_callbacks());
@@ -63,7 +63,7 @@ async fn what_is_unclear_is_looked_for_and_never_sent_again() {
 }
 
 #[tokio::test]
-async fn twilios_report_settles_what_is_unclear_before_the_list_is_asked() {
+async fn a_status_callback_resolves_an_unclear_send_before_the_list_is_read() {
     for answer in [Answer::CutAfter, Answer::Garbage] {
         let harness = SendHarness::start().await;
         harness.api.behave(TO, answer);
@@ -79,7 +79,7 @@ async fn twilios_report_settles_what_is_unclear_before_the_list_is_asked() {
 }
 
 #[tokio::test]
-async fn of_two_unclear_sends_of_one_text_each_finds_a_message_of_its_own() {
+async fn two_unclear_sends_of_one_text_each_find_their_own_message() {
     let harness = SendHarness::start().await;
     harness.api.behave(TO, Answer::CutAfter.without_callbacks());
     let (first, second) = (harness.send().await, harness.send().await);
@@ -100,7 +100,7 @@ async fn of_two_unclear_sends_of_one_text_each_finds_a_message_of_its_own() {
 }
 
 #[tokio::test]
-async fn twilios_list_is_asked_thirty_seconds_after_the_request_at_the_earliest() {
+async fn twilios_list_is_read_thirty_seconds_after_the_request_at_the_earliest() {
     let harness = SendHarness::start().await;
     harness.api.behave(TO, Answer::CutAfter.without_callbacks());
     let id = harness.send().await;

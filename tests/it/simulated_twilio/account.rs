@@ -38,7 +38,7 @@ async fn refusal(request: RequestBuilder) -> (u16, u64) {
 }
 
 #[tokio::test]
-async fn the_accounts_token_and_its_keys_are_let_in_and_nobody_else() {
+async fn only_the_accounts_token_and_api_keys_are_accepted() {
     let played = SimulatorHarness::start().await;
     let base = played.settings.get("TWILIO_API_BASE_URL");
     let account = played.settings.get("TWILIO_ACCOUNT_SID");
@@ -74,7 +74,7 @@ async fn the_accounts_token_and_its_keys_are_let_in_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_good_is_refused_with_twilios_code() {
+async fn an_invalid_request_is_refused_with_twilios_error_code() {
     let played = SimulatorHarness::start().await;
     let long = "x".repeat(1601);
     let good = [("To", ANA), ("From", OURS), ("Body", "hello")];
@@ -109,7 +109,7 @@ async fn a_request_that_is_no_good_is_refused_with_twilios_code() {
 }
 
 #[tokio::test]
-async fn a_message_looks_like_one_of_twilios() {
+async fn a_message_resource_has_twilios_fields() {
     let played = SimulatorHarness::start().await;
     let form = [("To", ANA), ("From", OURS), ("Body", "hello")];
     let post = of_account(&played, Method::POST, "/Messages.json").form(&form);
@@ -176,7 +176,7 @@ async fn a_message_can_be_deleted_once_it_has_arrived() {
 }
 
 #[tokio::test]
-async fn a_number_is_told_over_http_how_to_behave() {
+async fn the_behaviour_of_a_number_is_set_over_http() {
     let played = SimulatorHarness::start().await;
     let number = format!("/simulated/numbers/{ANA}");
     let put = async |path: &str, body: &str| {

@@ -64,7 +64,7 @@ async fn statuses(
 }
 
 #[tokio::test]
-async fn a_message_is_told_to_be_sent_and_delivered_with_good_signatures_and_the_query_kept() {
+async fn callbacks_report_sent_and_delivered_with_valid_signatures_and_the_original_query() {
     let (played, _receiver, mut shown) = connected().await;
     let created = played.send(ANA, "hello").await.unwrap();
     for status in ["sent", "delivered"] {
@@ -88,7 +88,7 @@ async fn a_message_is_told_to_be_sent_and_delivered_with_good_signatures_and_the
 }
 
 #[tokio::test]
-async fn a_message_by_a_service_starts_as_accepted_and_is_told_to_be_queued() {
+async fn a_message_of_a_messaging_service_starts_as_accepted_and_is_then_queued() {
     let (played, _receiver, mut shown) = connected().await;
     let callback = format!("{PUBLIC_BASE_URL}/api/sms/status");
     let message = NewMessage {
@@ -106,7 +106,7 @@ async fn a_message_by_a_service_starts_as_accepted_and_is_told_to_be_queued() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_delivered_says_why() {
+async fn an_undelivered_message_carries_its_error_code() {
     let (played, _receiver, mut shown) = connected().await;
     played
         .api
@@ -122,7 +122,7 @@ async fn a_message_that_is_not_delivered_says_why() {
 }
 
 #[tokio::test]
-async fn callbacks_come_in_any_order_that_is_asked_for_and_the_message_keeps_what_it_has_reached() {
+async fn callbacks_come_in_the_requested_order_and_the_message_keeps_its_furthest_state() {
     let (played, _receiver, mut shown) = connected().await;
     let order = ["delivered", "sent", "delivered", "sent", "queued"];
     played.api.behave(ANA, sequence(&order, false));
@@ -133,7 +133,7 @@ async fn callbacks_come_in_any_order_that_is_asked_for_and_the_message_keeps_wha
 }
 
 #[tokio::test]
-async fn callbacks_can_come_before_the_request_is_answered() {
+async fn callbacks_can_arrive_before_the_response() {
     let (played, _receiver, mut shown) = connected().await;
     played
         .api
@@ -146,7 +146,7 @@ async fn callbacks_can_come_before_the_request_is_answered() {
 }
 
 #[tokio::test]
-async fn a_message_whose_answer_was_lost_is_told_of_unless_that_is_switched_off() {
+async fn a_message_with_a_lost_response_gets_callbacks_unless_disabled() {
     let (played, _receiver, mut shown) = connected().await;
     let quiet = "+12025550101";
     played
@@ -164,7 +164,7 @@ async fn a_message_whose_answer_was_lost_is_told_of_unless_that_is_switched_off(
 }
 
 #[tokio::test]
-async fn nobody_but_the_receiver_is_ever_called_back() {
+async fn callbacks_go_only_to_the_receiver() {
     let (played, elsewhere, mut shown) = connected().await;
     for url in [
         format!("{}/api/sms/status", elsewhere.base),

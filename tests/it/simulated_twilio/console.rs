@@ -8,7 +8,7 @@ use super::{OURS, SimulatorHarness, client};
 use crate::{settings::hex, webhook};
 
 #[tokio::test]
-async fn the_account_and_its_number_are_shown_to_who_has_its_credentials() {
+async fn the_account_and_its_number_are_shown_only_with_valid_credentials() {
     let played = SimulatorHarness::start().await;
     let account = played.client.account().await.unwrap();
     assert_eq!(account.status, AccountStatus::Active);
@@ -49,7 +49,7 @@ async fn the_account_and_its_number_are_shown_to_who_has_its_credentials() {
 }
 
 #[tokio::test]
-async fn a_number_is_changed_by_what_is_named_and_refuses_what_is_no_url() {
+async fn a_number_update_changes_only_named_fields_and_refuses_invalid_urls() {
     let played = SimulatorHarness::start().await;
     let sid = played.client.number(OURS).await.unwrap().unwrap().sid;
     let before = played.api.console().number;

@@ -7,7 +7,7 @@ use twilio::rest::{AccountProblem, ListError, Unclear};
 use super::{ANA, FakeTwilio, SimulatorHarness, client, client_at, long_ago, second, soon};
 
 #[tokio::test]
-async fn a_message_whose_answer_was_lost_is_found_and_those_to_others_are_not() {
+async fn a_message_with_a_lost_response_is_listed_and_messages_to_other_numbers_are_not() {
     let played = SimulatorHarness::start().await;
     played
         .send("+12025550199", "to somebody else")
@@ -38,7 +38,7 @@ async fn a_message_whose_answer_was_lost_is_found_and_those_to_others_are_not() 
 }
 
 #[tokio::test]
-async fn a_message_that_waits_to_be_sent_is_found_too() {
+async fn a_queued_message_is_listed() {
     let played = SimulatorHarness::start().await;
     let nothing = Callbacks::Sequence {
         statuses: Vec::new(),
@@ -53,7 +53,7 @@ async fn a_message_that_waits_to_be_sent_is_found_too() {
 }
 
 #[tokio::test]
-async fn what_is_older_than_asked_for_is_left_out() {
+async fn messages_older_than_requested_are_left_out() {
     let played = SimulatorHarness::start().await;
     played.send(ANA, "hello").await.unwrap();
     let at = soon(played.api.message_to(ANA)).await.at;
@@ -81,7 +81,7 @@ async fn a_long_list_is_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_list_without_end_is_given_up() {
+async fn reading_an_endless_list_is_abandoned() {
     let answer = || {
         let messages = json!([{
             "sid": format!("SM{}", "0".repeat(32)), "to": ANA, "body": "again", "status": "sent",
@@ -102,7 +102,7 @@ async fn a_list_without_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn credentials_go_to_the_accounts_own_list_only() {
+async fn credentials_are_sent_only_to_the_accounts_own_list() {
     for elsewhere in [
         "http://127.0.0.1:1/2010-04-01/Accounts",
         "@evil.example.com/",
@@ -119,7 +119,7 @@ async fn credentials_go_to_the_accounts_own_list_only() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_not_to_be_had_says_why() {
+async fn an_unavailable_list_returns_the_reason() {
     let played = SimulatorHarness::start().await;
     let wrong = client(
         played.settings.get("TWILIO_API_BASE_URL"),

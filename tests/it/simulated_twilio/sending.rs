@@ -18,7 +18,7 @@ fn no_connection() -> CreateError {
 }
 
 #[tokio::test]
-async fn a_message_is_taken_with_all_that_was_asked_for() {
+async fn a_message_is_accepted_with_all_its_parameters() {
     let played = SimulatorHarness::start().await;
     let body = "Zoë & Bo = 100% + \u{1f44b}: 123456";
     let created = played.send(ANA, body).await.unwrap();
@@ -37,7 +37,7 @@ async fn a_message_is_taken_with_all_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn each_way_to_fail_has_its_class_and_only_what_was_taken_was_sent() {
+async fn each_failure_has_its_class_and_only_accepted_messages_were_sent() {
     let played = SimulatorHarness::start().await;
     let refuse = |status, code| Answer::Refuse { status, code };
     let refused = |status, code, reason| CreateError::Refused {
@@ -132,7 +132,7 @@ async fn each_way_to_fail_has_its_class_and_only_what_was_taken_was_sent() {
 }
 
 #[tokio::test]
-async fn a_throttled_request_is_fine_later() {
+async fn a_throttled_request_succeeds_later() {
     let played = SimulatorHarness::start().await;
     played.api.behave(
         ANA,
@@ -153,7 +153,7 @@ async fn a_throttled_request_is_fine_later() {
 }
 
 #[tokio::test]
-async fn twilios_magic_numbers_are_refused_as_twilio_does() {
+async fn twilios_magic_numbers_are_refused_with_twilios_reasons() {
     let played = SimulatorHarness::start().await;
     for (number, expected) in [
         ("+15005550001", Refusal::InvalidNumber),
@@ -173,7 +173,7 @@ async fn twilios_magic_numbers_are_refused_as_twilio_does() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_late_is_waited_for_and_one_that_never_comes_is_not() {
+async fn the_client_waits_for_a_late_response_and_gives_up_on_a_missing_one() {
     let played = SimulatorHarness::start().await;
     let slow = |before_accepting, after| Answer::Slow {
         before_accepting,
@@ -215,7 +215,7 @@ async fn without_a_connection_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn a_failure_of_tls_is_before_anything_was_sent_and_so_is_its_taking_too_long() {
+async fn a_failed_or_slow_tls_handshake_counts_as_nothing_sent() {
     let played = SimulatorHarness::start().await;
     let plain = played.api.addr();
     let no_tls = client_at(&format!("https://{plain}"));

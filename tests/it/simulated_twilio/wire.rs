@@ -58,7 +58,7 @@ async fn answering(bytes: Vec<u8>, keep: bool) -> (String, mpsc::UnboundedReceiv
 }
 
 #[tokio::test]
-async fn a_broken_answer_is_unclear_unless_its_status_says_that_there_is_no_message() {
+async fn a_broken_response_is_unclear_unless_its_status_excludes_a_message() {
     let lost = CreateError::Unclear(Unclear::ConnectionLost);
     let odd = |status| CreateError::Unclear(Unclear::UnexpectedAnswer(status));
     let refused = CreateError::Refused {
@@ -103,7 +103,7 @@ async fn a_broken_answer_is_unclear_unless_its_status_says_that_there_is_no_mess
 }
 
 #[tokio::test]
-async fn each_request_has_a_connection_of_its_own() {
+async fn each_request_uses_its_own_connection() {
     // A kept connection may be closed by the other side at the moment it is used again.
     let (base, mut connections) = answering(whole("201 Created", CREATED), true).await;
     let client = client_at(&base);

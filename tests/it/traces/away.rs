@@ -43,12 +43,12 @@ async fn works_without(endpoint: &str) {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_loses_no_message_and_holds_up_no_stop() {
+async fn an_unreachable_collector_loses_no_message_and_delays_no_stop() {
     works_without("http://127.0.0.1:9").await;
 }
 
 #[tokio::test]
-async fn a_collector_that_never_answers_loses_no_message_and_holds_up_no_stop() {
+async fn a_collector_that_never_responds_loses_no_message_and_delays_no_stop() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     works_without(&format!("http://{}", silent.local_addr().unwrap())).await;
 }

@@ -35,7 +35,7 @@ fn trace_id(line: &Value) -> String {
 }
 
 #[tokio::test]
-async fn each_attempt_has_one_line_and_one_trace_leads_from_the_request_to_the_reply() {
+async fn each_attempt_logs_one_line_and_one_trace_connects_the_request_with_the_reply() {
     let stage = TraceHarness::set(|database| database).await;
     let sid = stage.deliver(NUMBER, "Hello").await;
     let reply = attempts(&stage.worker, "send_reply").await;

@@ -96,7 +96,7 @@ fn child<'s>(spans: &'s [ExportedSpan], parent: &ExportedSpan, name: &str) -> &'
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_webhook_to_the_reply_across_processes() {
+async fn one_trace_connects_the_webhook_with_the_reply_across_processes() {
     let collector = TraceCollector::start().await;
     let stage = TraceHarness::traced(&collector.endpoint()).await;
     let sid = stage.deliver(NUMBER, "Met Ana #rust").await;
@@ -144,7 +144,7 @@ async fn one_trace_leads_from_the_webhook_to_the_reply_across_processes() {
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_api_to_the_call_that_sends_the_code() {
+async fn one_trace_connects_the_api_request_with_the_call_that_sends_the_code() {
     let collector = TraceCollector::start().await;
     let stage = TraceHarness::set(|database| {
         database
@@ -188,7 +188,7 @@ async fn one_trace_leads_from_the_api_to_the_call_that_sends_the_code() {
 }
 
 #[tokio::test]
-async fn a_group_commit_keeps_the_traces_of_its_messages_apart() {
+async fn a_group_commit_keeps_the_traces_of_its_messages_separate() {
     let collector = TraceCollector::start().await;
     let stage = TraceHarness::traced(&collector.endpoint()).await;
     let twilio = stage.database.settings.twilio(stage.addr);
@@ -223,7 +223,7 @@ async fn a_group_commit_keeps_the_traces_of_its_messages_apart() {
 }
 
 #[tokio::test]
-async fn of_traces_that_are_not_kept_nothing_is_sent_and_the_work_is_done() {
+async fn unsampled_traces_are_not_exported_and_the_work_is_done() {
     let collector = TraceCollector::start().await;
     let mut stage = TraceHarness::set(|database| {
         database

@@ -53,7 +53,7 @@ fn behaviours() -> Vec<Behaviour> {
 }
 
 #[tokio::test]
-async fn nothing_personal_is_in_any_span() {
+async fn no_span_contains_personal_data() {
     let collector = TraceCollector::start().await;
     let model = FakeModel::start(ModelProtocol::Gemini).await;
     let word = hex();
