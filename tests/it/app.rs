@@ -1,4 +1,5 @@
-//! The program's services in this process, on a database of their own, and a Twilio that delivers to them.
+//! The program's services in this process, on their own database, with a simulated Twilio that
+//! delivers to them.
 
 use std::{net::SocketAddr, ops::Deref};
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::{Database, NUMBER};
 
-/// Running services with a receiver.
+/// Running services that include a receiver.
 pub(crate) struct TestApp {
     database: Database,
     pub(crate) receiver: SocketAddr,
@@ -22,12 +23,12 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// Receiver and worker.
+    /// Starts a receiver and a worker.
     pub(crate) async fn start() -> Self {
         Self::on(Database::create().await, Role::Both).await
     }
 
-    /// Receiver and worker, and a Twilio that has the files of messages.
+    /// Starts a receiver, a worker, and a simulated Twilio that serves the media files of messages.
     pub(crate) async fn with_twilio(
         prepare: impl FnOnce(Database) -> Database,
     ) -> (Self, SimulatedApi) {
@@ -37,7 +38,7 @@ impl TestApp {
         (app, api)
     }
 
-    /// A receiver alone: what it takes in waits.
+    /// Starts only a receiver: the jobs it enqueues wait.
     pub(crate) async fn receiver_only() -> Self {
         Self::on(Database::create().await, Role::Receiver).await
     }
@@ -45,7 +46,8 @@ impl TestApp {
     pub(crate) async fn on(database: Database, role: Role) -> Self {
         let env = database.settings.env();
         let config = Reader::read(&env, |r| ServicesConfig::read(r, role)).unwrap();
-        // Not the program's own: that is one a process, and each test has its own services.
+        // A recorder of its own: the program's recorder is global to the process, and each test has
+        // its own services.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let stop = CancellationToken::new();
         let services = Services::start(config, metrics, stop.clone())
@@ -61,24 +63,24 @@ impl TestApp {
         }
     }
 
-    /// Where metrics, health and the operator's page are.
+    /// The address of the admin listener: metrics, health and the operator's page.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.services.admin_addr
     }
 
-    /// Stops the services in order.
+    /// Stops the services gracefully.
     pub(crate) async fn stop(self) -> Database {
         self.stop.cancel();
         self.services.finished().await.unwrap();
         self.database
     }
 
-    /// Delivers a text from the linked number, which must be accepted; answers its SID.
+    /// Delivers a text from the linked number, which the receiver must accept. Returns its SID.
     pub(crate) async fn deliver(&self, body: &str) -> String {
         self.deliver_text(&text(NUMBER, body)).await
     }
 
-    /// Delivers a message, which must be accepted; answers its SID.
+    /// Delivers a message, which the receiver must accept. Returns its SID.
     pub(crate) async fn deliver_text(&self, text: &Text) -> String {
         let Delivery {
             message_sid,

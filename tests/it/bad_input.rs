@@ -1,4 +1,4 @@
-//! What is not an acceptable webhook is refused, named in the log, and leaves no trace.
+//! An unacceptable webhook is refused, its reason is logged, and nothing is stored.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,12 +21,12 @@ use crate::{
     webhook::{FORM, client, encode, webhook},
 };
 
-/// Stands in every refused message, and may stand in no log.
+/// A text in every refused message, which must not appear in any log.
 const CANARY: &str = "canary-in-the-text";
 
 type WebhookParameters = Vec<(String, String)>;
 
-/// A receiver in a process of its own, so that its log can be read.
+/// A receiver in its own process, so that the test can read its log.
 struct ReceiverHarness {
     database: Database,
     process: Process,
@@ -55,7 +55,7 @@ impl ReceiverHarness {
         self.twilio.parameters(&text(NUMBER, CANARY))
     }
 
-    /// These parameters, signed as they are.
+    /// Signs these parameters and posts them.
     fn signed(&self, parameters: &WebhookParameters) -> RequestBuilder {
         self.body(encode(parameters), &self.settings().sign(parameters))
     }
@@ -70,7 +70,7 @@ impl ReceiverHarness {
         lines
     }
 
-    /// Waits for one more refusal in the log than there were.
+    /// Waits until the log has one more refusal than before.
     async fn next_refusal(&self, before: usize) -> Value {
         eventually("a refusal in the log", PATIENCE, async || {
             self.refusals().into_iter().nth(before)
@@ -78,7 +78,8 @@ impl ReceiverHarness {
         .await
     }
 
-    /// Nothing was stored, nothing was said that must not be, and the next message is accepted.
+    /// Checks that nothing was stored, that no forbidden text was logged, and that the next message
+    /// is accepted.
     async fn assert_unharmed(&mut self) {
         let rows = self.database.rows().await;
         assert_eq!((rows.messages, rows.jobs, rows.dead), (0, 0, 0));
@@ -109,13 +110,13 @@ fn without(mut parameters: WebhookParameters, name: &str) -> WebhookParameters {
     parameters
 }
 
-/// The first character becomes another one.
+/// Changes the first character.
 fn changed(text: &str) -> String {
     let (first, rest) = text.split_at(1);
     format!("{}{rest}", if first == "A" { "B" } else { "A" })
 }
 
-/// What is sent, and the status and the logged reason that must follow.
+/// Each request with its expected status and logged reason.
 fn cases(target: &ReceiverHarness) -> Vec<(&'static str, RequestBuilder, u16, &'static str)> {
     let parameters = target.parameters();
     let (body, right) = (encode(&parameters), target.settings().sign(&parameters));
@@ -242,7 +243,7 @@ async fn bad_webhooks_are_refused_with_their_reason_in_the_log_and_store_nothing
     target.assert_unharmed().await;
 }
 
-/// Sends the head of a webhook over a connection of its own.
+/// Sends the head of a webhook on a connection of its own.
 async fn open(target: &ReceiverHarness, length: &str) -> TcpStream {
     let mut stream = TcpStream::connect(target.addr).await.unwrap();
     let head = format!(
@@ -254,7 +255,7 @@ async fn open(target: &ReceiverHarness, length: &str) -> TcpStream {
     stream
 }
 
-/// The answer's first line, read while `send` goes on sending until it fails or is done.
+/// The first line of the response, read while `send` keeps sending until it fails or ends.
 async fn answer(
     stream: TcpStream,
     send: impl AsyncFn(&mut tokio::net::tcp::OwnedWriteHalf),
@@ -262,7 +263,8 @@ async fn answer(
     let (mut read, mut write) = stream.into_split();
     let mut bytes = Vec::new();
     let reading = async {
-        // A reset after the answer is as good as an end: the receiver has closed the connection.
+        // A reset after the response is accepted like an end: the receiver has closed the
+        // connection.
         read.read_to_end(&mut bytes).await.ok();
     };
     let both = async {

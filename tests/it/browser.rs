@@ -1,4 +1,5 @@
-//! A browser, headless, by the [WebDriver protocol](https://www.w3.org/TR/webdriver2/): as much of it as tests here need.
+//! Drives a headless browser by the [WebDriver protocol](https://www.w3.org/TR/webdriver2/), as far
+//! as the tests need it.
 
 use std::{
     fs,
@@ -20,7 +21,7 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// The names that Chromium has on one system or another.
+/// The program names of Chromium on different systems.
 const CHROMIUM: [&str; 4] = [
     "chromium",
     "chromium-browser",
@@ -28,11 +29,11 @@ const CHROMIUM: [&str; 4] = [
     "google-chrome-stable",
 ];
 
-/// Starts its arguments, and ends its process group, which the browser stays in, when nobody holds the other end of its
-/// input: however a test ends, also killed.
+/// Runs its arguments as a command, and ends its process group, which includes the browser, when
+/// the other end of its input is closed. This works however the test ends, also if it is killed.
 pub(crate) const UNTIL_INPUT_ENDS: &str = r#""$@" & read -r _; trap '' TERM; kill 0; wait"#;
 
-/// What an element's id is called in JSON: a constant of the protocol.
+/// The JSON key of an element's id, a constant of the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A running browser. Dropping it ends it.
@@ -44,7 +45,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts one. `None`, and a line that says so, where there is no Chromium; a failure if
+    /// Starts a browser. Without Chromium it prints a notice and returns `None`, or fails if
     /// `PIGEONHOLE_REQUIRE_CHROMIUM` is set.
     pub(crate) async fn start() -> Option<Self> {
         let chromium = CHROMIUM.into_iter().find_map(on_path);
@@ -111,7 +112,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// Gives the page a window of another size, also one that no real window could have.
+    /// Resizes the page's window, also to sizes that no real window could have.
     pub(crate) async fn resize(&self, width: u32, height: u32) {
         let params =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
@@ -119,7 +120,7 @@ impl Browser {
         self.post("/goog/cdp/execute", command).await;
     }
 
-    /// Has pages look as they do for those who prefer light on dark.
+    /// Emulates a user who prefers a dark colour scheme.
     pub(crate) async fn darken(&self) {
         let features = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
         let params = json!({ "features": features });
@@ -132,14 +133,14 @@ impl Browser {
         self.post("/url", json!({ "url": url })).await;
     }
 
-    /// Clicks the first element that matches, once it is to be seen.
+    /// Clicks the first matching element as soon as it is visible.
     pub(crate) async fn click(&self, selector: &str) {
         let element = self.visible(selector).await;
         self.post(&format!("/element/{element}/click"), json!({}))
             .await;
     }
 
-    /// Replaces what stands in a field.
+    /// Replaces the value of a field.
     pub(crate) async fn fill(&self, selector: &str, text: &str) {
         let element = self.visible(selector).await;
         self.post(&format!("/element/{element}/clear"), json!({}))
@@ -151,8 +152,8 @@ impl Browser {
         .await;
     }
 
-    /// What the first element that matches says, as it is to be seen, with a blank for every space between its parts;
-    /// nothing if it is not there or hidden.
+    /// The visible text of the first matching element, with a blank for every space between its
+    /// parts. Empty if the element is missing or hidden.
     pub(crate) async fn text(&self, selector: &str) -> String {
         let Some(element) = self.find(selector).await else {
             return String::new();
@@ -164,7 +165,7 @@ impl Browser {
         words.join(" ")
     }
 
-    /// Waits until an element says this, among other things; answers all it says.
+    /// Waits until the element's text contains this. Returns the whole text.
     pub(crate) async fn says(&self, selector: &str, what: &str) -> String {
         eventually(&format!("{selector} says {what:?}"), PATIENCE, async || {
             let text = self.text(selector).await;
@@ -179,7 +180,7 @@ impl Browser {
             .await
     }
 
-    /// What the browser had to complain of since it was last asked.
+    /// The browser's log messages since the last call.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let entries = self.post("/se/log", json!({ "type": "browser" })).await;
         let entries = entries.as_array().unwrap().iter();
@@ -189,7 +190,7 @@ impl Browser {
             .collect()
     }
 
-    /// Takes a picture of the window, as a file in the folder `PIGEONHOLE_PICTURES`, if that is set.
+    /// Saves a screenshot in the directory `PIGEONHOLE_PICTURES`, if that is set.
     pub(crate) async fn picture(&self, name: &str) {
         let Some(folder) = of_the_test_run("PIGEONHOLE_PICTURES") else {
             return;
@@ -220,7 +221,7 @@ impl Browser {
         self.ask(Method::POST, path, &body).await.unwrap()
     }
 
-    /// The command's value, or the error that it ended with.
+    /// The command's value, or its error.
     async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
         let mut request = self.http.request(method, format!("{}{path}", self.session));
         if !body.is_null() {
@@ -237,7 +238,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It answers when the browser has ended, and lets go of its profile. Without it, all end below, in any order.
+        // It responds after the browser has exited and has released its profile. Without this, the
+        // processes below would end in any order.
         self.end_session().ok();
         drop(self.driver.stdin.take());
         self.driver.wait().ok();

@@ -1,8 +1,9 @@
-//! Faults under load: real webhooks through a real receiver to three real workers, which keep their names from process
-//! to process, on a Postgres of their own. In the end everything that was answered must be there, once.
+//! Faults under load: real webhooks, a real receiver and three real workers on their own Postgres.
+//! A restarted worker keeps its name. At the end every accepted message must have taken effect
+//! exactly once.
 //!
-//! A few rounds of each scenario run with the other tests; `script/chaos` runs as many as it is told to, through
-//! `CHAOS_ROUNDS`.
+//! A few rounds of each scenario run with the other tests. `script/chaos` runs more: `CHAOS_ROUNDS`
+//! sets the number.
 
 #![expect(clippy::print_stdout, reason = "the figures of a long run")]
 
@@ -32,20 +33,21 @@ use crate::{
 
 const LEASE: Duration = Duration::from_secs(2);
 
-/// No job may wait longer for somebody to work on it, whatever has happened to the one who did.
+/// The longest that a job may wait for a worker, even if its worker was killed or frozen.
 const LONGEST_WAIT: Duration = LEASE.saturating_add(Duration::from_secs(5));
 
-/// All that was there at a fault must be done by then, on a busy machine too: what came meanwhile is to be worked off.
+/// All work that existed at a fault must be done within this time, on a busy machine too. The
+/// messages that arrived during the fault must be processed as well.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(20);
 
 const WORKERS: usize = 3;
 
 const SENDERS: usize = 4;
 
-/// So few that jobs wait in the workers for a slot.
+/// This low concurrency makes jobs wait for a permit in the workers.
 const CONCURRENCY: &str = "3";
 
-/// Faults shall meet jobs that are under way, at any point of their transactions.
+/// Slows the effects down, so that faults hit running jobs at every point of their transactions.
 const SLOW_EFFECT: &str = "
     create function slow_down() returns trigger language plpgsql as $$
     begin
@@ -55,7 +57,7 @@ const SLOW_EFFECT: &str = "
     create trigger slow_before before insert on enrichment_items for each statement execute function slow_down();
     create trigger slow_after after insert on enrichment_items for each statement execute function slow_down();";
 
-/// The same, and now and then an effect that takes longer than a worker may go on for after SIGTERM.
+/// The same, and sometimes an effect that takes longer than the grace period after SIGTERM.
 const LONG_EFFECTS: &str = "
     create or replace function slow_down() returns trigger language plpgsql as $$
     begin
@@ -65,7 +67,7 @@ const LONG_EFFECTS: &str = "
 
 const GRACE_SECONDS: &str = "1";
 
-/// How many rounds of a scenario to run: this share of those asked for, or the short form.
+/// The number of rounds of a scenario: this share of the requested rounds, or the short default.
 fn rounds(share: usize, short: usize) -> usize {
     of_the_test_run("CHAOS_ROUNDS").map_or(short, |rounds| {
         let rounds: usize = rounds.parse().expect("CHAOS_ROUNDS is a number");
@@ -73,7 +75,7 @@ fn rounds(share: usize, short: usize) -> usize {
     })
 }
 
-/// Each fault as often as the others, in any order.
+/// Each fault equally often, in random order.
 fn at_random<F: Copy>(faults: &[F], rounds: usize) -> Vec<F> {
     let mut all = Vec::new();
     while all.len() < rounds {
@@ -85,10 +87,10 @@ fn at_random<F: Copy>(faults: &[F], rounds: usize) -> Vec<F> {
     all
 }
 
-/// A worker, which may be one process after another.
+/// A named worker, which consists of one process after another.
 struct ChaosWorker {
     name: String,
-    /// How many processes it has been before.
+    /// The number of its earlier processes.
     earlier: u32,
     process: Process,
 }
@@ -104,7 +106,7 @@ impl ChaosWorker {
         }
     }
 
-    /// What the effect log calls this process, other than those before it.
+    /// The name of this process in the effect log. Each process of a worker has its own.
     fn known_as(&self) -> String {
         known_as(&self.name, self.earlier)
     }
@@ -130,7 +132,7 @@ struct ChaosHarness {
     database: Database,
     effect_log: EffectLog,
     twilio: SimulatedTwilio,
-    /// Always there but for a moment while it is replaced.
+    /// Only `None` while it is being replaced.
     receiver: Option<Process>,
     workers: Vec<ChaosWorker>,
     figures: ChaosTotals,
@@ -144,7 +146,7 @@ impl ChaosHarness {
             .with("JOB_LEASE_SECONDS", LEASE.as_secs().to_string())
             .with("WORKER_CONCURRENCY", CONCURRENCY)
             .with("SHUTDOWN_GRACE_SECONDS", GRACE_SECONDS)
-            // Else the logs of a long run would be too long to look into.
+            // Keeps the logs of a long run short enough to read.
             .with("RUST_LOG", "warn,pigeonhole::services=info");
         database
             .pool
@@ -153,7 +155,7 @@ impl ChaosHarness {
             .unwrap();
         let effect_log = EffectLog::open(&database).await;
         let (receiver, addr) = Process::receiver("receiver", &database.settings).await;
-        // The next receiver takes this one's place.
+        // The next receiver must listen on the same address.
         let database = database.with("LISTEN_ADDR", addr.to_string());
         Self {
             scenario,
@@ -169,7 +171,7 @@ impl ChaosHarness {
         }
     }
 
-    /// Starts the load and the watch, and waits until every worker has its part in it.
+    /// Starts the load and the monitor, and waits until every worker has processed a job.
     async fn under_load(&self) -> (MessageLoad, BacklogMonitor) {
         let load = MessageLoad::start(&self.twilio, SENDERS);
         for worker in &self.workers {
@@ -188,7 +190,8 @@ impl ChaosHarness {
         self.figures.kills += 1;
     }
 
-    /// SIGTERM; it must end well, and then there is another of its name.
+    /// Sends SIGTERM. The process must stop gracefully, and another process of this name replaces
+    /// it.
     async fn restart_worker(&mut self, at: usize) {
         self.replace_worker(at, async |mut old: Process| {
             old.signal(Signal::TERM);
@@ -202,7 +205,7 @@ impl ChaosHarness {
         self.figures.restarts += 1;
     }
 
-    /// Ends the process of a worker and starts the next, which must take its part.
+    /// Ends the worker's process and starts the next one, which must process jobs.
     async fn replace_worker<F: Future>(&mut self, at: usize, end: impl FnOnce(Process) -> F) {
         let ChaosWorker {
             name,
@@ -214,7 +217,7 @@ impl ChaosHarness {
         self.workers.insert(at, next);
     }
 
-    /// SIGSTOP until its leases have run out, and a random moment longer.
+    /// Stops the process with SIGSTOP until its leases have expired and a random time longer.
     async fn freeze_worker(&mut self, at: usize) {
         let worker = &self.workers[at];
         worker.process.signal(Signal::STOP);
@@ -225,14 +228,14 @@ impl ChaosHarness {
     }
 
     async fn kill_receiver(&mut self) {
-        // First gone, then replaced: they have the same address.
+        // The receiver must have exited before its replacement can listen on the same address.
         self.receiver.take().unwrap().kill();
         let (receiver, _) = Process::receiver("receiver", &self.database.settings).await;
         self.receiver = Some(receiver);
         self.figures.receiver_kills += 1;
     }
 
-    /// Ends Postgres as a crash does, and starts it again when it has been `away`.
+    /// Crashes Postgres, and starts it again after `away`.
     async fn crash_postgres(&mut self, away: Duration) {
         block_in_place(|| self.server.stop_immediate()).unwrap();
         tokio::time::sleep(away).await;
@@ -240,8 +243,8 @@ impl ChaosHarness {
         self.figures.crashes += 1;
     }
 
-    /// Waits until all work that was there at the fault is done, which may take no longer than [`LONGEST_RECOVERY`] from
-    /// `since`.
+    /// Waits until all work that existed at the fault is done. It may take at most
+    /// [`LONGEST_RECOVERY`] from `since`.
     async fn recover(&mut self, since: Instant, fault: String) {
         let then = self.effect_log.now().await;
         while self.effect_log.left_since(then).await > 0 {
@@ -257,7 +260,7 @@ impl ChaosHarness {
         self.assert_nobody_has_ended();
     }
 
-    /// Waits until a worker claims jobs from now on.
+    /// Waits until the worker claims another job.
     async fn takes_part(&self, at: usize) {
         let end = self.effect_log.end().await;
         let worker = self.workers[at].known_as();
@@ -281,7 +284,7 @@ impl ChaosHarness {
         workers.chain(&self.receiver).map(Process::id).collect()
     }
 
-    /// Ends the load; then everything must be in order. Prints the figures.
+    /// Ends the load, checks everything, and prints the figures.
     async fn finish(
         mut self,
         load: MessageLoad,
@@ -314,7 +317,7 @@ impl ChaosHarness {
             refused,
             ..
         } = account;
-        // A sequence is somewhere ahead after a crash.
+        // A sequence may skip values after a crash.
         let refused = if crashes == 0 {
             refused.to_string()
         } else {
@@ -338,7 +341,7 @@ impl ChaosHarness {
             "a job waited for {:?}",
             seen.oldest_wait
         );
-        // The effect log has seen every moment, but with those of Postgres's absence.
+        // The effect log has every event, except while Postgres was away.
         let silence = Duration::from_secs_f64(longest_silence);
         assert!(crashes > 0 || silence <= LONGEST_WAIT, "{silence:?}");
         (answered, account)
@@ -420,7 +423,7 @@ async fn rolling_restarts_cost_no_attempt() {
     }
     let (answered, account) = system.finish(load, watch, rounds).await;
     assert_eq!(answered.refused, 0);
-    // Whatever was claimed has ended the job, or was given back at no cost.
+    // Each claim either ended its job or was returned at no cost.
     assert_eq!(account.most_attempts, 1);
     assert_eq!(account.orphaned, 0);
     assert_eq!(account.claims, account.ended + account.put_back);
@@ -445,7 +448,7 @@ async fn no_accepted_message_is_lost_whichever_process_is_killed() {
             ChaosFault::FreezeWorker => system.freeze_worker(at).await,
             ChaosFault::KillReceiver => system.kill_receiver().await,
             ChaosFault::CrashPostgres => {
-                // At times over before the receiver gives up, at times not.
+                // Sometimes this is shorter than the receiver's deadline, sometimes longer.
                 let away = Duration::from_millis(rand::random_range(0..3000));
                 system.crash_postgres(away).await;
                 since = Instant::now();

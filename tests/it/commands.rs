@@ -1,4 +1,4 @@
-//! The operator's commands, as processes: what they say and how they end.
+//! The operator's commands, run as processes: their output and exit codes.
 
 use embedded_postgres::testing::TestDatabase;
 use pigeonhole::services::Role;
@@ -181,7 +181,7 @@ async fn simulate_delivers_messages_and_prints_their_responses() {
 #[tokio::test]
 async fn simulate_explains_why_it_cannot_deliver() {
     let database = Database::create().await;
-    // A port that nobody listens on, as its listener is gone at once.
+    // A port without a listener: the listener is closed at once.
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -1,4 +1,4 @@
-//! Settings: what is wrong with them is told at once, and what is written about them is true.
+//! Mistakes in the settings are reported at once, and the documentation of the settings is correct.
 
 use std::{fs, path::Path};
 

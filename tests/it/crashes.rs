@@ -1,6 +1,7 @@
-//! A worker that is killed between its claim and its commit: whatever it had reached, the items are there once.
+//! A worker is killed between its claim and its commit: the items are stored exactly once, whatever
+//! the worker had done.
 //!
-//! The database holds the worker where the test wants it: no hook in the program is needed.
+//! Database locks hold the worker at the chosen statement, so the program needs no hook.
 
 use std::time::{Duration, Instant};
 
@@ -23,18 +24,19 @@ const LEASE_LOST: &str = "job cancelled: its lease was lost";
 
 const VALUES: [&str; 2] = ["Met Ana #once", "once"];
 
-/// A message, and a worker that waits in the middle of it.
+/// A message and a worker that is blocked while it processes the message.
 struct HeldWorker {
     app: TestApp,
     sid: String,
     worker: Process,
-    /// Whose lock the worker's backend waits for.
+    /// The connection that holds the lock.
     blocker: PgConnection,
     backend: i32,
 }
 
 impl HeldWorker {
-    /// Takes the lock with `lock`, and waits until the worker is stuck in the statement that has `statement` in it.
+    /// Takes the lock with `lock`, and waits until the worker is blocked in a statement that
+    /// contains `statement`.
     async fn at(prepare: &'static str, lock: &'static str, statement: &str) -> Self {
         Self::with_lease(LEASE, prepare, lock, statement).await
     }
@@ -71,7 +73,7 @@ impl HeldWorker {
         self.blocker.execute("rollback").await.unwrap();
     }
 
-    /// Takes the job away, as another worker's claim does once the lease has run out.
+    /// Claims the job as another worker does after the lease has expired.
     async fn claim_for_another(&self) {
         let done = sqlx::query(
             "update queue.jobs set claim = claim + 1, run_at = now() + interval '1 hour'",
@@ -87,7 +89,7 @@ impl HeldWorker {
         assert!(self.app.items(&self.sid).await.is_empty());
     }
 
-    /// Kills the worker, lets `then` happen, starts another, and waits for what must come.
+    /// Kills the worker, runs `then`, starts another worker, and waits for the expected result.
     async fn kill(self, then: impl AsyncFnOnce(&mut PgConnection, i32)) {
         let Self {
             app,
@@ -103,7 +105,7 @@ impl HeldWorker {
         let left = (LEASE * 2).saturating_sub(killed.elapsed());
         assert_eq!(app.wait_until_ended_within(&sid, left).await, "processed");
         app.wait_until_idle().await;
-        // The dead worker's backend may still be about to do something.
+        // The killed worker's backend may still be running a statement.
         eventually("the old backend is gone", PATIENCE, async || {
             let alive: Option<i32> =
                 sqlx::query_scalar("select pid from pg_stat_activity where pid = $1")
@@ -122,7 +124,7 @@ impl HeldWorker {
     }
 }
 
-/// The backend that waits for a lock in a statement that has this in it.
+/// The backend that waits for a lock in a statement that contains this text.
 async fn waiting_backend(pool: &PgPool, statement: &str) -> i32 {
     eventually("the worker waits for the lock", PATIENCE, async || {
         sqlx::query_scalar(
@@ -147,12 +149,13 @@ const LOCK_ITEMS: &str = "begin; lock table enrichment_items in share row exclus
 const LOCK_ROW: &str = "begin; select from pigeonhole.inbound_messages for update";
 const LOCK_GATE: &str = "begin; select pg_advisory_xact_lock(1)";
 
-/// The statements that open a message, give it its slot, and end it.
+/// The statements that open a message, store its reservation, and finish it.
 const OPEN: &str = "pigeonhole.open(";
 const KEEP_SLOTS: &str = "pigeonhole.keep_slots(";
 const FINISH: &str = "pigeonhole.finish(";
 
-/// Makes the statement that ends a job wait, with the items written, for whoever holds the advisory lock.
+/// Blocks the statement that ends a job, after it has written the items, until the advisory lock is
+/// free.
 const GATE_AFTER_ITEMS: &str = "
     create function gate() returns trigger language plpgsql as $$
     begin
@@ -161,7 +164,7 @@ const GATE_AFTER_ITEMS: &str = "
     end $$;
     create trigger gate after insert on enrichment_items for each statement execute function gate();";
 
-/// Makes the commit that ends a job wait for whoever holds the advisory lock.
+/// Blocks the commit that ends a job until the advisory lock is free.
 const GATE_AT_COMMIT: &str = "
     create function gate() returns trigger language plpgsql as $$
     begin
@@ -224,7 +227,7 @@ async fn a_worker_killed_during_a_commit_that_fails_is_replaced_within_two_lease
 async fn a_worker_paused_past_its_lease_changes_nothing_when_it_resumes() {
     use rustix::process::Signal;
 
-    // Its backend waits in the middle of reading, so it holds nothing that others need.
+    // Its backend is blocked in a read, so it holds no lock that others need.
     let mut held = HeldWorker::at("", LOCK_MESSAGES, OPEN).await;
     held.worker.signal(Signal::STOP);
     held.release().await;
@@ -246,7 +249,8 @@ async fn a_worker_paused_past_its_lease_changes_nothing_when_it_resumes() {
 
 #[tokio::test]
 async fn a_worker_unaware_of_its_lost_lease_cannot_commit() {
-    // So long a lease is not renewed, and its loss not noticed, before the worker tries to commit.
+    // With this long lease, the worker does not renew it before its commit, and so does not notice
+    // the loss.
     let lease = Duration::from_mins(5);
     let mut held = HeldWorker::with_lease(lease, "", LOCK_ITEMS, FINISH).await;
     held.claim_for_another().await;
@@ -266,7 +270,8 @@ async fn a_worker_unaware_of_its_lost_lease_cannot_commit() {
 async fn a_worker_that_loses_its_lease_stops_working_on_the_job() {
     let held = HeldWorker::at("", LOCK_ITEMS, FINISH).await;
     held.claim_for_another().await;
-    // The lock is still there: the worker is told by its renewal, within a third of the lease.
+    // The lock is still held. The worker learns of the loss when it renews the lease, within a
+    // third of the lease.
     held.worker.wait_for_line(LEASE_LOST, LEASE).await;
     held.assert_nothing_yet().await;
 }

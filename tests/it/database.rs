@@ -1,4 +1,4 @@
-//! A database of a test's own with a linked user, and looks into its tables.
+//! The database of one test, with a user whose number is linked, and queries on its tables.
 
 use std::time::Duration;
 
@@ -21,18 +21,18 @@ use crate::{
 /// The number of the test's user.
 pub(crate) const NUMBER: &str = "+12025550123";
 
-/// A number that nobody has linked.
+/// A number that no user has linked.
 pub(crate) const STRANGER: &str = "+12025550199";
 
-/// A migrated database. Its settings name it.
+/// A migrated database and the settings that name it.
 pub(crate) struct Database {
     pub(crate) settings: ProgramSettings,
     pub(crate) pool: PgPool,
-    /// Whose number [`NUMBER`] is.
+    /// The user of [`NUMBER`].
     pub(crate) user: Uuid,
 }
 
-/// A row of `enrichment_items`, as the app reads it.
+/// A row of `enrichment_items`, as the web app reads it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(
     clippy::struct_field_names,
@@ -54,7 +54,7 @@ pub(crate) struct ItemRow {
     pub(crate) source_metadata: Value,
 }
 
-/// How many rows there are.
+/// The number of rows in the main tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct RowCounts {
     pub(crate) messages: i64,
@@ -64,13 +64,13 @@ pub(crate) struct RowCounts {
 }
 
 impl Database {
-    /// On the server that all tests share.
+    /// Creates a database on the server that all tests share.
     pub(crate) async fn create() -> Self {
         let database = TestDatabase::create(&store::migrator()).await;
         Self::on(ProgramSettings::random(&database.url())).await
     }
 
-    /// On a server that the test may stop.
+    /// Creates a database on a server that the test may stop.
     pub(crate) async fn create_on(server: &Server) -> Self {
         let url = server.ensure_database("pigeonhole").await.unwrap();
         let pool = connect(&url).await;
@@ -97,8 +97,8 @@ impl Database {
         self
     }
 
-    /// With a simulated Twilio, which has the files of messages, too. It lasts as long as the test's runtime, and is to
-    /// be told where the receiver is.
+    /// Adds a simulated Twilio, which also serves media files. It runs until the test's runtime
+    /// ends. The test must connect it to the receiver.
     pub(crate) async fn with_twilio(self) -> (Self, SimulatedApi) {
         let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
             .await
@@ -120,7 +120,7 @@ impl Database {
             .unwrap();
     }
 
-    /// The items of a message, in the order of the message: note, tags, location.
+    /// The items of a message, in this order: note, tags, location.
     pub(crate) async fn items(&self, message_sid: &str) -> Vec<ItemRow> {
         let mut items: Vec<ItemRow> = sqlx::query_as(
             "select * from enrichment_items where source_metadata ->> 'message_sid' = $1",
@@ -150,7 +150,7 @@ impl Database {
             .unwrap()
     }
 
-    /// Waits until the message has ended, and answers how.
+    /// Waits until the message has ended. Returns its final state.
     pub(crate) async fn wait_until_ended(&self, message_sid: &str) -> String {
         self.wait_until_ended_within(message_sid, PATIENCE).await
     }

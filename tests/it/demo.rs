@@ -1,4 +1,4 @@
-//! The demo page of `dev`, in a real browser: what a user does there, from signing in to seeing an item.
+//! The demo page of `dev` in a real browser: from signing in to seeing an item.
 
 use serde_json::json;
 
@@ -8,8 +8,8 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// The answers that the page asks for on purpose, which browsers call errors: the user has no number yet, and a wrong
-/// code.
+/// Responses that the page expects, but the browser logs as errors: the user has no number yet, and
+/// a wrong code.
 const EXPECTED: [(&str, &str); 2] = [
     ("/api/user/phone-number ", "404"),
     ("/api/user/phone-number/verify ", "400"),
@@ -33,12 +33,12 @@ fn code_in(sms: &str) -> String {
     words.find(|word| word.len() == 6).expect(sms).to_owned()
 }
 
-/// Another code than this one.
+/// A code other than this one.
 fn not(code: &str) -> &'static str {
     if code == "123456" { "654321" } else { "123456" }
 }
 
-/// Asks for a code for this number, and answers the one that the phone on the page shows.
+/// Requests a code for this number, and returns the code that the phone on the page shows.
 async fn claim(browser: &Browser, number: &str) -> String {
     browser.fill("#phone-number", number).await;
     browser.click("#link button").await;
@@ -85,7 +85,7 @@ async fn a_user_links_a_number_on_the_demo_page_and_their_text_becomes_items() {
 
     browser.picture("demo.png").await;
 
-    // Somebody else sees nothing of it; they who sign in again, all.
+    // Another user sees none of it. The first user sees everything after signing in again.
     browser.click("#sign-out").await;
     browser.click("[data-user=bo]").await;
     browser.says("#name", "Bo").await;
@@ -110,7 +110,7 @@ async fn an_unlinked_number_creates_no_more_items_and_another_user_can_link_it()
     browser.click("#unlink").await;
     browser.fill("#body", "Nobody's #secret").await;
     browser.click("#text button").await;
-    // One of the samples was ignored, too.
+    // One of the samples was ignored too.
     let ignored = async || (dev.said("ignored_unlinked") == 2).then_some(());
     eventually("it is ignored", PATIENCE, ignored).await;
     assert!(!browser.text("#item-list").await.contains("secret"));
@@ -121,12 +121,12 @@ async fn an_unlinked_number_creates_no_more_items_and_another_user_can_link_it()
     browser.fill("#code", &code).await;
     browser.click("#verify button").await;
     browser.says("#linked", "+1 202 555 0123 verified").await;
-    // A reload forgets nothing.
+    // A reload keeps everything.
     browser.go(&dev.demo_url().await).await;
     browser.says("#linked", "+1 202 555 0123 verified").await;
     assert_content(&browser).await;
 
-    // At the next start it is Ana's again, and the samples from it are processed.
+    // After a restart the number belongs to Ana again, and its samples are processed.
     dev.kill().await;
     dir.wait_until_left_alone().await;
     run_once(&dir).await;

@@ -1,4 +1,5 @@
-//! `dev`: everything in one process, again and again on the same data, and nothing left behind.
+//! `dev` runs everything in one process, can be restarted on the same data, and leaves nothing
+//! running.
 
 use std::{
     fs,
@@ -16,12 +17,13 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// Where a `dev` keeps its data. Removed in the end.
+/// The data directory of a `dev`. Dropping it removes the directory.
 pub(crate) struct DataDir(PathBuf);
 
 impl DataDir {
     pub(crate) fn new() -> Self {
-        // Not a folder of ours: as root, Postgres runs under another account, which must be able to enter.
+        // Outside our target directory: if we run as root, Postgres runs under another account,
+        // which must be able to enter.
         Self(std::env::temp_dir().join(format!("pigeonhole-dev-{}", &hex()[..12])))
     }
 
@@ -29,7 +31,7 @@ impl DataDir {
         &self.0
     }
 
-    /// Every process that has this folder on its command line.
+    /// Every process that has this directory on its command line.
     fn processes(&self) -> Vec<String> {
         let output = Command::new("ps")
             .args(["-A", "-ww", "-o", "pid=,args="])
@@ -54,15 +56,16 @@ impl Drop for DataDir {
     }
 }
 
-/// Postgres and its launcher are looked for on the path, and `dev` reads nothing else from the environment.
+/// Postgres and its launcher are searched on the path. `dev` reads nothing else from the
+/// environment.
 fn environment() -> ProgramSettings {
     let path = std::env::var_os("PATH").unwrap();
     ProgramSettings::none().with("PATH", path.to_str().unwrap())
 }
 
 fn arguments(dir: &DataDir) -> Vec<String> {
-    // Ports of its own, as other tests on this machine may run a `dev` too; none that a connection may be given before it
-    // is listened on.
+    // Fixed ports, because other tests on this machine may run a `dev` too. They are outside the
+    // range of ephemeral ports, so no connection can take one before `dev` listens on it.
     let free = || {
         let ports = std::iter::repeat_with(|| rand::random_range(10_000..=30_000));
         let mut addrs = ports.map(|port: u16| format!("127.0.0.1:{port}"));
@@ -85,7 +88,7 @@ fn arguments(dir: &DataDir) -> Vec<String> {
     .into()
 }
 
-/// A `dev` that has started, and runs until it is killed.
+/// A running `dev`. Dropping it kills it.
 pub(crate) struct DevProcess {
     process: tokio::process::Child,
     said: Arc<Mutex<Vec<String>>>,
@@ -112,12 +115,12 @@ impl DevProcess {
         dev
     }
 
-    /// Ends it, as `kill -9` does.
+    /// Kills it, as `kill -9` does.
     pub(crate) async fn kill(mut self) {
         self.process.kill().await.unwrap();
     }
 
-    /// Waits until it has said this on the terminal, and answers the rest of that line.
+    /// Waits until it has printed this, and returns the rest of that line.
     pub(crate) async fn says(&self, what: &str) -> String {
         let awaited = format!("dev says {what:?}");
         eventually(&awaited, PATIENCE, async || {
@@ -128,27 +131,27 @@ impl DevProcess {
         .await
     }
 
-    /// How many lines say this.
+    /// The number of printed lines that contain this.
     pub(crate) fn said(&self, what: &str) -> usize {
         let said = self.said.lock().unwrap();
         said.iter().filter(|line| line.contains(what)).count()
     }
 
-    /// The address of its demo page.
+    /// The URL of its demo page.
     pub(crate) async fn demo_url(&self) -> String {
         let line = self.says("demo page").await;
         line.split_whitespace().next().unwrap().to_owned()
     }
 }
 
-/// Runs a `dev` until its samples are processed.
+/// Runs `dev` until its samples are processed.
 pub(crate) async fn run_once(dir: &DataDir) {
     let mut arguments = arguments(dir);
     arguments.push("--once".to_owned());
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let ran = run(&arguments, &environment()).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    // All samples, although an earlier run may have left a message that ends now.
+    // All samples, although a message of an earlier run may also end now.
     for shown in [
         "tag: RustConf",
         "field / location: Brandenburg Gate",

@@ -1,4 +1,5 @@
-//! A signature that does not match because of a usual mistake is still refused, and the log names the mistake.
+//! A usual mistake makes the signature wrong: the webhook is refused, and the log names the likely
+//! mistake.
 
 use reqwest::header;
 use twilio::signature;

@@ -1,4 +1,4 @@
-//! What the documentation names is there: commands and their flags, settings, and the files that it links to.
+//! The documentation names only existing things: commands and flags, settings, and linked files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README and all of `docs/`.
+/// The README and all files in `docs/`.
 fn documents() -> Vec<PathBuf> {
     let mut documents = vec![root().join("README.md")];
     let mut open = vec![root().join("docs")];
@@ -31,7 +31,7 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// What is set as code: indented lines, and what stands between backticks.
+/// The code in a document: indented lines and text between backticks.
 fn code(text: &str) -> Vec<&str> {
     let mut code = Vec::new();
     for line in text.lines() {
@@ -44,7 +44,7 @@ fn code(text: &str) -> Vec<&str> {
     code
 }
 
-/// The words of a command of ours after the program's name, if there is one in this piece of code.
+/// The words of a command after the program's name, if this code contains one.
 fn command(code: &str) -> Option<Vec<&str>> {
     let before = |at: usize| code[..at].chars().next_back();
     let (at, name) = code
@@ -69,7 +69,7 @@ async fn every_command_and_flag_that_the_documentation_names_exists() {
             !word.starts_with('-') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
         };
         let path: Vec<_> = words.iter().copied().take_while(is_name).collect();
-        // A path, or the user of that name.
+        // Not a command: a path, or the user of that name.
         if path.is_empty() {
             continue;
         }
@@ -86,7 +86,7 @@ async fn every_command_and_flag_that_the_documentation_names_exists() {
     for (path, flags) in &commands {
         let arguments = [path.as_slice(), &["--help"]].concat();
         let help = run(&arguments, &ProgramSettings::none()).await;
-        // Its first line is what this very command does, and not a list of others.
+        // The first line must be the usage of this command, not a list of others.
         let usage = format!("Usage: pigeonhole {}", path.join(" "));
         assert!(
             help.code == Some(0) && help.stdout.contains(&usage),

@@ -1,4 +1,4 @@
-//! A webhook that comes again changes nothing.
+//! A repeated webhook changes nothing.
 
 use tokio::task::JoinSet;
 
@@ -30,7 +30,7 @@ async fn a_webhook_delivered_twenty_times_at_once_and_again_later_has_one_effect
     app.wait_until_idle().await;
     assert_eq!(app.values(&sid).await, ["Met Ana #once", "once"]);
 
-    // The user has reviewed the items; a late repeat must not bring them back.
+    // The user has reviewed the items. A late repeat must not reset them.
     sqlx::query("update enrichment_items set accepted = true, applied = true")
         .execute(&app.pool)
         .await

@@ -1,7 +1,8 @@
-//! One attacker has as many verification SMS sent as they can, by many users, to many numbers, from many addresses,
-//! through two receivers at once: never more than each limit allows, counted at the simulated Twilio.
+//! One attacker requests as many verification SMS as possible, as many users, for many numbers,
+//! from many addresses, through two receivers at once. The simulated Twilio counts the SMS: no
+//! limit is exceeded.
 //!
-//! `PIGEONHOLE_FLOOD` is the number of requests.
+//! `PIGEONHOLE_FLOOD` sets the number of requests.
 
 mod plan;
 
@@ -22,12 +23,12 @@ use crate::{
 };
 use plan::{ALLOWED, LinkAttempt, network, plan};
 
-/// Requests under way at any time.
+/// The number of concurrent requests.
 const AT_ONCE: usize = 64;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A limit that is set for the test, or one that cannot be: what it is called, how many, in what time, by what.
+/// A limit, configurable or not: its name, its maximum, its window, and its key.
 struct SmsLimit {
     name: &'static str,
     most: usize,
@@ -35,7 +36,7 @@ struct SmsLimit {
     key: fn(&SentSms) -> String,
 }
 
-/// All of them, in such a proportion that each is met before another hides it.
+/// All limits, in such proportions that the flood reaches each of them.
 const LIMITS: [SmsLimit; 6] = [
     SmsLimit {
         name: "user_hour",
@@ -80,7 +81,7 @@ fn most(name: &str) -> String {
     limit.most.to_string()
 }
 
-/// A message that the simulated Twilio took, and the request it goes back to.
+/// An SMS that the simulated Twilio accepted, and the request that caused it.
 struct SentSms {
     user: Uuid,
     ask: LinkAttempt,
@@ -90,7 +91,7 @@ fn requests() -> usize {
     of_the_test_run("PIGEONHOLE_FLOOD").map_or(3000, |text| text.parse().expect("a number"))
 }
 
-/// Two receivers and a worker, as processes, and the Twilio they send by.
+/// Two receivers and a worker as processes, and their simulated Twilio.
 struct FloodHarness {
     database: Database,
     twilio: SimulatedApi,
@@ -108,7 +109,7 @@ impl FloodHarness {
             .with("VERIFICATION_PREFIX_HOURLY_LIMIT", most("prefix"))
             .with("VERIFICATION_COUNTRY_HOURLY_LIMIT", most("country"))
             .with("VERIFICATION_DAILY_BUDGET", most("budget"))
-            // Where they listen, and no line a request.
+            // Logs the listening addresses, but no line per request.
             .with("RUST_LOG", "warn,pigeonhole::services=info")
             .with_twilio()
             .await;
@@ -126,7 +127,7 @@ impl FloodHarness {
         }
     }
 
-    /// The attacker's users, and their tokens.
+    /// The attacker's users and their tokens.
     async fn users(&self, count: usize) -> Vec<(Uuid, String)> {
         let secret = self.database.settings.get("JWT_SECRET");
         let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
@@ -139,7 +140,8 @@ impl FloodHarness {
         ids.into_iter().map(with_token).collect()
     }
 
-    /// What the simulated Twilio took, each traced back by the id in its callback to the user, and so to the request.
+    /// The SMS that the simulated Twilio accepted. The id in each callback leads to the user, and
+    /// so to the request.
     async fn taken(&self, asks: &[LinkAttempt], users: &[(Uuid, String)]) -> Vec<SentSms> {
         let by_asker: HashMap<(Uuid, &str), &LinkAttempt> = asks
             .iter()
@@ -153,7 +155,7 @@ impl FloodHarness {
         let sms = self.twilio.accepted().into_iter().map(|message| {
             let callback = message.status_callback.expect("a callback");
             let (_, send) = callback.rsplit_once("send=").expect(&callback);
-            // After the id comes how often Twilio is to try.
+            // The number of Twilio's retries follows the id.
             let user = users[&send[..36].parse::<Uuid>().unwrap()];
             let ask = by_asker.get(&(user, message.to.as_str()));
             let ask = (*ask.expect("an SMS that somebody asked for")).clone();
@@ -162,7 +164,7 @@ impl FloodHarness {
         sms.collect()
     }
 
-    /// How often each limit refused, as the receivers count it.
+    /// The number of refusals by each limit, as the receivers count them.
     async fn refusals(&self) -> BTreeMap<String, u64> {
         let mut refusals = BTreeMap::new();
         for (receiver, _) in &self.receivers {
@@ -181,7 +183,8 @@ impl FloodHarness {
     }
 }
 
-/// Asks once, through a proxy that tells the address; answers the status and what goes with it.
+/// Sends one request through a proxy that reports the client's address. Returns the status and the
+/// reason.
 async fn ask(
     client: &Client,
     receiver: SocketAddr,
@@ -191,7 +194,7 @@ async fn ask(
     let request = client
         .post(format!("http://{receiver}/api/user/phone-number"))
         .bearer_auth(token)
-        // What stands further left is the attacker's own invention.
+        // The attacker can forge the values further left.
         .header("x-forwarded-for", format!("203.0.113.7, {}", ask.ip))
         .json(&json!({ "phoneNumber": ask.number }));
     let response = request.send().await.unwrap();
@@ -206,7 +209,7 @@ async fn ask(
         201 => ask.country.is_some(),
         400 => code == "COUNTRY_NOT_ALLOWED" && ask.country.is_none(),
         429 => code == "RATE_LIMITED" && wait.is_some() && ask.country.is_some(),
-        // On a machine this busy the database may be too slow for some.
+        // On such a busy machine the database may be too slow for some requests.
         503 => wait.is_some(),
         _ => false,
     };
@@ -250,11 +253,11 @@ async fn a_flood_of_requests_never_exceeds_any_sms_limit() {
         let reached = counts.values().filter(|count| **count == most).count();
         println!("{name}: {} keys, {reached} of them at {most}", counts.len());
         assert!(counts.values().all(|count| *count <= most), "{name}");
-        // A limit that was not met was not tried.
+        // A limit that was never reached was not tested.
         assert!(reached > 0, "{name}: {:?}", counts.values().max());
         assert!(refusals.contains_key(name), "{name}");
     }
-    // A request whose answer came too late for the client may have been carried out.
+    // A request may have been executed although its response came too late for the client.
     let late = statuses.get(&503).copied().unwrap_or_default();
     assert!((statuses[&201]..=statuses[&201] + late).contains(&sms.len()));
     assert_eq!(target.database.rows().await.dead, 0);

@@ -1,4 +1,4 @@
-//! Is it alive, can it serve, and what does it count?
+//! Liveness, readiness and metrics of a process.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -112,7 +112,7 @@ async fn a_process_with_all_threads_blocked_reports_that_it_is_stuck() {
     for _ in 0..2 {
         let (gate, closed) = std::sync::mpsc::channel::<()>();
         gates.push(gate);
-        // As a job does that waits for something without awaiting it.
+        // Blocks a thread, as a job does that waits for something without awaiting it.
         runtime.spawn(async move { closed.recv() });
     }
     let stuck = eventually("its loops are missed", PATIENCE, async || {
@@ -151,7 +151,7 @@ async fn a_stopping_process_is_not_ready_and_listens_for_the_configured_delay() 
         .await;
         assert_eq!(get(addr, "/healthz").await.0, 200);
     }
-    // Balancers have not all looked yet.
+    // Some load balancers have not checked readiness yet.
     let twilio = database.settings.twilio(receiver);
     let delivery = twilio.deliver(&text(NUMBER, "Hello")).await.unwrap();
     assert_eq!(delivery.status, 200);
@@ -202,6 +202,6 @@ async fn metrics_count_outcomes_and_contain_no_personal_data() {
     for number in [NUMBER, STRANGER] {
         assert!(!metrics.contains(&number[2..]), "{metrics}");
     }
-    // Public is public: what operators read is elsewhere.
+    // The public listener must not serve metrics.
     assert_eq!(get(receiver, "/metrics").await.0, 404);
 }

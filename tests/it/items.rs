@@ -1,4 +1,4 @@
-//! A signed message becomes items, column by column as the web app expects them.
+//! A signed message becomes items, with the columns that the web app expects.
 
 use pigeonhole::dev::twilio::Text;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::{
 
 const BODY: &str = "Met Ana at #RustConf, she builds #databases";
 
-/// The part of a row that depends on the message.
+/// The columns of a row that depend on the message.
 fn shape(item: &ItemRow) -> (&str, Option<&str>, &str) {
     (&item.item_type, item.field_name.as_deref(), &item.value)
 }
@@ -24,14 +24,14 @@ fn keys(item: &ItemRow) -> Vec<&str> {
     keys
 }
 
-/// The sender that the item's metadata holds sealed.
+/// The sender, which the item's metadata holds sealed.
 fn sender(app: &TestApp, item: &ItemRow) -> String {
     let context = Context::new("enrichment_items", "source_metadata.phone_number", item.id);
     let sealed = item.source_metadata["phone_number"].as_str().unwrap();
     app.settings.keyring().open_text(&context, sealed).unwrap()
 }
 
-/// What is the same for every item of a message.
+/// Checks the columns that are the same for every item of a message.
 fn assert_awaits_review(app: &TestApp, sid: &str, items: &[ItemRow], source: &str) {
     for (position, item) in (0..).zip(items) {
         assert_eq!(item.id, item_id(sid, position));

@@ -1,4 +1,4 @@
-//! A new key for personal data: what the older one sealed is still found and opened.
+//! A new key for personal data: values that the old key sealed are still found and opened.
 
 use pigeonhole::services::Role;
 

@@ -1,4 +1,4 @@
-//! A steady stream of messages, and the account of what was promised.
+//! A steady stream of messages, and a record of which ones the receiver accepted.
 
 use std::{
     sync::{Arc, Mutex},
@@ -14,11 +14,11 @@ use crate::{
     database::{Database, NUMBER},
 };
 
-/// Makes three items.
+/// A message body that creates three items.
 const BODY: &str = "Met Ana #here #there";
 const ITEMS: i64 = 3;
 
-/// Senders that go on until they are stopped, whatever they are answered.
+/// Senders that continue until they are stopped, whatever the receiver responds.
 pub(crate) struct MessageLoad {
     answered: Arc<Mutex<DeliveryResults>>,
     held: Arc<watch::Sender<bool>>,
@@ -26,12 +26,12 @@ pub(crate) struct MessageLoad {
     senders: JoinSet<()>,
 }
 
-/// What became of the messages.
+/// How the receiver responded to the messages.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct DeliveryResults {
-    /// The SIDs of those answered 200.
+    /// The SIDs of the messages that got a 200.
     pub(crate) accepted: Vec<String>,
-    /// How many were answered otherwise, or not at all.
+    /// The number of messages that got another response or none.
     pub(crate) refused: usize,
 }
 
@@ -45,7 +45,7 @@ impl DeliveryResults {
 }
 
 impl MessageLoad {
-    /// `senders` at a time, each with a short pause after each answer.
+    /// Starts `senders` senders. Each pauses shortly after each response.
     pub(crate) fn start(twilio: &SimulatedTwilio, senders: usize) -> Self {
         let mut load = Self {
             answered: Arc::default(),
@@ -72,12 +72,12 @@ impl MessageLoad {
         load
     }
 
-    /// Where somebody who watches the backlog can hold the senders.
+    /// A switch with which a monitor of the backlog can pause the senders.
     pub(crate) fn held(&self) -> Arc<watch::Sender<bool>> {
         self.held.clone()
     }
 
-    /// How many messages were accepted so far.
+    /// The number of messages that the receiver has accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         self.answered.lock().unwrap().accepted.len()
     }
@@ -91,8 +91,9 @@ impl MessageLoad {
 }
 
 impl Database {
-    /// Waits until no job is left; then every accepted message must have its items, all of them once, and no job may
-    /// have died. Messages that were stored without being answered for count too.
+    /// Waits until no job is left. Then every accepted message must have each of its items exactly
+    /// once, and there must be no dead letter. Messages that were stored without a response count
+    /// too.
     pub(crate) async fn assert_nothing_is_lost(&self, accepted: &[String]) {
         self.wait_until_idle().await;
         let wrong: Vec<(String, String, i64)> = sqlx::query_as(

@@ -1,4 +1,5 @@
-//! The program as a whole: HTTP in, the real queue, real processes, a real Postgres. A module a behaviour.
+//! Tests of the program as a whole: HTTP requests, the real queue, real processes, a real Postgres.
+//! Each module tests one behaviour.
 
 #![expect(
     clippy::expect_used,

@@ -1,6 +1,6 @@
-//! Twilio's own client library finds in the simulated Twilio what it expects of the real one.
+//! Twilio's own client library works with the simulated Twilio as with the real one.
 //!
-//! Skipped as `official_signer` is, without a Python that has the package `twilio`.
+//! Skipped, as `official_signer` is, without a Python that has the package `twilio`.
 
 use std::{
     io::Write,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{official_signer::python, simulated_twilio::SimulatorHarness};
 
-/// Sends the library's requests to the simulated Twilio, and tells what came of them.
+/// Sends the library's requests to the simulated Twilio and prints the results.
 const USE: &str = "
 import json, sys
 from datetime import datetime, timedelta, timezone

@@ -1,7 +1,7 @@
-//! Signatures made by Twilio's own library are accepted.
+//! The receiver accepts signatures made by Twilio's own library.
 //!
-//! `PYTHON` names an interpreter that has the package `twilio`. Without one the test says so and checks nothing, unless
-//! `PIGEONHOLE_REQUIRE_TWILIO_PYTHON` is set.
+//! `PYTHON` names an interpreter that has the package `twilio`. Without it the test prints a notice
+//! and checks nothing, unless `PIGEONHOLE_REQUIRE_TWILIO_PYTHON` is set.
 
 use std::{
     io::Write,
@@ -24,7 +24,7 @@ given = json.load(sys.stdin)
 print(RequestValidator(given['token']).compute_signature(given['url'], given['parameters']))
 ";
 
-/// An interpreter with Twilio's library, if there is one.
+/// An interpreter with Twilio's library, if available.
 pub(crate) fn python() -> Option<String> {
     let python = of_the_test_run("PYTHON").unwrap_or_else(|| "python3".to_owned());
     let has_it = Command::new(&python)

@@ -1,4 +1,5 @@
-//! Postgres crashes under load and comes back: nobody needs to be restarted, and nothing that was answered is lost.
+//! Postgres crashes under load and recovers: no process needs a restart, and no accepted message is
+//! lost.
 
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ async fn a_worker_recovers_at_once_after_a_crash_cuts_its_connections() {
     for _ in 0..40 {
         app.deliver("Hello").await;
     }
-    // With so many jobs at once it opens as many connections as it may.
+    // With this many concurrent jobs the worker opens as many connections as it may.
     let mut worker = Process::start("worker", &app.settings);
     app.wait_until_idle().await;
     tokio::task::block_in_place(|| {

@@ -1,4 +1,4 @@
-//! `SMS_ENRICHMENT_ENABLED=false`: messages are taken in, and end without effect.
+//! `SMS_ENRICHMENT_ENABLED=false`: the receiver accepts messages, and they end without items.
 
 use pigeonhole::services::Role;
 

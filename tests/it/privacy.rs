@@ -1,4 +1,4 @@
-//! No phone number stands in clear in the database or in a log.
+//! No phone number is stored or logged in clear.
 
 mod captured_text;
 mod linking;
@@ -17,7 +17,7 @@ use crate::{
 };
 use needles::{Needles, encodings, hex};
 
-/// A number, and the ways its country writes it.
+/// A number, and its national notations.
 struct SampleNumber {
     e164: String,
     national: Vec<String>,
@@ -51,7 +51,7 @@ fn numbers() -> Vec<SampleNumber> {
     american.chain(german).collect()
 }
 
-/// Every form in which it could stand somewhere.
+/// Every notation and encoding of the number.
 fn forms(number: &SampleNumber) -> Vec<String> {
     let digits = number.e164.trim_start_matches('+');
     let mut plain = number.national.clone();
@@ -61,12 +61,12 @@ fn forms(number: &SampleNumber) -> Vec<String> {
     forms
 }
 
-/// All of these numbers.
+/// A search for all of these numbers.
 fn in_any_form<'a>(numbers: impl IntoIterator<Item = &'a SampleNumber>) -> Needles {
     Needles::new(numbers.into_iter().flat_map(forms))
 }
 
-/// All that the database holds, but for the books of the migrations.
+/// A dump of the database without the migrations' table.
 fn dump(database: &Database) -> String {
     let dump = Command::new(testing::server().bin_dir().join("pg_dump"))
         .arg("--exclude-table-data=pigeonhole._sqlx_migrations")
@@ -77,7 +77,7 @@ fn dump(database: &Database) -> String {
     String::from_utf8(dump.stdout).unwrap()
 }
 
-/// What Postgres has logged, of all tests.
+/// Postgres's log, of all tests.
 fn log_of_postgres() -> String {
     fs::read_to_string(testing::server().log_path()).unwrap()
 }
@@ -114,7 +114,7 @@ async fn no_phone_number_is_stored_or_logged_in_clear() {
         assert_eq!(delivery.status, 200);
         sids.push(delivery.message_sid);
     }
-    // Refusals are logged with their reason: they too must not quote.
+    // The log of a refusal contains a reason, which must not quote the message.
     for broken in [
         ("MessageSid", "SM1"),
         ("NumMedia", "two"),
@@ -137,7 +137,8 @@ async fn no_phone_number_is_stored_or_logged_in_clear() {
     let dump = dump(&database);
     logs += &receiver.log();
     logs += &worker.log();
-    // What should be there is there, so that what should not be would be found.
+    // The dump and the logs contain what they should, so the search would also find what they
+    // should not contain.
     for sid in &sids {
         assert!(dump.contains(sid) && logs.contains(sid));
     }

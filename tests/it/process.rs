@@ -1,4 +1,4 @@
-//! The real program, as processes of our own.
+//! The real program, run as separate processes.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ use crate::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pigeonhole");
 
-/// The program with these settings and no others: no environment, and no `.env` where it runs.
+/// The program with only these settings: it inherits no environment and finds no `.env` file.
 pub(crate) fn program(settings: &ProgramSettings) -> Command {
     let mut command = Command::new(PROGRAM);
     command
@@ -29,7 +29,7 @@ pub(crate) fn program(settings: &ProgramSettings) -> Command {
     command
 }
 
-/// A process that runs until it is stopped. Dropping it kills it.
+/// A running process of the program. Dropping it kills it.
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
@@ -41,7 +41,7 @@ impl Process {
         Self::spawn(program(settings).arg(subcommand), subcommand)
     }
 
-    /// Starts it from a shell that has done this first.
+    /// Starts it from a shell that has run this command first.
     pub(crate) fn start_after(shell: &str, subcommand: &str, settings: &ProgramSettings) -> Self {
         let program = program(settings);
         let mut command = Command::new("sh");
@@ -67,7 +67,7 @@ impl Process {
         Self { child, log }
     }
 
-    /// Starts it, and waits until its receiver listens.
+    /// Starts it and waits until its receiver listens.
     pub(crate) async fn receiver(
         subcommand: &str,
         settings: &ProgramSettings,
@@ -77,7 +77,7 @@ impl Process {
         (process, addr)
     }
 
-    /// The address in the log line that says this.
+    /// The address in the log line with this message.
     pub(crate) async fn addr(&self, message: &str) -> SocketAddr {
         let line = self.wait_for_line(message, PATIENCE).await;
         line["fields"]["addr"].as_str().unwrap().parse().unwrap()
@@ -89,7 +89,7 @@ impl Process {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Ends it at once, as `kill -9` does.
+    /// Kills the process, as `kill -9` does.
     pub(crate) fn kill(mut self) {
         assert!(self.is_running(), "it had ended before:\n{}", self.log());
         self.child.kill().unwrap();
@@ -104,7 +104,7 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has exited without being killed.
     pub(crate) async fn ended(&mut self, limit: Duration) -> ExitStatus {
         let child = &mut self.child;
         eventually("the process ends", limit, async || {
@@ -113,15 +113,15 @@ impl Process {
         .await
     }
 
-    /// All it has logged.
+    /// The whole log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Its log lines, which `LOG_FORMAT=json` made readable.
+    /// The log lines, parsed as JSON (`LOG_FORMAT=json`).
     pub(crate) fn lines(&self) -> Vec<Value> {
         let log = self.log();
-        // The last line may be half written.
+        // The last line may be incomplete.
         log.lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
@@ -152,7 +152,7 @@ impl Drop for Process {
     }
 }
 
-/// What a command that ends by itself did.
+/// The output and exit code of a finished command.
 #[derive(Debug)]
 pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
@@ -160,7 +160,7 @@ pub(crate) struct CommandOutput {
     pub(crate) stderr: String,
 }
 
-/// Runs the program until it ends.
+/// Runs the program until it exits.
 pub(crate) async fn run(arguments: &[&str], settings: &ProgramSettings) -> CommandOutput {
     let mut command = program(settings);
     command.args(arguments);

@@ -1,7 +1,8 @@
-//! Each user's rate limit, over several workers that are killed meanwhile: no window has more than it may, nobody pays
-//! twice, and all is done.
+//! Each user's rate limit, enforced by several workers while workers are killed: no window exceeds
+//! the limit, no message is charged twice, and every message is processed.
 //!
-//! A few messages with the other tests; `PIGEONHOLE_RATE_LIMIT_MESSAGES` says how many of each user.
+//! A few messages run with the other tests; `PIGEONHOLE_RATE_LIMIT_MESSAGES` sets the number of
+//! messages per user.
 
 use std::time::{Duration, Instant};
 
@@ -21,22 +22,22 @@ const USERS: u32 = 10;
 const WORKERS: usize = 3;
 const BURST: usize = 5;
 
-/// 25 ms a message.
+/// 25 ms per message.
 const PER_HOUR: &str = "144000";
 const PERIOD: i64 = 25_000_000;
 
 const QUIET: &str = "+12025550190";
 
-/// A kill costs what the worker held this long.
+/// A kill delays the jobs that the worker held by this long.
 const LEASE: Duration = Duration::from_secs(2);
 
 fn number(user: u32) -> String {
     format!("+12025551{user:03}")
 }
 
-/// So many of each user, and the limit that lets them through in no more than a few minutes.
+/// Stores this many messages of each user, with a limit that all of them pass within a few minutes.
 ///
-/// Answers the SIDs of messages of a quiet user, too, that were processed before.
+/// Also returns the SIDs of messages of a quiet user that were processed before.
 async fn system(messages: u32) -> (TestApp, Vec<Process>, Vec<String>) {
     let database = Database::create()
         .await
@@ -55,11 +56,11 @@ async fn system(messages: u32) -> (TestApp, Vec<Process>, Vec<String>) {
     let workers: Vec<Process> = (0..WORKERS).map(|_| worker(&app)).collect();
     let mut idle = Vec::new();
     for n in 0..25 {
-        // No faster than its own limit.
+        // Slower than the user's own rate limit.
         tokio::time::sleep(Duration::from_nanos(2 * PERIOD.unsigned_abs())).await;
         let sid = app.deliver_text(&text(QUIET, "Hello")).await;
         app.wait_until_ended(&sid).await;
-        // Of the first ones, connections and plans are made.
+        // The first messages also open connections and prepare statements.
         if n >= 5 {
             idle.push(sid);
         }
@@ -76,7 +77,7 @@ fn worker(app: &TestApp) -> Process {
     Process::start("worker", &app.settings)
 }
 
-/// Takes a user's messages in, as the receiver does.
+/// Stores messages of a user as the receiver does.
 async fn accept(conn: &mut PgConnection, app: &TestApp, user: u32, messages: u32) {
     let (keyring, from) = (app.settings.keyring(), number(user));
     let job = AcceptJob {
@@ -112,7 +113,7 @@ async fn accept(conn: &mut PgConnection, app: &TestApp, user: u32, messages: u32
     }
 }
 
-/// How many messages of those with a limit to wait for have not ended.
+/// The number of rate-limited messages that have not ended.
 async fn left(app: &TestApp) -> i64 {
     let quiet = app.settings.keyring().blind_index(QUIET);
     sqlx::query_scalar(
@@ -135,7 +136,7 @@ async fn no_window_exceeds_the_limit_and_no_message_is_charged_twice_despite_kil
     let (mut kills, mut quiet) = (0, Vec::new());
     while left(&app).await > 0 {
         assert!(started.elapsed() < limit, "{} are left", left(&app).await);
-        // Sooner or later within what a message goes through, and often enough within its lease.
+        // At a random moment of a message's processing, and often within one lease.
         tokio::time::sleep(Duration::from_millis(rand::random_range(100..600))).await;
         quiet.push(app.deliver_text(&text(QUIET, "Hello")).await);
         tokio::time::sleep(Duration::from_millis(rand::random_range(100..600))).await;
@@ -178,7 +179,7 @@ async fn no_window_exceeds_the_limit_and_no_message_is_charged_twice_despite_kil
     );
 }
 
-/// From their receipt to their end: the median of these messages, and the most.
+/// The time from receipt to end, in milliseconds: the median and the maximum of these messages.
 async fn took_ms(app: &TestApp, sids: &[String]) -> (f64, f64) {
     sqlx::query_as(
         "select percentile_cont(0.5) within group (order by took), max(took) from (
@@ -191,7 +192,7 @@ async fn took_ms(app: &TestApp, sids: &[String]) -> (f64, f64) {
     .unwrap()
 }
 
-/// The slots of a sender's messages, in order, in nanoseconds since the epoch.
+/// The reservations of a sender's messages, in order, in nanoseconds since the epoch.
 async fn slots(app: &TestApp, from: &str) -> Vec<i64> {
     let index = app.settings.keyring().blind_index(from);
     sqlx::query_scalar(
@@ -204,13 +205,14 @@ async fn slots(app: &TestApp, from: &str) -> Vec<i64> {
     .unwrap()
 }
 
-/// In each window that begins and ends with a slot, which are all that matter, there are at most `burst + W / period`;
-/// and what the limit says was taken is these slots and no more.
+/// In each window that begins and ends with a reservation there are at most `burst + W / period`
+/// reservations; no other windows need checking. The limit has charged exactly these reservations.
 fn obeyed(slots: &[i64], charged: i64) -> Result<(), String> {
     let burst = i64::try_from(BURST).unwrap();
     let (mut earliest, mut arrival) = (i64::MAX, 0);
     for (n, slot) in (0..).zip(slots) {
-        // Of slots i to j: j - i + 1 <= burst + (slot[j] - slot[i]) / period, all times period.
+        // For reservations i to j: j - i + 1 <= burst + (start[j] - start[i]) / period, all
+        // multiplied by period.
         let ahead = n * PERIOD - slot;
         earliest = earliest.min(ahead);
         if ahead - earliest > (burst - 1) * PERIOD {
@@ -252,7 +254,7 @@ async fn a_message_waits_for_its_reservation_without_an_attempt_and_excess_messa
     for sid in &sids {
         states.push(app.wait_until_ended(sid).await);
     }
-    // Two at once, two within a second; the fifth would have to wait for one and a half.
+    // Two start at once and two within a second. The fifth would have to wait for 1.5 seconds.
     states.sort();
     assert_eq!(states[..4], ["processed"; 4]);
     assert_eq!(states[4], "rate_limited");

@@ -1,4 +1,4 @@
-//! Whoever sends it and whatever is in it: an acceptable message is kept and ends.
+//! Every acceptable message is stored and reaches a final state, whatever its sender and content.
 
 use pigeonhole::dev::twilio::Text;
 
@@ -32,7 +32,7 @@ async fn a_number_with_a_pending_verification_belongs_to_no_user() {
 #[tokio::test]
 async fn a_sender_that_is_not_a_phone_number_is_stored_and_matches_no_user() {
     let app = TestApp::start().await;
-    // Their digits are those of the linked number, or a part of it: none of them may become it.
+    // Their digits equal the linked number or a part of it. None of them may match it.
     for sender in [
         format!("whatsapp:{NUMBER}"),
         "12025".to_owned(),

@@ -1,4 +1,5 @@
-//! The settings of a test: for services in this process and, as their environment, for real processes.
+//! The settings of a test, for services in this process and as the environment of separate
+//! processes.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
@@ -10,23 +11,23 @@ use store::Keyring;
 use twilio::signature;
 use url::Url;
 
-/// The URL that Twilio signs. Nothing listens there: only the letters matter.
+/// The URL that Twilio signs. Nothing listens there: only its text matters.
 pub(crate) const PUBLIC_BASE_URL: &str = "https://sms.example.com";
 
 /// The path of the webhook.
 pub(crate) const WEBHOOK: &str = "/api/sms/webhook";
 
-/// All that a process is told, and nothing else.
+/// All settings of a process.
 #[derive(Clone)]
 pub(crate) struct ProgramSettings(BTreeMap<String, String>);
 
 impl ProgramSettings {
-    /// None at all.
+    /// No settings at all.
     pub(crate) fn none() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// Everything that must be set, with secrets of their own, and free ports.
+    /// All required settings, with random secrets and free ports.
     pub(crate) fn random(database_url: &str) -> Self {
         Self::none()
             .with("DATABASE_URL", database_url)
@@ -36,12 +37,12 @@ impl ProgramSettings {
             .with("TWILIO_ACCOUNT_SID", format!("AC{}", hex()))
             .with("TWILIO_AUTH_TOKEN", hex())
             .with("TWILIO_PHONE_NUMBER", "+15005550006")
-            // Nobody is there: a test that wants somebody to be says who.
+            // Nothing listens there: a test that needs a Twilio sets the address of its own.
             .with("TWILIO_API_BASE_URL", "http://127.0.0.1:9")
             .with("MEDIA_STORE", media_store())
             .with("ENCRYPTION_KEY", key())
             .with("JWT_SECRET", key())
-            // Most tests have no Twilio to send by.
+            // Most tests have no Twilio to send with.
             .with("REPLIES", "none")
             .with("SHUTDOWN_GRACE_SECONDS", "10")
             // Tests send many messages from one number.
@@ -71,20 +72,20 @@ impl ProgramSettings {
         Reader::read(&self.env(), pigeonhole::config::keyring).unwrap()
     }
 
-    /// A Twilio that knows the account of these settings, delivering to this receiver.
+    /// A simulated Twilio that has the account of these settings and delivers to this receiver.
     pub(crate) fn twilio(&self, receiver: SocketAddr) -> SimulatedTwilio {
         let config = Reader::read(&self.env(), ReceiverConfig::read).unwrap();
         SimulatedTwilio::new(&config, &format!("http://{receiver}")).unwrap()
     }
 
-    /// The signature that belongs to these parameters.
+    /// The signature of these parameters.
     pub(crate) fn sign(&self, parameters: &[(String, String)]) -> String {
         let url = format!("{PUBLIC_BASE_URL}{WEBHOOK}");
         signature::sign(self.get("TWILIO_AUTH_TOKEN"), &url, parameters)
     }
 }
 
-/// One for all tests: each database has a namespace of its own there.
+/// All tests share one media store: each database has its own namespace there.
 fn media_store() -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
     Url::from_file_path(folder).unwrap().to_string()
@@ -100,7 +101,7 @@ pub(crate) fn key() -> String {
     format!("{}{}", hex(), hex())
 }
 
-/// What somebody who runs the tests has set.
+/// A variable of the environment that the tests run in.
 #[expect(
     clippy::disallowed_methods,
     reason = "a setting of the tests, not of the program"

@@ -1,4 +1,5 @@
-//! Our client of Twilio's REST API against the simulated one: each way in which Twilio can answer is what we take it for.
+//! Our client of Twilio's REST API and the simulated Twilio: the client classifies every possible
+//! response correctly.
 
 mod account;
 mod callbacks;
@@ -28,10 +29,10 @@ use crate::{
 /// Our number.
 const OURS: &str = "+15005550006";
 
-/// Somebody to whom nothing special happens.
+/// A number without special behaviour.
 const ANA: &str = "+12025550123";
 
-/// A simulated API, and a client that knows its account.
+/// A simulated API, and a client with its credentials.
 pub(crate) struct SimulatorHarness {
     pub(crate) api: SimulatedApi,
     pub(crate) settings: ProgramSettings,
@@ -80,7 +81,7 @@ fn client(base: &str, settings: &ProgramSettings, secret: &str) -> Client {
     Client::new(base.parse().unwrap(), credentials).unwrap()
 }
 
-/// A client of whatever is at this address.
+/// A client of the server at this address.
 fn client_at(base: &str) -> Client {
     let settings = ProgramSettings::random("postgres://nobody@127.0.0.1/none");
     client(base, &settings, "a-token")
@@ -98,13 +99,13 @@ async fn send(client: &Client, to: &str, body: &str) -> Result<Created, CreateEr
     client.create_message(&message).await
 }
 
-/// What must happen, and fails the test if it does not.
+/// Waits for an event, and fails the test if it does not happen.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(PATIENCE, what).await;
     waited.expect("it did not happen")
 }
 
-/// Well before anything that a test does, by the clock of the simulated Twilio.
+/// A time before all events of a test, by the clock of the simulated Twilio.
 fn long_ago() -> DateTime<Utc> {
     DateTime::<Utc>::from_timestamp(1_500_000_000, 0).unwrap()
 }
@@ -113,7 +114,7 @@ fn second() -> TimeDelta {
     TimeDelta::seconds(1)
 }
 
-/// Something that answers by HTTP what a test wants.
+/// An HTTP server with the responses of a test.
 struct FakeTwilio {
     base: String,
     _stop: DropGuard,
@@ -132,7 +133,7 @@ impl FakeTwilio {
         }
     }
 
-    /// It shows each request to the test and answers it as told.
+    /// It passes each request to the test, and responds as the test wants.
     async fn showing<A: axum::response::IntoResponse>(
         answer: impl Fn() -> A + Clone + Send + Sync + 'static,
     ) -> (Self, mpsc::UnboundedReceiver<Request>) {

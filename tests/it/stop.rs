@@ -1,4 +1,4 @@
-//! SIGTERM under load: the process ends in order, and nothing that was answered is lost.
+//! SIGTERM under load: the process stops gracefully, and no accepted message is lost.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn a_stop_returns_running_jobs_to_the_queue_after_the_grace_period() {
     })
     .await;
     process.signal(Signal::TERM);
-    // The statement that it was in still waits for its lock: the process must not wait for it.
+    // The worker's statement still waits for its lock. The process must not wait for the statement.
     let status = process.ended(Duration::from_secs(5)).await;
     assert!(status.success(), "{status}");
     let (attempts, is_due): (i16, bool) =

@@ -1,4 +1,4 @@
-//! Unlinking takes effect at once: also for messages that have arrived, whose jobs wait or are being done.
+//! Unlinking takes effect at once, also for received messages whose jobs wait or run.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -27,12 +27,12 @@ async fn status(request: RequestBuilder) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// By the front end.
+/// Unlinks the user's number through the API.
 async fn unlink(app: &TestApp, user: Uuid) {
     assert_eq!(status(request(app, user, Method::DELETE, PATH)).await, 204);
 }
 
-/// Makes the number another user's, who proves it.
+/// Makes another user link and verify the number.
 async fn move_to_another(app: &TestApp, number: &str) -> Uuid {
     let user = Uuid::new_v4();
     let mut conn = app.pool.acquire().await.unwrap();
@@ -54,7 +54,8 @@ async fn move_to_another(app: &TestApp, number: &str) -> Uuid {
     user
 }
 
-/// Waits until the message's job was put off, as somebody is changing whose number it is.
+/// Waits until the message's job is snoozed because a transaction is changing the user of its
+/// number.
 async fn put_off(app: &TestApp) {
     eventually("the job is put off", PATIENCE, async || {
         let put_off = "select not ready and locked_by is null from queue.jobs";
@@ -89,7 +90,7 @@ async fn connect(app: &TestApp) -> PgConnection {
         .unwrap()
 }
 
-/// Whose the items of a message are.
+/// The users whom the items of a message belong to.
 async fn owners(app: &TestApp, message_sid: &str) -> Vec<Uuid> {
     let items = app.items(message_sid).await;
     items.into_iter().map(|item| item.user_id).collect()
@@ -111,8 +112,8 @@ async fn a_message_waiting_when_its_number_is_unlinked_creates_no_items() {
 async fn a_message_whose_number_is_unlinked_during_processing_creates_no_items() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver("Met Ana #late").await;
-    // As the front end's request does it, but for the end of its transaction: the worker finds the number still linked,
-    // and puts the message off to see whether it stays so.
+    // Unlinks as the API does, without the commit. The worker still finds the number linked, and
+    // snoozes the job until the transaction has ended.
     let mut unlinking = connect(&app).await;
     let mut tx = unlinking.begin().await.unwrap();
     let unlinked = user_phone_numbers::unlink_user(&mut tx, app.user).await;
@@ -132,7 +133,8 @@ async fn a_message_whose_number_is_unlinked_during_processing_creates_no_items()
 async fn an_unlink_during_the_write_of_items_waits_until_they_are_written() {
     let app = TestApp::receiver_only().await;
     let sid = app.deliver("Met Ana #just").await;
-    // Whoever writes one of its items holds up the statement that does, once that has the number.
+    // A transaction that writes one of the items blocks the worker's statement after it has locked
+    // the number.
     let mut blocker = connect(&app).await;
     let mut item = blocker.begin().await.unwrap();
     sqlx::query(
@@ -147,7 +149,8 @@ async fn an_unlink_during_the_write_of_items_waits_until_they_are_written() {
     .unwrap();
     let worker = Process::start("worker", &app.settings);
     stuck(&app, "pigeonhole.finish(").await;
-    // The worker knows by now that the number is linked: unlinking it has to wait for what comes of that.
+    // The worker has read that the number is linked. The unlink must wait until the worker has
+    // finished.
     let mut unlinking = connect(&app).await;
     let unlink = user_phone_numbers::unlink_user(&mut unlinking, app.user);
     let release = async {
@@ -175,7 +178,7 @@ async fn a_number_that_changes_its_user_keeps_old_items_and_creates_no_new_ones_
     let waiting = app.deliver("Met Ben #waiting").await;
     let new = move_to_another(&app, NUMBER).await;
     let _worker = Process::start("worker", &app.settings);
-    // It was its former user who sent it: the new one gets nothing of it either.
+    // The previous user sent it. The new user gets no items of it either.
     assert_eq!(app.wait_until_ended(&waiting).await, "ignored_unlinked");
     assert!(app.items(&waiting).await.is_empty());
     let later = app.deliver("Met Cem #later").await;

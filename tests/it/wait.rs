@@ -1,11 +1,11 @@
-//! Waiting for what must happen, and failing when it does not.
+//! Waits for a condition and fails the test if it does not become true.
 
 use std::time::{Duration, Instant};
 
-/// Long enough for anything on a busy machine. A test that is about time names its own limit.
+/// Long enough for anything on a busy machine. A test about time has its own limit.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Looks again and again until there is an answer, and panics when there is none within `limit`.
+/// Calls `look` until it returns a value. Panics if it returns none within `limit`.
 pub(crate) async fn eventually<T>(
     what: &str,
     limit: Duration,

@@ -1,4 +1,4 @@
-//! Webhooks as bytes, for what the simulated Twilio would never send.
+//! Webhooks built byte by byte, for requests that the simulated Twilio never sends.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::settings::WEBHOOK;
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A client that shows answers as they are.
+/// A client that follows no redirects and uses no proxy.
 pub(crate) fn client() -> Client {
     Client::builder()
         .no_proxy()
@@ -20,7 +20,7 @@ pub(crate) fn client() -> Client {
         .unwrap()
 }
 
-/// The parameters as a form.
+/// Encodes the parameters as a form.
 pub(crate) fn encode(parameters: &[(String, String)]) -> String {
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(parameters)

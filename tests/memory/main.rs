@@ -1,4 +1,5 @@
-//! How much memory downloads take. In a process of its own, whose high-water mark is this test's alone.
+//! The memory use of downloads. It runs in its own process, because the high-water mark is per
+//! process.
 
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 #![cfg(target_os = "linux")]
@@ -24,27 +25,28 @@ use twilio::{
 use url::Url;
 use uuid::Uuid;
 
-/// Files that come at once.
+/// The number of concurrent downloads.
 const FILES: usize = 100;
 
-/// The most that a file may have.
+/// The largest allowed file.
 const LENGTH: usize = 5 * 1024 * 1024;
 
 const LIMIT_KIB: u64 = 256 * 1024;
 
-/// Bytes of one piece that the server sends.
+/// The size of one chunk that the server sends.
 const PIECE: usize = 64 * 1024;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 
-/// Sends a file of the greatest length, which it does not have in memory either, and not faster than all others come.
+/// Sends a file of the maximum length without holding it in memory, and slowly enough that all
+/// downloads overlap.
 async fn file() -> Response {
     static ZEROES: [u8; PIECE] = [0; PIECE];
     let pieces = stream::unfold(0, async |sent| {
         if sent == LENGTH {
             return None;
         }
-        // At the pace of a slow network, so that all are under way together.
+        // At the speed of a slow network, so that all downloads overlap.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let mut piece = Bytes::from_static(&ZEROES);
         if sent == 0 {

@@ -1,4 +1,4 @@
-//! What is no JSON of a decent size is refused as a problem.
+//! A body that is not JSON of an acceptable size is refused with a problem document.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Signed-in users, as the front end would speak for them.
+//! Signed-in users, who call the API as the front end does.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -29,7 +29,7 @@ impl<'a> SignedInCaller<'a> {
         ApiAnswer::of(request.send().await.unwrap()).await
     }
 
-    /// With an `Idempotency-Key`.
+    /// Posts with an `Idempotency-Key`.
     pub(super) async fn post_once(&self, key: &str, path: &str, body: &Value) -> ApiAnswer {
         let request = self.request(Method::POST, path).json(body);
         let response = request.header("idempotency-key", key).send().await.unwrap();
@@ -54,7 +54,7 @@ impl<'a> SignedInCaller<'a> {
         ApiAnswer::of(request.send().await.unwrap()).await
     }
 
-    /// Links a number, and enters the code.
+    /// Links a number and enters the code.
     pub(super) async fn prove(&self, number: &str) {
         assert_eq!(self.link(number).await.status, 201);
         let code = self.api.code_sent_to(number).await;

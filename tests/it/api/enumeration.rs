@@ -1,9 +1,9 @@
-//! Nothing that is answered tells whether a number is somebody's.
+//! No response shows whether a number is linked to another user.
 
 use super::{ApiAnswer, ApiHarness, FREE, PATH};
 use crate::database::NUMBER;
 
-/// Status, headers less the time, and the shape of the body.
+/// Status, headers without the date, and the shape of the body.
 fn shape(answer: &ApiAnswer, number: &str) -> (u16, Vec<String>, String) {
     let mut headers: Vec<String> = answer
         .headers
@@ -22,7 +22,7 @@ fn shape(answer: &ApiAnswer, number: &str) -> (u16, Vec<String>, String) {
 #[tokio::test]
 async fn responses_do_not_show_whether_a_number_is_linked() {
     let api = ApiHarness::start().await;
-    // Somebody else has proved it; another one wants it.
+    // One user has verified it, and another user wants to link it.
     assert_eq!(api.user().await.link(NUMBER).await.status, 201);
     let mut shapes = Vec::new();
     for number in [NUMBER, FREE] {
@@ -40,7 +40,7 @@ async fn responses_do_not_show_whether_a_number_is_linked() {
             .iter()
             .map(|answer| {
                 let (status, headers, body) = shape(answer, number);
-                // Times differ, whatever the number.
+                // Times differ for every number.
                 let body = body.replace(|c: char| c.is_ascii_digit(), "0");
                 (status, headers, body)
             })
@@ -54,7 +54,8 @@ async fn responses_do_not_show_whether_a_number_is_linked() {
 
 #[tokio::test]
 async fn the_same_statements_run_for_a_linked_number_and_an_unlinked_number() {
-    // Rows that were written and locked are what differs if work does; both ask for one send and one claim.
+    // Work differs if the rows that are written and locked differ. Both numbers cause one send and
+    // one pending verification.
     let api = ApiHarness::start().await;
     let counts = async || {
         let mut counts = Vec::new();

@@ -1,4 +1,4 @@
-//! Guessing a code does not get far.
+//! An attacker cannot guess a code.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ async fn of_200_concurrent_guesses_five_are_checked_and_then_the_code_is_invalid
     let code = api.code_sent_to(FREE).await;
     let guesses = (0..200).map(|_| async {
         let answer = caller.verify(FREE, &wrong(&code)).await;
-        // Under such a load the database may be too slow for some; then nothing was judged.
+        // Under this load the database may be too slow for some requests. Those guesses were not
+        // checked.
         let is_refusal = matches!(answer.code(), (400, "VERIFICATION_FAILED") | (503, _));
         assert!(is_refusal, "{answer:?}");
     });
@@ -24,7 +25,7 @@ async fn of_200_concurrent_guesses_five_are_checked_and_then_the_code_is_invalid
         .await
         .unwrap();
     assert_eq!(tries, 5);
-    // The SMS counted once for each of its keys; the guesses have a key of their own.
+    // The SMS counted once for each of its keys. The guesses have a key of their own.
     let judged = "pigeonhole.limit_log where key in
                   (select key from pigeonhole.limit_log group by key having count(*) > 1)";
     assert_eq!(api.count(judged).await, 5);
@@ -33,7 +34,7 @@ async fn of_200_concurrent_guesses_five_are_checked_and_then_the_code_is_invalid
         (400, "VERIFICATION_FAILED")
     );
     assert_eq!(api.owner(FREE).await, None);
-    // Another code is a new chance.
+    // A new code allows new guesses.
     api.pass(Duration::from_mins(1)).await;
     caller.prove(FREE).await;
 }
@@ -55,7 +56,7 @@ async fn a_user_has_ten_guesses_an_hour_across_all_codes() {
     let code = api.code_sent_to(FREE).await;
     let wait = caller.verify(FREE, &code).await.retry_after();
     assert!(wait <= 3600 && wait > 3400, "{wait}");
-    // The right one, when they may guess again.
+    // The right code works as soon as the user may guess again.
     api.pass(Duration::from_hours(1)).await;
     caller.prove(FREE).await;
 }

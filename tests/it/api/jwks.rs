@@ -1,4 +1,4 @@
-//! Tokens that are signed with the keys of an identity provider.
+//! Tokens signed with the keys of an identity provider.
 
 use std::{
     fs,
@@ -51,7 +51,7 @@ async fn keys_from_a_file_verify_the_tokens_that_name_them() {
     let claims = tokens::claims(api.app.user);
     for key in [&rsa, &ec] {
         assert_eq!(api.status_with(&key.token(&claims)).await, 200);
-        // The only key for its algorithm need not be named.
+        // A token may omit the key id if only one key has its algorithm.
         assert_eq!(api.status_with(&key.anonymous_token(&claims)).await, 200);
     }
     assert_eq!(api.status_with(&stranger.token(&claims)).await, 401);
@@ -62,7 +62,7 @@ async fn keys_from_a_file_verify_the_tokens_that_name_them() {
     );
     let expired = json!({ "userId": api.app.user, "exp": tokens::from_now(-60) });
     assert_eq!(api.status_with(&rsa.token(&expired)).await, 401);
-    // The app's own tokens count as before.
+    // Tokens signed with the app's own secret still work.
     assert_eq!(api.linked().show().await.status, 200);
 }
 
@@ -78,12 +78,12 @@ async fn a_public_key_is_not_accepted_as_a_secret_and_a_keys_type_decides_its_al
     for secret in [modulus.as_bytes(), &decoded, jwk.as_bytes()] {
         assert_eq!(api.status_with(&tokens::hs256(&claims, secret)).await, 401);
     }
-    // RS256 with the EC key's name, and the other way round.
+    // RS256 with the EC key's id, and ES256 with the RSA key's id.
     let swapped = [(SigningKey::rsa("e1")), (SigningKey::ec("r1"))];
     for key in &swapped {
         assert_eq!(api.status_with(&key.token(&claims)).await, 401);
     }
-    // A header that brings its own key, or says where one is.
+    // Headers that contain a key, or name the URL of one.
     let forger = SigningKey::rsa("r1");
     for mut header in [
         json!({ "jwk": forger.jwk() }),
@@ -101,7 +101,7 @@ async fn a_public_key_is_not_accepted_as_a_secret_and_a_keys_type_decides_its_al
     }
 }
 
-/// An identity provider: what it answers, and how often it was asked.
+/// An identity provider: its response, and the number of requests it got.
 #[derive(Clone)]
 struct KeyProvider {
     answer: Arc<Mutex<(StatusCode, String)>>,
@@ -158,7 +158,7 @@ async fn keys_from_a_url_are_read_at_start_and_unknown_key_ids_refetch_once_a_mi
     assert_eq!(provider.asked(), 1); // it was asked less than a minute ago
     assert_eq!(api.status_with(&key.token(&claims)).await, 200);
 
-    // The keys change.
+    // The provider changes its keys.
     let next = SigningKey::rsa("r2");
     provider.answers(StatusCode::OK, &tokens::jwks(&[&next]).to_string());
     assert_eq!(api.status_with(&next.token(&claims)).await, 401);
@@ -194,14 +194,14 @@ async fn requests_get_503_until_the_keys_are_available_and_then_succeed() {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 503);
         assert!(response.headers().contains_key("retry-after"));
-        // Other tokens are none of the provider's business.
+        // Tokens of the app do not need the provider.
         assert_eq!(api.linked().show().await.status, 200);
         provider.answers(StatusCode::OK, &set.to_string());
         eventually("the keys are there", PATIENCE, async || {
             (api.status_with(&token).await == 200).then_some(())
         })
         .await;
-        // And stay there when the provider is away.
+        // The keys stay available while the provider is away.
         provider.answers(StatusCode::BAD_GATEWAY, "");
         assert_eq!(api.status_with(&token).await, 200);
     }

@@ -1,4 +1,4 @@
-//! How many SMS there may be, whoever asks and wherever.
+//! The limits on the number of SMS.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ApiAnswer, ApiHarness, FREE, OTHER, PATH, number, request};
 
-/// The n-th number of a list without end in sight: few of them share a prefix.
+/// The n-th number of a practically endless list, few of which share a prefix.
 fn nth(n: usize) -> String {
     let area = ["202", "212", "312", "415", "617"][n % 5];
     format!("+1{area}{}{:04}", 300 + n / 5 % 600, 1000 + n)
@@ -90,12 +90,13 @@ async fn a_user_may_ask_five_times_an_hour_and_ten_times_a_day_across_all_number
     api.pass(Duration::from_hours(1)).await;
     let wait = caller.link(&nth(10)).await.retry_after();
     assert!((21 * 3600..=22 * 3600).contains(&wait), "{wait}");
-    // Giving up what was claimed gives nothing back.
+    // Unlinking restores none of the budget.
     assert_eq!(caller.unlink().await.status, 204);
     caller.link(&nth(10)).await.retry_after();
 }
 
-/// Links numbers of this list, a user each, until one is refused; answers how many were not.
+/// Links numbers of this list, each as another user, until one is refused. Returns the number of
+/// successful requests.
 async fn flood(api: &ApiHarness, numbers: impl Iterator<Item = String>, from: &str) -> usize {
     for (count, text) in numbers.enumerate() {
         let caller = api.user().await;
@@ -148,7 +149,7 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
 #[tokio::test]
 async fn numbers_of_one_prefix_share_a_limit() {
     let api = ApiHarness::with(&[("VERIFICATION_PREFIX_HOURLY_LIMIT", "4")]).await;
-    // +1 202 555 0… : the first eight digits are the same.
+    // +1 202 555 0…: these numbers share the first eight digits.
     let numbers = (100..).map(|n| format!("+12025550{n}"));
     assert_eq!(flood(&api, numbers, "").await, 4);
     assert_eq!(api.user().await.link(OTHER).await.status, 201);

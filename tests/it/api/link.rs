@@ -1,4 +1,4 @@
-//! A user says that a number is theirs.
+//! A user asks to link a number.
 
 use serde_json::json;
 
@@ -25,7 +25,7 @@ async fn a_link_request_starts_a_verification_and_enqueues_a_code() {
     assert_eq!(to.as_str(), FREE);
     let expected = format!("Your verification code is {code}. It expires in 10 minutes.");
     assert_eq!(text, expected);
-    // Nothing but a claim: the number is nobody's yet.
+    // The verification is only pending: the number belongs to no user yet.
     assert_eq!(api.owner(FREE).await, None);
     assert_eq!(api.count("pigeonhole.phone_number_claims").await, 1);
     let mine = format!("user_phone_numbers where user_id = '{}'", caller.user);

@@ -1,4 +1,4 @@
-//! The phone number API: HTTP in, rows and jobs out.
+//! The phone number API: HTTP requests in, rows and jobs out.
 
 mod bodies;
 mod callers;
@@ -31,25 +31,25 @@ use callers::SignedInCaller;
 
 pub(crate) use tokens::of as token_of;
 
-/// Where the user's number is.
+/// The path of the user's number.
 const PATH: &str = "/api/user/phone-number";
 
-/// Where its code is entered.
+/// The path to which the code is posted.
 const VERIFY: &str = "/api/user/phone-number/verify";
 
-/// A number of the US that nobody has.
+/// A US number that no user has.
 const FREE: &str = "+12025550143";
 
-/// Another one.
+/// Another such number.
 const OTHER: &str = "+14155550167";
 
-/// A receiver without a worker: SMS wait.
+/// A receiver without a worker: enqueued SMS wait.
 struct ApiHarness {
     app: TestApp,
     client: Client,
 }
 
-/// What came back.
+/// A response of the API.
 #[derive(Debug, Clone, PartialEq)]
 struct ApiAnswer {
     status: u16,
@@ -79,12 +79,12 @@ impl ApiAnswer {
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Status and code, where there is one.
+    /// The status and, if present, the error code.
     fn code(&self) -> (u16, &str) {
         (self.status, self.body["code"].as_str().unwrap_or(""))
     }
 
-    /// How long a refusal asks to wait, told alike in header and body.
+    /// The wait that a refusal asks for. Header and body must agree.
     fn retry_after(&self) -> u64 {
         assert_eq!(self.code(), (429, "RATE_LIMITED"), "{self:?}");
         let seconds = self.body["retryAfter"].as_u64().unwrap();
@@ -95,7 +95,7 @@ impl ApiAnswer {
 }
 
 impl ApiHarness {
-    /// All callers of a test have one address, so that limit is out of the way.
+    /// All callers of a test share one address, so the limit on addresses is raised.
     async fn start() -> Self {
         Self::with(&[]).await
     }
@@ -122,7 +122,7 @@ impl ApiHarness {
         SignedInCaller::new(self, self.app.user)
     }
 
-    /// A new user without a number.
+    /// Creates a user without a number.
     async fn user(&self) -> SignedInCaller<'_> {
         let user = Uuid::new_v4();
         let mut conn = self.app.pool.acquire().await.unwrap();
@@ -134,7 +134,7 @@ impl ApiHarness {
         request(&self.client, self.app.receiver, method, path)
     }
 
-    /// What is waiting to be sent or was, the oldest first: to whom, and what.
+    /// All SMS that were enqueued, the oldest first: the number and the text.
     async fn sms(&self) -> Vec<(E164, String)> {
         let ids: Vec<Uuid> =
             sqlx::query_scalar("select id from pigeonhole.sends order by created_at")
@@ -153,7 +153,7 @@ impl ApiHarness {
         sms
     }
 
-    /// The code in the last SMS to a number.
+    /// The code in the last SMS to this number.
     async fn code_sent_to(&self, number: &str) -> String {
         let sms = self.sms().await;
         let (_, text) = sms.iter().rfind(|(to, _)| to.as_str() == number).unwrap();
@@ -162,7 +162,7 @@ impl ApiHarness {
         code
     }
 
-    /// Lets time pass, by moving what has happened into the past.
+    /// Lets time pass: moves all stored times into the past.
     async fn pass(&self, time: Duration) {
         for columns in [
             "limit_log set at = at - $1",
@@ -186,7 +186,7 @@ impl ApiHarness {
             .unwrap()
     }
 
-    /// SMS that were enqueued, each with its job.
+    /// The number of enqueued SMS. Each must have its job.
     async fn sends(&self) -> i64 {
         let sends = self.count("pigeonhole.sends").await;
         let jobs = self
@@ -199,7 +199,7 @@ impl ApiHarness {
         sends
     }
 
-    /// Whether a number is verified, and whose.
+    /// The user to whom this verified number belongs.
     async fn owner(&self, number: &str) -> Option<Uuid> {
         let mut conn = self.app.pool.acquire().await.unwrap();
         let number = E164::parse(number).unwrap();
@@ -219,12 +219,12 @@ fn number(text: &str) -> Value {
     json!({ "phoneNumber": text })
 }
 
-/// The body of a request to verify one.
+/// The body of a request to verify a number.
 fn guess(number: &str, code: &str) -> Value {
     json!({ "phoneNumber": number, "code": code })
 }
 
-/// Another code than this one.
+/// A code other than this one.
 fn wrong(code: &str) -> String {
     let code: u32 = code.parse().unwrap();
     let other = if code == 999_999 { 100_000 } else { code + 1 };

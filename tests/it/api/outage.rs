@@ -1,4 +1,4 @@
-//! The database is away.
+//! The API while the database is away.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ async fn while_the_database_is_away_every_route_returns_503_and_later_recovers()
         (caller.show().await.status == 200).then_some(())
     })
     .await;
-    // What was being asked for when the database went away has left nothing behind.
+    // The requests during the outage have left nothing behind.
     assert_eq!(api.sends().await, 1);
 }
 

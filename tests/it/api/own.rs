@@ -1,4 +1,4 @@
-//! A user looks at their number, or gives it up.
+//! A user looks up or unlinks their number.
 
 use std::time::Duration;
 

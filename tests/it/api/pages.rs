@@ -1,4 +1,4 @@
-//! Who may call from where, what there is to call, and its description.
+//! CORS, the routes and methods of the API, and its OpenAPI document.
 
 use reqwest::{Method, header};
 use serde_json::Value;
@@ -49,7 +49,7 @@ async fn pages_from_configured_origins_may_call_the_api_and_others_may_not() {
         let answer = preflight(origin, PATH).await;
         assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
     }
-    // Refusals, too, must be readable: the page wants to show them.
+    // Refusals must be readable too, because the page shows them.
     let request = api
         .request(Method::GET, PATH)
         .header(header::ORIGIN, ORIGIN);
@@ -131,7 +131,7 @@ async fn the_openapi_document_describes_every_route_and_a_page_shows_it() {
     assert_eq!(page.status(), 200);
     let page = page.text().await.unwrap();
     assert!(page.contains("swagger-ui"));
-    // Everything it needs is served here.
+    // The page loads nothing from other servers.
     for quoted in page.split('"').filter(|part| part.starts_with("./")) {
         let path = format!("/api/docs/{}", &quoted[2..]);
         let part = api.request(Method::GET, &path).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a repeat is answered as the request was, and has no effect of its own.
+//! `Idempotency-Key`: a repeated request gets the stored response and has no effect.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn ten_concurrent_requests_with_one_key_send_one_sms_and_get_one_response(
         assert_eq!(answer.header("content-type"), "application/json");
     }
     assert_eq!(api.sends().await, 1);
-    // Later, too, when a new request would have to wait no more.
+    // The same holds later, when a new request would not have to wait any more.
     api.pass(Duration::from_mins(2)).await;
     let later = caller.post_once("a-key", PATH, &body).await;
     assert_eq!((later.status, &later.body), (201, &answers[0].body));
@@ -46,7 +46,7 @@ async fn a_key_that_belongs_to_another_request_is_refused() {
         assert_eq!(answer.header("content-type"), "application/problem+json");
         assert_eq!(answer.body["status"], 422);
     }
-    // Keys are each user's own.
+    // Each user has their own keys.
     let other = api
         .user()
         .await
@@ -82,10 +82,10 @@ async fn a_repeated_guess_does_not_count_twice() {
 async fn a_refusal_that_changed_nothing_is_not_stored() {
     let api = ApiHarness::start().await;
     let caller = api.user().await;
-    // Of a text that is no number, nothing is remembered, and the key is free.
+    // An invalid number is not stored, and the key stays free.
     assert_eq!(caller.post_once("a", PATH, &number("no")).await.status, 400);
     assert_eq!(caller.post_once("a", PATH, &number(FREE)).await.status, 201);
-    // Too early is not for ever.
+    // A request that came too early succeeds later with the same key.
     let body = number(FREE);
     let wait = caller.post_once("b", PATH, &body).await.retry_after();
     api.pass(Duration::from_secs(wait)).await;

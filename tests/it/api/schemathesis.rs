@@ -1,15 +1,16 @@
-//! schemathesis, which makes up requests from the `OpenAPI` document and checks every answer against it.
+//! schemathesis generates requests from the OpenAPI document and checks every response against it.
 //!
-//! `SCHEMATHESIS` names the program, else it is looked for on the path. Without it the test says so and checks nothing,
-//! unless `PIGEONHOLE_REQUIRE_SCHEMATHESIS` is set. `SCHEMATHESIS_EXAMPLES` says how many requests to make up for each
-//! operation.
+//! `SCHEMATHESIS` names the program, else it is searched on the path. Without it the test prints a
+//! notice and checks nothing, unless `PIGEONHOLE_REQUIRE_SCHEMATHESIS` is set.
+//! `SCHEMATHESIS_EXAMPLES` sets the number of requests for each operation.
 
 use std::process::{Command, Stdio};
 
 use super::ApiHarness;
 use crate::settings::of_the_test_run;
 
-/// All but those that do not hold for anybody with limits and codes: that whatever has the right shape is accepted.
+/// All checks except one that cannot hold for an API with limits and codes: that every well-formed
+/// request is accepted.
 const EXCLUDED: &str = "positive_data_acceptance";
 
 fn program() -> Option<String> {
@@ -33,7 +34,7 @@ async fn every_response_to_a_generated_request_matches_the_openapi_document() {
     };
     let examples = of_the_test_run("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "50".to_owned());
     let api = ApiHarness::with(&[("VERIFICATION_COUNTRIES", "US,CA,GB,DE,IN")]).await;
-    // One who has a number, and one who has none.
+    // One user has a number, the other has none.
     for token in [api.linked().token, api.user().await.token] {
         run(&api, &program, &examples, token).await;
     }

@@ -1,4 +1,5 @@
-//! What a log and the metrics say of requests: which, whose and how they ended, and nothing of what was in them.
+//! Logs and metrics describe requests by route, user and outcome, and contain nothing of their
+//! content.
 
 use std::net::SocketAddr;
 
@@ -15,7 +16,7 @@ use crate::{
     webhook::client,
 };
 
-/// In an `Idempotency-Key`, which is the client's secret.
+/// A part of an `Idempotency-Key`, which is the client's secret.
 const KEY: &str = "canary-of-a-key";
 
 async fn code_of_the_only_sms(database: &Database) -> String {
@@ -82,7 +83,7 @@ async fn neither_logs_nor_metrics_contain_a_number_a_code_a_key_or_a_token() {
         process.lines().iter().any(unlinked).then_some(())
     })
     .await;
-    // Less the timestamps, whose digits may be anything.
+    // Without the timestamps, whose digits could match by chance.
     let told = process.lines().into_iter().map(|mut line| {
         line["timestamp"].take();
         line.to_string()

@@ -1,4 +1,4 @@
-//! Bearer tokens, good and bad.
+//! Valid and invalid bearer tokens.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Seconds since 1970, this many from now.
+/// The Unix time this many seconds from now.
 #[expect(
     clippy::disallowed_methods,
     reason = "tokens are dated by whoever makes them, not by our database"
@@ -21,12 +21,12 @@ pub(super) fn from_now(seconds: i64) -> i64 {
     i64::try_from(now.unwrap_or(Duration::ZERO).as_secs()).unwrap() + seconds
 }
 
-/// The claims that the app makes.
+/// The claims that the app signs.
 pub(super) fn claims(user: Uuid) -> Value {
     json!({ "userId": user, "role": "user", "iat": from_now(0), "exp": from_now(3600) })
 }
 
-/// A token as the app makes it.
+/// A token as the app signs it.
 pub(crate) fn of(user: Uuid, secret: &str) -> String {
     hs256(&claims(user), secret.as_bytes())
 }
@@ -54,7 +54,8 @@ impl SigningKey {
     pub(super) fn rsa(id: &str) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        // What is in the PKCS#8: the key itself (PKCS#1), after a head whose length is the same for keys of this size.
+        // The PKCS#8 document contains the key itself (PKCS#1) after a header, whose length is the
+        // same for all keys of this size.
         let pkcs1 = &pkcs8.as_ref()[26..];
         Self {
             id: id.to_owned(),
@@ -73,7 +74,7 @@ impl SigningKey {
         }
     }
 
-    /// The public half.
+    /// The public key.
     pub(super) fn jwk(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.private, self.algorithm).unwrap();
         jwk.common.key_id = Some(self.id.clone());
@@ -92,7 +93,7 @@ impl SigningKey {
     }
 }
 
-/// A set of keys.
+/// A key set (JWKS).
 pub(super) fn jwks(keys: &[&SigningKey]) -> Value {
     let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
     json!({ "keys": keys })

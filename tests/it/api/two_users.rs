@@ -1,4 +1,5 @@
-//! No route lets one user read, verify or remove what is another's; and the newest proof of a number wins.
+//! No route lets a user read, verify or delete another user's number. The last verification of a
+//! number wins.
 
 use super::{ApiHarness, FREE, wrong};
 use crate::database::NUMBER;
@@ -21,7 +22,7 @@ async fn no_route_accesses_another_users_number() {
     for number in [NUMBER, FREE] {
         let answer = stranger.verify(number, &code).await;
         assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
-        // Wanting it takes nothing from whoever has it, or is about to.
+        // A link request takes the number from no user who has or is verifying it.
         assert_eq!(stranger.link(number).await.status, 201);
         assert_eq!(stranger.unlink().await.status, 204);
     }
@@ -39,7 +40,7 @@ async fn an_unverified_link_request_blocks_no_other_user() {
     let code = api.code_sent_to(FREE).await;
     owner.prove(FREE).await;
     assert_eq!(api.owner(FREE).await, Some(owner.user));
-    // The codes went to the owner's phone, which is where they stay.
+    // The codes were sent to the owner's phone only.
     let answer = squatter.verify(FREE, &wrong(&code)).await;
     assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
     assert_eq!(api.owner(FREE).await, Some(owner.user));
@@ -62,6 +63,6 @@ async fn a_number_belongs_to_the_last_user_who_verified_it_and_the_previous_user
     let kept = format!("enrichment_items where user_id = '{}'", before.user);
     assert_eq!(api.count(&kept).await, 1);
     assert_eq!(api.count("enrichment_items").await, 1);
-    // They may have another one now.
+    // The previous user may link another number now.
     assert_eq!(before.link(FREE).await.status, 201);
 }

@@ -1,4 +1,4 @@
-//! Whoever has no good token is told so, alike on every route.
+//! A request without a valid token gets the same refusal on every route.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::{Method, RequestBuilder};
@@ -16,7 +16,7 @@ fn routes() -> [(Method, &'static str, Value); 4] {
     ]
 }
 
-/// Every route refuses with this sentence.
+/// Checks that every route refuses the request with the same sentence. Returns the sentence.
 async fn assert_refused(
     api: &ApiHarness,
     what: &str,
@@ -56,7 +56,7 @@ async fn without_a_bearer_token_every_route_names_what_is_missing() {
     }
 }
 
-/// Claims of a user that is there, changed.
+/// The claims of an existing user, changed.
 fn changed(user: Uuid, change: impl Fn(&mut Value)) -> Value {
     let mut claims = tokens::claims(user);
     change(&mut claims);

@@ -1,4 +1,4 @@
-//! A user enters the code.
+//! A user enters a code.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ async fn an_expired_code_does_not_work() {
     let answer = caller.verify(FREE, &code).await;
     assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
     assert_eq!(caller.show().await.body["codeExpiresAt"], json!(null));
-    // The next one does.
+    // The next code works.
     caller.prove(FREE).await;
 }
 

@@ -1,4 +1,4 @@
-//! A watch over how long jobs wait and how many there are, kept at all times.
+//! Continuously measures the backlog: how long jobs wait and how many jobs there are.
 
 use std::{
     sync::{Arc, Mutex},
@@ -8,11 +8,12 @@ use std::{
 use sqlx::PgPool;
 use tokio::{sync::watch, task::JoinHandle};
 
-/// How often it looks.
+/// The interval between two measurements.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long a job has waited for somebody to work on it, by the database's clock: since it became ready, or since the
-/// last sign of life of a worker whose lease has run out. While Postgres is away nobody can work.
+/// How long a job has waited for a worker, by the database's clock: since it became ready, or since
+/// the last heartbeat of a worker whose lease has expired. The time while Postgres was away does
+/// not count.
 const LOOK: &str = "
     select coalesce(extract(epoch from max(now() - greatest(pg_postmaster_start_time(),
             case when claimed_at + make_interval(secs => $1) <= run_at
@@ -21,8 +22,9 @@ const LOOK: &str = "
         count(*)
     from queue.jobs";
 
-/// So many jobs hold the load until there are fewer. What workers do in a second is bounded by how slow the test makes
-/// their effects, how fast senders are answered is not: on a fast machine a backlog would grow without bounds.
+/// The load pauses while there are more jobs than this. The test slows the effects down and so
+/// bounds the workers' throughput, but not the receiver's: on a fast machine the backlog would grow
+/// without bound.
 const MOST_JOBS: i64 = 40;
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -31,14 +33,14 @@ pub(super) struct BacklogObservations {
     pub(super) looks: u32,
 }
 
-/// Looks until it is finished or dropped.
+/// Measures until it is dropped.
 pub(super) struct BacklogMonitor {
     seen: Arc<Mutex<BacklogObservations>>,
     task: JoinHandle<()>,
 }
 
 impl BacklogMonitor {
-    /// Holds the load meanwhile, as long as there are too many jobs.
+    /// Pauses the load while there are too many jobs.
     pub(super) fn start(pool: PgPool, lease: Duration, held: Arc<watch::Sender<bool>>) -> Self {
         let seen = Arc::<Mutex<BacklogObservations>>::default();
         let noted = seen.clone();
@@ -51,7 +53,7 @@ impl BacklogMonitor {
                     seen.looks += 1;
                     held.send_replace(jobs > MOST_JOBS);
                 } else {
-                    // Postgres is away, which the receiver shall feel.
+                    // Postgres is away. The load must go on, so that the receiver meets the outage.
                     held.send_replace(false);
                 }
                 tokio::time::sleep(INTERVAL).await;

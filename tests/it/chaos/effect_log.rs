@@ -1,5 +1,6 @@
-//! What Postgres itself writes down of every change to `queue.jobs`: which claim it was made under, and by which
-//! process. An entry commits with its change or not at all, so the effect log is the history of every job.
+//! Postgres triggers record every change to `queue.jobs`: the claim and the process that made it.
+//! An entry commits or rolls back with its change, so the effect log is the complete history of
+//! every job.
 
 use std::fmt::Write as _;
 
@@ -11,8 +12,8 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// Triggers of the test's own. A deletion that finds no row is one that the fence refused: it is counted by a sequence,
-/// which outlives the rollback that follows.
+/// The test installs its own triggers. A deletion that finds no row was refused by the fence. A
+/// sequence counts these, because it survives the rollback that follows.
 const TABLES_AND_TRIGGERS: &str = "
     create schema effect_log;
     create sequence effect_log.refused;
@@ -63,8 +64,8 @@ const TABLES_AND_TRIGGERS: &str = "
     create trigger note_refused after delete on queue.jobs referencing old table as found
         for each statement execute function effect_log.note_refused();";
 
-/// Entries that must not be there. Every write of a holder must be under the job's last claim, and by the process that
-/// made it.
+/// The entries that must not exist. Every write of a claim's holder must be under the job's last
+/// claim, and by the process that made this claim.
 const WRONG: &str = "
     select entry.seq, entry.job, entry.what, entry.claim, entry.process, last.claim, last.process
     from (select *, lag(what) over (partition by job order by seq) as before from effect_log.entries) as entry
@@ -81,30 +82,32 @@ const WRONG: &str = "
         or entry.before = 'ended'
     order by entry.seq limit 20";
 
-/// Seq, job, what, its claim and process, and the last claim with its process.
+/// Sequence number, job, event, its claim and process, and the last claim with its process.
 type WrongEffect = (i64, i64, String, i32, String, Option<i32>, Option<String>);
 
-/// What came of the jobs of the messages.
+/// Totals over the jobs of the messages.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub(super) struct EffectTotals {
     pub(super) jobs: i64,
-    /// Jobs that have ended.
+    /// The number of jobs that have ended.
     pub(super) ended: i64,
     pub(super) claims: i64,
-    /// Claims that ended without the job's end: given back, or to be tried again.
+    /// The number of claims that ended without ending the job: the job was returned or is to be
+    /// retried.
     pub(super) put_back: i64,
-    /// Claims whose lease ran out.
+    /// The number of claims whose lease expired.
     pub(super) orphaned: i64,
-    /// The most attempts that a job was ever charged.
+    /// The highest attempt count of any job.
     pub(super) most_attempts: i16,
-    /// The longest, in seconds, that nothing was done for a job by whoever had it or should have claimed it: between its
-    /// becoming ready, claims, renewals and its end.
+    /// The longest time in seconds without an event for a job that a worker had claimed or should
+    /// have claimed: between becoming ready, claims, renewals and its end.
     pub(super) longest_silence: f64,
-    /// Late writes that the fence refused. After a crash of Postgres a sequence may be ahead by up to 32.
+    /// Late writes that the fence refused. After a crash of Postgres a sequence may be too high by
+    /// up to 32.
     pub(super) refused: i64,
 }
 
-/// The effect log of a database.
+/// The effect log of one database.
 pub(super) struct EffectLog {
     pool: PgPool,
 }
@@ -118,7 +121,7 @@ impl EffectLog {
         Self { pool }
     }
 
-    /// Settings under which the effect log knows a process by this name.
+    /// Settings under which the effect log records a process by this name.
     pub(super) fn known_as(settings: &ProgramSettings, process: &str) -> ProgramSettings {
         let url = settings.get("DATABASE_URL");
         let separator = if url.contains('?') { '&' } else { '?' };
@@ -126,7 +129,7 @@ impl EffectLog {
         settings.clone().with("DATABASE_URL", url)
     }
 
-    /// Where it ends.
+    /// The sequence number of the last entry.
     pub(super) async fn end(&self) -> i64 {
         sqlx::query_scalar("select coalesce(max(seq), 0) from effect_log.entries")
             .fetch_one(&self.pool)
@@ -134,7 +137,7 @@ impl EffectLog {
             .unwrap()
     }
 
-    /// Waits until the process claims a job, later than this place in the effect log.
+    /// Waits until the process claims a job after this entry of the effect log.
     pub(super) async fn claims_again(&self, process: &str, later_than: i64) {
         let what = format!("{process} claims a job");
         eventually(&what, PATIENCE, async || {
@@ -151,7 +154,7 @@ impl EffectLog {
         .await;
     }
 
-    /// The time by the database's clock.
+    /// The current time by the database's clock.
     pub(super) async fn now(&self) -> DateTime<Utc> {
         sqlx::query_scalar("select clock_timestamp()")
             .fetch_one(&self.pool)
@@ -159,7 +162,7 @@ impl EffectLog {
             .unwrap()
     }
 
-    /// How many of the jobs that were there by then still are.
+    /// The number of jobs that existed at that time and still exist.
     pub(super) async fn left_since(&self, then: DateTime<Utc>) -> i64 {
         sqlx::query_scalar("select count(*) from queue.jobs where created_at <= $1")
             .bind(then)
@@ -168,7 +171,7 @@ impl EffectLog {
             .unwrap()
     }
 
-    /// The first of those jobs, with their histories.
+    /// The first of these jobs, with their histories.
     pub(super) async fn describe_left_since(&self, then: DateTime<Utc>) -> String {
         let jobs: Vec<(i64, String)> = sqlx::query_as(
             "select id, format('ready %s, run_at %s ago, locked by %s', ready, now() - run_at, locked_by)
@@ -198,8 +201,8 @@ impl EffectLog {
         lines.join("\n")
     }
 
-    /// Proves from the effect log that nobody has written to a job under any claim but its last, and that every job has
-    /// ended, once.
+    /// Proves from the effect log that every write to a job was under the job's last claim, and
+    /// that every job has ended exactly once.
     pub(super) async fn verify(&self) -> EffectTotals {
         let wrong = self.wrong().await;
         if let Some((_, job, ..)) = wrong.first() {
@@ -225,7 +228,8 @@ impl EffectLog {
         .fetch_one(&self.pool)
         .await
         .unwrap();
-        // With `WRONG`, which lets nothing follow an end: each of them once.
+        // Together with `WRONG`, which allows no event after an end, this proves that each job
+        // ended once.
         assert_eq!(account.ended, account.jobs);
         account
     }
@@ -235,7 +239,7 @@ impl EffectLog {
     }
 }
 
-/// The effect log must see what it is there for.
+/// Proves that the effect log detects a wrong write.
 #[tokio::test]
 async fn the_effect_log_detects_a_write_under_an_older_claim() {
     let database = Database::create().await;

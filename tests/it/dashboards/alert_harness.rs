@@ -1,5 +1,5 @@
-//! A receiver and a worker that fall ill and are healed, and a Prometheus in a hurry: it takes seconds for minutes, so that
-//! alerts come and go while somebody watches.
+//! A receiver and a worker that get faults and repairs, and a Prometheus with shortened intervals:
+//! seconds instead of minutes, so that a test sees alerts fire and resolve.
 
 use std::{fs, net::SocketAddr, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     webhook::client,
 };
 
-/// What is in the alerts, and what is in their place here.
+/// Texts in the alert rules, and their replacements for the tests.
 const HURRIED: [(&str, &str); 15] = [
     ("[5m]", "[8s]"),
     ("[10m]", "[10s]"),
@@ -43,16 +43,16 @@ const HURRIED: [(&str, &str); 15] = [
     ("> 900\n", "> 2\n"),
 ];
 
-/// For how long all is well before anything happens: a look of the observer's and a few of Prometheus'.
+/// How long the system is healthy before a fault: one observation and a few scrapes.
 const SEEN: Duration = Duration::from_secs(6);
 
-/// Where alerts and operators look.
+/// The system, its Prometheus, and the operator's tools.
 pub(super) struct AlertHarness {
     pub(super) receiver: Option<Process>,
     pub(super) worker: Option<Process>,
     pub(super) api: SimulatedApi,
     pub(super) database: Database,
-    /// Of the receiver and of the worker.
+    /// The admin addresses of the receiver and of the worker.
     admin: [SocketAddr; 2],
     prometheus: Prometheus,
     _rules: TempDir,
@@ -60,7 +60,7 @@ pub(super) struct AlertHarness {
 }
 
 impl AlertHarness {
-    /// All is well.
+    /// Starts a healthy system.
     pub(super) async fn open(settings: impl FnOnce(Database) -> Database) -> Self {
         let server = Server::start_temporary(embedded_postgres::Settings::default()).unwrap();
         let database = Database::create_on(&server)
@@ -93,7 +93,7 @@ impl AlertHarness {
         };
         harness.start_receiver(|settings| settings).await;
         harness.start_worker(|settings| settings).await;
-        // What is counted from nought must have been seen at nought.
+        // Prometheus must have scraped counters at zero before they increase.
         harness.prometheus.wait_for_samples(SEEN).await;
         harness.silent("PigeonholeWorkerGone").await;
         harness.silent("PigeonholeProcessDown").await;
@@ -105,7 +105,7 @@ impl AlertHarness {
         settings.with("ADMIN_ADDR", admin.to_string())
     }
 
-    /// Starts the receiver, anew if there is one, with other settings.
+    /// Starts or restarts the receiver with other settings.
     pub(super) async fn start_receiver(
         &mut self,
         change: impl FnOnce(ProgramSettings) -> ProgramSettings,
@@ -115,7 +115,7 @@ impl AlertHarness {
         self.receiver = Some(Process::receiver("receiver", &settings).await.0);
     }
 
-    /// The same for the worker.
+    /// Starts or restarts the worker with other settings.
     pub(super) async fn start_worker(
         &mut self,
         change: impl FnOnce(ProgramSettings) -> ProgramSettings,
@@ -127,7 +127,7 @@ impl AlertHarness {
         self.worker = Some(worker);
     }
 
-    /// Runs the program as an operator does, who is told by a runbook; answers what it printed.
+    /// Runs a command as an operator who follows a runbook. Returns its output.
     pub(super) async fn operator(&self, arguments: &[&str]) -> String {
         let ran = run(arguments, &self.database.settings).await;
         assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
@@ -139,7 +139,7 @@ impl AlertHarness {
         settings.twilio(settings.get("LISTEN_ADDR").parse().unwrap())
     }
 
-    /// Ends the one session that this finds.
+    /// Ends the one session that this query finds.
     pub(super) async fn end_session(&self, find: &'static str) {
         let pool = &self.database.pool;
         let pids: Vec<i32> = sqlx::query_scalar(find).fetch_all(pool).await.unwrap();
@@ -151,13 +151,13 @@ impl AlertHarness {
             .unwrap();
     }
 
-    /// Delivers a text; answers the status.
+    /// Delivers a text. Returns the status.
     pub(super) async fn deliver(&self) -> u16 {
         let delivery = self.twilio().deliver(&text(NUMBER, "Hello")).await;
         delivery.map_or(0, |delivery| delivery.status)
     }
 
-    /// Delivers a text with a file, which must be taken; answers its SID.
+    /// Delivers a text with a file, which must be accepted. Returns its SID.
     pub(super) async fn deliver_file(&self) -> String {
         let text = Text {
             media: vec!["image/jpeg".to_owned()],
@@ -168,7 +168,7 @@ impl AlertHarness {
         delivery.message_sid
     }
 
-    /// Asks for a code for this number, as a new user; answers the status.
+    /// Requests a code for this number as a new user. Returns the status.
     pub(super) async fn ask_for_code(&self, number: &str) -> u16 {
         let user = Uuid::new_v4();
         let mut conn = self.database.pool.acquire().await.unwrap();
@@ -198,7 +198,7 @@ impl AlertHarness {
         .await;
     }
 
-    /// Waits until it does not.
+    /// Waits until the alert does not fire.
     pub(super) async fn silent(&self, alert: &str) {
         eventually(&format!("{alert} is silent"), 2 * PATIENCE, async || {
             (!self.is_firing(alert).await).then_some(())

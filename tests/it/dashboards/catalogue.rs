@@ -1,4 +1,4 @@
-//! Everything that the program says it measures.
+//! All metrics that the program declares.
 
 use std::{
     collections::BTreeMap,
@@ -10,19 +10,19 @@ use metrics::{
     with_local_recorder,
 };
 
-/// What a metric is, which decides the names of its series.
+/// The type of a metric, which determines the names of its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MetricKind {
     Plain,
     Histogram,
 }
 
-/// The names of all metrics.
+/// The types of all metrics by name.
 #[derive(Debug, Default)]
 pub(super) struct MetricCatalogue(pub(super) BTreeMap<String, MetricKind>);
 
 impl MetricCatalogue {
-    /// Whether Prometheus may have a series of this name.
+    /// Whether Prometheus can have a series of this name.
     pub(super) fn has_series(&self, name: &str) -> bool {
         self.metric_of(name).is_some()
     }
@@ -41,7 +41,7 @@ impl MetricCatalogue {
     }
 }
 
-/// The catalogue.
+/// All metrics of the program.
 pub(super) fn all() -> &'static MetricCatalogue {
     static ALL: LazyLock<MetricCatalogue> = LazyLock::new(|| {
         let described = DescribedMetrics::default();
@@ -51,7 +51,7 @@ pub(super) fn all() -> &'static MetricCatalogue {
     &ALL
 }
 
-/// Remembers what is described, and measures nothing.
+/// Records the declarations and measures nothing.
 #[derive(Default)]
 struct DescribedMetrics(Arc<Mutex<BTreeMap<String, MetricKind>>>);
 

@@ -1,4 +1,4 @@
-//! More webhooks at once than a receiver keeps waiting.
+//! More concurrent webhooks than a receiver queues.
 
 use std::net::SocketAddr;
 
@@ -18,19 +18,19 @@ use crate::{
     webhook::{FORM, encode},
 };
 
-/// Those who wait for a writer, those with the writers, and more.
+/// More connections than the receiver queues and processes at once.
 const CONNECTIONS: usize = 3500;
 
-/// For them, and for the tests that run meanwhile.
+/// Descriptors for these connections and for the tests that run at the same time.
 const DESCRIPTORS: u64 = 6000;
 
-/// Connections that send one webhook after the other. Dropping it ends them.
+/// Connections that send one webhook after another. Dropping it ends them.
 pub(super) struct ConnectionCrowd {
     _senders: JoinSet<()>,
 }
 
 impl ConnectionCrowd {
-    /// Whether this user may have so many connections; a line says so if not.
+    /// Whether this user may open this many connections. Prints a notice if not.
     pub(super) fn is_allowed() -> bool {
         raise_limit();
         let limit = getrlimit(Resource::Nofile).current;
@@ -43,7 +43,7 @@ impl ConnectionCrowd {
         true
     }
 
-    /// All connect before any sends.
+    /// Opens all connections before any of them sends.
     pub(super) async fn gather(settings: &ProgramSettings) -> Self {
         let receiver: SocketAddr = settings.get("LISTEN_ADDR").parse().unwrap();
         let twilio = settings.twilio(receiver);
@@ -67,11 +67,11 @@ impl ConnectionCrowd {
     }
 }
 
-/// Whatever is answered, until the receiver ends the connection.
+/// Ignores the responses, until the receiver closes the connection.
 async fn send_again_and_again(mut stream: TcpStream, request: String) {
     let mut answer = [0; 4096];
     while stream.write_all(request.as_bytes()).await.is_ok() {
-        // An answer is shorter than a packet.
+        // A response is shorter than one packet.
         if stream.read(&mut answer).await.is_ok_and(|bytes| bytes == 0) {
             return;
         }

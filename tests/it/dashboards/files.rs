@@ -1,4 +1,4 @@
-//! The dashboards, the alerts and the runbooks, as files.
+//! The files of the dashboards, alerts and runbooks.
 
 use std::{
     fmt, fs,
@@ -7,12 +7,12 @@ use std::{
 
 use serde_json::Value;
 
-/// Where the repository is.
+/// The root of the repository.
 pub(super) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a folder with this ending, in order.
+/// The files of a folder with this extension, sorted.
 pub(super) fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(repository().join(folder)).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -29,7 +29,7 @@ pub(super) struct Panel {
     pub(super) json: Value,
 }
 
-/// What a panel asks.
+/// A query of a panel.
 pub(super) struct PanelQuery {
     pub(super) expr: String,
     pub(super) instant: bool,
@@ -50,7 +50,7 @@ impl Panel {
             .collect()
     }
 
-    /// The runbooks it links to.
+    /// The runbooks that it links to.
     pub(super) fn runbooks(&self) -> Vec<&str> {
         let links = self.json["links"].as_array().into_iter().flatten();
         links
@@ -68,7 +68,7 @@ impl fmt::Display for Panel {
     }
 }
 
-/// All panels of all dashboards, without the rows that they stand in.
+/// All panels of all dashboards, without rows.
 pub(super) fn panels() -> Vec<Panel> {
     let mut panels = Vec::new();
     for path in files("grafana/dashboards", "json") {
@@ -85,7 +85,7 @@ pub(super) fn panels() -> Vec<Panel> {
     panels
 }
 
-/// An alert, as far as its lines tell without a parser for YAML.
+/// An alert rule, read line by line without a YAML parser.
 #[derive(Debug, Default)]
 pub(super) struct AlertRule {
     pub(super) name: String,
@@ -94,7 +94,7 @@ pub(super) struct AlertRule {
     pub(super) runbook: String,
 }
 
-/// All alerts, in order.
+/// All alert rules, in order.
 pub(super) fn alerts() -> Vec<AlertRule> {
     let mut alerts: Vec<AlertRule> = Vec::new();
     for line in alerts_text().lines().map(str::trim) {
@@ -120,7 +120,7 @@ pub(super) fn alerts() -> Vec<AlertRule> {
     alerts
 }
 
-/// The file of the alerts.
+/// The text of the alert rules.
 pub(super) fn alerts_text() -> String {
     fs::read_to_string(repository().join("grafana/prometheus/alerts.yml")).unwrap()
 }

@@ -1,5 +1,5 @@
-//! Runbooks, followed: a fault is planted, its alert fires, what the runbook says is done, by the commands that it names,
-//! and the alert is silent.
+//! Each test follows a runbook: it plants a fault, waits for the alert, runs the runbook's
+//! commands, and waits until the alert resolves.
 
 use std::fs;
 
@@ -194,7 +194,7 @@ async fn an_abandoned_open_transaction_is_found_and_ended() {
         .unwrap();
     harness.fires("PigeonholeSnapshotHeld").await;
 
-    // As the runbook has it.
+    // As the runbook says.
     harness.end_session(
         "select pid from pg_stat_activity where backend_xmin is not null or backend_xid is not null
          order by xact_start limit 1",
@@ -219,7 +219,7 @@ async fn a_receiver_sheds_webhooks_while_commits_wait_for_a_lock_until_its_holde
     let crowd = ConnectionCrowd::gather(&harness.database.settings).await;
     harness.fires("PigeonholeReceiverSheds").await;
 
-    // As the runbook has it.
+    // As the runbook says.
     harness
         .end_session(
             "select pid from pg_stat_activity

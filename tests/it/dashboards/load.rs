@@ -1,4 +1,4 @@
-//! Real processes, and people who keep them busy in all the ways that there are panels for.
+//! Real processes under a load that exercises everything that the panels show.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     webhook::{client, encode, webhook},
 };
 
-/// A receiver, two workers, and the Twilio that they know.
+/// A receiver, two workers, and their simulated Twilio.
 pub(super) struct DashboardHarness {
     parts: Arc<LoadTargets>,
     _processes: Vec<Process>,
@@ -30,14 +30,14 @@ pub(super) struct DashboardHarness {
     _server: Server,
 }
 
-/// How many people text us now and then, besides the one who does so all the time.
+/// The number of people who text from time to time, beside the one who texts all the time.
 const QUIET: usize = 100;
 
 fn number_of(quiet: usize) -> String {
     format!("+1415{:03}0100", 200 + quiet % QUIET)
 }
 
-/// What the load needs of it.
+/// The parts of the system that the load uses.
 struct LoadTargets {
     database: Database,
     api: SimulatedApi,
@@ -46,23 +46,22 @@ struct LoadTargets {
     client: reqwest::Client,
 }
 
-/// What somebody does again and again.
+/// A repeated action of one person.
 #[derive(Clone, Copy)]
 enum LoadActor {
-    /// Texts us: one person more than the rate limit allows, others now and then.
+    /// Texts us: one person exceeds the rate limit, others text from time to time.
     Texts,
-    /// Texts us from a number that is nobody's, each time another.
+    /// Texts us from an unlinked number, each time another one.
     IsNobody,
     /// Links a number.
     Links,
-    /// Claims to be Twilio, or is it and knows us by another name.
+    /// Forges a signature, or signs correctly for another host.
     Forges,
-    /// Makes jobs for messages that are not there.
+    /// Creates jobs for messages that do not exist.
     Loses,
 }
 
-/// All of them, and how long they take between two times: much less than the machine can bear, as it has other tests to
-/// run.
+/// All actions and their intervals, which leave most of the machine's capacity to other tests.
 const PEOPLE: [(LoadActor, Duration); 5] = [
     (LoadActor::Texts, Duration::from_millis(50)),
     (LoadActor::IsNobody, Duration::from_secs(1)),
@@ -73,7 +72,8 @@ const PEOPLE: [(LoadActor, Duration); 5] = [
 
 impl DashboardHarness {
     pub(super) async fn set() -> Self {
-        // Its statistics are of this load alone, and it is vacuumed as a server is that is not for tests.
+        // A server of its own, so that its statistics show only this load. It is vacuumed as a
+        // production server is.
         let postgres = embedded_postgres::Settings::default()
             .set("autovacuum", "on")
             .set("autovacuum_naptime", "15s");
@@ -83,7 +83,7 @@ impl DashboardHarness {
             .with("REPLIES", "problems")
             .with("VERIFICATION_IP_HOURLY_LIMIT", "10000")
             .with("VERIFICATION_COUNTRY_HOURLY_LIMIT", "10000")
-            // The one who texts all the time is slowed down.
+            // This limit slows down the person who texts all the time.
             .with("RATE_LIMIT_MESSAGES_PER_HOUR", "1800")
             .with("RATE_LIMIT_BURST", "5")
             .with("RATE_LIMIT_MAX_DELAY", "10s")
@@ -122,12 +122,12 @@ impl DashboardHarness {
         }
     }
 
-    /// Where metrics are to be had.
+    /// The addresses of the metrics.
     pub(super) fn admin_addrs(&self) -> Vec<SocketAddr> {
         self.admin.clone()
     }
 
-    /// Lets people do what they do, again and again.
+    /// Starts all actors.
     pub(super) fn load(&self) -> DashboardLoad {
         let mut load = DashboardLoad {
             stop: CancellationToken::new(),
@@ -140,7 +140,7 @@ impl DashboardHarness {
     }
 }
 
-/// People at work, until they are told to stop.
+/// Actors that repeat their actions until they are stopped.
 pub(super) struct DashboardLoad {
     stop: CancellationToken,
     people: JoinSet<()>,
@@ -182,7 +182,7 @@ impl LoadActor {
 }
 
 impl LoadTargets {
-    /// Whatever becomes of it: that is what the dashboards are to show.
+    /// Ignores the result: the dashboards show it.
     async fn deliver(&self, text: &Text) {
         self.twilio.deliver(text).await.ok();
     }
@@ -207,7 +207,7 @@ impl LoadTargets {
         }
     }
 
-    /// Some enter a wrong code first, some none at all, and some phones are off.
+    /// Some enter a wrong code first, some enter none, and some phones are off.
     async fn link(&self, n: usize) {
         let user = Uuid::new_v4();
         let mut conn = self.database.pool.acquire().await.unwrap();

@@ -1,5 +1,5 @@
-//! Dashboards and alerts, held to a real run: every query parses, names only what is measured, and has an answer. A real
-//! Prometheus scrapes real processes under load.
+//! Dashboards and alerts are checked against a real run: a real Prometheus scrapes real processes
+//! under load, every query parses, names only existing metrics, and returns data.
 
 mod alert_harness;
 mod catalogue;
@@ -23,20 +23,20 @@ use load::DashboardHarness;
 use prometheus::{Prometheus, promtool};
 use promql::{replaced, selectors};
 
-/// What Prometheus itself makes.
+/// Series that Prometheus itself creates.
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
 
-/// Panels that a healthy run leaves without data.
+/// Panels that have no data in a healthy run.
 const MAY_BE_EMPTY: [(&str, &str); 0] = [];
 
-/// How long the load lasts before anything is asked: several looks of the observer's, which come every five seconds.
+/// How long the load runs before the checks: several observations, which come every five seconds.
 const WARM_UP: Duration = Duration::from_secs(20);
 
-/// The alerts that the load gives reason for, and that do not wait before they fire: jobs of messages that are not there,
-/// and webhooks that were signed for another host.
+/// The alerts that the load triggers and that fire without delay: jobs of missing messages, and
+/// webhooks signed for another host.
 const PLANTED: [&str; 2] = ["PigeonholeDeadLetters", "PigeonholeSignatureFailures"];
 
-/// The alert that is about the machine's disk, which may well be full.
+/// The alert about the machine's disk, which may really be full.
 const OF_THE_MACHINE: &str = "PigeonholeDiskFilling";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,7 +45,8 @@ async fn every_panel_and_alert_has_data_under_load_and_names_only_existing_metri
         return;
     }
     let pictures = of_the_test_run("PIGEONHOLE_DASHBOARD_PICTURES");
-    // What processes look at every five seconds stands still in between, which is no sight for pictures.
+    // Processes update some metrics every five seconds. Scraping faster would show steps in the
+    // pictures.
     let scrape = if pictures.is_some() { 5 } else { 1 };
     let stage = DashboardHarness::set().await;
     let prometheus = Prometheus::start(&stage.admin_addrs(), scrape).await;
@@ -69,7 +70,7 @@ async fn every_panel_and_alert_has_data_under_load_and_names_only_existing_metri
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    // What the load gives reason for is told, and nothing else.
+    // Exactly the alerts that the load triggers must fire.
     let planted = BTreeSet::from(PLANTED.map(str::to_owned));
     eventually("the planted faults raise alerts", PATIENCE, async || {
         let firing = prometheus.firing().await;
@@ -86,7 +87,7 @@ async fn every_panel_and_alert_has_data_under_load_and_names_only_existing_metri
     load.finish().await;
 }
 
-/// The panel's query has an answer.
+/// Checks that the panel's query returns data.
 async fn answered(
     prometheus: &Prometheus,
     panel: &Panel,
@@ -107,7 +108,7 @@ async fn answered(
     }
 }
 
-/// The alert is evaluated without an error, and looks at something that is there.
+/// Checks that the alert is evaluated without an error and uses existing series.
 async fn evaluates(
     prometheus: &Prometheus,
     rule: &prometheus::EvaluatedRule,
@@ -136,7 +137,7 @@ fn only_what_is_measured(expr: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Pictures of all dashboards, by Grafana's own components; see `script/screenshots`.
+/// Renders all dashboards with Grafana's own components; see `script/screenshots`.
 async fn draw(prometheus: &Prometheus, folder: &str, shown: Duration) {
     let mut node = tokio::process::Command::new("node");
     node.arg(repository().join("grafana/render/render.mjs"))

@@ -1,4 +1,4 @@
-//! A Prometheus of the test's own, and what it answers.
+//! A Prometheus server of the test, and its query API.
 
 use std::{
     collections::BTreeSet,
@@ -21,13 +21,14 @@ use crate::{
     webhook::client,
 };
 
-/// On the path or where `script/bootstrap --full` unpacks it.
+/// Searches the path, and the directory into which `script/bootstrap --full` unpacks Prometheus.
 fn program(name: &str) -> Option<PathBuf> {
     let unpacked = repository().join("target/tools/bin").join(name);
     on_path(name).or_else(|| unpacked.is_file().then_some(unpacked))
 }
 
-/// Whether Prometheus is here. If not, a line says so; it is a failure if `PIGEONHOLE_REQUIRE_PROMETHEUS` is set.
+/// Whether Prometheus is installed. If not, prints a notice, or fails if
+/// `PIGEONHOLE_REQUIRE_PROMETHEUS` is set.
 pub(super) fn is_there() -> bool {
     let there = program("prometheus").is_some() && program("promtool").is_some();
     if !there {
@@ -39,12 +40,12 @@ pub(super) fn is_there() -> bool {
     there
 }
 
-/// What checks rules.
+/// The path of promtool, which checks rules.
 pub(super) fn promtool() -> PathBuf {
     program("promtool").unwrap()
 }
 
-/// A port that nobody listens on, and none that a connection may be given meanwhile.
+/// A free port outside the range of ephemeral ports.
 pub(super) fn free_port() -> u16 {
     let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..=30_000_u16));
     ports
@@ -52,7 +53,7 @@ pub(super) fn free_port() -> u16 {
         .unwrap()
 }
 
-/// An alert as Prometheus has it.
+/// An alert rule as Prometheus has evaluated it.
 pub(super) struct EvaluatedRule {
     pub(super) name: String,
     pub(super) query: String,
@@ -60,7 +61,7 @@ pub(super) struct EvaluatedRule {
     pub(super) error: String,
 }
 
-/// It scrapes and evaluates our alerts. Dropping it ends it.
+/// A server that scrapes the processes and evaluates the alert rules. Dropping it ends it.
 pub(super) struct Prometheus {
     process: Child,
     url: String,
@@ -70,13 +71,13 @@ pub(super) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes these, every so many seconds.
+    /// Starts a server that scrapes these addresses at this interval in seconds.
     pub(super) async fn start(targets: &[SocketAddr], scrape: u64) -> Self {
         let rules = repository().join("grafana/prometheus/alerts.yml");
         Self::with_rules(targets, scrape, &rules).await
     }
 
-    /// The same with other alerts.
+    /// The same with other alert rules.
     pub(super) async fn with_rules(targets: &[SocketAddr], scrape: u64, rules: &Path) -> Self {
         let data = tempfile::tempdir().unwrap();
         let targets: Vec<_> = targets.iter().map(|addr| format!("\"{addr}\"")).collect();
@@ -89,7 +90,7 @@ impl Prometheus {
         );
         let file = data.path().join("prometheus.yml");
         fs::write(&file, config).unwrap();
-        // It does not tell which port it was given.
+        // Prometheus does not report which free port it got.
         let port = free_port();
         let process = Command::new("sh")
             .args(["-c", UNTIL_INPUT_ENDS, "sh"])
@@ -126,12 +127,12 @@ impl Prometheus {
         &self.url
     }
 
-    /// Seconds between two looks at each process.
+    /// The scrape interval in seconds.
     pub(super) fn scrape(&self) -> u64 {
         self.scrape
     }
 
-    /// Waits until it has scraped for so long, every process, and what the observer observes is among it.
+    /// Waits until it has scraped every process for this time, and has the observer's metrics.
     pub(super) async fn wait_for_samples(&self, time: Duration) {
         let started = Instant::now();
         let samples = (time.as_secs() / self.scrape).saturating_sub(1);
@@ -139,7 +140,7 @@ impl Prometheus {
             "min(count_over_time(up{{job=\"pigeonhole\"}}[1h])) > {samples} and on () pigeonhole_observer == 1"
         );
         eventually("there are samples", time + PATIENCE, async || {
-            // Asked seldom, as there is time.
+            // This takes long, so the test asks rarely.
             tokio::time::sleep(Duration::from_millis(500)).await;
             if started.elapsed() < time {
                 return None;
@@ -155,7 +156,8 @@ impl Prometheus {
         Ok(numbers(&data).next().is_some())
     }
 
-    /// Whether the query has had a value within the last half minute, looked at second by second as a panel does.
+    /// Whether the query had a value within the last 30 seconds, evaluated each second as a panel
+    /// does.
     pub(super) async fn has_values_of_late(&self, expr: &str) -> Result<bool, String> {
         let now = self.ask("query", &[("query", "time()")]).await?;
         let now = now["result"][0].as_f64().unwrap();
@@ -170,7 +172,7 @@ impl Prometheus {
         Ok(numbers(&data).next().is_some())
     }
 
-    /// All alerts, once each has been evaluated.
+    /// All alert rules, after each has been evaluated.
     pub(super) async fn rules(&self) -> Vec<EvaluatedRule> {
         eventually("all alerts are evaluated", PATIENCE, async || {
             let data = self.ask("rules", &[]).await.unwrap();
@@ -192,7 +194,7 @@ impl Prometheus {
         .await
     }
 
-    /// The names of the alerts that fire.
+    /// The names of the firing alerts.
     pub(super) async fn firing(&self) -> BTreeSet<String> {
         let data = self.ask("alerts", &[]).await.unwrap();
         let alerts = data["alerts"].as_array().unwrap().iter();
@@ -213,7 +215,7 @@ impl Prometheus {
     }
 }
 
-/// All numbers in an answer; what is none, such as a share of nothing, is left out.
+/// All numbers in a response, without NaN, such as a ratio with a zero denominator.
 fn numbers(data: &Value) -> impl Iterator<Item = f64> {
     let series = data["result"].as_array().unwrap().iter();
     let samples = series.flat_map(|series| match &series["values"] {

@@ -1,14 +1,14 @@
-//! As much of `PromQL` as it takes to find what a query names.
+//! A parser of `PromQL` that finds the metrics that a query names.
 
-/// A metric, and the labels it is narrowed down by.
+/// A metric and its label matchers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Selector {
     pub(super) name: String,
-    /// As it stands in the query, without a range.
+    /// As in the query, without a range.
     pub(super) text: String,
 }
 
-/// Words before lists of labels.
+/// Keywords before lists of labels.
 const OF_LABELS: [&str; 6] = [
     "by",
     "without",
@@ -18,12 +18,12 @@ const OF_LABELS: [&str; 6] = [
     "group_right",
 ];
 
-/// Other words that are no metrics. Functions are known by the bracket that follows.
+/// Other keywords that are not metrics. Functions are recognized by the bracket that follows.
 const KEYWORDS: [&str; 10] = [
     "and", "or", "unless", "offset", "bool", "sum", "max", "min", "count", "avg",
 ];
 
-/// The query as Grafana would ask it: all instances, all kinds, scraped every so many seconds.
+/// The query with Grafana's variables replaced: all instances, all kinds, this scrape interval.
 pub(super) fn replaced(expr: &str, scrape: u64) -> String {
     let expr = expr.replace("$__rate_interval", &format!("{}s", 4 * scrape));
     let expr = expr.replace("\"$instance\"", "\".*\"");
@@ -76,7 +76,7 @@ fn word(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// How long what is opened by the first character is, strings within it apart.
+/// The length of the bracketed text at the beginning, with strings skipped.
 fn closed(text: &str) -> usize {
     let close = match text.chars().next() {
         Some('"') => '"',

@@ -1,4 +1,4 @@
-//! A disk that is soon full.
+//! A small disk for tests of a full disk.
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ pub(super) struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// None, with a line that says so, where this user may not mount one.
+    /// Prints a notice and returns `None` if this user may not mount.
     pub(super) fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
@@ -34,7 +34,7 @@ impl SmallDisk {
         self.folder.path()
     }
 
-    /// Writes a file that leaves no room. Answers where it is.
+    /// Writes a file that uses all free space. Returns its path.
     pub(super) fn fill(&self) -> PathBuf {
         let path = self.path().join("somebody-elses-backup");
         let mut file = File::create(&path).unwrap();

@@ -1,4 +1,4 @@
-//! What the files promise to whoever reads them at three in the morning.
+//! The dashboards, alerts and runbooks are complete and consistent.
 
 use std::{collections::BTreeSet, fs};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{process::run, settings::ProgramSettings};
 
-/// Where the page of an alert is, by its name.
+/// The runbook's path for the name of an alert.
 fn runbook_of(alert: &str) -> String {
     let name = alert.strip_prefix("Pigeonhole").expect(alert);
     let mut page = String::new();
@@ -78,7 +78,7 @@ fn each_alert_has_its_own_runbook_and_each_runbook_has_an_alert_and_a_panel() {
     }
 }
 
-/// The parts of a runbook, in order.
+/// The headings of a runbook, in order.
 const PARTS: [&str; 5] = [
     "## What it means",
     "## What users notice",
@@ -102,7 +102,7 @@ fn each_runbook_has_all_parts() {
     }
 }
 
-/// The commands of ours in a page: subcommands, and options.
+/// Our commands in a runbook: subcommands and options.
 fn commands(page: &str) -> Vec<(Vec<&str>, Vec<&str>)> {
     let indented = page.lines().filter(|line| line.starts_with("    "));
     let quoted = page
@@ -115,7 +115,7 @@ fn commands(page: &str) -> Vec<(Vec<&str>, Vec<&str>)> {
             let words = command.split_whitespace().take_while(|word| *word != "#");
             let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
             let is_option = |word: &&str| word.starts_with("--");
-            // After the first option come values, too.
+            // After the first option there may be values.
             let names = words
                 .clone()
                 .take_while(|word| is_name(word) && !is_option(word));
@@ -169,7 +169,7 @@ fn every_metric_is_used_by_a_dashboard_or_an_alert() {
         .filter_map(|name| catalogue::all().metric_of(name))
         .collect();
     let all = catalogue::all().0.keys().map(String::as_str);
-    // Those of processes are the usual ones; not all of them are of interest.
+    // Process metrics are standard ones, and not all of them need a panel.
     let unseen: Vec<_> = all
         .filter(|name| name.starts_with("pigeonhole_") && !seen.contains(name))
         .collect();

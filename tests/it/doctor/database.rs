@@ -1,4 +1,4 @@
-//! The database, and what others do to it.
+//! Faults of the database and of other clients of it.
 
 use sqlx::{Connection, PgConnection};
 
@@ -88,7 +88,7 @@ async fn a_table_without_autovacuum_is_found() {
     harness.sql(mend).await;
     harness.assert_well().await;
 
-    // The server that other tests share has none at all.
+    // The server that the other tests share has autovacuum disabled entirely.
     let database = crate::database::Database::create().await;
     let diagnosis = DoctorReport::of(&database.settings, &[]).await;
     diagnosis.assert_names(

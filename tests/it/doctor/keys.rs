@@ -1,4 +1,4 @@
-//! Keys that are missing, or not needed any more.
+//! Missing keys, and keys that are not needed any more.
 
 use store::{E164, users};
 use uuid::Uuid;
@@ -68,7 +68,7 @@ async fn a_value_moved_to_another_row_is_found() {
 #[tokio::test]
 async fn the_doctor_checks_every_column_with_sealed_values() {
     let harness = DoctorHarness::start().await;
-    // Sealed with a key that nobody has, as far as anybody can tell: version 1, key 01020304.
+    // Sealed with an unknown key: version 1, key 01020304.
     harness
         .sql(
             r#"

@@ -1,4 +1,4 @@
-//! `pigeonhole doctor`: each fault that is planted is found, and so is what mends it; once mended, all is well.
+//! `pigeonhole doctor` finds each planted fault and names its fix. After the fix all checks pass.
 
 mod database;
 mod keys;
@@ -23,7 +23,7 @@ use crate::{
     settings::{ProgramSettings, hex},
 };
 
-/// A server that looks after itself, which that of other tests does not.
+/// A server with autovacuum, which the server of the other tests does not have.
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -32,7 +32,7 @@ fn server() -> &'static Server {
     })
 }
 
-/// A database, a Twilio and settings with which all is well.
+/// A database, a simulated Twilio and settings with which all checks pass.
 struct DoctorHarness {
     settings: ProgramSettings,
     pool: PgPool,
@@ -41,7 +41,7 @@ struct DoctorHarness {
 }
 
 impl DoctorHarness {
-    /// A migrated database with a worker that is at work, or so it says.
+    /// A migrated database, in which a worker appears to be running.
     async fn start() -> Self {
         let harness = Self::without_tables(|_| ()).await;
         store::migrate(&harness.pool).await.unwrap();
@@ -86,14 +86,14 @@ impl DoctorHarness {
         DoctorReport::of(&self.settings, arguments).await
     }
 
-    /// There is nothing to say.
+    /// All checks pass.
     async fn assert_well(&self) {
         let diagnosis = self.doctor(&[]).await;
         assert_eq!(diagnosis.bad(), [] as [(&str, &str); 0], "{diagnosis:#?}");
         assert_eq!(diagnosis.code, 0);
     }
 
-    /// This one thing is wrong, and this mends it.
+    /// Exactly this check fails, and this fixes it.
     async fn assert_only(&self, check: &str, status: &str, says: &str, fix: &str) {
         let diagnosis = self.doctor(&[]).await;
         assert_eq!(diagnosis.bad(), [(check, status)], "{diagnosis:#?}");
@@ -102,7 +102,7 @@ impl DoctorHarness {
     }
 }
 
-/// What the doctor said.
+/// The output of the doctor.
 #[derive(Debug)]
 struct DoctorReport {
     code: i32,
@@ -124,7 +124,7 @@ impl DoctorReport {
         }
     }
 
-    /// The checks that are not in order, each with its status.
+    /// The failed checks, each with its status.
     fn bad(&self) -> Vec<(&str, &str)> {
         let findings = self.findings.iter().map(|finding| {
             let text = |name: &str| finding[name].as_str().unwrap();
@@ -133,7 +133,7 @@ impl DoctorReport {
         findings.filter(|(_, status)| *status != "ok").collect()
     }
 
-    /// Some finding of this check says this, and that this mends it.
+    /// A finding of this check contains this text, and names this fix.
     fn assert_names(&self, check: &str, says: &str, fix: &str) {
         let found = self.findings.iter().any(|finding| {
             let text = |name: &str| finding[name].as_str().unwrap_or_default();
@@ -175,7 +175,7 @@ async fn a_healthy_installation_passes_every_check() {
 #[tokio::test]
 async fn a_check_that_cannot_run_is_reported_as_unchecked() {
     let harness = DoctorHarness::start().await;
-    // A port that takes connections and never answers.
+    // A port that accepts connections and never responds.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", silent.local_addr().unwrap());
     tokio::spawn(async move {

@@ -1,5 +1,5 @@
-//! Poolers: one of our own that can do what matters, in each of the ways in which they hand out connections; and the real
-//! PgBouncer, where `PGBOUNCER` names it.
+//! Connection poolers: a fake one that hands out connections in each relevant way, and the real
+//! PgBouncer if `PGBOUNCER` names it.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// When a client's server goes back, and which is handed out next.
+/// When the pooler takes a client's connection back, and which connection it hands out next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PoolerMode {
     Session,
@@ -35,7 +35,7 @@ struct FakePooler {
 }
 
 impl FakePooler {
-    /// A server, and what it says to a new client.
+    /// A server connection, and the server's greeting for a new client.
     async fn connect(&self, startup: &[u8]) -> (UnixStream, Vec<u8>) {
         let mut server = UnixStream::connect(&self.socket).await.unwrap();
         server.write_all(startup).await.unwrap();
@@ -87,7 +87,7 @@ impl FakePooler {
     }
 }
 
-/// A message with its type and length; `None` at the end.
+/// One protocol message with its type and length. `None` at the end of the stream.
 async fn message(from: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     let kind = from.read_u8().await.ok()?;
     let length = from.read_u32().await.ok()?;
@@ -99,7 +99,8 @@ async fn message(from: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     (kind != b'X').then_some(message)
 }
 
-/// All up to the message that the server is ready, and whether it is within a transaction.
+/// Reads until the server is ready for a query. Returns the bytes, and whether a transaction is
+/// open.
 async fn until_ready(server: &mut UnixStream) -> (Vec<u8>, bool) {
     let mut all = Vec::new();
     loop {
@@ -111,7 +112,7 @@ async fn until_ready(server: &mut UnixStream) -> (Vec<u8>, bool) {
     }
 }
 
-/// The same database behind a pooler.
+/// The URL of the same database behind a pooler.
 async fn behind(harness: &DoctorHarness, mode: PoolerMode) -> String {
     let options = PgConnectOptions::from_str(harness.settings.get("DATABASE_URL")).unwrap();
     let socket = options.get_socket().unwrap().join(".s.PGSQL.5432");
@@ -146,7 +147,7 @@ async fn a_pooler_in_transaction_mode_is_found_for_every_order_of_its_connection
         let diagnosis = harness.doctor(&[]).await;
         assert_eq!(diagnosis.code, 1, "{mode:?}");
         diagnosis.assert_names("pooler", "in transaction mode", "pool_mode = session");
-        // What it would set for a session would stay with whoever gets it next.
+        // A session setting would stay for the next client of the connection.
         let mut conn = PgConnection::connect(harness.settings.get("DATABASE_URL"))
             .await
             .unwrap();

@@ -1,4 +1,4 @@
-//! The queue, and who works on it.
+//! Faults of the queue and its workers.
 
 use super::DoctorHarness;
 use crate::{
@@ -67,7 +67,7 @@ async fn every_kind_that_a_worker_runs_is_known_and_an_unknown_kind_is_a_fault()
     })
     .await;
     worker.kill();
-    // Somebody who knows none of them is at work.
+    // The running worker knows none of these kinds.
     harness.sql("delete from queue.jobs; update queue.workers set kinds = '{}', seen_at = now() + interval '1 day'")
         .await;
     for kind in &kinds {

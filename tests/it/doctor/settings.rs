@@ -1,4 +1,4 @@
-//! Settings, and what they name on this machine.
+//! Faults in the settings and in the local files that they name.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The account, and what is set in Twilio's console.
+//! Faults of the Twilio account and of the settings in its console.
 
 use pigeonhole::dev::twilio::ServiceSettings;
 
@@ -28,7 +28,7 @@ async fn a_token_refused_by_twilio_is_found_and_an_api_key_secret_is_recognized(
         )
         .await;
 
-    // While rotating: the first is the one that is used.
+    // During a rotation, the first token is the one in use.
     let both = format!("{},{good}", hex());
     let harness = harness.with("TWILIO_AUTH_TOKEN", both);
     harness
@@ -150,7 +150,7 @@ async fn a_number_without_text_messages_is_found() {
         .await;
 }
 
-/// Each thing that can be wrong with the number's settings, alone.
+/// Each fault in the number's settings, alone.
 #[tokio::test]
 async fn each_fault_in_the_webhook_settings_is_found_and_fixed() {
     let harness = DoctorHarness::start().await;
@@ -180,7 +180,7 @@ async fn each_fault_in_the_webhook_settings_is_found_and_fixed() {
         let broken = harness.api.console();
         harness.assert_only(check, status, "", fix).await;
 
-        // Nobody agrees.
+        // The operator does not confirm.
         let ran = run(&["doctor", "--fix"], &harness.settings).await;
         assert!(
             ran.stderr.contains("Nothing was changed") && ran.stderr.contains("--yes"),

@@ -1,17 +1,18 @@
-//! What the attacker asks for: who, for which number, from where.
+//! The attacker's requests: the user, the number, the address.
 //!
-//! First one thing is held fixed after the other, so that each limit is met while many requests are under way; then
-//! anything at random. A user and a number together always come from one address, so an SMS tells who asked for it.
+//! The first requests hold one property fixed in turn, so that each limit is reached while many
+//! requests run. The rest are random. A user and a number together always use one address, so that
+//! an SMS identifies its request.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// A country, and two kinds of numbers of it.
+/// A country with two series of numbers.
 struct CountryNumbers {
     code: &'static str,
-    /// A number of its own for each n, few of them with the same prefix.
+    /// A distinct number for each n, few of which share a prefix.
     spread: fn(usize) -> String,
     /// Numbers that share a prefix.
     alike: fn(usize) -> String,
@@ -40,7 +41,7 @@ const COUNTRIES: [CountryNumbers; 4] = [
     },
 ];
 
-/// Whose numbers may be linked.
+/// The countries whose numbers may be linked.
 pub(super) const ALLOWED: &str = "US,CA,GB,DE";
 
 fn north_american(area: u32, n: usize) -> String {
@@ -48,7 +49,7 @@ fn north_american(area: u32, n: usize) -> String {
     format!("+1{area}{exchange}{first}{rest:03}")
 }
 
-/// A number of a country that is not on the list.
+/// A number of a country that is not allowed.
 fn foreign(n: usize) -> String {
     format!("+9198{:03}{:05}", n % 1000, n / 1000)
 }
@@ -56,15 +57,15 @@ fn foreign(n: usize) -> String {
 /// One request.
 #[derive(Debug, Clone)]
 pub(super) struct LinkAttempt {
-    /// Its position among the attacker's users.
+    /// The index of the attacker's user.
     pub(super) user: usize,
     pub(super) number: String,
-    /// `None` if it is not on the list.
+    /// `None` if the country is not allowed.
     pub(super) country: Option<&'static str>,
     pub(super) ip: IpAddr,
 }
 
-/// Makes them up.
+/// Collects the requests.
 struct FloodPlan {
     asks: Vec<LinkAttempt>,
     users: usize,
@@ -82,13 +83,14 @@ impl FloodPlan {
         });
     }
 
-    /// A user who has hardly asked before, and one of whose numbers nobody has heard.
+    /// A user with few requests so far, and the index of an unused number.
     fn fresh(&self) -> (usize, usize) {
         let n = self.asks.len();
         (n % self.users, n)
     }
 
-    /// One user, one number, one address, one prefix: each so many times, all else different each time.
+    /// Repeats one user, one number, one address and one prefix in turn, with all else different
+    /// each time.
     fn hold_one_thing(&mut self, round: usize, share: usize) {
         let country = &COUNTRIES[round % COUNTRIES.len()];
         let (user, _) = self.fresh();
@@ -112,7 +114,7 @@ impl FloodPlan {
         }
     }
 
-    /// Users and numbers out of a few, and now and then a country that is not on the list.
+    /// A user and a number out of a few, and sometimes a country that is not allowed.
     fn anything(&mut self) {
         let user = rand::random_range(0..self.users.min(50));
         let n = rand::random_range(0..100);
@@ -127,13 +129,13 @@ impl FloodPlan {
             });
         } else {
             let country = &COUNTRIES[n % COUNTRIES.len()];
-            // Beyond those that are used before.
+            // Beyond the numbers that the other requests use.
             self.add(user, (country.spread)(5_000_000 + n), country, None);
         }
     }
 }
 
-/// So many requests, by so many users.
+/// This many requests by this many users.
 pub(super) fn plan(requests: usize, users: usize) -> Vec<LinkAttempt> {
     let asks = Vec::with_capacity(requests);
     let mut plan = FloodPlan { asks, users };
@@ -156,7 +158,7 @@ pub(super) fn plan(requests: usize, users: usize) -> Vec<LinkAttempt> {
     plan.asks
 }
 
-/// The address from which this user asks for this number.
+/// The address from which this user requests this number.
 fn own_address(user: usize, number: &str) -> IpAddr {
     let mut hasher = DefaultHasher::new();
     (user, number).hash(&mut hasher);
@@ -164,7 +166,7 @@ fn own_address(user: usize, number: &str) -> IpAddr {
     Ipv4Addr::new(100, 64 + a % 64, b, c).into()
 }
 
-/// One IPv4 address, or any of one IPv6 network: whoever has one has them all.
+/// One IPv4 address, or any address of one IPv6 network, which counts as one.
 fn one_place(round: usize) -> IpAddr {
     let round = u16::try_from(round).unwrap();
     if round.is_multiple_of(2) {
@@ -175,7 +177,7 @@ fn one_place(round: usize) -> IpAddr {
     }
 }
 
-/// What the limit on addresses counts by.
+/// The key by which the limit on addresses counts.
 pub(super) fn network(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),

@@ -24,7 +24,7 @@ async fn a_file_is_stored_unchanged_and_sealed() {
     assert_eq!(objects.len(), 1);
     let sealed = std::fs::read(&objects[0]).unwrap();
     assert!(!sealed.windows(4).any(|bytes| bytes == b"JFIF"));
-    // By the database, which has not computed the other.
+    // The database computes the expected hash, so that both do not come from the same code.
     let same: bool = sqlx::query_scalar("select sha256 = sha256($1) from pigeonhole.media")
         .bind(file.as_ref())
         .fetch_one(&harness.database.pool)
@@ -153,7 +153,7 @@ async fn an_image_with_too_many_pixels_is_refused_even_if_its_header_comes_late(
     }
 }
 
-/// A JPEG whose dimensions stand behind 130,000 bytes of something else.
+/// A JPEG whose dimensions come after 130,000 bytes of other data.
 fn late(height: u16) -> axum::body::Bytes {
     let mut bytes = b"\xff\xd8".to_vec();
     for _ in 0..2 {
@@ -210,7 +210,7 @@ async fn temporary_errors_are_retried_and_a_refused_account_costs_no_attempt() {
             "{status}: {failure:?}"
         );
     }
-    // There, it is the URL that has expired.
+    // At the file host, this status means that the URL has expired.
     let message = harness
         .usual("image/jpeg", FileAnswer::Status(403, None))
         .await;

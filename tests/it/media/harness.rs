@@ -1,4 +1,4 @@
-//! A Twilio that has media, a host that it keeps them on, and the step under test between them.
+//! A fake Twilio API, a fake file host, and the download step between them.
 
 use std::{
     collections::HashMap,
@@ -35,29 +35,29 @@ use uuid::Uuid;
 
 use crate::{database::Database, settings::hex};
 
-/// The limit of these tests' files.
+/// The size limit of these tests.
 pub(crate) const MAX_BYTES: usize = 5 * 1024 * 1024;
 
-/// How a server answers one request.
+/// The response to one request.
 #[derive(Clone)]
 pub(crate) enum FileAnswer {
-    /// With these bytes.
+    /// Responds with these bytes.
     File(Bytes),
-    /// With these bytes, and no word of how many there are.
+    /// Responds with these bytes, without a `Content-Length`.
     Unsized(Bytes),
-    /// With a `Content-Length`, and a body that never ends.
+    /// Responds with this `Content-Length` and an endless body.
     Announces(u64),
-    /// With half of these bytes, and then no more.
+    /// Responds with half of these bytes and then closes the connection.
     Cut(Bytes),
-    /// With a byte now and then.
+    /// Sends a byte from time to time.
     Drip,
-    /// With a redirect to there.
+    /// Redirects to this URL.
     Redirect(String),
-    /// With a status, and `Retry-After`.
+    /// Responds with this status and `Retry-After`.
     Status(u16, Option<&'static str>),
 }
 
-/// A request that came.
+/// A request that the server received.
 #[derive(Debug, Clone)]
 pub(crate) struct FileRequest {
     pub(crate) method: Method,
@@ -65,7 +65,8 @@ pub(crate) struct FileRequest {
     pub(crate) headers: HeaderMap,
 }
 
-/// A server of files, by path. What it has several answers for it gives one by one, the last again and again.
+/// A file server. If a path has several answers, the server gives them in order and repeats the
+/// last.
 pub(crate) struct FileServer {
     pub(crate) addr: SocketAddr,
     known: Arc<FileServerState>,
@@ -185,7 +186,7 @@ fn sent(bytes: Bytes) -> std::io::Result<Bytes> {
     Ok(bytes)
 }
 
-/// All of it, on a database and in a folder of its own.
+/// The harness of the download step, with its own database and folder.
 pub(crate) struct MediaHarness {
     pub(crate) database: Database,
     pub(crate) api: FileServer,
@@ -195,7 +196,7 @@ pub(crate) struct MediaHarness {
     credentials: Credentials,
 }
 
-/// A message with files, which is stored.
+/// A stored message with files.
 pub(crate) struct StoredMessage {
     pub(crate) webhook: InboundWebhook,
     pub(crate) received_at: DateTime<Utc>,
@@ -261,13 +262,13 @@ impl MediaHarness {
         }
     }
 
-    /// A file at Twilio's API, which answers so; the path, which a message announces.
+    /// The API path of a file, as a message announces it.
     pub(crate) fn path(&self, message: &str, media: &str) -> String {
         let account = &self.credentials.account;
         format!("/2010-04-01/Accounts/{account}/Messages/{message}/Media/{media}")
     }
 
-    /// A message with one file for each, each of the declared type, at Twilio's API.
+    /// A message with one file for each entry, with the declared type, at Twilio's API.
     pub(crate) async fn message(&self, files: Vec<(&str, Vec<FileAnswer>)>) -> StoredMessage {
         let sid = format!("MM{}", hex());
         let mut urls = Vec::new();
@@ -279,7 +280,7 @@ impl MediaHarness {
         self.announce(&sid, &urls).await
     }
 
-    /// A message with one file, which Twilio redirects to where it keeps it.
+    /// A message with one file, which Twilio's API redirects to the file host.
     pub(crate) async fn usual(&self, declared: &str, file: FileAnswer) -> StoredMessage {
         let path = format!("/{}", hex());
         self.cdn.answers(&path, [file]);
@@ -329,19 +330,19 @@ impl MediaHarness {
         .await
     }
 
-    /// The files, which must have come to an end.
+    /// Downloads the files, which must all reach a final state.
     pub(crate) async fn ended(&self, message: &StoredMessage) -> Vec<Media> {
         self.download(message).await.unwrap()
     }
 
-    /// How the only file ended.
+    /// The final state of the only file.
     pub(crate) async fn state(&self, message: &StoredMessage) -> MediaState {
         let media = self.ended(message).await;
         assert_eq!(media.len(), 1);
         media[0].state
     }
 
-    /// What the failure of a download means for its job.
+    /// The job error that a failed download becomes.
     pub(crate) async fn failure(&self, message: &StoredMessage) -> JobError {
         self.download(message).await.unwrap_err().into()
     }
@@ -356,7 +357,7 @@ impl MediaHarness {
             .unwrap()
     }
 
-    /// All files in the store's folder, whatever they are.
+    /// All files in the store's folder.
     pub(crate) fn files(&self) -> Vec<std::path::PathBuf> {
         files_in(&self.folder.path().join("media"))
     }
@@ -398,7 +399,7 @@ fn files_in(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// A JPEG of so many bytes, as far as its first bytes tell.
+/// A JPEG of this length, as far as its header shows.
 pub(crate) fn jpeg(length: usize) -> Bytes {
     let mut bytes = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xc0\0\x11\x08\x01\xe0\x02\x80\x03"
         .to_vec();
@@ -406,7 +407,7 @@ pub(crate) fn jpeg(length: usize) -> Bytes {
     bytes.into()
 }
 
-/// A PNG of so many pixels, as it says.
+/// A PNG header with these dimensions.
 pub(crate) fn png(width: u32, height: u32) -> Bytes {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
     bytes.extend(width.to_be_bytes());

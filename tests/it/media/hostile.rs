@@ -1,5 +1,5 @@
-//! URLs that must lead nowhere. Where it can, each points at a trap: a port, on every address of this machine, that
-//! counts who comes.
+//! URLs that must not be requested. Where possible, each points at a trap: a port on every address
+//! of this machine that counts its connections.
 
 use std::{
     net::Ipv6Addr,
@@ -40,7 +40,7 @@ impl ConnectionTrap {
     }
 }
 
-/// Hosts inside, in the many ways to write them. `P` is the trap's port.
+/// Internal hosts in many spellings. `P` is the trap's port.
 const HOSTS: [&str; 50] = [
     "127.0.0.1:P",
     "127.1:P",
@@ -94,7 +94,7 @@ const HOSTS: [&str; 50] = [
     "api.twilio.com:80",
 ];
 
-/// What follows the API's address in the place of a file's path. `A` and `M` stand for our account and the message.
+/// Paths that follow the API's address. `A` and `M` stand for our account and the message.
 const PATHS: [&str; 40] = [
     "",
     "/",
@@ -138,7 +138,7 @@ const PATHS: [&str; 40] = [
     "/2010-04-01/Accounts/A/Messages/M/Media/MEzz23456789abcdef0123456789abcdef",
 ];
 
-/// What is no http address at all, or hides one.
+/// URLs without an HTTP address, or with a hidden one.
 const OTHERS: [&str; 20] = [
     "",
     " ",
@@ -222,7 +222,7 @@ async fn no_hostile_url_of_a_message_is_fetched() {
     }
     for group in urls.chunks(10) {
         let sid = format!("MM{}", hex());
-        // An empty one announces nothing.
+        // An empty URL announces no file.
         let announced: Vec<_> = group
             .iter()
             .filter(|url| !url.is_empty())
@@ -238,7 +238,7 @@ async fn no_hostile_url_of_a_message_is_fetched() {
     }
     assert_eq!(trap.caught.load(Ordering::SeqCst), 0);
     assert_eq!(harness.api.asked().len(), 0);
-    // It is the URLs that were refused, not this message.
+    // The URLs were the reason for the refusals, not this message.
     harness
         .api
         .answers(&path, [FileAnswer::File(super::harness::jpeg(9))]);
@@ -283,7 +283,7 @@ async fn no_hostile_redirect_is_followed() {
     let urls: Vec<String> = hosts.chain(others).collect();
     assert!(urls.len() >= 150, "{}", urls.len());
     for group in urls.chunks(10) {
-        // What no header can say, no server can send.
+        // A URL that no header can contain cannot be sent.
         let sendable = group.iter().filter(|url| url.is_ascii());
         let files = sendable.map(|url| ("image/jpeg", vec![FileAnswer::Redirect(url.clone())]));
         let message = harness.message(files.collect()).await;

@@ -1,4 +1,4 @@
-//! What is left when an attempt dies, is overtaken, or has nobody to keep a file for any more.
+//! What remains if an attempt dies or is overtaken, or if its user is deleted.
 
 use store::{
     StoreError,
@@ -190,7 +190,7 @@ async fn deleting_a_user_removes_all_their_rows_and_files() {
         0
     );
     assert_eq!(harness.opened(&others[0]).await.len(), 300);
-    // An attempt that is still under way finds nobody to keep it for.
+    // A running attempt finds that its user is deleted.
     let error = harness.download(&dying).await.unwrap_err();
     assert!(
         matches!(error, StepError::Store(StoreError::UserGone { .. })),

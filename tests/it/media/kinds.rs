@@ -2,7 +2,7 @@ use store::media::{MediaState, Refusal};
 
 use super::harness::{FileAnswer, MediaHarness};
 
-/// First bytes, the type that is declared, and the one that it is.
+/// The first bytes, the declared type, and the recognized type.
 const KEPT: [(&[u8], &str, &str); 37] = [
     (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "image/jpeg", "image/jpeg"),
     (
@@ -107,7 +107,7 @@ const KEPT: [(&[u8], &str, &str); 37] = [
         "text/vcard",
     ),
     (b"%PDF-1.7\n", "application/pdf", "application/pdf"),
-    // What it says it is does not count.
+    // The declared type does not count.
     (
         b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR",
         "application/x-msdownload",
@@ -116,7 +116,7 @@ const KEPT: [(&[u8], &str, &str); 37] = [
     (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "text/plain", "image/jpeg"),
 ];
 
-/// The same, of what is not kept.
+/// The same for types that are refused.
 const REFUSED: [(&[u8], &str); 24] = [
     (b"", "image/jpeg"),
     (b"\xff\xd8", "image/jpeg"),
@@ -150,7 +150,7 @@ const REFUSED: [(&[u8], &str); 24] = [
     (b"text with \0 in it", "text/plain"),
 ];
 
-/// The same, of what belongs to the wrapping.
+/// The same for types that only wrap a message.
 const SKIPPED: [(&[u8], &str); 4] = [
     (b"<smil><head><layout/></head></smil>", "application/smil"),
     (

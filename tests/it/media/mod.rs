@@ -1,5 +1,5 @@
-//! The files that messages bring: fetched over HTTP from a fake Twilio and a fake host of its files, kept in a real
-//! folder, known to a real Postgres.
+//! The media files of messages: downloaded over HTTP from a fake Twilio and a fake file host,
+//! stored in a real folder and a real Postgres.
 
 mod fetching;
 pub(crate) mod harness;

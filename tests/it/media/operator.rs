@@ -11,7 +11,7 @@ use store::media::media_id;
 
 use super::harness::{FileAnswer, MediaHarness, StoredMessage, jpeg};
 
-/// What the command writes to its standard output.
+/// The output of the command.
 async fn media(harness: &MediaHarness, args: &[&str]) -> anyhow::Result<Vec<u8>> {
     let command = Command::augment_subcommands(clap::Command::new("media"));
     let args = ["media"].iter().chain(args);

@@ -1,4 +1,4 @@
-//! What is scheduled: retention, garbage, orphans, and deletion at Twilio.
+//! The scheduled cleanup jobs: retention, garbage, orphans, and deletion at Twilio.
 
 use std::{
     fs::File,
@@ -25,7 +25,7 @@ impl MediaHarness {
         queue.run_one().await.unwrap().outcome
     }
 
-    /// Runs the upkeep, with a retention of 30 days.
+    /// Runs the cleanup of media files, with a retention of 30 days.
     pub(crate) async fn keep_up(&self) {
         self.keep(30 * DAY).await;
     }
@@ -40,7 +40,7 @@ impl MediaHarness {
         assert_eq!(outcome, Outcome::Completed);
     }
 
-    /// Everything in the folder was written a day ago.
+    /// Makes every file in the folder a day old.
     #[expect(clippy::disallowed_methods, reason = "the clock of the folder")]
     pub(crate) fn age_files(&self) {
         for file in self.files() {
@@ -166,7 +166,7 @@ async fn an_upload_begun_a_day_ago_and_never_finished_is_abandoned() {
         .await;
     harness.keep_up().await;
     assert!(harness.files().is_empty());
-    // Whoever requeues its message starts anew.
+    // A requeued message starts a new upload.
     assert_eq!(harness.state(&message).await, MediaState::Stored);
 }
 
@@ -174,7 +174,7 @@ async fn an_upload_begun_a_day_ago_and_never_finished_is_abandoned() {
 async fn orphaned_objects_are_deleted_within_a_day_and_no_other_objects_are() {
     let harness = MediaHarness::start().await;
     let file = harness.stored().await;
-    // What a process leaves that is killed while it uploads, and after it has.
+    // Objects left by a process that was killed during or after an upload.
     let namespace: String = sqlx::query_scalar("select name from pigeonhole.media_namespace")
         .fetch_one(&harness.database.pool)
         .await
@@ -237,7 +237,7 @@ async fn garbage_that_cannot_be_deleted_blocks_no_other_garbage_and_is_retried()
     let harness = MediaHarness::start().await;
     harness.run("insert into pigeonhole.media_garbage (object_key, queued_at) values ('a/b', now() - interval '1 hour')")
         .await;
-    // A folder where a file should be.
+    // A folder with the name of an object cannot be deleted as a file.
     std::fs::create_dir_all(harness.folder.path().join("media/a/b")).unwrap();
     harness.stored().await;
     harness.run("delete from pigeonhole.inbound_messages").await;

@@ -1,4 +1,4 @@
-//! What is left of messages when they are old, and of a user who is deleted.
+//! What remains of old messages and of a deleted user.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn a_message_that_has_not_ended_keeps_its_body_at_any_age() {
     );
 }
 
-/// Rows that name the user, by table, of all tables that have a column for it.
+/// The rows that name the user, by table, in all tables that have a column for the user.
 async fn rows_of_user(harness: &ReplyHarness) -> Vec<(String, i64)> {
     let tables: Vec<(String, String)> = sqlx::query_as(
         "select table_schema || '.' || table_name, column_name::text from information_schema.columns
@@ -118,7 +118,7 @@ async fn nothing_is_left_of_a_deleted_user() {
     erase(&harness).await;
     assert_eq!(limits().await, 0);
 
-    // What was still waiting is nobody's now, and what it says goes with all else that is old.
+    // The waiting message belongs to no user now, and its body is erased like other old bodies.
     harness.queue.drain().await;
     assert_eq!(
         harness.app.state(&waiting).await.as_deref(),

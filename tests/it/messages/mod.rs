@@ -1,5 +1,5 @@
-//! The ledger of messages: what became of them, running them again, and what is left when they are old or their user is
-//! gone.
+//! `pigeonhole messages`: the history of a message, replays, and what remains of old messages and
+//! deleted users.
 
 mod gone;
 mod replay;

@@ -1,4 +1,4 @@
-//! `messages replay`: stored messages through today's rules.
+//! `messages replay`: stored messages are processed again with today's rules.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     replies::ReplyHarness,
 };
 
-/// Every item of the message: id, value, accepted.
+/// Each item of the message: id, value, accepted.
 async fn items(harness: &ReplyHarness, sid: &str) -> Vec<(Uuid, String, bool)> {
     sqlx::query_as(
         "select id, value, accepted from enrichment_items where source_metadata ->> 'message_sid' = $1
@@ -39,8 +39,8 @@ fn what(report: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// A message as earlier rules might have left it: one tag was missed, one item is of no rule today, one tag was spelt
-/// otherwise and is accepted, and one is the same.
+/// A message with items of older rules: one tag is missing, one item matches no rule today, one
+/// accepted tag is spelt differently, and one item is unchanged.
 async fn as_of_yesterday(harness: &ReplyHarness) -> String {
     let sid = harness.take(NUMBER, "Met Ana #one #two #three").await;
     change(
@@ -104,7 +104,8 @@ async fn a_replay_replaces_unreviewed_items_and_keeps_the_others() {
     let after = items(&harness, &sid).await;
     let values: Vec<&str> = after.iter().map(|(_, value, _)| value.as_str()).collect();
     assert_eq!(values, ["Met Ana #one #two #three", "one", "three", "two"]);
-    // What stays is the same row; what was replaced has another id, so that nobody accepts what they have not seen.
+    // An unchanged item keeps its row. A replaced item gets a new id, so that no user accepts a
+    // value that they have not seen.
     for (id, value, accepted) in &before {
         let same = after.contains(&(*id, value.clone(), *accepted));
         assert_eq!(same, value != "Met", "{value}");
@@ -114,7 +115,7 @@ async fn a_replay_replaces_unreviewed_items_and_keeps_the_others() {
     assert!(shown["replayed_at"].is_string());
     assert_eq!(shown["items"], 4);
 
-    // Once more: there is nothing left to do, and nobody was told anything.
+    // A second replay finds nothing to do, and sends no reply.
     let again = json(&harness, &["replay", &sid]).await;
     assert_eq!(what(&again), Vec::<&str>::new());
     assert_eq!(items(&harness, &sid).await, after);

@@ -1,6 +1,6 @@
-//! The number of series does not depend on how many users or messages there are.
+//! The number of series does not depend on the number of users or messages.
 //!
-//! `PIGEONHOLE_CARDINALITY_USERS` and `PIGEONHOLE_CARDINALITY_MESSAGES` make it a long run.
+//! `PIGEONHOLE_CARDINALITY_USERS` and `PIGEONHOLE_CARDINALITY_MESSAGES` allow a longer run.
 
 use std::{
     ops::Range,
@@ -12,10 +12,10 @@ use futures_util::{StreamExt, stream};
 use super::MetricsHarness;
 use crate::{app::text, settings::of_the_test_run, wait::eventually};
 
-/// Connections that deliver messages.
+/// The number of connections that deliver messages.
 const SENDERS: usize = 16;
 
-/// Counted from 1; none of them is anybody else's in these tests.
+/// The number of the n-th user, counted from 1. No other number of these tests equals one of them.
 fn number_of(user: usize) -> String {
     format!("+1303{user:07}")
 }
@@ -25,7 +25,8 @@ fn setting(name: &str, default: usize) -> usize {
 }
 
 impl MetricsHarness {
-    /// New users, each of whom looks at their number once, and messages of theirs in turn.
+    /// Creates users, each of whom requests their number once, and delivers messages from them in
+    /// turn.
     async fn populate(&self, users: Range<usize>, messages: usize) {
         stream::iter(users.clone())
             .for_each_concurrent(SENDERS / 2, async |n| {

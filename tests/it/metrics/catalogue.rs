@@ -1,4 +1,5 @@
-//! What is declared is there, what is there is declared, and both say what they mean.
+//! Every declared metric exists, every existing metric is declared, and the help texts are
+//! complete.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +14,8 @@ use metrics::{
 use super::{FREE, MetricsHarness, NOWHERE, exposition::Scrape};
 use crate::database::{NUMBER, STRANGER};
 
-/// What [`MetricsHarness::everything`] makes of some: sums, where there are more labels.
+/// The values of some metrics after [`MetricsHarness::everything`], summed over labels not named
+/// here.
 const COUNTED: &str = r#"
 pigeonhole_receiver_webhooks_total{outcome="accepted"} 3
 pigeonhole_receiver_webhooks_total{outcome="duplicate"} 2
@@ -40,7 +42,7 @@ pigeonhole_queue_workers 1
 pigeonhole_observer 1
 "#;
 
-/// What is declared of a metric.
+/// The declaration of a metric.
 #[derive(Debug, Clone, PartialEq)]
 struct DeclaredMetric {
     kind: &'static str,
@@ -48,7 +50,7 @@ struct DeclaredMetric {
     help: String,
 }
 
-/// Takes down what is declared.
+/// Records the declarations.
 #[derive(Debug, Default)]
 struct DeclaredMetrics(Mutex<BTreeMap<String, DeclaredMetric>>);
 

@@ -1,4 +1,4 @@
-//! Prometheus's text format, read strictly: what cannot be read fails the test.
+//! A strict parser of Prometheus's text format: unreadable text fails the test.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,21 +7,21 @@ use std::{
 
 use crate::webhook::client;
 
-/// What `/metrics` said.
+/// The metrics of one response.
 #[derive(Debug, Default)]
 pub(crate) struct Scrape {
     pub(crate) text: String,
     pub(crate) help: BTreeMap<String, String>,
     pub(crate) types: BTreeMap<String, String>,
-    /// Values by name and labels.
+    /// The values by name and labels.
     pub(crate) samples: BTreeMap<Series, f64>,
 }
 
-/// A series: a name, and labels in order.
+/// A series: a name and sorted labels.
 pub(crate) type Series = (String, BTreeMap<String, String>);
 
 impl Scrape {
-    /// Reads what is there.
+    /// Requests `/metrics` and parses it.
     pub(crate) async fn of(admin: SocketAddr) -> Self {
         let url = format!("http://{admin}/metrics");
         let answer = client().get(url).send().await.unwrap();
@@ -50,7 +50,7 @@ impl Scrape {
         scrape
     }
 
-    /// The sum of the series with this name and these labels, if there is one.
+    /// The sum of the series with this name and these labels, if any exists.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let values: Vec<f64> = self
             .samples
@@ -66,7 +66,7 @@ impl Scrape {
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
-    /// The metrics that have samples: those of a histogram are one.
+    /// The names of the metrics that have samples. The series of a histogram count as one metric.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         let histogram = |name: &str| self.types.get(name).is_some_and(|kind| kind == "histogram");
         let base = |name: &str| {

@@ -1,4 +1,4 @@
-//! What operators' machines read: every metric, by a real run of the program over HTTP.
+//! Every metric, read over HTTP from a real run of the program.
 
 mod cardinality;
 mod catalogue;
@@ -23,13 +23,13 @@ use crate::{
 };
 use exposition::Scrape;
 
-/// A number to be linked.
+/// The number to link.
 const FREE: &str = "+12025550143";
 
 /// A number that Twilio cannot send to.
 const NOWHERE: &str = "+12025550144";
 
-/// Receiver and worker in a process, and their Twilio.
+/// Receiver and worker in one process, and their simulated Twilio.
 struct MetricsHarness {
     database: Database,
     api: SimulatedApi,
@@ -80,7 +80,7 @@ impl MetricsHarness {
         user
     }
 
-    /// A request of a user to the phone number API.
+    /// A user's request to the phone number API.
     async fn ask(&self, user: Uuid, path: &str, body: Option<Value>) -> StatusCode {
         let url = format!("http://{}/api/user/phone-number{path}", self.receiver);
         let token = token_of(user, self.database.settings.get("JWT_SECRET"));
@@ -93,8 +93,8 @@ impl MetricsHarness {
         request.send().await.unwrap().status()
     }
 
-    /// A bit of everything that the program does: messages, repeats, forgeries, files, a number that is linked, one that
-    /// cannot be, and a job that fails.
+    /// Exercises all of the program: messages, repeats, forgeries, files, a number that is linked,
+    /// a number that cannot be linked, and a failing job.
     async fn everything(&self) {
         self.messages().await;
         self.verification().await;
@@ -124,7 +124,7 @@ impl MetricsHarness {
             ..text(NUMBER, "Look")
         };
         assert_eq!(self.twilio.deliver(&picture).await.unwrap().status, 200);
-        // One that nobody reads, and one that nobody can: both are refused.
+        // Both are refused: a webhook that is not read, and one that cannot be read.
         let empty = webhook(self.receiver, "", "").send().await.unwrap();
         assert_eq!(empty.status(), 403);
     }
@@ -148,7 +148,7 @@ impl MetricsHarness {
             self.ask(unlucky, "", link(NOWHERE)).await,
             StatusCode::CREATED
         );
-        // Too soon after the first.
+        // Too soon after the first request.
         assert_eq!(
             self.ask(user, "", link(FREE)).await,
             StatusCode::TOO_MANY_REQUESTS

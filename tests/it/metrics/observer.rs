@@ -1,4 +1,4 @@
-//! One worker reads from the database for all; when it is gone, another does.
+//! One worker reads the fleet-wide figures from the database. If it exits, another takes over.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,27 +11,28 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// How long it may take until another one observes: two looks, and a busy machine.
+/// The longest time until another worker takes over: two observations on a busy machine.
 const TAKE_OVER: Duration = Duration::from_secs(20);
 
-/// Starts a worker, and says where it shows its metrics.
+/// Starts a worker and returns the address of its metrics.
 async fn worker(database: &Database) -> (Process, SocketAddr) {
     let process = Process::start("worker", &database.settings);
     let admin = process.addr("admin listens").await;
     (process, admin)
 }
 
-/// 1 if it is the observer, 0 if not.
+/// 1 for the observer, 0 for another worker.
 async fn observes(admin: SocketAddr) -> Option<f64> {
     let scrape = Scrape::of(admin).await;
     let observes = scrape.value("pigeonhole_observer", &[]);
-    // Who does not observe shows nothing of it: or what two tell would be added up.
+    // A worker that is not the observer must not export these figures, or they would be counted
+    // twice.
     let shown = scrape.value("pigeonhole_queue_jobs", &[]).is_some();
     assert_eq!(shown, observes == Some(1.0), "{}", scrape.text);
     observes
 }
 
-/// One that is due some day.
+/// A job that is due in the far future.
 async fn schedule_a_job(database: &Database) {
     sqlx::query(
         "insert into queue.jobs (kind, max_attempts, ready, run_at, args)
@@ -57,7 +58,7 @@ async fn one_of_two_workers_observes_and_the_other_takes_over_after_a_kill() {
     becomes(first_admin, 1.0, PATIENCE).await;
     let (_second, second_admin) = worker(&database).await;
     becomes(second_admin, 0.0, PATIENCE).await;
-    // While the first looks twice, the second tries, too.
+    // The second worker also tries while the first observes twice.
     for scheduled in 1..=2 {
         schedule_a_job(&database).await;
         eventually("it looks again", PATIENCE, async || {

@@ -1,4 +1,4 @@
-//! What each file becomes.
+//! What each file of a message becomes.
 
 use axum::http::Method;
 use pigeonhole::dev::twilio::Text;
@@ -37,7 +37,8 @@ async fn a_file_is_stored_and_the_messages_note_names_it() {
             .await
             .unwrap();
     assert_eq!(by.as_deref(), Some("rules"));
-    // Once by our credentials, where they belong; the other request, for the file, has none, or it would be refused.
+    // The first request has our credentials. The second, to the file host, has none; the host would
+    // refuse them.
     assert_eq!(harness.api.requests().media, 1);
     assert_eq!(harness.api.requests().unauthorized, 0);
 }

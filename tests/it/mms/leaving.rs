@@ -1,4 +1,4 @@
-//! Files that are not to be kept: what a user, an operator or time takes away.
+//! Files are deleted: with their user, by an operator, or after their retention.
 
 use std::time::Duration;
 
@@ -109,7 +109,8 @@ async fn twilio_deletes_the_files_of_a_processed_message_if_configured() {
 async fn work_left_by_a_worker_that_died_after_a_messages_end_is_done_later() {
     let harness = MmsHarness::start().await;
     let sid = harness.process("Look", &["image/jpeg", "image/png"]).await;
-    // As if it had died before it could enqueue the deletion. Its successor is told to delete.
+    // As if the worker had died before it could enqueue the deletion. Its successor is configured
+    // to delete.
     let MmsHarness { app, api, folder } = harness;
     let database = app.stop().await.with("DELETE_MEDIA_AT_TWILIO", "true");
     let app = TestApp::on(database, Role::Both).await;

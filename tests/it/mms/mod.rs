@@ -1,5 +1,5 @@
-//! Messages with files, from the webhook to the items: a real receiver and worker, and a simulated Twilio that has the
-//! files.
+//! Messages with files, from the webhook to the items: a real receiver and worker, and a simulated
+//! Twilio that serves the files.
 
 mod kinds;
 mod leaving;
@@ -26,12 +26,12 @@ struct MediaRow {
     reason: Option<String>,
     content_type: Option<String>,
     bytes: Option<i64>,
-    /// There is an object.
+    /// Whether its object exists.
     kept: bool,
     deleted_at_twilio: bool,
 }
 
-/// The program, its Twilio, and the folder that it keeps files in.
+/// The program, its simulated Twilio, and its media folder.
 struct MmsHarness {
     app: TestApp,
     api: SimulatedApi,
@@ -51,7 +51,7 @@ impl MmsHarness {
         Self { app, api, folder }
     }
 
-    /// Has a message with these files processed; answers its SID.
+    /// Delivers a message with these files and waits until it is processed. Returns its SID.
     async fn process(&self, body: &str, media: &[&str]) -> String {
         self.process_text(&mms(body, media)).await
     }
@@ -74,7 +74,7 @@ impl MmsHarness {
         .unwrap()
     }
 
-    /// What became of each file.
+    /// The state of each file.
     async fn states(&self, sid: &str) -> Vec<String> {
         let rows = self.rows(sid).await.into_iter();
         rows.map(|row| row.reason.unwrap_or(row.state)).collect()
@@ -84,12 +84,12 @@ impl MmsHarness {
         self.app.items(sid).await
     }
 
-    /// How many objects there are.
+    /// The number of objects in the folder.
     fn objects(&self) -> usize {
         count_files(&self.folder.path().join("media"))
     }
 
-    /// Has the worker do what it does every few minutes, until there are so many objects.
+    /// Lets the worker run its periodic cleanup until this many objects are left.
     async fn keep_up(&self, objects: usize) {
         let mut conn = self.app.pool.acquire().await.unwrap();
         queue::enqueue(&mut conn, &MediaUpkeep {}).await.unwrap();
@@ -117,7 +117,7 @@ fn mms(body: &str, media: &[&str]) -> Text {
     }
 }
 
-/// The parts of items that depend on the message.
+/// The columns of items that depend on the message.
 fn said(items: &[ItemRow]) -> Vec<(Option<&str>, &str)> {
     let said = items
         .iter()

@@ -1,4 +1,4 @@
-//! A model that looks into the files.
+//! A model reads the files.
 
 use super::{MmsHarness, mms, said};
 use crate::models::fake::{FakeModel, KEY, ModelProtocol, ModelReply};

@@ -1,4 +1,4 @@
-//! Each way in which a model does not answer, and what it is taken for.
+//! Each way in which a model fails to answer, and its classification.
 
 use std::{error::Error, iter, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 const TEXT: &str = "text-canary-91c2 Ana";
 const ANSWER: &str = "answer-canary-55d0";
 
-/// An error with all its causes, both ways in which it may be shown.
+/// An error with all its causes, in both formats.
 fn all_of(error: &ExtractError) -> String {
     let causes = iter::successors(Some(error as &dyn Error), |&error| error.source());
     let shown: Vec<String> = causes.map(|error| format!("{error:?} {error}")).collect();

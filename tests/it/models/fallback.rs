@@ -1,4 +1,4 @@
-//! Who answers when the model does not.
+//! The rules replace a model that fails.
 
 use jobs::extract::{ExtractError, ExtractedBy, Fallback, WithFallback};
 

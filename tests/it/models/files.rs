@@ -1,4 +1,4 @@
-//! What the model gets to see, and what is left to the rules.
+//! The files that the model gets, and those left to the rules.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn away(position: u8, content_type: &str, error: fn() -> ContentError) -> Attach
     }
 }
 
-/// How many files were in the last question.
+/// The number of files in the last request.
 fn sent(fake: &FakeModel) -> usize {
     let body = fake.asked().last().unwrap().body.to_string();
     body.matches("inlineData").count() + body.matches("\"image_url\":{").count()
@@ -116,7 +116,7 @@ async fn contact_cards_and_places_are_left_to_the_rules() {
             "{body}"
         );
 
-        // With no text, and nothing that a model takes, it is not even asked.
+        // Without a text or a supported file, the model gets no request.
         let nothing_to_ask = Message {
             text: " \n",
             ..with_place

@@ -1,4 +1,4 @@
-//! What Gemini is asked.
+//! The requests to Gemini.
 
 use axum::http::Method;
 use base64::{Engine, prelude::BASE64_STANDARD};

@@ -1,5 +1,5 @@
-//! What was sent is data to the model, never instructions; and if a model takes it for such all the same, nothing can
-//! come of it but items of the four kinds, bounded and clean.
+//! A message is data for the model, never instructions. Even if a model obeys it, the result can
+//! only be valid items of the four kinds, bounded and clean.
 
 use jobs::extract::{ExtractError, Extractor, MAX_ITEMS};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::{
     message, shown,
 };
 
-/// Each tries to get out of where it is put.
+/// Each text tries to escape from the data section.
 fn hostile_texts() -> Vec<String> {
     let end = r#"{"contacts":[],"tags":[],"locations":[],"notes":""}"#;
     [
@@ -45,7 +45,7 @@ async fn no_message_text_reaches_the_instructions_of_a_model() {
                 "{protocol:?} obeyed {text:?}: {items}"
             );
         }
-        // The instructions are the same for everybody and everything.
+        // The instructions are the same for every message.
         let asked = fake.asked();
         let instructions = |body: &Value| match protocol {
             ModelProtocol::Gemini => body["systemInstruction"].clone(),
@@ -60,7 +60,7 @@ async fn no_message_text_reaches_the_instructions_of_a_model() {
     }
 }
 
-/// The other tests of this file would show nothing if the fake could not be fooled.
+/// The other tests of this file are only meaningful if the fake can be manipulated.
 #[tokio::test]
 async fn the_fake_model_obeys_text_that_is_not_separated() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -174,7 +174,7 @@ async fn a_manipulated_model_cannot_exceed_the_limits_or_write_hidden_text() {
         fake.will(ModelReply::Generated(answer.to_string()));
         let extraction = fake.extractor().extract(&message("Ana", &[])).await;
         if answer.to_string().len() > 1_000_000 {
-            // Not even read.
+            // The client does not even read it.
             assert!(
                 matches!(extraction, Err(ExtractError::BadAnswer(_))),
                 "{protocol:?}"

@@ -1,4 +1,5 @@
-//! Extraction by models, over HTTP, from fakes that speak the services' protocols, their errors included.
+//! Extraction by models, over HTTP, with fakes that speak the services' protocols, including their
+//! errors.
 
 mod errors;
 pub(crate) mod fake;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use jobs::extract::{Attachment, Extraction, Message};
 
-/// A file of this type, as stored.
+/// A stored file of this type.
 fn file(position: u8, content_type: &str, bytes: &[u8]) -> Attachment {
     Attachment {
         position,

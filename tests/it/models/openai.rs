@@ -1,4 +1,4 @@
-//! What a model behind an endpoint such as `OpenAI`'s is asked.
+//! The requests to an endpoint with `OpenAI`'s protocol.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jobs::extract::{ExtractedBy, Extractor, OpenAi, OpenAiConfig};

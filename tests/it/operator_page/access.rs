@@ -1,4 +1,4 @@
-//! Who may see the page, and whose forms count.
+//! Access to the operator's page and the protection of its forms.
 
 use std::net::SocketAddr;
 
@@ -62,7 +62,7 @@ async fn with_a_configured_token_every_page_and_form_requires_it() {
         let asked = get(admin, "/").basic_auth(name, Some(&token));
         assert_eq!(status(asked).await, StatusCode::OK);
     }
-    // What machines read needs none.
+    // The endpoints for machines need no token.
     for path in ["/metrics", "/healthz", "/readyz"] {
         assert_eq!(status(get(admin, path)).await, StatusCode::OK, "{path}");
     }
@@ -168,7 +168,7 @@ async fn a_form_from_another_site_or_without_our_token_changes_nothing() {
     for wrong in ["", &hex(), &token[1..]] {
         assert_eq!(status(form(wrong)).await, StatusCode::FORBIDDEN);
     }
-    // What only looks changes nothing either.
+    // A GET request changes nothing either.
     let by_link = format!("/change?token={token}&do=requeue&id=7");
     assert_eq!(
         status(get(admin, &by_link)).await,

@@ -12,7 +12,7 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// The page's address, with the password that browsers ask for.
+/// The page's URL, with the password that browsers ask for.
 fn address(app: &TestApp, token: &str) -> String {
     format!("http://operator:{token}@{}/", app.admin())
 }

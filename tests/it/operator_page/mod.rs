@@ -1,4 +1,5 @@
-//! The operator's page over HTTP: what it shows, what its buttons do, who may see it, and what it never shows.
+//! The operator's page over HTTP: its content, its buttons, its access control, and what it must
+//! never show.
 
 mod access;
 mod browser;
@@ -16,7 +17,7 @@ use crate::{
     webhook::client,
 };
 
-/// A page, which must be there.
+/// Requests a page, which must exist.
 async fn page(admin: SocketAddr, path: &str) -> String {
     let url = format!("http://{admin}{path}");
     let response = client().get(url).send().await.unwrap();
@@ -24,7 +25,7 @@ async fn page(admin: SocketAddr, path: &str) -> String {
     response.text().await.unwrap()
 }
 
-/// What a page says, with a blank for every tag and every space.
+/// The text of a page, with a blank for every tag and space.
 fn said(page: &str) -> String {
     let text = page
         .split('<')
@@ -38,7 +39,7 @@ fn token_of(page: &str) -> String {
     rest.split_once('"').unwrap().0.to_owned()
 }
 
-/// Sends a form of the page at `path`.
+/// Posts a form of the page at `path`.
 async fn send(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Response {
     let token = token_of(&page(admin, path).await);
     let fields = [&[("token", token.as_str())], fields].concat();
@@ -46,7 +47,7 @@ async fn send(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Respons
     client().post(url).form(&fields).send().await.unwrap()
 }
 
-/// Sends a form and follows it; answers what is said then.
+/// Posts a form and follows the redirect. Returns the text of that page.
 async fn change(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> String {
     let response = send(admin, path, fields).await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
@@ -55,7 +56,7 @@ async fn change(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Strin
     said(&page(admin, location).await)
 }
 
-/// Makes a dead letter; answers its number.
+/// Creates a dead letter. Returns its number.
 async fn bury(database: &Database, id: i64, kind: &str, args: &str, error: &str) -> i64 {
     sqlx::query(
         "insert into queue.dead_jobs (id, kind, reason, created_at, attempts, max_attempts, priority, lane, args,
@@ -90,7 +91,7 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
         "the model did not answer",
     )
     .await;
-    // The worker says that it is there some seconds after its start.
+    // A worker registers some seconds after its start.
     let overview = eventually("the worker is shown", PATIENCE, async || {
         let overview = page(admin, "/").await;
         said(&overview).contains("at work").then_some(overview)
@@ -145,7 +146,7 @@ async fn a_dead_letter_is_shown_requeued_and_completed() {
         (rows.dead == 0 && rows.jobs == 0).then_some(())
     })
     .await;
-    // A second time there is nothing to do; and no page of it any more.
+    // A second requeue finds nothing to do, and the dead letter's page is gone.
     let told = change(admin, "/", &[("do", "pause"), ("kind", "forget")]).await;
     assert!(told.contains("Nobody claims jobs of this kind"), "{told}");
     let told = change(admin, "/", &put_back[..2]).await;
@@ -190,7 +191,7 @@ async fn a_kind_is_paused_with_a_reason_and_resumed() {
         ("kind", "process_message"),
         ("reason", "Twilio is ill"),
     ];
-    // Until a worker has said what it runs, nobody knows the kind.
+    // The kind is unknown until a worker has registered it.
     eventually("the kind is known", PATIENCE, async || {
         let response = send_or_nothing(admin, &pause).await?;
         (response.status() == StatusCode::SEE_OTHER).then_some(())

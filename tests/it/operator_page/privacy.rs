@@ -1,4 +1,4 @@
-//! What the page never shows, and what it never does with what it shows.
+//! What the page must never show, and that it shows hostile text as text.
 
 use super::{bury, page};
 use crate::{
@@ -47,7 +47,7 @@ async fn a_hostile_error_is_shown_as_text() {
 async fn no_page_shows_a_number_a_message_text_or_a_lane() {
     let app = TestApp::start().await;
     let admin = app.admin();
-    // Postgres quotes the row in its error, with what the message says.
+    // Postgres quotes the row in its error, including the message's text.
     sqlx::raw_sql(
         "create function refuse() returns trigger language plpgsql as $$
              begin raise exception 'refused: % %', new.value, new.source_metadata; end $$;

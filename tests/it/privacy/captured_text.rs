@@ -1,5 +1,5 @@
-//! Looking for codes. Six digits may stand anywhere by chance: in a time, a process id, the middle of a hash. So only
-//! those count that stand as a code would: as a word of its own, in a string.
+//! A search for codes. Six digits may appear anywhere by chance: in a time, a process id, the
+//! middle of a hash. So the search counts only whole words within strings.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::hex;
 
-/// The words of six digits in a text, with what stands before each and after it. What is the fraction of a number is none,
-/// such as a time's microseconds.
+/// The six-digit words of a text, with the characters before and after each. The fraction of a
+/// number, such as a time's microseconds, is not a word.
 fn words(text: &str) -> impl Iterator<Item = (&[u8], &str, &[u8])> {
     let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
     text.split(|c: char| !c.is_ascii_alphanumeric())
@@ -21,12 +21,12 @@ fn words(text: &str) -> impl Iterator<Item = (&[u8], &str, &[u8])> {
         .filter(|(before, ..)| !matches!(before, [.., digit, b'.'] if digit.is_ascii_digit()))
 }
 
-/// The words of six digits.
+/// The six-digit words.
 fn plain(text: &str) -> impl Iterator<Item = &str> {
     words(text).map(|(_, word, _)| word)
 }
 
-/// Those between quotes.
+/// The six-digit words between quotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     let is_quoted = |before: &[u8], after: &[u8]| matches!((before.last(), after.first()), (Some(a), Some(b)) if a == b && b"'\"".contains(a));
     words(text)
@@ -34,7 +34,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
         .map(|(_, word, _)| word)
 }
 
-/// The strings of a log line, but for times: the name of a duration ends in its unit.
+/// The strings of a log line without times and durations. The name of a duration ends in its unit.
 fn strings(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => found.push(text.clone()),
@@ -47,15 +47,15 @@ fn strings(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// What somebody told, by where: each says which of its six digits may be a code.
+/// A captured text by its source, which determines the digits that may be a code.
 pub(super) enum CapturedText {
     /// A dump of the database.
     Dump(String),
-    /// A log of ours, a JSON object a line.
+    /// A log of ours with one JSON object per line.
     Log(String),
-    /// Metrics, of which only the values are numbers.
+    /// Metrics, in which numbers appear only as values.
     Metrics(String),
-    /// A log with process ids and durations in its sentences.
+    /// A log whose sentences contain process ids and durations.
     ForeignLog(String),
 }
 
@@ -68,7 +68,7 @@ impl CapturedText {
         }
     }
 
-    /// The first of these codes that it tells.
+    /// The first of these codes that the text contains.
     pub(super) fn code<'a>(&self, codes: &'a HashSet<String>) -> Option<&'a String> {
         let known = |word: &str| codes.get(word);
         let found = match self {
@@ -87,7 +87,7 @@ impl CapturedText {
                 found.iter().find_map(|text| plain(text).find_map(known))
             }),
         };
-        // So long a text is not there by chance.
+        // This encoding is too long to appear by chance.
         found.or_else(|| codes.iter().find(|code| self.text().contains(&hex(code))))
     }
 }

@@ -1,5 +1,5 @@
-//! Linking numbers, with all that can happen on the way: what the processes then tell holds no number, no code, no
-//! token and no SMS.
+//! Linking numbers with all possible results: afterwards database, logs and metrics contain no
+//! number, no code, no token and no SMS.
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::{
 const PATH: &str = "/api/user/phone-number";
 const VERIFY: &str = "/api/user/phone-number/verify";
 
-/// The ways in which Twilio treats the numbers, in turn.
+/// The behaviours of Twilio for the numbers, in turn.
 fn behaviours() -> [Behaviour; 8] {
     let refused = |code| Answer::Refuse { status: 400, code };
     [
@@ -42,7 +42,7 @@ fn behaviours() -> [Behaviour; 8] {
     ]
 }
 
-/// Somebody who links a number.
+/// A user who links a number.
 struct LinkingUser {
     number: SampleNumber,
     id: Uuid,
@@ -50,7 +50,7 @@ struct LinkingUser {
     code: String,
 }
 
-/// The program, and the outside world.
+/// The program and its environment.
 struct LinkingHarness {
     database: Database,
     api: SimulatedApi,
@@ -58,7 +58,7 @@ struct LinkingHarness {
     receiver: Process,
     addr: SocketAddr,
     client: Client,
-    /// A word in every SMS.
+    /// A word that every SMS contains.
     word: String,
 }
 
@@ -99,7 +99,7 @@ impl LinkingHarness {
         status(self.request(Method::POST, path, token).json(body)).await
     }
 
-    /// Asks for a code with an `Idempotency-Key` that tells the number, twice; answers whose number it is to be.
+    /// Requests a code twice, with an `Idempotency-Key` that contains the number. Returns the user.
     async fn link(&self, number: SampleNumber) -> LinkingUser {
         let id = Uuid::new_v4();
         let mut conn = self.database.pool.acquire().await.unwrap();
@@ -128,7 +128,7 @@ impl LinkingHarness {
         }
     }
 
-    /// Everything that is refused, with a number, a code or a token in it.
+    /// Sends requests that are refused and contain a number, a code or a token.
     async fn refuse(&self, user: &LinkingUser, forged: &str) {
         let (e164, token) = (&user.number.e164, &user.token);
         let ask = |text: &str| json!({ "phoneNumber": text });
@@ -165,7 +165,7 @@ impl LinkingHarness {
         assert!([400, 401].contains(&status(basic).await));
     }
 
-    /// What comes from somebody who is not Twilio.
+    /// Sends forged requests.
     async fn forge(&self, user: &LinkingUser) {
         let text = text(&user.number.e164, &format!("{}: {}", self.word, user.code));
         let parameters = encode(&self.twilio.parameters(&text));
@@ -178,7 +178,8 @@ impl LinkingHarness {
         assert_eq!(status(report).await, 403);
     }
 
-    /// Enters codes: the right one for every other, and for the rest wrong ones until it is dead.
+    /// Enters codes: the right one for every second user, and wrong ones for the others until the
+    /// code is invalid.
     async fn verify(&self, at: usize, user: &LinkingUser) {
         let guess = |code: &str| json!({ "phoneNumber": user.number.e164, "code": code });
         let wrong = if user.code == "123456" {
@@ -196,7 +197,7 @@ impl LinkingHarness {
         assert_eq!(entered, expected);
     }
 
-    /// Waits until nothing is to be sent or looked for any more, and lets time pass for that.
+    /// Waits until no send is pending or being looked up, and lets time pass for that.
     async fn settle(&self) {
         eventually("all jobs end", 2 * PATIENCE, async || {
             for statement in [
@@ -291,7 +292,8 @@ async fn linking_leaves_no_number_code_token_or_sms_in_database_logs_or_metrics(
             CapturedText::ForeignLog(log_of_postgres()),
         ),
     ];
-    // What should be there is there, so that what should not be would be found.
+    // The texts contain what they should, so the search would also find what they should not
+    // contain.
     for (what, expected) in [
         (0, "ignored_unlinked"),
         (0, "undelivered"),
@@ -314,7 +316,7 @@ async fn linking_leaves_no_number_code_token_or_sms_in_database_logs_or_metrics(
         .into_iter()
         .map(|user| (user.number, user.token))
         .unzip();
-    // The last part of a token is its signature, which makes it one.
+    // The last part of a token is its signature, which alone is a secret.
     let mut secrets: Vec<String> = tokens.iter().chain([&forged]).cloned().collect();
     secrets.extend(
         tokens

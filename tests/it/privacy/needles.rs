@@ -1,4 +1,4 @@
-//! Looking for thousands of texts at once, in whatever form they could stand there.
+//! Searches for thousands of texts at once, in all their encodings.
 
 use std::{collections::HashMap, fmt::Write};
 
@@ -7,14 +7,14 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
-/// The least length of a text that is looked for.
+/// The minimum length of a text.
 const START: usize = 8;
 
-/// What is looked for, by how it starts: so one pass over a haystack finds any of it.
+/// The texts by their first bytes, so that one pass over the haystack finds any of them.
 pub(super) struct Needles(HashMap<[u8; START], Vec<String>>);
 
 impl Needles {
-    /// These texts.
+    /// Searches for these texts.
     pub(super) fn new(texts: impl IntoIterator<Item = String>) -> Self {
         let mut needles: HashMap<_, Vec<String>> = HashMap::new();
         for text in texts {
@@ -24,12 +24,12 @@ impl Needles {
         Self(needles)
     }
 
-    /// These texts, however they are encoded.
+    /// Searches for these texts in every encoding.
     pub(super) fn encoded<'a>(texts: impl IntoIterator<Item = &'a String>) -> Self {
         Self::new(texts.into_iter().flat_map(|text| encodings(text)))
     }
 
-    /// Fails if one of them stands there.
+    /// Fails if the haystack contains one of the texts.
     pub(super) fn assert_none_in(&self, what: &str, haystack: &str) {
         for (at, start) in haystack.as_bytes().windows(START).enumerate() {
             let candidates = self.0.get(start).map_or(&[][..], Vec::as_slice);
@@ -42,7 +42,7 @@ impl Needles {
     }
 }
 
-/// A text in hexadecimal digits.
+/// The hexadecimal digits of a text.
 pub(super) fn hex(text: &str) -> String {
     text.bytes().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
@@ -50,11 +50,11 @@ pub(super) fn hex(text: &str) -> String {
     })
 }
 
-/// A text as itself, and encoded in the ways in which bytes are.
+/// The text itself and its encodings.
 pub(super) fn encodings(text: &str) -> Vec<String> {
     let hex = hex(text);
     let mut encodings = vec![text.to_owned(), hex.to_uppercase(), hex];
-    // Base64 of a longer text that it stands in: what depends on its neighbours is left out.
+    // Base64 within a longer text. Characters that depend on the neighbouring bytes are left out.
     for before in 0..3 {
         let padded = [&b"..."[..before], text.as_bytes()].concat();
         let whole = padded.len() / 3 * 3;

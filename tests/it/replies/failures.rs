@@ -1,4 +1,4 @@
-//! Messages that cannot be processed: their users are told after the last attempt, once.
+//! Messages that cannot be processed: their users are told once, after the last attempt.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::database::NUMBER;
 const FAILED: &str =
     "Sorry, we could not make anything of your last message. Please send it again a little later.";
 
-/// From now on no item can be written.
+/// Makes every insert of an item fail from now on.
 async fn break_items(harness: &ReplyHarness) {
     for statement in [
         "create function no() returns trigger language plpgsql as $$ begin raise 'no'; end $$",
@@ -30,7 +30,8 @@ async fn mend_items(harness: &ReplyHarness) {
         .unwrap();
 }
 
-/// Runs the message's job until it is a dead letter; answers after how many attempts. No time passes for the message.
+/// Runs the message's job until it is a dead letter. Returns the number of attempts. No time passes
+/// for the message.
 async fn exhaust(harness: &ReplyHarness) -> u16 {
     loop {
         let ran = harness.queue.run_one().await.expect("a job is ready");

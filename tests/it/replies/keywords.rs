@@ -1,4 +1,4 @@
-//! STOP, START and HELP.
+//! The keywords STOP, START and HELP.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn is_opted_out(harness: &ReplyHarness, number: &str) -> bool {
         .unwrap()
 }
 
-/// Wishes for a verification SMS, and answers its send once its job has run.
+/// Enqueues a verification SMS and runs its job. Returns its send.
 async fn verification(harness: &ReplyHarness, to: &str) -> Uuid {
     let send = NewSend {
         user_id: harness.app.user,
@@ -123,7 +123,7 @@ async fn a_keyword_creates_no_items_gets_no_reply_and_uses_no_rate_limit() {
         ),
         (0, 0)
     );
-    // The one message that the limit allows is still to be had.
+    // The rate limit still allows its one message.
     let sid = harness.take(NUMBER, "start with Ana").await;
     assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
 }
@@ -150,7 +150,7 @@ async fn the_later_keyword_counts_in_any_order_of_processing() {
     for (first, last, opted_out) in [("START", "STOP", true), ("STOP", "START", false)] {
         let first = harness.app.deliver_text(&text(STRANGER, first)).await;
         let last = harness.app.deliver_text(&text(STRANGER, last)).await;
-        // The first one is delayed.
+        // Delays the job of the first message.
         sqlx::query("update queue.jobs set position = position + interval '1 hour' where args ->> 'message' = $1")
             .bind(&first)
             .execute(&harness.app.pool)

@@ -1,7 +1,7 @@
-//! Workers that are killed at any moment while messages end and replies go out: never two replies to one message, none
-//! to a message that did not end, and each ends in a named state.
+//! Workers are killed at random moments while messages end and replies are sent: no message gets
+//! two replies, a message that did not end gets none, and each send ends in a defined state.
 //!
-//! `PIGEONHOLE_SEND_KILLS` is the number of rounds, as for verification SMS.
+//! `PIGEONHOLE_SEND_KILLS` sets the number of rounds, as for verification SMS.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,10 +15,11 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// Messages in a round, each from a number of its own.
+/// The messages of a round, each from its own number.
 const MESSAGES: u32 = 8;
 
-/// The longest that the simulated Twilio takes, in milliseconds; a kill comes within a little more.
+/// The longest response time of the simulated Twilio in milliseconds. The kill comes within about
+/// that time.
 const LONGEST: u64 = 100;
 
 fn random(below: u64) -> u64 {
@@ -59,7 +60,7 @@ async fn a_worker_killed_at_any_point_never_replies_twice_and_loses_no_message()
             (api.requests().create > asked).then_some(())
         })
         .await;
-        // The kill is at a random moment from here on; no event could name it.
+        // The kill comes at a random moment, so no event can mark it.
         tokio::time::sleep(Duration::from_millis(random(2 * LONGEST))).await;
         worker.kill();
         sqlx::query("update queue.jobs set run_at = now() where locked_by is not null")

@@ -1,4 +1,4 @@
-//! What bounds replies: no two machines that answer each other go on for long, and nobody is nagged.
+//! The limits on replies: they stop loops between two automatic senders and repeated notices.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn a_number_is_told_of_the_same_problem_once_an_hour() {
     harness.advance(Duration::from_mins(13)).await;
     harness.take(STRANGER, "Hello?").await;
     assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED, NOT_LINKED]);
-    // Another problem is another matter, and so is somebody else's.
+    // Another problem and another number have limits of their own.
     harness.take("+12025550188", "Hello?").await;
     assert_eq!(harness.sent_to("+12025550188"), [NOT_LINKED]);
 }

@@ -1,4 +1,4 @@
-//! Replies, and who wants none: webhook in, jobs that run when told to, a simulated Twilio that gets the replies.
+//! Replies: a webhook arrives, the test runs the jobs, and a simulated Twilio receives the replies.
 
 mod failures;
 mod keywords;
@@ -28,14 +28,14 @@ use crate::{
 pub(crate) const PROCESSED: &str = "Got it! What you sent is ready for your review in the app.";
 const NOT_LINKED: &str = "We do not know this number yet. Link it to your account in the app, then send your message again.";
 
-/// A receiver, a simulated Twilio, and a queue whose jobs run when told to.
+/// A receiver, a simulated Twilio, and a queue whose jobs the test runs.
 pub(crate) struct ReplyHarness {
     pub(crate) app: TestApp,
     pub(crate) api: SimulatedApi,
     pub(crate) queue: TestQueue,
 }
 
-/// A reply, as its row says.
+/// The row of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct ReplyRow {
     pub(crate) kind: String,
@@ -79,7 +79,7 @@ impl ReplyHarness {
         Self { app, api, queue }
     }
 
-    /// Delivers a text and runs what comes of it; answers its SID.
+    /// Delivers a text and runs all resulting jobs. Returns its SID.
     pub(crate) async fn take(&self, from: &str, body: &str) -> String {
         self.take_text(&text(from, body)).await
     }
@@ -90,14 +90,14 @@ impl ReplyHarness {
         sid
     }
 
-    /// What the number was sent.
+    /// The texts that were sent to this number.
     pub(crate) fn sent_to(&self, number: &str) -> Vec<String> {
         let accepted = self.api.accepted();
         let to = accepted.into_iter().filter(|message| message.to == number);
         to.map(|message| message.body).collect()
     }
 
-    /// The reply that the message's row names.
+    /// The reply of this message.
     pub(crate) async fn reply(&self, sid: &str) -> Option<ReplyRow> {
         sqlx::query_as(
             "select reply_kind as kind, sends.state, sends.reason
@@ -109,7 +109,7 @@ impl ReplyHarness {
         .unwrap()
     }
 
-    /// Lets time pass, for the queue, for what was sent, for messages, numbers and limits.
+    /// Lets time pass for the queue, sends, messages, numbers and limits.
     pub(crate) async fn advance(&self, time: Duration) {
         self.queue.advance(time).await;
         age_sends(&self.app, time).await;

@@ -1,6 +1,7 @@
-//! A worker that is killed at any moment while it sends: never two SMS for one request, and each ends in a named state.
+//! Workers are killed at random moments while they send: no request sends two SMS, and each send
+//! ends in a defined state.
 //!
-//! `PIGEONHOLE_SEND_KILLS` is the number of rounds.
+//! `PIGEONHOLE_SEND_KILLS` sets the number of rounds.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,10 +16,11 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// Sends begun in a round. Their answers take a random time, so that a kill finds each at another line.
+/// The sends of a round. Their response times are random, so that a kill hits each at another
+/// point.
 const SENDS: u32 = 6;
 
-/// The longest of these times, in milliseconds; a kill comes within a little more.
+/// The longest response time in milliseconds. The kill comes within about that time.
 const LONGEST: u64 = 120;
 
 fn rounds() -> u32 {
@@ -29,7 +31,7 @@ fn random(below: u64) -> u64 {
     rand::random_range(0..below)
 }
 
-/// Slow to accept, slow to answer, now and then cut off; with reports or without.
+/// Slow to accept, slow to respond, sometimes interrupted; with or without status callbacks.
 fn behaviour() -> Behaviour {
     let answer = match random(8) {
         0 => Answer::CutAfter,
@@ -53,7 +55,7 @@ fn behaviour() -> Behaviour {
     }
 }
 
-/// Lets the leases of a worker that is dead run out.
+/// Expires the leases of a dead worker.
 async fn end_leases(app: &TestApp) {
     sqlx::query("update queue.jobs set run_at = now() where locked_by is not null")
         .execute(&app.pool)
@@ -61,7 +63,7 @@ async fn end_leases(app: &TestApp) {
         .unwrap();
 }
 
-/// Makes what waits for a time due now: what was throttled, and looks at Twilio's list.
+/// Makes delayed jobs due now: throttled sends and lookups in Twilio's list.
 async fn let_time_pass(app: &TestApp) {
     age_sends(app, Duration::from_secs(40)).await;
     sqlx::query("update queue.jobs set run_at = now() where not ready and locked_by is null")
@@ -91,7 +93,7 @@ async fn a_worker_killed_at_any_point_of_a_send_never_sends_twice() {
             (api.requests().create > asked).then_some(())
         })
         .await;
-        // The kill is at a random moment from here on; no event could name it.
+        // The kill comes at a random moment, so no event can mark it.
         tokio::time::sleep(Duration::from_millis(random(2 * LONGEST))).await;
         worker.kill();
         asked = api.requests().create;

@@ -1,4 +1,5 @@
-//! SMS that go out: the real job and client, a simulated Twilio that behaves as badly as the real one may.
+//! Outgoing SMS: the real jobs and client, with a simulated Twilio that shows all the failures of
+//! the real one.
 
 mod kills;
 mod outcomes;
@@ -23,16 +24,16 @@ use uuid::Uuid;
 
 use crate::{app::TestApp, database::Database, wait::eventually};
 
-/// A number to send to.
+/// The number to send to.
 const TO: &str = "+12025550143";
 
-/// What is sent.
+/// The text to send.
 const BODY: &str = "Your verification code is 482913. It expires in 10 minutes.";
 
-/// How long an SMS is of use here.
+/// The time until an SMS of these tests expires.
 const LIFE: Duration = Duration::from_mins(10);
 
-/// A receiver for the reports, a simulated Twilio, and a queue whose jobs run when told to.
+/// A receiver for status callbacks, a simulated Twilio, and a queue whose jobs the test runs.
 struct SendHarness {
     app: TestApp,
     api: SimulatedApi,
@@ -81,7 +82,7 @@ impl SendHarness {
         self.row(id).await.state
     }
 
-    /// Lets time pass, for the queue and for the sends.
+    /// Lets time pass for the queue and the sends.
     async fn advance(&self, time: Duration) {
         self.queue.advance(time).await;
         age_sends(&self.app, time).await;
@@ -95,7 +96,7 @@ impl SendHarness {
     }
 }
 
-/// A receiver without a worker, and the Twilio that it and its settings belong to.
+/// A receiver without a worker, and the simulated Twilio that its settings name.
 pub(crate) async fn receiver_and_twilio(
     prepare: impl FnOnce(Database) -> Database,
 ) -> (TestApp, SimulatedApi) {
@@ -105,7 +106,7 @@ pub(crate) async fn receiver_and_twilio(
     (app, api)
 }
 
-/// Stores a send of the test's user, with its job.
+/// Stores a send of the test's user together with its job.
 async fn send(database: &Database, to: &str) -> Uuid {
     let send = NewSend {
         user_id: database.user,

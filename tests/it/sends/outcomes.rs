@@ -1,4 +1,4 @@
-//! What Twilio answers, and what it means for the send, the job and everybody else's.
+//! Twilio's responses and their effect on the send, its job and other jobs.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn a_number_that_cannot_receive_sms_ends_the_send_with_its_reason() {
         (21408, "region_not_enabled"),
         (60410, "blocked_as_fraud"),
         (29999, "other"),
-        // The last one, as nothing is asked for that number any more.
+        // This case is last, because no further SMS is sent to an opted-out number.
         (21610, "opted_out"),
     ] {
         let status = if code == 21408 { 403 } else { 400 };

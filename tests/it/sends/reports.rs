@@ -87,7 +87,7 @@ async fn a_status_callback_that_arrives_before_the_response_is_not_undone_by_it(
     assert_eq!(harness.state(id).await, "delivered");
 }
 
-/// Posts a report, signed with this token for this path.
+/// Posts a status callback, signed with this token for this path.
 async fn report(
     harness: &SendHarness,
     token: &str,
@@ -133,7 +133,8 @@ async fn only_status_callbacks_signed_for_our_account_change_a_send() {
     assert_eq!(report(&harness, &token, &path, &broken).await, 400);
     assert_eq!(harness.state(id).await, "sent");
 
-    // Of a send that nobody has heard of, or of somebody else's SMS from the same account: no error, no effect.
+    // A callback for an unknown send, or for another SMS of the same account, causes no error and
+    // no effect.
     let stranger = parameters(&account, &format!("SM{}", hex()), "delivered");
     let elsewhere = format!("/api/sms/status?send={}", Uuid::new_v4());
     assert_eq!(report(&harness, &token, &elsewhere, &stranger).await, 204);
@@ -143,7 +144,7 @@ async fn only_status_callbacks_signed_for_our_account_change_a_send() {
     );
     assert_eq!(harness.state(id).await, "sent");
 
-    // Without our id, Twilio's name will do.
+    // Without our id, the callback matches by Twilio's SID.
     assert_eq!(
         report(&harness, &token, "/api/sms/status", &delivered).await,
         204

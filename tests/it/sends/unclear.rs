@@ -1,4 +1,5 @@
-//! When nobody knows whether Twilio has taken an SMS: it is looked for, and never sent again.
+//! It is unclear whether Twilio has accepted an SMS: the job looks the SMS up and never sends it
+//! again.
 
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use super::{SendHarness, TO};
 
 const FIRST_LOOK: Duration = Duration::from_secs(30);
 
-/// The states of a message that the list has.
+/// The states of a message that the list contains.
 const FOUND: [&str; 2] = ["sent", "delivered"];
 
-/// Every way in which an answer does not come, or says nothing, and whether there is a message then.
+/// Every way in which a response is missing or unclear, with the number of messages that Twilio has
+/// then.
 fn unclear_answers() -> Vec<(Answer, usize)> {
     vec![
         (Answer::CutAfter, 1),

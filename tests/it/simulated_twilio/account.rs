@@ -1,4 +1,4 @@
-//! Who is let in, what a request must be like, single messages, and the control endpoint.
+//! Credentials, validation of requests, single messages, and the control endpoint.
 
 use pigeonhole::dev::twilio::Callbacks;
 use reqwest::{Method, RequestBuilder, Response};
@@ -13,7 +13,7 @@ fn request(played: &SimulatorHarness, method: Method, path: &str) -> RequestBuil
     webhook::client().request(method, format!("{base}{path}"))
 }
 
-/// Something of the account, by somebody who may.
+/// A request to the account with valid credentials.
 fn of_account(played: &SimulatorHarness, method: Method, path: &str) -> RequestBuilder {
     let account = played.settings.get("TWILIO_ACCOUNT_SID");
     let path = format!("/2010-04-01/Accounts/{account}{path}");
@@ -25,7 +25,7 @@ async fn json_of(response: Response) -> Value {
     serde_json::from_str(&response.text().await.unwrap()).unwrap()
 }
 
-/// Status and Twilio's code.
+/// The status and Twilio's error code.
 async fn refusal(request: RequestBuilder) -> (u16, u64) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();

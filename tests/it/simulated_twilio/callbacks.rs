@@ -1,4 +1,5 @@
-//! Status callbacks: signed for the public URL, in the order asked for, and told again by the list.
+//! Status callbacks: signed for the public URL, and sent in the requested order. The list agrees
+//! with them.
 
 use axum::{body::to_bytes, extract::Request};
 use pigeonhole::dev::twilio::{Answer, Callbacks};
@@ -13,7 +14,7 @@ use twilio::{
 use super::{ANA, FakeTwilio, SimulatorHarness, long_ago, soon};
 use crate::settings::PUBLIC_BASE_URL;
 
-/// The callback, if its signature is good.
+/// Checks the callback's signature and parses it.
 async fn check(played: &SimulatorHarness, request: Request) -> (String, StatusCallback) {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 64 * 1024).await.unwrap();
@@ -30,7 +31,7 @@ async fn check(played: &SimulatorHarness, request: Request) -> (String, StatusCa
     (uri, StatusCallback::from_fields(&fields).unwrap())
 }
 
-/// An API that is connected to a receiver, which shows what it gets.
+/// An API that is connected to a receiver, which passes its requests to the test.
 async fn connected() -> (
     SimulatorHarness,
     FakeTwilio,

@@ -1,4 +1,4 @@
-//! What is set in the console, as our client and the control endpoint see it.
+//! The console's settings, as our client and the control endpoint see them.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -17,7 +17,7 @@ async fn the_account_and_its_number_are_shown_only_with_valid_credentials() {
     let number = played.client.number(OURS).await.unwrap().unwrap();
     assert_eq!(number.inbound.method, "POST");
     assert!(number.inbound.url.ends_with("/api/sms/webhook#rc=3&rp=all"));
-    // A part of it is not it.
+    // A prefix of the number does not match.
     assert!(played.client.number("+1500555000").await.unwrap().is_none());
 
     let base = played.settings.get("TWILIO_API_BASE_URL");

@@ -1,4 +1,4 @@
-//! Looking for messages that may have been made.
+//! Looking up messages whose creation is uncertain.
 
 use pigeonhole::dev::twilio::{Answer, Callbacks};
 use serde_json::json;
@@ -21,7 +21,7 @@ async fn a_message_with_a_lost_response_is_listed_and_messages_to_other_numbers_
 
     let found = played.client.messages_to(ANA, long_ago()).await.unwrap();
     let bodies: Vec<_> = found.iter().map(|m| m.body.as_str()).collect();
-    // Within a second the order is Twilio's.
+    // Within one second, Twilio determines the order.
     assert_eq!(bodies, ["second", "first"]);
     assert_eq!(found[1].sid, first.sid);
     for message in &found {

@@ -1,4 +1,4 @@
-//! What a request to send a message comes to.
+//! Requests to send a message, and their results.
 
 use std::time::Duration;
 
@@ -193,7 +193,7 @@ async fn the_client_waits_for_a_late_response_and_gives_up_on_a_missing_one() {
         played.send(taken, "c"),
     );
     assert_eq!((&a, &b, &c), (&timeout, &timeout, &timeout));
-    // What Twilio makes of a request it makes whether or not somebody waits.
+    // Twilio executes a request whether or not the client still waits.
     assert_eq!(soon(played.api.message_to(taken)).await.body, "c");
     assert_eq!(soon(played.api.message_to(too_late)).await.body, "b");
     assert!(soon(played.api.messages_to(never, 0)).await.is_empty());
@@ -222,7 +222,7 @@ async fn a_failed_or_slow_tls_handshake_counts_as_nothing_sent() {
     assert_eq!(send(&no_tls, ANA, "hello").await, Err(no_connection()));
     assert_eq!(played.api.requests().create, 0);
 
-    // It accepts connections, and says nothing on them.
+    // It accepts connections and sends nothing.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mute_tls = client_at(&format!("https://{}", mute.local_addr().unwrap()));
     assert_eq!(send(&mute_tls, ANA, "hello").await, Err(no_connection()));

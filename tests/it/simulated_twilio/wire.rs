@@ -1,4 +1,4 @@
-//! Answers that no HTTP server gives on purpose, byte by byte.
+//! Responses that no HTTP server sends on purpose, byte by byte.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,7 +11,7 @@ use super::{ANA, client_at, send, soon};
 
 const CREATED: &str = r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued"}"#;
 
-/// Reads one request, to the end of its body.
+/// Reads one request to the end of its body.
 async fn read_request(stream: &mut TcpStream) {
     let mut request = Vec::new();
     let ends = |request: &[u8]| {
@@ -37,7 +37,8 @@ fn whole(status: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
 }
 
-/// Answers each connection's first request with these bytes, and then closes or keeps it. Tells of each connection.
+/// Responds to each connection's first request with these bytes, and then closes or keeps it.
+/// Reports each connection.
 async fn answering(bytes: Vec<u8>, keep: bool) -> (String, mpsc::UnboundedReceiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -47,7 +48,7 @@ async fn answering(bytes: Vec<u8>, keep: bool) -> (String, mpsc::UnboundedReceiv
         while let Ok((mut stream, _)) = listener.accept().await {
             connected.send(()).unwrap();
             read_request(&mut stream).await;
-            // The client may have seen enough before it has seen all.
+            // The client may close the connection before it has read everything.
             let _seen_enough = stream.write_all(&bytes).await;
             if keep {
                 kept.push(stream);
@@ -104,7 +105,7 @@ async fn a_broken_response_is_unclear_unless_its_status_excludes_a_message() {
 
 #[tokio::test]
 async fn each_request_uses_its_own_connection() {
-    // A kept connection may be closed by the other side at the moment it is used again.
+    // The other side may close a kept connection just when the client reuses it.
     let (base, mut connections) = answering(whole("201 Created", CREATED), true).await;
     let client = client_at(&base);
     for _ in 0..3 {

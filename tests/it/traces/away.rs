@@ -1,4 +1,4 @@
-//! A collector that is away, or does not answer, costs nobody anything.
+//! A collector that is unreachable or never responds costs no message and no time.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::Stage;
 use crate::{database::NUMBER, process::Process, wait::PATIENCE};
 
-/// Stops the process in order; answers how long that took.
+/// Stops the process gracefully. Returns how long that took.
 pub(super) async fn stop(process: &mut Process) -> Duration {
     let started = Instant::now();
     process.signal(Signal::TERM);
@@ -17,7 +17,7 @@ pub(super) async fn stop(process: &mut Process) -> Duration {
     started.elapsed()
 }
 
-/// Messages are taken and processed, replies go out, and the processes stop in time.
+/// Messages are accepted and processed, replies are sent, and the processes stop in time.
 async fn works_without(endpoint: &str) {
     let mut stage = TraceHarness::traced(endpoint).await;
     let mut sids = Vec::new();

@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector, as far as these tests need one: it takes spans by OTLP over HTTP and keeps them.
+//! A minimal OpenTelemetry collector: it accepts spans by OTLP over HTTP and stores them.
 
 use std::{
     collections::HashMap,
@@ -22,25 +22,25 @@ use prost::Message;
 
 use crate::wait::{PATIENCE, eventually};
 
-/// A span, as it came.
+/// A received span.
 #[derive(Debug, Clone)]
 pub(super) struct ExportedSpan {
     pub(super) name: String,
     pub(super) trace: String,
     pub(super) id: String,
-    /// Empty if it has none.
+    /// Empty for a root span.
     pub(super) parent: String,
     pub(super) kind: v1::span::SpanKind,
     pub(super) attributes: HashMap<String, String>,
-    /// What happened within it: the texts and the values of log lines.
+    /// Its events: the texts and values of log lines.
     pub(super) events: Vec<String>,
-    /// Which process it is from.
+    /// The process that sent it.
     pub(super) process: String,
     pub(super) service: String,
 }
 
 impl ExportedSpan {
-    /// The attribute of this name, or nothing.
+    /// The value of this attribute, or an empty string.
     pub(super) fn get(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
@@ -53,7 +53,7 @@ struct CollectedTraces {
     headers: Vec<HeaderMap>,
 }
 
-/// A collector that listens for as long as the test's runtime lives.
+/// A collector that listens until the test's runtime ends.
 #[derive(Clone)]
 pub(super) struct TraceCollector {
     addr: SocketAddr,
@@ -74,7 +74,7 @@ impl TraceCollector {
         collector
     }
 
-    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// The value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub(super) fn endpoint(&self) -> String {
         format!("http://{}", self.addr)
     }
@@ -87,7 +87,7 @@ impl TraceCollector {
         self.taken.lock().unwrap().headers.clone()
     }
 
-    /// All that it was sent, as it stood on the wire: protobuf leaves texts as they are.
+    /// All received bytes as text: protobuf does not change strings.
     pub(super) fn wire(&self) -> String {
         String::from_utf8_lossy(&self.taken.lock().unwrap().bytes).into_owned()
     }

@@ -1,4 +1,5 @@
-//! Log lines: one an attempt, with all that is known of it, and from a webhook's request to its reply by one trace.
+//! Log lines: one per attempt, with all its fields. One trace id connects the webhook's request
+//! with its reply.
 
 use serde_json::Value;
 
@@ -9,14 +10,14 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// A value of one of the spans that a line stands in.
+/// A field of one of the line's spans.
 fn of_span<'l>(line: &'l Value, name: &str) -> &'l Value {
     let spans = line["spans"].as_array().map_or(&[][..], Vec::as_slice);
     let found = spans.iter().find_map(|span| span.get(name));
     found.unwrap_or(&Value::Null)
 }
 
-/// The lines in which an attempt at this kind of job ended.
+/// The lines that report the end of an attempt of this kind of job.
 async fn attempts(process: &Process, kind: &str) -> Vec<Value> {
     eventually(&format!("an attempt at {kind}"), PATIENCE, async || {
         let mut lines = process.lines();
@@ -28,7 +29,7 @@ async fn attempts(process: &Process, kind: &str) -> Vec<Value> {
     .await
 }
 
-/// The trace's own number within a `traceparent`.
+/// The trace id within a `traceparent`.
 fn trace_id(line: &Value) -> String {
     let trace = of_span(line, "trace").as_str().expect("a trace");
     trace.split('-').nth(1).unwrap().to_owned()
@@ -60,11 +61,11 @@ async fn each_attempt_logs_one_line_and_one_trace_connects_the_request_with_the_
         .wait_for_line("webhook accepted", PATIENCE)
         .await;
     assert_eq!(of_span(&accepted, "message.sid"), &*sid);
-    // Twilio's name for the request, by which its console knows it.
+    // Twilio's id of the request, as its console shows it.
     let request = of_span(&accepted, "request").as_str().expect("its name");
     assert_eq!(request.len(), 32);
     let trace = trace_id(&accepted);
     assert_eq!((trace_id(job), trace_id(reply)), (trace.clone(), trace));
-    // Steps are for traces: they fill no log.
+    // Steps appear in traces only, not in the log.
     assert!(!stage.worker.log().contains("step."));
 }

@@ -1,4 +1,4 @@
-//! Traces: real processes, and a collector that takes what they send.
+//! Traces: real processes export spans to a collector of the test.
 
 mod away;
 mod collector;
@@ -23,7 +23,7 @@ use crate::{
     webhook::client,
 };
 
-/// Receiver and worker as processes of their own, and a simulated Twilio.
+/// Receiver and worker as separate processes, and a simulated Twilio.
 struct TraceHarness {
     database: Database,
     api: SimulatedApi,
@@ -33,7 +33,7 @@ struct TraceHarness {
 }
 
 impl TraceHarness {
-    /// With traces going to this endpoint.
+    /// Exports traces to this endpoint.
     async fn traced(endpoint: &str) -> Self {
         Self::set(|database| database.with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)).await
     }
@@ -53,7 +53,7 @@ impl TraceHarness {
         }
     }
 
-    /// Delivers a text, which must be accepted; answers its SID.
+    /// Delivers a text, which the receiver must accept. Returns its SID.
     async fn deliver(&self, from: &str, body: &str) -> String {
         self.deliver_text(&text(from, body)).await
     }
@@ -65,7 +65,7 @@ impl TraceHarness {
         delivery.message_sid
     }
 
-    /// A new user, and their token.
+    /// A new user and their token.
     async fn user(&self) -> (Uuid, String) {
         let user = Uuid::new_v4();
         let mut conn = self.database.pool.acquire().await.unwrap();
@@ -83,7 +83,7 @@ impl TraceHarness {
     }
 }
 
-/// The only span of this name with this parent.
+/// The only span with this name and this parent.
 fn child<'s>(spans: &'s [ExportedSpan], parent: &ExportedSpan, name: &str) -> &'s ExportedSpan {
     let mut children = spans
         .iter()
@@ -134,7 +134,7 @@ async fn one_trace_connects_the_webhook_with_the_reply_across_processes() {
     assert_eq!(call.kind, SpanKind::Client);
     assert_eq!(call.get("http.response.status_code"), "201");
 
-    // Which process each is from.
+    // The process that sent each span.
     let name = |process: &Process| format!(":{}", process.id());
     assert!(webhook.process.ends_with(&name(&stage.receiver)));
     for span in [job, &reply, call] {
@@ -154,7 +154,7 @@ async fn one_trace_connects_the_api_request_with_the_call_that_sends_the_code() 
     })
     .await;
     let (_, token) = stage.user().await;
-    // The front end has begun the trace.
+    // The front end has started the trace.
     let (theirs, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
     let asked = stage
         .post(&token, "", &json!({ "phoneNumber": "+12025550143" }))

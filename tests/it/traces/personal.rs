@@ -1,4 +1,4 @@
-//! Nothing that a person has written or that is theirs gets into a trace, whatever goes wrong on the way.
+//! No personal data gets into a trace, even when something fails.
 
 use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks};
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::{
     wait::{PATIENCE, eventually},
 };
 
-/// To be found nowhere.
+/// Values that no span may contain.
 struct PersonalValues(Vec<(&'static str, String)>);
 
 impl PersonalValues {
@@ -22,7 +22,7 @@ impl PersonalValues {
         self.0.push((what, text.into()));
     }
 
-    /// In any of the forms that a number may have.
+    /// Adds the number in each of its notations.
     fn add_number(&mut self, number: &str) {
         let digits = number.trim_start_matches('+');
         self.add("a number", digits);
@@ -90,7 +90,7 @@ async fn no_span_contains_personal_data() {
     for sid in &sids {
         stage.database.wait_until_ended(sid).await;
     }
-    // What a model says is as personal, and so is what its service says when it fails.
+    // The answer of a model is personal, and so is the error text of its service.
     model.will(ModelReply::Http(500, Vec::new(), said.clone()));
     model.will(ModelReply::Generated(format!("{said} no JSON")));
     sids.push(stage.deliver(NUMBER, &said).await);
@@ -110,7 +110,7 @@ async fn no_span_contains_personal_data() {
         if let Some((_, sms)) = send.unwrap().message {
             codes.push(sms[..6].to_owned());
         }
-        // A guess, and a request that is refused.
+        // A wrong guess and a refused request.
         for body in [
             json!({ "phoneNumber": number, "code": "000000" }),
             json!({ "phoneNumber": format!("{number} ext. 5"), "code": "abcdef" }),
@@ -130,7 +130,8 @@ async fn no_span_contains_personal_data() {
     let failed = |span: &ExportedSpan| span.get("outcome") == "retried" && !span.events.is_empty();
     collector.wait_for("a job that went wrong", failed).await;
 
-    // What should be there is there, so that what should not be would be found.
+    // The traces contain what they should, so the search would also find what they should not
+    // contain.
     let wire = collector.wire();
     assert!(sids.iter().all(|sid| wire.contains(sid.as_str())));
     secrets.assert_none_in(&wire);
@@ -148,7 +149,7 @@ async fn no_span_contains_personal_data() {
     }
 }
 
-/// All attributes that a span may have: a new one is to be thought about.
+/// All allowed span attributes. A new attribute needs a review.
 const KNOWN: [&str; 13] = [
     "http.response.status_code",
     "job.about",
