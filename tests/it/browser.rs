@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::{
-    settings::of_the_test_run,
+    settings::test_run_variable,
     wait::{PATIENCE, eventually},
 };
 
@@ -52,7 +52,7 @@ impl Browser {
         let (Some(chromium), Some(chromedriver)) = (chromium, on_path("chromedriver")) else {
             let what = "Chromium and chromedriver are not both installed: script/bootstrap --full installs them";
             assert!(
-                of_the_test_run("PIGEONHOLE_REQUIRE_CHROMIUM").is_none(),
+                test_run_variable("PIGEONHOLE_REQUIRE_CHROMIUM").is_none(),
                 "{what}"
             );
             eprintln!("SKIPPED: {what}");
@@ -76,7 +76,7 @@ impl Browser {
                 port.trim_end_matches('.').parse().ok()
             })
             .expect("chromedriver names its port");
-        std::thread::spawn(move || lines.for_each(drop)); // or it would wait for somebody to read
+        std::thread::spawn(move || lines.for_each(drop)); // a full pipe would block chromedriver
 
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -121,7 +121,7 @@ impl Browser {
     }
 
     /// Emulates a user who prefers a dark colour scheme.
-    pub(crate) async fn darken(&self) {
+    pub(crate) async fn prefer_dark(&self) {
         let features = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
         let params = json!({ "features": features });
         let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": params });
@@ -166,7 +166,7 @@ impl Browser {
     }
 
     /// Waits until the element's text contains this. Returns the whole text.
-    pub(crate) async fn says(&self, selector: &str, what: &str) -> String {
+    pub(crate) async fn wait_for_text(&self, selector: &str, what: &str) -> String {
         eventually(&format!("{selector} says {what:?}"), PATIENCE, async || {
             let text = self.text(selector).await;
             text.contains(what).then_some(text)
@@ -191,8 +191,8 @@ impl Browser {
     }
 
     /// Saves a screenshot in the directory `PIGEONHOLE_PICTURES`, if that is set.
-    pub(crate) async fn picture(&self, name: &str) {
-        let Some(folder) = of_the_test_run("PIGEONHOLE_PICTURES") else {
+    pub(crate) async fn screenshot(&self, name: &str) {
+        let Some(folder) = test_run_variable("PIGEONHOLE_PICTURES") else {
             return;
         };
         let picture = self.ask(Method::GET, "/screenshot", &Value::Null).await;

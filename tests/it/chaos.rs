@@ -27,7 +27,7 @@ use crate::{
     database::Database,
     load::{DeliveryResults, MessageLoad},
     process::Process,
-    settings::of_the_test_run,
+    settings::test_run_variable,
     wait::{PATIENCE, eventually},
 };
 
@@ -69,7 +69,7 @@ const GRACE_SECONDS: &str = "1";
 
 /// The number of rounds of a scenario: this share of the requested rounds, or the short default.
 fn rounds(share: usize, short: usize) -> usize {
-    of_the_test_run("CHAOS_ROUNDS").map_or(short, |rounds| {
+    test_run_variable("CHAOS_ROUNDS").map_or(short, |rounds| {
         let rounds: usize = rounds.parse().expect("CHAOS_ROUNDS is a number");
         (rounds / share).max(1)
     })
@@ -177,8 +177,8 @@ impl ChaosHarness {
         for worker in &self.workers {
             self.effect_log.claims_again(&worker.known_as(), 0).await;
         }
-        let watch = BacklogMonitor::start(self.database.pool.clone(), LEASE, load.held());
-        (load, watch)
+        let monitor = BacklogMonitor::start(self.database.pool.clone(), LEASE, load.held());
+        (load, monitor)
     }
 
     async fn kill_worker(&mut self, at: usize) {
@@ -257,17 +257,17 @@ impl ChaosHarness {
         let recovery = since.elapsed();
         self.figures.longest_recovery = self.figures.longest_recovery.max(recovery);
         println!("{}: {fault}: recovered in {recovery:.1?}", self.scenario);
-        self.assert_nobody_has_ended();
+        self.assert_all_processes_run();
     }
 
     /// Waits until the worker claims another job.
-    async fn takes_part(&self, at: usize) {
+    async fn wait_for_claims_of(&self, at: usize) {
         let end = self.effect_log.end().await;
         let worker = self.workers[at].known_as();
         self.effect_log.claims_again(&worker, end).await;
     }
 
-    fn assert_nobody_has_ended(&mut self) {
+    fn assert_all_processes_run(&mut self) {
         let workers = self.workers.iter_mut().map(|worker| &mut worker.process);
         for process in workers.chain(&mut self.receiver) {
             assert!(
@@ -288,17 +288,17 @@ impl ChaosHarness {
     async fn finish(
         mut self,
         load: MessageLoad,
-        watch: BacklogMonitor,
+        monitor: BacklogMonitor,
         rounds: usize,
     ) -> (DeliveryResults, EffectTotals) {
         let answered = load.finish().await;
         self.database
             .assert_nothing_is_lost(&answered.accepted)
             .await;
-        self.assert_nobody_has_ended();
+        self.assert_all_processes_run();
         let account = self.effect_log.verify().await;
         assert_eq!(account.jobs, self.database.rows().await.messages);
-        let seen = watch.seen();
+        let seen = monitor.observations();
         let ChaosTotals {
             kills,
             freezes,
@@ -359,22 +359,22 @@ enum ChaosFault {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_frozen_workers_cause_every_effect_exactly_once() {
     let rounds = rounds(1, 4);
-    let mut system = ChaosHarness::start("workers").await;
-    let (load, watch) = system.under_load().await;
+    let mut harness = ChaosHarness::start("workers").await;
+    let (load, monitor) = harness.under_load().await;
     let faults = at_random(&[ChaosFault::KillWorker, ChaosFault::FreezeWorker], rounds);
     for (round, fault) in (1..).zip(faults) {
         let at = rand::random_range(0..WORKERS);
         let since = Instant::now();
         match fault {
-            ChaosFault::KillWorker => system.kill_worker(at).await,
-            _ => system.freeze_worker(at).await,
+            ChaosFault::KillWorker => harness.kill_worker(at).await,
+            _ => harness.freeze_worker(at).await,
         }
-        let name = &system.workers[at].name;
+        let name = &harness.workers[at].name;
         let what = format!("round {round}, {fault:?} {name}");
-        system.recover(since, what).await;
-        system.takes_part(at).await;
+        harness.recover(since, what).await;
+        harness.wait_for_claims_of(at).await;
     }
-    let (answered, _) = system.finish(load, watch, rounds).await;
+    let (answered, _) = harness.finish(load, monitor, rounds).await;
     assert_eq!(
         answered.refused, 0,
         "the receiver has nothing to do with workers"
@@ -384,9 +384,9 @@ async fn killed_and_frozen_workers_cause_every_effect_exactly_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_crashes_lose_no_message_and_end_no_process() {
     let rounds = rounds(4, 3);
-    let mut system = ChaosHarness::start("postgres").await;
-    let (load, watch) = system.under_load().await;
-    let pids = system.pids();
+    let mut harness = ChaosHarness::start("postgres").await;
+    let (load, monitor) = harness.under_load().await;
+    let pids = harness.pids();
     for round in 1..=rounds {
         let before = load.accepted();
         eventually("more messages", PATIENCE, async || {
@@ -394,34 +394,34 @@ async fn postgres_crashes_lose_no_message_and_end_no_process() {
         })
         .await;
         let away = Duration::from_millis(rand::random_range(0..1500));
-        system.crash_postgres(away).await;
+        harness.crash_postgres(away).await;
         let what = format!("round {round}, a crash of Postgres, away for {away:?}");
-        system.recover(Instant::now(), what).await;
+        harness.recover(Instant::now(), what).await;
     }
-    assert_eq!(system.pids(), pids);
-    system.finish(load, watch, rounds).await;
+    assert_eq!(harness.pids(), pids);
+    harness.finish(load, monitor, rounds).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rolling_restarts_cost_no_attempt() {
     let rounds = rounds(2, WORKERS);
-    let mut system = ChaosHarness::start("restarts").await;
-    system
+    let mut harness = ChaosHarness::start("restarts").await;
+    harness
         .database
         .pool
         .execute(sqlx::raw_sql(LONG_EFFECTS))
         .await
         .unwrap();
-    let (load, watch) = system.under_load().await;
+    let (load, monitor) = harness.under_load().await;
     for round in 1..=rounds {
         let at = round % WORKERS;
         let since = Instant::now();
-        system.restart_worker(at).await;
-        let what = format!("round {round}, restart of {}", system.workers[at].name);
-        system.recover(since, what).await;
-        system.takes_part(at).await;
+        harness.restart_worker(at).await;
+        let what = format!("round {round}, restart of {}", harness.workers[at].name);
+        harness.recover(since, what).await;
+        harness.wait_for_claims_of(at).await;
     }
-    let (answered, account) = system.finish(load, watch, rounds).await;
+    let (answered, account) = harness.finish(load, monitor, rounds).await;
     assert_eq!(answered.refused, 0);
     // Each claim either ended its job or was returned at no cost.
     assert_eq!(account.most_attempts, 1);
@@ -438,24 +438,24 @@ async fn no_accepted_message_is_lost_whichever_process_is_killed() {
         ChaosFault::CrashPostgres,
     ];
     let rounds = rounds(5, FAULTS.len());
-    let mut system = ChaosHarness::start("everything").await;
-    let (load, watch) = system.under_load().await;
+    let mut harness = ChaosHarness::start("everything").await;
+    let (load, monitor) = harness.under_load().await;
     for (round, fault) in (1..).zip(at_random(&FAULTS, rounds)) {
         let at = rand::random_range(0..WORKERS);
         let mut since = Instant::now();
         match fault {
-            ChaosFault::KillWorker => system.kill_worker(at).await,
-            ChaosFault::FreezeWorker => system.freeze_worker(at).await,
-            ChaosFault::KillReceiver => system.kill_receiver().await,
+            ChaosFault::KillWorker => harness.kill_worker(at).await,
+            ChaosFault::FreezeWorker => harness.freeze_worker(at).await,
+            ChaosFault::KillReceiver => harness.kill_receiver().await,
             ChaosFault::CrashPostgres => {
                 // Sometimes this is shorter than the receiver's deadline, sometimes longer.
                 let away = Duration::from_millis(rand::random_range(0..3000));
-                system.crash_postgres(away).await;
+                harness.crash_postgres(away).await;
                 since = Instant::now();
             }
         }
         let what = format!("round {round}, {fault:?}");
-        system.recover(since, what).await;
+        harness.recover(since, what).await;
     }
-    system.finish(load, watch, rounds).await;
+    harness.finish(load, monitor, rounds).await;
 }

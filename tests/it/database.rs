@@ -22,7 +22,7 @@ use crate::{
 pub(crate) const NUMBER: &str = "+12025550123";
 
 /// A number that no user has linked.
-pub(crate) const STRANGER: &str = "+12025550199";
+pub(crate) const UNLINKED_NUMBER: &str = "+12025550199";
 
 /// A migrated database and the settings that name it.
 pub(crate) struct Database {

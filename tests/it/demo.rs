@@ -43,7 +43,7 @@ async fn claim(browser: &Browser, number: &str) -> String {
     browser.fill("#phone-number", number).await;
     browser.click("#link button").await;
     let sms = "#messages .theirs:last-child";
-    code_in(&browser.says(sms, "verification code").await)
+    code_in(&browser.wait_for_text(sms, "verification code").await)
 }
 
 #[tokio::test]
@@ -58,42 +58,48 @@ async fn a_user_links_a_number_on_the_demo_page_and_their_text_becomes_items() {
     browser.click("[data-user=new]").await;
     let code = claim(&browser, "(202) 555-0143").await;
     browser
-        .says("#delivery", "delivered to +1 202 555 0143")
+        .wait_for_text("#delivery", "delivered to +1 202 555 0143")
         .await;
-    let shown = dev.says("SMS to +12025550143: ").await;
+    let shown = dev.wait_for_output("SMS to +12025550143: ").await;
     assert!(shown.contains(&code), "the terminal is the phone, too");
 
     browser.fill("#code", not(&code)).await;
     browser.click("#verify button").await;
-    browser.says("#number-error", "VERIFICATION_FAILED").await;
-    browser.picture("wrong-code.png").await;
+    browser
+        .wait_for_text("#number-error", "VERIFICATION_FAILED")
+        .await;
+    browser.screenshot("wrong-code.png").await;
 
     browser.fill("#code", &code).await;
     browser.click("#verify button").await;
-    browser.says("#linked", "+1 202 555 0143 verified").await;
+    browser
+        .wait_for_text("#linked", "+1 202 555 0143 verified")
+        .await;
     assert_eq!(browser.text("#number-error").await, "");
 
     browser.fill("#body", "Met Ana at #RustConf").await;
     browser.click("#text button").await;
     browser
-        .says("#messages .mine", "Met Ana at #RustConf")
+        .wait_for_text("#messages .mine", "Met Ana at #RustConf")
         .await;
-    browser.says("#item-list", "tag RustConf").await;
+    browser.wait_for_text("#item-list", "tag RustConf").await;
     browser
-        .says("#item-list", "note Met Ana at #RustConf")
+        .wait_for_text("#item-list", "note Met Ana at #RustConf")
         .await;
 
-    browser.picture("demo.png").await;
+    browser.screenshot("demo.png").await;
 
     // Another user sees none of it. The first user sees everything after signing in again.
     browser.click("#sign-out").await;
     browser.click("[data-user=bo]").await;
-    browser.says("#name", "Bo").await;
-    browser.says("#no-items", "Nothing yet").await;
+    browser.wait_for_text("#name", "Bo").await;
+    browser.wait_for_text("#no-items", "Nothing yet").await;
     browser.click("#sign-out").await;
     browser.click("[data-user=ana]").await;
-    browser.says("#linked", "+1 202 555 0123").await;
-    browser.says("#item-list", "Brandenburg Gate").await;
+    browser.wait_for_text("#linked", "+1 202 555 0123").await;
+    browser
+        .wait_for_text("#item-list", "Brandenburg Gate")
+        .await;
     assert_content(&browser).await;
 }
 
@@ -111,7 +117,7 @@ async fn an_unlinked_number_creates_no_more_items_and_another_user_can_link_it()
     browser.fill("#body", "Nobody's #secret").await;
     browser.click("#text button").await;
     // One of the samples was ignored too.
-    let ignored = async || (dev.said("ignored_unlinked") == 2).then_some(());
+    let ignored = async || (dev.count_lines("ignored_unlinked") == 2).then_some(());
     eventually("it is ignored", PATIENCE, ignored).await;
     assert!(!browser.text("#item-list").await.contains("secret"));
 
@@ -120,10 +126,14 @@ async fn an_unlinked_number_creates_no_more_items_and_another_user_can_link_it()
     let code = claim(&browser, "202 555 0123").await;
     browser.fill("#code", &code).await;
     browser.click("#verify button").await;
-    browser.says("#linked", "+1 202 555 0123 verified").await;
+    browser
+        .wait_for_text("#linked", "+1 202 555 0123 verified")
+        .await;
     // A reload keeps everything.
     browser.go(&dev.demo_url().await).await;
-    browser.says("#linked", "+1 202 555 0123 verified").await;
+    browser
+        .wait_for_text("#linked", "+1 202 555 0123 verified")
+        .await;
     assert_content(&browser).await;
 
     // After a restart the number belongs to Ana again, and its samples are processed.
@@ -144,8 +154,10 @@ async fn the_demo_page_shows_errors_and_fits_a_small_window() {
     browser.click("[data-user=new]").await;
     browser.fill("#phone-number", "12345").await;
     browser.click("#link button").await;
-    browser.says("#number-error", "INVALID_PHONE_NUMBER").await;
-    browser.picture("small.png").await;
+    browser
+        .wait_for_text("#number-error", "INVALID_PHONE_NUMBER")
+        .await;
+    browser.screenshot("small.png").await;
 
     let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
     assert_eq!(browser.run(fits).await, json!(true));

@@ -111,7 +111,7 @@ impl DevProcess {
             }
         });
         let dev = Self { process, said };
-        dev.says("Ctrl-C stops everything").await;
+        dev.wait_for_output("Ctrl-C stops everything").await;
         dev
     }
 
@@ -121,7 +121,7 @@ impl DevProcess {
     }
 
     /// Waits until it has printed this, and returns the rest of that line.
-    pub(crate) async fn says(&self, what: &str) -> String {
+    pub(crate) async fn wait_for_output(&self, what: &str) -> String {
         let awaited = format!("dev says {what:?}");
         eventually(&awaited, PATIENCE, async || {
             let said = self.said.lock().unwrap();
@@ -132,14 +132,14 @@ impl DevProcess {
     }
 
     /// The number of printed lines that contain this.
-    pub(crate) fn said(&self, what: &str) -> usize {
+    pub(crate) fn count_lines(&self, what: &str) -> usize {
         let said = self.said.lock().unwrap();
         said.iter().filter(|line| line.contains(what)).count()
     }
 
     /// The URL of its demo page.
     pub(crate) async fn demo_url(&self) -> String {
-        let line = self.says("demo page").await;
+        let line = self.wait_for_output("demo page").await;
         line.split_whitespace().next().unwrap().to_owned()
     }
 }

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    api::token_of, database::Database, process::Process, settings::of_the_test_run, webhook::client,
+    api::token_of, database::Database, process::Process, settings::test_run_variable,
+    webhook::client,
 };
 use plan::{ALLOWED, LinkAttempt, network, plan};
 
@@ -88,7 +89,7 @@ struct SentSms {
 }
 
 fn requests() -> usize {
-    of_the_test_run("PIGEONHOLE_FLOOD").map_or(3000, |text| text.parse().expect("a number"))
+    test_run_variable("PIGEONHOLE_FLOOD").map_or(3000, |text| text.parse().expect("a number"))
 }
 
 /// Two receivers and a worker as processes, and their simulated Twilio.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::text,
-    database::{Database, NUMBER, STRANGER},
+    database::{Database, NUMBER, UNLINKED_NUMBER},
     process::{Process, run},
     settings::ProgramSettings,
     wait::{PATIENCE, eventually},
@@ -165,7 +165,7 @@ async fn metrics_count_outcomes_and_contain_no_personal_data() {
     let (process, receiver) = Process::receiver("serve", &database.settings).await;
     let admin = process.addr("admin listens").await;
     let twilio = database.settings.twilio(receiver);
-    for from in [NUMBER, STRANGER] {
+    for from in [NUMBER, UNLINKED_NUMBER] {
         let parameters = twilio.parameters(&text(from, "Hello"));
         let sid = parameters
             .iter()
@@ -199,7 +199,7 @@ async fn metrics_count_outcomes_and_contain_no_personal_data() {
     ] {
         assert!(metrics.contains(line), "{line} is missing in:\n{metrics}");
     }
-    for number in [NUMBER, STRANGER] {
+    for number in [NUMBER, UNLINKED_NUMBER] {
         assert!(!metrics.contains(&number[2..]), "{metrics}");
     }
     // The public listener must not serve metrics.

@@ -82,19 +82,19 @@ async fn twilios_own_client_library_works_with_the_simulated_twilio() {
         println!("SKIPPED: no Python with the package `twilio`; PYTHON names another interpreter");
         return;
     };
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let to = "+12025550123";
     let given = json!({
-        "base": played.settings.get("TWILIO_API_BASE_URL"),
-        "account": played.settings.get("TWILIO_ACCOUNT_SID"),
-        "token": played.settings.get("TWILIO_AUTH_TOKEN"),
+        "base": simulator.settings.get("TWILIO_API_BASE_URL"),
+        "account": simulator.settings.get("TWILIO_ACCOUNT_SID"),
+        "token": simulator.settings.get("TWILIO_AUTH_TOKEN"),
         "from": "+15005550006",
         "to": to,
     });
     let seen = tokio::task::spawn_blocking(move || use_library(&python, &given));
     let seen = seen.await.unwrap();
 
-    let accepted = played.api.messages_to(to, 5).await;
+    let accepted = simulator.api.messages_to(to, 5).await;
     let sids: Vec<_> = accepted
         .iter()
         .map(|message| message.sid.as_str())
@@ -124,5 +124,5 @@ async fn twilios_own_client_library_works_with_the_simulated_twilio() {
     assert_eq!(seen["no_body"], json!([400, 21602]));
     assert_eq!(seen["not_there"], json!([404, 20404]));
     assert_eq!(seen["wrong_token"], json!([401, 20003]));
-    assert_eq!(accepted.len(), played.api.accepted().len());
+    assert_eq!(accepted.len(), simulator.api.accepted().len());
 }

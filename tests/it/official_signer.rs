@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     app::{TestApp, field, text},
     database::NUMBER,
-    settings::{PUBLIC_BASE_URL, WEBHOOK, of_the_test_run},
+    settings::{PUBLIC_BASE_URL, WEBHOOK, test_run_variable},
     webhook::{encode, webhook},
 };
 
@@ -26,13 +26,13 @@ print(RequestValidator(given['token']).compute_signature(given['url'], given['pa
 
 /// An interpreter with Twilio's library, if available.
 pub(crate) fn python() -> Option<String> {
-    let python = of_the_test_run("PYTHON").unwrap_or_else(|| "python3".to_owned());
+    let python = test_run_variable("PYTHON").unwrap_or_else(|| "python3".to_owned());
     let has_it = Command::new(&python)
         .args(["-c", "import twilio"])
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    let required = of_the_test_run("PIGEONHOLE_REQUIRE_TWILIO_PYTHON").is_some();
+    let required = test_run_variable("PIGEONHOLE_REQUIRE_TWILIO_PYTHON").is_some();
     assert!(has_it || !required, "{python} has no package `twilio`");
     has_it.then_some(python)
 }

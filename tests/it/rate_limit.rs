@@ -14,7 +14,7 @@ use crate::{
     app::{TestApp, text},
     database::Database,
     process::Process,
-    settings::of_the_test_run,
+    settings::test_run_variable,
     wait::eventually,
 };
 
@@ -38,7 +38,7 @@ fn number(user: u32) -> String {
 /// Stores this many messages of each user, with a limit that all of them pass within a few minutes.
 ///
 /// Also returns the SIDs of messages of a quiet user that were processed before.
-async fn system(messages: u32) -> (TestApp, Vec<Process>, Vec<String>) {
+async fn start_workers(messages: u32) -> (TestApp, Vec<Process>, Vec<String>) {
     let database = Database::create()
         .await
         .with("RATE_LIMIT_MESSAGES_PER_HOUR", PER_HOUR)
@@ -114,7 +114,7 @@ async fn accept(conn: &mut PgConnection, app: &TestApp, user: u32, messages: u32
 }
 
 /// The number of rate-limited messages that have not ended.
-async fn left(app: &TestApp) -> i64 {
+async fn unfinished(app: &TestApp) -> i64 {
     let quiet = app.settings.keyring().blind_index(QUIET);
     sqlx::query_scalar(
         "select count(*) from pigeonhole.inbound_messages where state = 'received' and sender_index <> $1",
@@ -127,15 +127,19 @@ async fn left(app: &TestApp) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_window_exceeds_the_limit_and_no_message_is_charged_twice_despite_kills() {
-    let messages = of_the_test_run("PIGEONHOLE_RATE_LIMIT_MESSAGES")
+    let messages = test_run_variable("PIGEONHOLE_RATE_LIMIT_MESSAGES")
         .map_or(80, |messages| messages.parse().expect("a number"));
-    let (app, mut workers, idle) = system(messages).await;
+    let (app, mut workers, idle) = start_workers(messages).await;
     let started = Instant::now();
     let alone = Duration::from_nanos(PERIOD.unsigned_abs()) * messages;
     let limit = alone * 2 + Duration::from_mins(1);
     let (mut kills, mut quiet) = (0, Vec::new());
-    while left(&app).await > 0 {
-        assert!(started.elapsed() < limit, "{} are left", left(&app).await);
+    while unfinished(&app).await > 0 {
+        assert!(
+            started.elapsed() < limit,
+            "{} are left",
+            unfinished(&app).await
+        );
         // At a random moment of a message's processing, and often within one lease.
         tokio::time::sleep(Duration::from_millis(rand::random_range(100..600))).await;
         quiet.push(app.deliver_text(&text(QUIET, "Hello")).await);
@@ -152,14 +156,14 @@ async fn no_window_exceeds_the_limit_and_no_message_is_charged_twice_despite_kil
     assert_eq!(app.rows().await.dead, 0);
 
     for user in 0..USERS {
-        let slots = slots(&app, &number(user)).await;
-        assert_eq!(slots.len(), messages as usize);
+        let reservations = reservations(&app, &number(user)).await;
+        assert_eq!(reservations.len(), messages as usize);
         let charged = sqlx::query_scalar("select tat_ns from queue.rate_limits where key = $1")
             .bind(format!("message:{}", Uuid::from_u128(u128::from(user) + 1)))
             .fetch_one(&app.pool)
             .await
             .expect("the maintenance has not come by just now, at 17 minutes past the hour");
-        assert_eq!(obeyed(&slots, charged), Ok(()), "user {user}");
+        assert_eq!(check_limit(&reservations, charged), Ok(()), "user {user}");
     }
     let (early, not_processed): (i64, i64) = sqlx::query_as(
         "select count(*) filter (where finished_at < slot_at), count(*) filter (where state <> 'processed')
@@ -193,7 +197,7 @@ async fn took_ms(app: &TestApp, sids: &[String]) -> (f64, f64) {
 }
 
 /// The reservations of a sender's messages, in order, in nanoseconds since the epoch.
-async fn slots(app: &TestApp, from: &str) -> Vec<i64> {
+async fn reservations(app: &TestApp, from: &str) -> Vec<i64> {
     let index = app.settings.keyring().blind_index(from);
     sqlx::query_scalar(
         "select (extract(epoch from slot_at) * 1000000)::bigint * 1000 from pigeonhole.inbound_messages
@@ -207,18 +211,20 @@ async fn slots(app: &TestApp, from: &str) -> Vec<i64> {
 
 /// In each window that begins and ends with a reservation there are at most `burst + W / period`
 /// reservations; no other windows need checking. The limit has charged exactly these reservations.
-fn obeyed(slots: &[i64], charged: i64) -> Result<(), String> {
+fn check_limit(reservations: &[i64], charged: i64) -> Result<(), String> {
     let burst = i64::try_from(BURST).unwrap();
     let (mut earliest, mut arrival) = (i64::MAX, 0);
-    for (n, slot) in (0..).zip(slots) {
+    for (n, reservation) in (0..).zip(reservations) {
         // For reservations i to j: j - i + 1 <= burst + (start[j] - start[i]) / period, all
         // multiplied by period.
-        let ahead = n * PERIOD - slot;
+        let ahead = n * PERIOD - reservation;
         earliest = earliest.min(ahead);
         if ahead - earliest > (burst - 1) * PERIOD {
-            return Err(format!("too many in a window that ends with slot {n}"));
+            return Err(format!(
+                "too many in a window that ends with reservation {n}"
+            ));
         }
-        arrival = arrival.max(*slot) + PERIOD;
+        arrival = arrival.max(*reservation) + PERIOD;
     }
     if arrival == charged {
         return Ok(());
@@ -231,11 +237,13 @@ fn obeyed(slots: &[i64], charged: i64) -> Result<(), String> {
 
 #[test]
 fn the_check_detects_an_extra_reservation_and_a_charge_without_reservation() {
-    let account = |slots: [i64; 8], charged| obeyed(&slots.map(|n| n * PERIOD), charged * PERIOD);
-    account([0, 0, 0, 0, 0, 1, 2, 3], 8).unwrap();
-    account([0, 0, 0, 0, 0, 0, 2, 3], 8).unwrap_err();
-    account([0, 0, 0, 0, 0, 1, 2, 3], 9).unwrap_err();
-    account([0, 0, 0, 0, 0, 2, 3, 4], 9).unwrap_err();
+    let check = |reservations: [i64; 8], charged| {
+        check_limit(&reservations.map(|n| n * PERIOD), charged * PERIOD)
+    };
+    check([0, 0, 0, 0, 0, 1, 2, 3], 8).unwrap();
+    check([0, 0, 0, 0, 0, 0, 2, 3], 8).unwrap_err();
+    check([0, 0, 0, 0, 0, 1, 2, 3], 9).unwrap_err();
+    check([0, 0, 0, 0, 0, 2, 3, 4], 9).unwrap_err();
 }
 
 #[tokio::test]
@@ -258,13 +266,13 @@ async fn a_message_waits_for_its_reservation_without_an_attempt_and_excess_messa
     states.sort();
     assert_eq!(states[..4], ["processed"; 4]);
     assert_eq!(states[4], "rate_limited");
-    let (waited, slots): (i64, i64) = sqlx::query_as(
+    let (waited, reservations): (i64, i64) = sqlx::query_as(
         "select count(*) filter (where slot_at > received_at + interval '0.4 s'), count(slot_at)
          from pigeonhole.inbound_messages where finished_at >= slot_at or slot_at is null",
     )
     .fetch_one(&app.pool)
     .await
     .unwrap();
-    assert_eq!((waited, slots), (2, 4));
+    assert_eq!((waited, reservations), (2, 4));
     assert_eq!(app.rows().await.dead, 0);
 }

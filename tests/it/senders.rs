@@ -4,13 +4,15 @@ use pigeonhole::dev::twilio::Text;
 
 use crate::{
     app::{TestApp, field, text},
-    database::{NUMBER, STRANGER},
+    database::{NUMBER, UNLINKED_NUMBER},
 };
 
 #[tokio::test]
 async fn a_message_from_an_unlinked_number_ends_without_items() {
     let app = TestApp::start().await;
-    let sid = app.deliver_text(&text(STRANGER, "Hello #stranger")).await;
+    let sid = app
+        .deliver_text(&text(UNLINKED_NUMBER, "Hello #stranger"))
+        .await;
     assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
     let rows = app.rows().await;
     assert_eq!((rows.messages, rows.items), (1, 0));

@@ -106,6 +106,6 @@ pub(crate) fn key() -> String {
     clippy::disallowed_methods,
     reason = "a setting of the tests, not of the program"
 )]
-pub(crate) fn of_the_test_run(name: &str) -> Option<String> {
+pub(crate) fn test_run_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

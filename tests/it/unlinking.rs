@@ -68,7 +68,7 @@ async fn put_off(app: &TestApp) {
     .await;
 }
 
-/// Waits until somebody's statement that has this in it waits for a lock.
+/// Waits until a statement that contains this text waits for a lock.
 async fn stuck(app: &TestApp, statement: &str) {
     eventually("it waits for the lock", PATIENCE, async || {
         let found: Option<i32> = sqlx::query_scalar(
@@ -166,7 +166,8 @@ async fn an_unlink_during_the_write_of_items_waits_until_they_are_written() {
 }
 
 #[tokio::test]
-async fn a_number_that_changes_its_user_keeps_old_items_and_creates_no_new_ones_for_the_previous_user() {
+async fn a_number_that_changes_its_user_keeps_old_items_and_creates_no_new_ones_for_the_previous_user()
+ {
     let app = TestApp::receiver_only().await;
     let old = app.deliver("Met Ana #old").await;
     let worker = Process::start("worker", &app.settings);
@@ -189,8 +190,7 @@ async fn a_number_that_changes_its_user_keeps_old_items_and_creates_no_new_ones_
 }
 
 #[tokio::test]
-async fn a_number_that_changes_its_user_during_processing_creates_no_items_for_the_previous_user()
- {
+async fn a_number_that_changes_its_user_during_processing_creates_no_items_for_the_previous_user() {
     let app = TestApp::receiver_only().await;
     let new = Uuid::new_v4();
     let sid = app.deliver("Met Ana #between").await;

@@ -35,7 +35,7 @@ async fn of_200_concurrent_guesses_five_are_checked_and_then_the_code_is_invalid
     );
     assert_eq!(api.owner(FREE).await, None);
     // A new code allows new guesses.
-    api.pass(Duration::from_mins(1)).await;
+    api.advance(Duration::from_mins(1)).await;
     caller.prove(FREE).await;
 }
 
@@ -50,14 +50,14 @@ async fn a_user_has_ten_guesses_an_hour_across_all_codes() {
             let answer = caller.verify(FREE, &wrong(&code)).await;
             assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
         }
-        api.pass(Duration::from_mins(1)).await;
+        api.advance(Duration::from_mins(1)).await;
     }
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
     let wait = caller.verify(FREE, &code).await.retry_after();
     assert!(wait <= 3600 && wait > 3400, "{wait}");
     // The right code works as soon as the user may guess again.
-    api.pass(Duration::from_hours(1)).await;
+    api.advance(Duration::from_hours(1)).await;
     caller.prove(FREE).await;
 }
 

@@ -130,7 +130,7 @@ impl KeyProvider {
         provider
     }
 
-    fn asked(&self) -> usize {
+    fn request_count(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 
@@ -150,12 +150,12 @@ async fn keys_from_a_url_are_read_at_start_and_unknown_key_ids_refetch_once_a_mi
     let api = provider.api().await;
     let claims = tokens::claims(api.app.user);
     assert_eq!(api.status_with(&key.token(&claims)).await, 200);
-    assert_eq!(provider.asked(), 1);
+    assert_eq!(provider.request_count(), 1);
     for n in 0..20 {
         let unknown = SigningKey::ec(&format!("unknown-{n}"));
         assert_eq!(api.status_with(&unknown.token(&claims)).await, 401);
     }
-    assert_eq!(provider.asked(), 1); // it was asked less than a minute ago
+    assert_eq!(provider.request_count(), 1); // it was asked less than a minute ago
     assert_eq!(api.status_with(&key.token(&claims)).await, 200);
 
     // The provider changes its keys.
@@ -171,7 +171,7 @@ async fn keys_from_a_url_are_read_at_start_and_unknown_key_ids_refetch_once_a_mi
     };
     let asks = (0..10).map(|_| async { api.status_with(&next.token(&claims)).await });
     assert_eq!(join_all(asks).await, [200; 10]);
-    assert_eq!(provider.asked(), 2);
+    assert_eq!(provider.request_count(), 2);
     assert_eq!(api.status_with(&key.token(&claims)).await, 401);
 }
 

@@ -31,7 +31,7 @@ async fn the_wait_between_two_sms_to_a_number_grows_each_time() {
                 .contains("a moment ago")
         );
         told.push(wait);
-        api.pass(Duration::from_secs(wait + 1)).await;
+        api.advance(Duration::from_secs(wait + 1)).await;
     }
     assert!(
         (29..=30).contains(&told[0]) && (39..=40).contains(&told[1]),
@@ -48,7 +48,7 @@ async fn a_number_gets_three_sms_in_ten_minutes_across_all_users() {
     let wait = api.user().await.link(FREE).await.retry_after();
     assert!((590..=600).contains(&wait), "{wait}");
     assert_eq!(api.user().await.link(OTHER).await.status, 201);
-    api.pass(Duration::from_secs(wait)).await;
+    api.advance(Duration::from_secs(wait)).await;
     assert_eq!(api.user().await.link(FREE).await.status, 201);
 }
 
@@ -58,7 +58,7 @@ async fn a_number_gets_five_sms_an_hour_and_ten_a_day() {
     let ask = async |expected: u16| {
         let answer = api.user().await.link(FREE).await;
         assert_eq!(answer.status, expected, "{answer:?}");
-        api.pass(Duration::from_secs(601)).await;
+        api.advance(Duration::from_secs(601)).await;
         answer
     };
     for _ in 0..5 {
@@ -68,7 +68,7 @@ async fn a_number_gets_five_sms_an_hour_and_ten_a_day() {
     assert!((580..=600).contains(&wait), "{wait}"); // the first is 50 minutes old
     for _ in 0..5 {
         ask(201).await;
-        api.pass(Duration::from_mins(10)).await;
+        api.advance(Duration::from_mins(10)).await;
     }
     let wait = ask(429).await.retry_after();
     assert!(wait > 20 * 3600, "{wait}");
@@ -83,11 +83,11 @@ async fn a_user_may_ask_five_times_an_hour_and_ten_times_a_day_across_all_number
     }
     let wait = caller.link(&nth(5)).await.retry_after();
     assert!((3590..=3600).contains(&wait), "{wait}");
-    api.pass(Duration::from_secs(wait)).await;
+    api.advance(Duration::from_secs(wait)).await;
     for n in 5..10 {
         assert_eq!(caller.link(&nth(n)).await.status, 201);
     }
-    api.pass(Duration::from_hours(1)).await;
+    api.advance(Duration::from_hours(1)).await;
     let wait = caller.link(&nth(10)).await.retry_after();
     assert!((21 * 3600..=22 * 3600).contains(&wait), "{wait}");
     // Unlinking restores none of the budget.

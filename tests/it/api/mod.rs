@@ -163,7 +163,7 @@ impl ApiHarness {
     }
 
     /// Lets time pass: moves all stored times into the past.
-    async fn pass(&self, time: Duration) {
+    async fn advance(&self, time: Duration) {
         for columns in [
             "limit_log set at = at - $1",
             "sends set created_at = created_at - $1, updated_at = updated_at - $1, expires_at = expires_at - $1",

@@ -110,7 +110,7 @@ async fn unlinking_deletes_the_number_its_pending_verification_and_unsent_sms() 
             .unwrap();
     assert_eq!((state.as_str(), reason.as_str()), ("failed", "cancelled"));
 
-    api.pass(Duration::from_mins(2)).await;
+    api.advance(Duration::from_mins(2)).await;
     caller.prove(FREE).await;
     assert_eq!(caller.unlink().await.status, 204);
     assert_eq!(api.owner(FREE).await, None);

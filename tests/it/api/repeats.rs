@@ -22,7 +22,7 @@ async fn ten_concurrent_requests_with_one_key_send_one_sms_and_get_one_response(
     }
     assert_eq!(api.sends().await, 1);
     // The same holds later, when a new request would not have to wait any more.
-    api.pass(Duration::from_mins(2)).await;
+    api.advance(Duration::from_mins(2)).await;
     let later = caller.post_once("a-key", PATH, &body).await;
     assert_eq!((later.status, &later.body), (201, &answers[0].body));
     assert_eq!(api.sends().await, 1);
@@ -88,7 +88,7 @@ async fn a_refusal_that_changed_nothing_is_not_stored() {
     // A request that came too early succeeds later with the same key.
     let body = number(FREE);
     let wait = caller.post_once("b", PATH, &body).await.retry_after();
-    api.pass(Duration::from_secs(wait)).await;
+    api.advance(Duration::from_secs(wait)).await;
     assert_eq!(caller.post_once("b", PATH, &body).await.status, 201);
     assert_eq!(api.sends().await, 2);
 }

@@ -7,21 +7,21 @@
 use std::process::{Command, Stdio};
 
 use super::ApiHarness;
-use crate::settings::of_the_test_run;
+use crate::settings::test_run_variable;
 
 /// All checks except one that cannot hold for an API with limits and codes: that every well-formed
 /// request is accepted.
 const EXCLUDED: &str = "positive_data_acceptance";
 
 fn program() -> Option<String> {
-    let program = of_the_test_run("SCHEMATHESIS").unwrap_or_else(|| "schemathesis".to_owned());
+    let program = test_run_variable("SCHEMATHESIS").unwrap_or_else(|| "schemathesis".to_owned());
     let runs = Command::new(&program)
         .arg("--version")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    let required = of_the_test_run("PIGEONHOLE_REQUIRE_SCHEMATHESIS").is_some();
+    let required = test_run_variable("PIGEONHOLE_REQUIRE_SCHEMATHESIS").is_some();
     assert!(runs || !required, "{program} does not run");
     runs.then_some(program)
 }
@@ -32,7 +32,7 @@ async fn every_response_to_a_generated_request_matches_the_openapi_document() {
         println!("SKIPPED: no schemathesis; SCHEMATHESIS names the program");
         return;
     };
-    let examples = of_the_test_run("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "50".to_owned());
+    let examples = test_run_variable("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "50".to_owned());
     let api = ApiHarness::with(&[("VERIFICATION_COUNTRIES", "US,CA,GB,DE,IN")]).await;
     // One user has a number, the other has none.
     for token in [api.linked().token, api.user().await.token] {

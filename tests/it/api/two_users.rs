@@ -47,7 +47,8 @@ async fn an_unverified_link_request_blocks_no_other_user() {
 }
 
 #[tokio::test]
-async fn a_number_belongs_to_the_last_user_who_verified_it_and_the_previous_user_keeps_their_items() {
+async fn a_number_belongs_to_the_last_user_who_verified_it_and_the_previous_user_keeps_their_items()
+{
     let api = ApiHarness::start().await;
     let (before, after) = (api.linked(), api.user().await);
     sqlx::query(

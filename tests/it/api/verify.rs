@@ -87,7 +87,7 @@ async fn an_expired_code_does_not_work() {
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
-    api.pass(Duration::from_secs(10 * 60 + 1)).await;
+    api.advance(Duration::from_secs(10 * 60 + 1)).await;
     let answer = caller.verify(FREE, &code).await;
     assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
     assert_eq!(caller.show().await.body["codeExpiresAt"], json!(null));
@@ -101,7 +101,7 @@ async fn a_resend_while_the_code_is_valid_sends_the_same_code_and_its_remaining_
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
-    api.pass(Duration::from_secs(200)).await;
+    api.advance(Duration::from_secs(200)).await;
     assert_eq!(caller.link(FREE).await.status, 201);
     let sms = api.sms().await;
     assert_eq!(sms.len(), 2);

@@ -62,7 +62,7 @@ impl BacklogMonitor {
         Self { seen, task }
     }
 
-    pub(super) fn seen(&self) -> BacklogObservations {
+    pub(super) fn observations(&self) -> BacklogObservations {
         *self.seen.lock().unwrap()
     }
 }

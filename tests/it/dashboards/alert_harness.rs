@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Texts in the alert rules, and their replacements for the tests.
-const HURRIED: [(&str, &str); 15] = [
+const SHORTENED: [(&str, &str); 15] = [
     ("[5m]", "[8s]"),
     ("[10m]", "[10s]"),
     ("offset 10m", "offset 10s"),
@@ -44,7 +44,7 @@ const HURRIED: [(&str, &str); 15] = [
 ];
 
 /// How long the system is healthy before a fault: one observation and a few scrapes.
-const SEEN: Duration = Duration::from_secs(6);
+const HEALTHY_TIME: Duration = Duration::from_secs(6);
 
 /// The system, its Prometheus, and the operator's tools.
 pub(super) struct AlertHarness {
@@ -73,7 +73,7 @@ impl AlertHarness {
         let rules = tempfile::tempdir().unwrap();
         let file = rules.path().join("alerts.yml");
         let mut text = alerts_text();
-        for (slow, fast) in HURRIED {
+        for (slow, fast) in SHORTENED {
             assert!(text.contains(slow), "no alert has {slow:?} any more");
             text = text.replace(slow, fast);
         }
@@ -94,9 +94,9 @@ impl AlertHarness {
         harness.start_receiver(|settings| settings).await;
         harness.start_worker(|settings| settings).await;
         // Prometheus must have scraped counters at zero before they increase.
-        harness.prometheus.wait_for_samples(SEEN).await;
-        harness.silent("PigeonholeWorkerGone").await;
-        harness.silent("PigeonholeProcessDown").await;
+        harness.prometheus.wait_for_samples(HEALTHY_TIME).await;
+        harness.wait_until_resolved("PigeonholeWorkerGone").await;
+        harness.wait_until_resolved("PigeonholeProcessDown").await;
         harness
     }
 
@@ -191,7 +191,7 @@ impl AlertHarness {
     }
 
     /// Waits until an alert fires.
-    pub(super) async fn fires(&self, alert: &str) {
+    pub(super) async fn wait_until_firing(&self, alert: &str) {
         eventually(&format!("{alert} fires"), 2 * PATIENCE, async || {
             self.is_firing(alert).await.then_some(())
         })
@@ -199,7 +199,7 @@ impl AlertHarness {
     }
 
     /// Waits until the alert does not fire.
-    pub(super) async fn silent(&self, alert: &str) {
+    pub(super) async fn wait_until_resolved(&self, alert: &str) {
         eventually(&format!("{alert} is silent"), 2 * PATIENCE, async || {
             (!self.is_firing(alert).await).then_some(())
         })

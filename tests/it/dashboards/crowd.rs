@@ -44,7 +44,7 @@ impl ConnectionCrowd {
     }
 
     /// Opens all connections before any of them sends.
-    pub(super) async fn gather(settings: &ProgramSettings) -> Self {
+    pub(super) async fn connect(settings: &ProgramSettings) -> Self {
         let receiver: SocketAddr = settings.get("LISTEN_ADDR").parse().unwrap();
         let twilio = settings.twilio(receiver);
         let mut connections = Vec::new();

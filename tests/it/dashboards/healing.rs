@@ -27,16 +27,16 @@ async fn messages_of_a_paused_kind_wait_until_the_kind_is_resumed() {
         .operator(&["jobs", "pause", "process_message", "--reason", "to try it"])
         .await;
     assert_eq!(harness.deliver().await, 200);
-    harness.fires("PigeonholeKindPaused").await;
-    harness.fires("PigeonholeOldestWaiting").await;
+    harness.wait_until_firing("PigeonholeKindPaused").await;
+    harness.wait_until_firing("PigeonholeOldestWaiting").await;
 
     let stats = harness.operator(&["jobs", "stats"]).await;
     assert!(stats.contains("to try it"), "{stats}");
     harness
         .operator(&["jobs", "resume", "process_message"])
         .await;
-    harness.silent("PigeonholeKindPaused").await;
-    harness.silent("PigeonholeOldestWaiting").await;
+    harness.wait_until_resolved("PigeonholeKindPaused").await;
+    harness.wait_until_resolved("PigeonholeOldestWaiting").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,7 +59,7 @@ async fn dead_letters_are_found_and_requeued() {
     harness
         .operator(&["jobs", "resume", "process_message"])
         .await;
-    harness.fires("PigeonholeDeadLetters").await;
+    harness.wait_until_firing("PigeonholeDeadLetters").await;
 
     let dead = harness.operator(&["jobs", "list", "--state", "dead"]).await;
     assert!(dead.contains(&id.to_string()), "{dead}");
@@ -67,7 +67,7 @@ async fn dead_letters_are_found_and_requeued() {
     harness
         .operator(&["jobs", "requeue", &id.to_string()])
         .await;
-    harness.silent("PigeonholeDeadLetters").await;
+    harness.wait_until_resolved("PigeonholeDeadLetters").await;
     harness.database.wait_until_idle().await;
 }
 
@@ -78,13 +78,13 @@ async fn an_alert_fires_for_a_dead_worker_until_another_is_started() {
     }
     let mut harness = AlertHarness::open(|database| database).await;
     harness.worker.take().unwrap().kill();
-    harness.fires("PigeonholeProcessDown").await;
-    harness.fires("PigeonholeWorkerGone").await;
+    harness.wait_until_firing("PigeonholeProcessDown").await;
+    harness.wait_until_firing("PigeonholeWorkerGone").await;
     harness.operator(&["jobs", "workers"]).await;
 
     harness.start_worker(|settings| settings).await;
-    harness.silent("PigeonholeProcessDown").await;
-    harness.silent("PigeonholeWorkerGone").await;
+    harness.wait_until_resolved("PigeonholeProcessDown").await;
+    harness.wait_until_resolved("PigeonholeWorkerGone").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,7 +106,9 @@ async fn the_receiver_fails_until_the_database_is_back() {
         (harness.deliver().await == 200).then_some(())
     })
     .await;
-    harness.silent("PigeonholeReceiverFailing").await;
+    harness
+        .wait_until_resolved("PigeonholeReceiverFailing")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +133,9 @@ async fn a_wrong_public_url_loses_texts_until_it_is_corrected() {
 
     harness.start_receiver(|settings| settings).await;
     assert_eq!(harness.deliver().await, 200);
-    harness.silent("PigeonholeSignatureFailures").await;
+    harness
+        .wait_until_resolved("PigeonholeSignatureFailures")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,8 +146,8 @@ async fn an_account_refused_by_twilio_pauses_sending_until_it_is_fixed() {
     let harness = AlertHarness::open(|database| database).await;
     harness.api.behave(&number(0), Answer::BadCredentials);
     assert_eq!(harness.ask_for_code(&number(0)).await, 201);
-    harness.fires("PigeonholeTwilioRefusesUs").await;
-    harness.fires("PigeonholeKindPaused").await;
+    harness.wait_until_firing("PigeonholeTwilioRefusesUs").await;
+    harness.wait_until_firing("PigeonholeKindPaused").await;
 
     let stats = harness.operator(&["jobs", "stats"]).await;
     assert!(stats.contains("Twilio refuses our account"), "{stats}");
@@ -151,8 +155,10 @@ async fn an_account_refused_by_twilio_pauses_sending_until_it_is_fixed() {
     harness
         .operator(&["jobs", "resume", "send_verification"])
         .await;
-    harness.silent("PigeonholeKindPaused").await;
-    harness.silent("PigeonholeTwilioRefusesUs").await;
+    harness.wait_until_resolved("PigeonholeKindPaused").await;
+    harness
+        .wait_until_resolved("PigeonholeTwilioRefusesUs")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,18 +171,26 @@ async fn unused_codes_exhaust_the_budget_until_it_is_raised_or_the_country_is_cl
     for n in 0..40 {
         assert_eq!(harness.ask_for_code(&number(n)).await, 201);
     }
-    harness.fires("PigeonholeVerificationBudget").await;
-    harness.fires("PigeonholeVerificationConversion").await;
+    harness
+        .wait_until_firing("PigeonholeVerificationBudget")
+        .await;
+    harness
+        .wait_until_firing("PigeonholeVerificationConversion")
+        .await;
 
     harness
         .start_receiver(|settings| settings.with("VERIFICATION_COUNTRIES", "CA"))
         .await;
     assert_eq!(harness.ask_for_code(&number(50)).await, 400);
-    harness.silent("PigeonholeVerificationConversion").await;
+    harness
+        .wait_until_resolved("PigeonholeVerificationConversion")
+        .await;
     harness
         .start_worker(|settings| settings.with("VERIFICATION_DAILY_BUDGET", "1000"))
         .await;
-    harness.silent("PigeonholeVerificationBudget").await;
+    harness
+        .wait_until_resolved("PigeonholeVerificationBudget")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,7 +206,7 @@ async fn an_abandoned_open_transaction_is_found_and_ended() {
         .execute(&mut theirs)
         .await
         .unwrap();
-    harness.fires("PigeonholeSnapshotHeld").await;
+    harness.wait_until_firing("PigeonholeSnapshotHeld").await;
 
     // As the runbook says.
     harness.end_session(
@@ -200,7 +214,7 @@ async fn an_abandoned_open_transaction_is_found_and_ended() {
          order by xact_start limit 1",
     )
     .await;
-    harness.silent("PigeonholeSnapshotHeld").await;
+    harness.wait_until_resolved("PigeonholeSnapshotHeld").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,8 +230,8 @@ async fn a_receiver_sheds_webhooks_while_commits_wait_for_a_lock_until_its_holde
         .execute(&mut migration)
         .await
         .unwrap();
-    let crowd = ConnectionCrowd::gather(&harness.database.settings).await;
-    harness.fires("PigeonholeReceiverSheds").await;
+    let crowd = ConnectionCrowd::connect(&harness.database.settings).await;
+    harness.wait_until_firing("PigeonholeReceiverSheds").await;
 
     // As the runbook says.
     harness
@@ -228,7 +242,7 @@ async fn a_receiver_sheds_webhooks_while_commits_wait_for_a_lock_until_its_holde
         )
         .await;
     drop(crowd);
-    harness.silent("PigeonholeReceiverSheds").await;
+    harness.wait_until_resolved("PigeonholeReceiverSheds").await;
     assert_eq!(harness.deliver().await, 200);
 }
 
@@ -243,7 +257,7 @@ async fn files_wait_while_the_disk_is_full_until_there_is_room() {
     let store = Url::from_file_path(disk.path().join("media")).unwrap();
     let harness = AlertHarness::open(|database| database.with("MEDIA_STORE", store)).await;
     let backup = disk.fill();
-    harness.fires("PigeonholeDiskFilling").await;
+    harness.wait_until_firing("PigeonholeDiskFilling").await;
     let sid = harness.deliver_file().await;
     eventually("its job is tried again", PATIENCE, async || {
         let retried = "select attempts > 0 and locked_by is null from queue.jobs where kind = 'process_message'";
@@ -256,7 +270,7 @@ async fn files_wait_while_the_disk_is_full_until_there_is_room() {
     .await;
 
     fs::remove_file(backup).unwrap();
-    harness.silent("PigeonholeDiskFilling").await;
+    harness.wait_until_resolved("PigeonholeDiskFilling").await;
     let ended = harness.database.wait_until_ended_within(&sid, 2 * PATIENCE);
     assert_eq!(ended.await, "processed");
 }

@@ -24,7 +24,7 @@ use crate::{
 
 /// A receiver, two workers, and their simulated Twilio.
 pub(super) struct DashboardHarness {
-    parts: Arc<LoadTargets>,
+    targets: Arc<LoadTargets>,
     _processes: Vec<Process>,
     admin: Vec<SocketAddr>,
     _server: Server,
@@ -37,7 +37,7 @@ fn number_of(quiet: usize) -> String {
     format!("+1415{:03}0100", 200 + quiet % QUIET)
 }
 
-/// The parts of the system that the load uses.
+/// The targets of the system that the load uses.
 struct LoadTargets {
     database: Database,
     api: SimulatedApi,
@@ -62,7 +62,7 @@ enum LoadActor {
 }
 
 /// All actions and their intervals, which leave most of the machine's capacity to other tests.
-const PEOPLE: [(LoadActor, Duration); 5] = [
+const ACTORS: [(LoadActor, Duration); 5] = [
     (LoadActor::Texts, Duration::from_millis(50)),
     (LoadActor::IsNobody, Duration::from_secs(1)),
     (LoadActor::Links, Duration::from_millis(700)),
@@ -71,7 +71,7 @@ const PEOPLE: [(LoadActor, Duration); 5] = [
 ];
 
 impl DashboardHarness {
-    pub(super) async fn set() -> Self {
+    pub(super) async fn start() -> Self {
         // A server of its own, so that its statistics show only this load. It is vacuumed as a
         // production server is.
         let postgres = embedded_postgres::Settings::default()
@@ -107,7 +107,7 @@ impl DashboardHarness {
             admin.push(process.addr("admin listens").await);
         }
         let twilio = database.settings.twilio(receiver);
-        let parts = LoadTargets {
+        let targets = LoadTargets {
             database,
             api,
             twilio,
@@ -115,7 +115,7 @@ impl DashboardHarness {
             client: client(),
         };
         Self {
-            parts: Arc::new(parts),
+            targets: Arc::new(targets),
             _processes: processes,
             admin,
             _server: server,
@@ -133,8 +133,8 @@ impl DashboardHarness {
             stop: CancellationToken::new(),
             people: JoinSet::new(),
         };
-        for (person, pace) in PEOPLE {
-            load.again(&self.parts, person, pace);
+        for (actor, pace) in ACTORS {
+            load.again(&self.targets, actor, pace);
         }
         load
     }
@@ -147,14 +147,14 @@ pub(super) struct DashboardLoad {
 }
 
 impl DashboardLoad {
-    fn again(&mut self, parts: &Arc<LoadTargets>, person: LoadActor, pace: Duration) {
-        let (parts, stop) = (parts.clone(), self.stop.clone());
+    fn again(&mut self, targets: &Arc<LoadTargets>, actor: LoadActor, pace: Duration) {
+        let (targets, stop) = (targets.clone(), self.stop.clone());
         self.people.spawn(async move {
             let mut clock = tokio::time::interval(pace);
             let mut n = 0;
             while !stop.is_cancelled() {
                 clock.tick().await;
-                person.act(&parts, n).await;
+                actor.act(&targets, n).await;
                 n += 1;
             }
         });
@@ -167,16 +167,16 @@ impl DashboardLoad {
 }
 
 impl LoadActor {
-    async fn act(self, parts: &LoadTargets, n: usize) {
+    async fn act(self, targets: &LoadTargets, n: usize) {
         match self {
-            Self::Texts => parts.text(n).await,
+            Self::Texts => targets.text(n).await,
             Self::IsNobody => {
                 let stranger = format!("+1503{:03}{:04}", 200 + n % 700, 1000 + n / 700);
-                parts.deliver(&text(&stranger, "Who are you?")).await;
+                targets.deliver(&text(&stranger, "Who are you?")).await;
             }
-            Self::Links => parts.link(n).await,
-            Self::Forges => parts.forge().await,
-            Self::Loses => parts.lose().await,
+            Self::Links => targets.link(n).await,
+            Self::Forges => targets.forge().await,
+            Self::Loses => targets.lose().await,
         }
     }
 }

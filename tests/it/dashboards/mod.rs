@@ -15,7 +15,7 @@ mod written;
 use std::{collections::BTreeSet, process::Command, time::Duration};
 
 use crate::{
-    settings::of_the_test_run,
+    settings::test_run_variable,
     wait::{PATIENCE, eventually},
 };
 use files::{Panel, repository};
@@ -44,14 +44,14 @@ async fn every_panel_and_alert_has_data_under_load_and_names_only_existing_metri
     if !prometheus::is_there() {
         return;
     }
-    let pictures = of_the_test_run("PIGEONHOLE_DASHBOARD_PICTURES");
+    let pictures = test_run_variable("PIGEONHOLE_DASHBOARD_PICTURES");
     // Processes update some metrics every five seconds. Scraping faster would show steps in the
     // pictures.
     let scrape = if pictures.is_some() { 5 } else { 1 };
-    let stage = DashboardHarness::set().await;
+    let stage = DashboardHarness::start().await;
     let prometheus = Prometheus::start(&stage.admin_addrs(), scrape).await;
     let load = stage.load();
-    let warm_up = of_the_test_run("PIGEONHOLE_DASHBOARD_SECONDS")
+    let warm_up = test_run_variable("PIGEONHOLE_DASHBOARD_SECONDS")
         .map_or(WARM_UP, |text| Duration::from_secs(text.parse().unwrap()));
     prometheus.wait_for_samples(warm_up).await;
 

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::files::repository;
 use crate::{
     browser::{UNTIL_INPUT_ENDS, on_path},
-    settings::of_the_test_run,
+    settings::test_run_variable,
     wait::{PATIENCE, eventually},
     webhook::client,
 };
@@ -33,7 +33,7 @@ pub(super) fn is_there() -> bool {
     let there = program("prometheus").is_some() && program("promtool").is_some();
     if !there {
         let what = "prometheus and promtool are not both there: script/bootstrap --full gets them";
-        let required = of_the_test_run("PIGEONHOLE_REQUIRE_PROMETHEUS").is_some();
+        let required = test_run_variable("PIGEONHOLE_REQUIRE_PROMETHEUS").is_some();
         assert!(!required, "{what}");
         eprintln!("SKIPPED: {what}");
     }

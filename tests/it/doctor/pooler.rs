@@ -16,7 +16,7 @@ use tokio::{
 
 use super::DoctorHarness;
 use crate::{
-    settings::of_the_test_run,
+    settings::test_run_variable,
     wait::{PATIENCE, eventually},
 };
 
@@ -169,7 +169,7 @@ async fn a_pooler_in_session_mode_passes() {
 
 #[tokio::test]
 async fn the_mode_of_a_real_pgbouncer_is_recognized() {
-    let Some(program) = of_the_test_run("PGBOUNCER") else {
+    let Some(program) = test_run_variable("PGBOUNCER") else {
         eprintln!("skipped: PGBOUNCER names no PgBouncer");
         return;
     };

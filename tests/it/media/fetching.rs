@@ -40,7 +40,7 @@ async fn credentials_are_sent_to_twilio_and_not_to_its_file_host() {
         .usual("image/jpeg", FileAnswer::File(jpeg(100)))
         .await;
     assert_eq!(harness.state(&message).await, MediaState::Stored);
-    let (api, cdn) = (harness.api.asked(), harness.cdn.asked());
+    let (api, cdn) = (harness.api.requests(), harness.cdn.requests());
     assert_eq!((api.len(), cdn.len()), (1, 1));
     assert!(api[0].headers.contains_key(header::AUTHORIZATION));
     for name in [
@@ -97,9 +97,9 @@ async fn a_file_in_a_final_state_is_not_fetched_again() {
     let states = media.iter().map(|media| media.state).collect::<Vec<_>>();
     let refused = MediaState::Refused(Refusal::TypeNotSupported);
     assert_eq!(states, [MediaState::Stored, MediaState::Stored, refused]);
-    assert_eq!(harness.api.asked().len(), 4, "each once, and one twice");
+    assert_eq!(harness.api.requests().len(), 4, "each once, and one twice");
     harness.ended(&message).await;
-    assert_eq!(harness.api.asked().len(), 4);
+    assert_eq!(harness.api.requests().len(), 4);
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn a_slow_or_truncated_download_is_retried_and_leaves_no_object() {
 async fn an_unreachable_host_is_retried() {
     let mut harness = MediaHarness::start().await;
     let message = harness.usual("image/jpeg", FileAnswer::File(jpeg(9))).await;
-    harness.cdn = FileServer::start().await; // and the one that has the file is no more
+    harness.cdn = FileServer::start().await; // the server that has the file is stopped
     let failure = harness.failure(&message).await;
     assert!(matches!(failure, JobError::Retry { .. }), "{failure:?}");
 }
@@ -263,7 +263,7 @@ async fn every_file_is_requested_with_get() {
     let harness = MediaHarness::start().await;
     let message = harness.usual("image/jpeg", FileAnswer::File(jpeg(9))).await;
     harness.ended(&message).await;
-    for asked in harness.api.asked().iter().chain(&harness.cdn.asked()) {
+    for asked in harness.api.requests().iter().chain(&harness.cdn.requests()) {
         assert_eq!(asked.method, Method::GET, "{}", asked.path);
     }
 }

@@ -76,7 +76,7 @@ pub(crate) struct FileServer {
 #[derive(Default)]
 struct FileServerState {
     answers: Mutex<HashMap<String, Vec<FileAnswer>>>,
-    asked: Mutex<Vec<FileRequest>>,
+    requests: Mutex<Vec<FileRequest>>,
 }
 
 impl FileServer {
@@ -104,8 +104,8 @@ impl FileServer {
             .insert(path.to_owned(), answers);
     }
 
-    pub(crate) fn asked(&self) -> Vec<FileRequest> {
-        self.known.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<FileRequest> {
+        self.known.requests.lock().unwrap().clone()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -121,7 +121,7 @@ impl Drop for FileServer {
 
 async fn answer(State(known): State<Arc<FileServerState>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    known.asked.lock().unwrap().push(FileRequest {
+    known.requests.lock().unwrap().push(FileRequest {
         method: request.method().clone(),
         path: path.clone(),
         headers: request.headers().clone(),

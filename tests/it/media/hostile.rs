@@ -21,7 +21,7 @@ struct ConnectionTrap {
 }
 
 impl ConnectionTrap {
-    async fn set() -> Self {
+    async fn start() -> Self {
         let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).await {
             Ok(listener) => listener,
             Err(_) => TcpListener::bind("0.0.0.0:0").await.unwrap(),
@@ -165,7 +165,7 @@ const OTHERS: [&str; 20] = [
 #[tokio::test]
 async fn no_hostile_url_of_a_message_is_fetched() {
     let harness = MediaHarness::start().await;
-    let trap = ConnectionTrap::set().await;
+    let trap = ConnectionTrap::start().await;
     let (sid, other) = (format!("MM{}", hex()), format!("MM{}", hex()));
     let file = format!("ME{}", hex());
     let path = harness.path(&sid, &file);
@@ -237,7 +237,7 @@ async fn no_hostile_url_of_a_message_is_fetched() {
         }
     }
     assert_eq!(trap.caught.load(Ordering::SeqCst), 0);
-    assert_eq!(harness.api.asked().len(), 0);
+    assert_eq!(harness.api.requests().len(), 0);
     // The URLs were the reason for the refusals, not this message.
     harness
         .api
@@ -251,7 +251,7 @@ async fn no_hostile_url_of_a_message_is_fetched() {
 #[tokio::test]
 async fn no_hostile_redirect_is_followed() {
     let harness = MediaHarness::start().await;
-    let trap = ConnectionTrap::set().await;
+    let trap = ConnectionTrap::start().await;
     let port = trap.port.to_string();
     let hosts = HOSTS.iter().flat_map(|host| {
         let host = host.replace('P', &port);
@@ -296,7 +296,7 @@ async fn no_hostile_redirect_is_followed() {
         }
     }
     assert_eq!(trap.caught.load(Ordering::SeqCst), 0);
-    assert_eq!(harness.cdn.asked().len(), 0);
+    assert_eq!(harness.cdn.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -333,7 +333,7 @@ async fn three_redirects_are_followed_and_a_fourth_is_not() {
         harness.state(&message).await,
         MediaState::Refused(Refusal::Forbidden)
     );
-    let relative = harness.cdn.asked().len();
+    let relative = harness.cdn.requests().len();
     let message = harness
         .message(vec![("", vec![FileAnswer::Redirect("/elsewhere".into())])])
         .await;
@@ -341,5 +341,5 @@ async fn three_redirects_are_followed_and_a_fourth_is_not() {
         harness.state(&message).await,
         MediaState::Refused(Refusal::Forbidden)
     );
-    assert_eq!(harness.cdn.asked().len(), relative);
+    assert_eq!(harness.cdn.requests().len(), relative);
 }

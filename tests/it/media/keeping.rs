@@ -54,7 +54,8 @@ async fn an_attempt_that_dies_after_writing_its_row_is_repeated() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_dies_after_writing_its_object_is_repeated_and_the_object_becomes_garbage() {
+async fn an_attempt_that_dies_after_writing_its_object_is_repeated_and_the_object_becomes_garbage()
+{
     let harness = MediaHarness::start().await;
     let file = jpeg(500_000);
     let message = harness

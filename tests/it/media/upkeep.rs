@@ -300,14 +300,14 @@ async fn twilio_is_asked_to_delete_each_file_until_it_does() {
     let job = DeleteAtTwilio {
         message: message.sid().clone(),
     };
-    let before = harness.api.asked().len();
+    let before = harness.api.requests().len();
     let outcome = harness.outcome(&job, harness.deps.clone()).await;
     assert!(matches!(outcome, Outcome::Retried { .. }), "{outcome:?}");
     assert_eq!(
         harness.outcome(&job, harness.deps.clone()).await,
         Outcome::Completed
     );
-    let asked = harness.api.asked().split_off(before);
+    let asked = harness.api.requests().split_off(before);
     let deleted: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
     assert_eq!(
         deleted,
@@ -335,5 +335,5 @@ async fn a_message_of_a_deleted_user_needs_no_deletion_at_twilio() {
         harness.outcome(&job, harness.deps.clone()).await,
         Outcome::Completed
     );
-    assert!(harness.api.asked().is_empty());
+    assert!(harness.api.requests().is_empty());
 }

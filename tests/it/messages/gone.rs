@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    database::{NUMBER, STRANGER},
+    database::{NUMBER, UNLINKED_NUMBER},
     replies::ReplyHarness,
 };
 
@@ -28,9 +28,9 @@ async fn sealed(harness: &ReplyHarness) -> Vec<String> {
 #[tokio::test]
 async fn the_body_of_an_old_ended_message_is_erased_and_its_row_and_items_stay() {
     let harness = ReplyHarness::with(|database| database.with("MESSAGE_RETENTION_DAYS", "2")).await;
-    let old = harness.take(NUMBER, "Met Ana").await;
+    let old = harness.process(NUMBER, "Met Ana").await;
     harness.advance(Duration::from_hours(47)).await;
-    let young = harness.take(NUMBER, "Met Bo").await;
+    let young = harness.process(NUMBER, "Met Bo").await;
     erase(&harness).await;
     assert_eq!(sealed(&harness).await, [old.clone(), young.clone()]);
     harness.advance(Duration::from_hours(2)).await;
@@ -43,7 +43,7 @@ async fn the_body_of_an_old_ended_message_is_erased_and_its_row_and_items_stay()
 #[tokio::test]
 async fn a_message_that_has_not_ended_keeps_its_body_at_any_age() {
     let harness = ReplyHarness::with(|database| database.with("MESSAGE_RETENTION_DAYS", "0")).await;
-    let ended = harness.take(STRANGER, "Hello").await;
+    let ended = harness.process(UNLINKED_NUMBER, "Hello").await;
     let waiting = harness.app.deliver("Met Ana").await;
     harness.advance(Duration::from_hours(24 * 30)).await;
     let mut conn = harness.app.pool.acquire().await.unwrap();
@@ -82,8 +82,8 @@ async fn rows_of_user(harness: &ReplyHarness) -> Vec<(String, i64)> {
 #[tokio::test]
 async fn nothing_is_left_of_a_deleted_user() {
     let harness = ReplyHarness::start().await;
-    let sid = harness.take(NUMBER, "Met Ana #rust").await;
-    harness.take(NUMBER, "HELP").await;
+    let sid = harness.process(NUMBER, "Met Ana #rust").await;
+    harness.process(NUMBER, "HELP").await;
     let waiting = harness.app.deliver("Met Bo").await;
     let before = rows_of_user(&harness).await;
     for table in [

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 use crate::{
-    database::{NUMBER, STRANGER},
+    database::{NUMBER, UNLINKED_NUMBER},
     process::{CommandOutput, run},
     replies::ReplyHarness,
 };
@@ -27,7 +27,7 @@ async fn command(harness: &ReplyHarness, arguments: &[&str]) -> CommandOutput {
 #[tokio::test]
 async fn the_history_of_a_message_is_shown_step_by_step_without_its_body() {
     let harness = ReplyHarness::start().await;
-    let sid = harness.take(NUMBER, "Met Ana Berg #rust").await;
+    let sid = harness.process(NUMBER, "Met Ana Berg #rust").await;
     let shown = json(&harness, &["show", &sid]).await;
     assert_eq!(shown["message_sid"], sid);
     assert_eq!(shown["state"], "processed");
@@ -67,9 +67,9 @@ async fn the_history_of_a_message_is_shown_step_by_step_without_its_body() {
 #[tokio::test]
 async fn messages_are_listed_by_state_user_and_time() {
     let harness = ReplyHarness::start().await;
-    let old = harness.take(NUMBER, "Met Ana").await;
+    let old = harness.process(NUMBER, "Met Ana").await;
     harness.advance(Duration::from_hours(2)).await;
-    let stranger = harness.take(STRANGER, "Hello").await;
+    let stranger = harness.process(UNLINKED_NUMBER, "Hello").await;
     let waiting = harness.app.deliver("Met Bo").await;
     let sids = async |arguments: &[&str]| -> Vec<String> {
         let listed = json(&harness, &[&["list"], arguments].concat()).await;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{command, json};
 use crate::{
-    database::{NUMBER, STRANGER},
+    database::{NUMBER, UNLINKED_NUMBER},
     replies::ReplyHarness,
 };
 
@@ -42,7 +42,7 @@ fn what(report: &Value) -> Vec<&str> {
 /// A message with items of older rules: one tag is missing, one item matches no rule today, one
 /// accepted tag is spelt differently, and one item is unchanged.
 async fn as_of_yesterday(harness: &ReplyHarness) -> String {
-    let sid = harness.take(NUMBER, "Met Ana #one #two #three").await;
+    let sid = harness.process(NUMBER, "Met Ana #one #two #three").await;
     change(
         harness,
         "update enrichment_items set value = 'Met' where field_name = 'customNotes'",
@@ -126,7 +126,7 @@ async fn a_replay_replaces_unreviewed_items_and_keeps_the_others() {
 #[tokio::test]
 async fn rejected_and_applied_items_are_neither_changed_nor_proposed_again() {
     let harness = ReplyHarness::start().await;
-    let sid = harness.take(NUMBER, "Met Ana #one #two").await;
+    let sid = harness.process(NUMBER, "Met Ana #one #two").await;
     change(
         &harness,
         "update enrichment_items set applied = true where value = 'one'",
@@ -146,15 +146,15 @@ async fn rejected_and_applied_items_are_neither_changed_nor_proposed_again() {
 #[tokio::test]
 async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are_replayed() {
     let harness = ReplyHarness::start().await;
-    let fine = harness.take(NUMBER, "Met Ana").await;
-    let erased = harness.take(NUMBER, "Met Bo").await;
+    let fine = harness.process(NUMBER, "Met Ana").await;
+    let erased = harness.process(NUMBER, "Met Bo").await;
     sqlx::query("update pigeonhole.inbound_messages set sealed = null where message_sid = $1")
         .bind(&erased)
         .execute(&harness.app.pool)
         .await
         .unwrap();
-    let stranger = harness.take(STRANGER, "Hello").await;
-    let keyword = harness.take(NUMBER, "HELP").await;
+    let stranger = harness.process(UNLINKED_NUMBER, "Hello").await;
+    let keyword = harness.process(NUMBER, "HELP").await;
     let waiting = harness.app.deliver("Met Cy").await;
     let missing = format!("SM{}", crate::settings::hex());
     let ran = command(
@@ -192,7 +192,7 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
 #[tokio::test]
 async fn a_message_whose_number_changed_its_user_is_not_replayed() {
     let harness = ReplyHarness::start().await;
-    let sid = harness.take(NUMBER, "Met Ana").await;
+    let sid = harness.process(NUMBER, "Met Ana").await;
     let mut conn = harness.app.pool.acquire().await.unwrap();
     let number = store::E164::parse(NUMBER).unwrap();
     let other = Uuid::new_v4();
@@ -208,7 +208,7 @@ async fn a_message_whose_number_changed_its_user_is_not_replayed() {
 async fn an_ignored_or_rate_limited_message_can_be_replayed_later() {
     let harness =
         ReplyHarness::with(|database| database.with("SMS_ENRICHMENT_ENABLED", "false")).await;
-    let sid = harness.take(NUMBER, "Met Ana #one").await;
+    let sid = harness.process(NUMBER, "Met Ana #one").await;
     assert_eq!(
         harness.app.state(&sid).await.as_deref(),
         Some("ignored_disabled")

@@ -10,7 +10,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 
 use super::MetricsHarness;
-use crate::{app::text, settings::of_the_test_run, wait::eventually};
+use crate::{app::text, settings::test_run_variable, wait::eventually};
 
 /// The number of connections that deliver messages.
 const SENDERS: usize = 16;
@@ -21,7 +21,7 @@ fn number_of(user: usize) -> String {
 }
 
 fn setting(name: &str, default: usize) -> usize {
-    of_the_test_run(name).map_or(default, |text| text.parse().expect("a number"))
+    test_run_variable(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 impl MetricsHarness {
@@ -57,11 +57,11 @@ async fn the_number_of_series_does_not_grow_with_users_or_messages() {
     let users = setting("PIGEONHOLE_CARDINALITY_USERS", 50);
     let messages = setting("PIGEONHOLE_CARDINALITY_MESSAGES", 500);
     let harness = MetricsHarness::start().await;
-    harness.everything().await;
+    harness.exercise_all().await;
     harness.populate(1..6, 20).await;
     let is_observed =
         |scrape: &super::Scrape| scrape.value("pigeonhole_observer", &[]) == Some(1.0);
-    let few = harness.shows("it observes", is_observed).await;
+    let few = harness.wait_for_metrics("it observes", is_observed).await;
     let started = Instant::now();
     harness.populate(6..6 + users, messages).await;
     let took = started.elapsed();

@@ -12,9 +12,9 @@ use metrics::{
 };
 
 use super::{FREE, MetricsHarness, NOWHERE, exposition::Scrape};
-use crate::database::{NUMBER, STRANGER};
+use crate::database::{NUMBER, UNLINKED_NUMBER};
 
-/// The values of some metrics after [`MetricsHarness::everything`], summed over labels not named
+/// The values of some metrics after [`MetricsHarness::exercise_all`], summed over labels not named
 /// here.
 const COUNTED: &str = r#"
 pigeonhole_receiver_webhooks_total{outcome="accepted"} 3
@@ -124,9 +124,9 @@ fn every_metric_has_a_help_text_and_its_name_ends_in_its_unit() {
 #[tokio::test]
 async fn after_a_run_every_declared_metric_exists_and_no_other() {
     let harness = MetricsHarness::start().await;
-    harness.everything().await;
+    harness.exercise_all().await;
     let scrape = harness
-        .shows("the failed job is observed", |scrape| {
+        .wait_for_metrics("the failed job is observed", |scrape| {
             let dead = [("kind", "process_message"), ("state", "dead")];
             scrape.value("pigeonhole_queue_jobs", &dead) == Some(1.0)
                 && scrape.value("pigeonhole_sends_last_day", &[("state", "delivered")]) == Some(1.0)
@@ -164,7 +164,7 @@ async fn after_a_run_every_declared_metric_exists_and_no_other() {
     assert!((0.001..60.0).contains(&waited.unwrap()), "{waited:?}");
     let other = scrape.value("pigeonhole_queue_jobs", &[("kind", "other")]);
     assert_eq!(other, None, "a kind is missing from the list of all");
-    for number in [NUMBER, STRANGER, FREE, NOWHERE] {
+    for number in [NUMBER, UNLINKED_NUMBER, FREE, NOWHERE] {
         assert!(!scrape.text.contains(&number[2..]), "{}", scrape.text);
     }
 }

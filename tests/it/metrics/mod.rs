@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     api::token_of,
     app::text,
-    database::{Database, NUMBER, STRANGER},
+    database::{Database, NUMBER, UNLINKED_NUMBER},
     process::Process,
     wait::{PATIENCE, eventually},
     webhook::{client, encode, webhook},
@@ -65,7 +65,7 @@ impl MetricsHarness {
     }
 
     /// Waits until the metrics show it.
-    async fn shows(&self, what: &str, seen: impl Fn(&Scrape) -> bool) -> Scrape {
+    async fn wait_for_metrics(&self, what: &str, seen: impl Fn(&Scrape) -> bool) -> Scrape {
         eventually(what, PATIENCE, async || {
             let scrape = self.scrape().await;
             seen(&scrape).then_some(scrape)
@@ -95,7 +95,7 @@ impl MetricsHarness {
 
     /// Exercises all of the program: messages, repeats, forgeries, files, a number that is linked,
     /// a number that cannot be linked, and a failing job.
-    async fn everything(&self) {
+    async fn exercise_all(&self) {
         self.messages().await;
         self.verification().await;
         sqlx::query(
@@ -108,7 +108,7 @@ impl MetricsHarness {
     }
 
     async fn messages(&self) {
-        for from in [NUMBER, STRANGER] {
+        for from in [NUMBER, UNLINKED_NUMBER] {
             let parameters = self.twilio.parameters(&text(from, "Met Ana #here"));
             let sid = sid_in(&parameters);
             for _ in 0..2 {
@@ -179,7 +179,7 @@ impl MetricsHarness {
             StatusCode::BAD_REQUEST
         );
         assert_eq!(self.ask(user, "", None).await, StatusCode::OK);
-        self.shows("the SMS is delivered", |scrape| {
+        self.wait_for_metrics("the SMS is delivered", |scrape| {
             scrape.value("pigeonhole_sends_ended_total", &[("state", "delivered")]) == Some(1.0)
         })
         .await;

@@ -43,7 +43,7 @@ async fn schedule_a_job(database: &Database) {
     .unwrap();
 }
 
-async fn becomes(admin: SocketAddr, observer: f64, limit: Duration) {
+async fn wait_until_observer_is(admin: SocketAddr, observer: f64, limit: Duration) {
     let what = format!("observer {observer}");
     eventually(&what, limit, async || {
         (observes(admin).await == Some(observer)).then_some(())
@@ -55,9 +55,9 @@ async fn becomes(admin: SocketAddr, observer: f64, limit: Duration) {
 async fn one_of_two_workers_observes_and_the_other_takes_over_after_a_kill() {
     let database = Database::create().await;
     let (first, first_admin) = worker(&database).await;
-    becomes(first_admin, 1.0, PATIENCE).await;
+    wait_until_observer_is(first_admin, 1.0, PATIENCE).await;
     let (_second, second_admin) = worker(&database).await;
-    becomes(second_admin, 0.0, PATIENCE).await;
+    wait_until_observer_is(second_admin, 0.0, PATIENCE).await;
     // The second worker also tries while the first observes twice.
     for scheduled in 1..=2 {
         schedule_a_job(&database).await;
@@ -72,14 +72,14 @@ async fn one_of_two_workers_observes_and_the_other_takes_over_after_a_kill() {
     assert_eq!(observes(second_admin).await, Some(0.0));
     assert_eq!(observes(first_admin).await, Some(1.0));
     first.kill();
-    becomes(second_admin, 1.0, TAKE_OVER).await;
+    wait_until_observer_is(second_admin, 1.0, TAKE_OVER).await;
 }
 
 #[tokio::test]
 async fn an_observer_that_loses_its_connection_stops_observing_until_it_reconnects() {
     let database = Database::create().await;
     let (process, admin) = worker(&database).await;
-    becomes(admin, 1.0, PATIENCE).await;
+    wait_until_observer_is(admin, 1.0, PATIENCE).await;
     let ended: i64 = sqlx::query_scalar(
         "select count(pg_terminate_backend(pid)) from pg_locks
          where locktype = 'advisory' and granted
@@ -91,16 +91,16 @@ async fn an_observer_that_loses_its_connection_stops_observing_until_it_reconnec
     assert_eq!(ended, 1, "the observer holds the one lock");
     let lost = "observes no more: the connection was lost";
     process.wait_for_line(lost, TAKE_OVER).await;
-    becomes(admin, 1.0, TAKE_OVER).await;
+    wait_until_observer_is(admin, 1.0, TAKE_OVER).await;
 }
 
 #[tokio::test]
 async fn a_worker_that_stops_gracefully_stops_observing() {
     let database = Database::create().await;
     let (mut first, first_admin) = worker(&database).await;
-    becomes(first_admin, 1.0, PATIENCE).await;
+    wait_until_observer_is(first_admin, 1.0, PATIENCE).await;
     let (_second, second_admin) = worker(&database).await;
     first.signal(Signal::TERM);
     assert!(first.ended(PATIENCE).await.success());
-    becomes(second_admin, 1.0, TAKE_OVER).await;
+    wait_until_observer_is(second_admin, 1.0, TAKE_OVER).await;
 }

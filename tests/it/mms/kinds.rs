@@ -3,7 +3,7 @@
 use axum::http::Method;
 use pigeonhole::dev::twilio::Text;
 
-use super::{MediaRow, MmsHarness, mms, said};
+use super::{MediaRow, MmsHarness, mms, names_and_values};
 use crate::{app::field, media::harness::FileServer, process::run};
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_file_is_stored_and_the_messages_note_names_it() {
     assert_eq!(harness.rows(&sid).await, [stored]);
     assert_eq!(harness.objects(), 1);
     assert_eq!(
-        said(&harness.items(&sid).await),
+        names_and_values(&harness.items(&sid).await),
         [
             (
                 Some("customNotes"),
@@ -68,7 +68,7 @@ async fn ten_files_of_ten_types_are_stored_and_named_in_order() {
     );
     assert_eq!(harness.objects(), 10);
     assert_eq!(
-        said(&harness.items(&sid).await),
+        names_and_values(&harness.items(&sid).await),
         [(
             Some("customNotes"),
             "All of it\n\
@@ -92,7 +92,7 @@ async fn a_contact_card_becomes_a_contact_with_its_fields_and_the_text_as_contex
     let sid = harness.process("Met at #RustConf", &["text/vcard"]).await;
     assert_eq!(harness.states(&sid).await, ["stored"]);
     assert_eq!(
-        said(&harness.items(&sid).await),
+        names_and_values(&harness.items(&sid).await),
         [
             (None, "RustConf"),
             (
@@ -159,7 +159,7 @@ async fn wrapping_files_are_skipped_and_disallowed_types_are_refused_regardless_
     );
     assert_eq!(harness.objects(), 1);
     assert_eq!(
-        said(&harness.items(&sid).await),
+        names_and_values(&harness.items(&sid).await),
         [(Some("customNotes"), "Look\nPhoto, 48×32, 188 bytes")]
     );
 }
@@ -175,7 +175,7 @@ async fn a_too_large_file_of_a_message_is_refused_with_or_without_an_announced_l
         ["too_large", "too_large", "stored"]
     );
     assert_eq!(
-        said(&harness.items(&sid).await),
+        names_and_values(&harness.items(&sid).await),
         [(Some("customNotes"), "Large\nPhoto, 48×32, 188 bytes")]
     );
     harness.keep_up(1).await;
@@ -184,7 +184,7 @@ async fn a_too_large_file_of_a_message_is_refused_with_or_without_an_announced_l
     let sid = harness.process("", &["image/bmp", "audio/wav"]).await;
     assert_eq!(harness.states(&sid).await, ["stored", "stored"]);
     assert_eq!(
-        said(&harness.items(&sid).await),
+        names_and_values(&harness.items(&sid).await),
         [(
             Some("customNotes"),
             "Photo, 1024×1024, 3.1 MB\nVoice message, 1.9 MB"
@@ -213,13 +213,13 @@ async fn a_url_outside_twilio_is_refused_without_a_request() {
     let sid = harness.process_text(&text).await;
     assert_eq!(harness.states(&sid).await, ["forbidden"]);
     let asked: Vec<Method> = elsewhere
-        .asked()
+        .requests()
         .into_iter()
         .map(|asked| asked.method)
         .collect();
     assert_eq!(asked, Vec::<Method>::new());
     assert_eq!(
-        said(&harness.items(&sid).await),
+        names_and_values(&harness.items(&sid).await),
         [(Some("customNotes"), "Look")]
     );
 }

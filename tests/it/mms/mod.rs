@@ -118,9 +118,9 @@ fn mms(body: &str, media: &[&str]) -> Text {
 }
 
 /// The columns of items that depend on the message.
-fn said(items: &[ItemRow]) -> Vec<(Option<&str>, &str)> {
-    let said = items
+fn names_and_values(items: &[ItemRow]) -> Vec<(Option<&str>, &str)> {
+    let names_and_values = items
         .iter()
         .map(|item| (item.field_name.as_deref(), item.value.as_str()));
-    said.collect()
+    names_and_values.collect()
 }

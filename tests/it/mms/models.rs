@@ -1,6 +1,6 @@
 //! A model reads the files.
 
-use super::{MmsHarness, mms, said};
+use super::{MmsHarness, mms, names_and_values};
 use crate::models::fake::{FakeModel, KEY, ModelProtocol, ModelReply};
 
 async fn with_gemini(fake: &FakeModel) -> MmsHarness {
@@ -36,11 +36,11 @@ async fn a_model_reads_the_files_and_its_answer_becomes_items() {
     let items = harness.items(&sid).await;
     let contact = r#"{"name":"Ana","context":"named in the message"}"#;
     assert!(
-        said(&items).contains(&(None, contact)),
+        names_and_values(&items).contains(&(None, contact)),
         "{:?}",
-        said(&items)
+        names_and_values(&items)
     );
-    let asked = fake.asked();
+    let asked = fake.requests();
     assert_eq!(asked.len(), 1);
     assert!(asked[0].body.to_string().contains("inlineData"));
 }
@@ -49,11 +49,11 @@ async fn a_model_reads_the_files_and_its_answer_becomes_items() {
 async fn the_rules_replace_a_model_without_a_usable_answer_and_the_message_says_so() {
     let fake = FakeModel::start(ModelProtocol::Gemini).await;
     let harness = with_gemini(&fake).await;
-    fake.will(ModelReply::Generated("no JSON".to_owned()));
+    fake.reply_with(ModelReply::Generated("no JSON".to_owned()));
     let sid = harness.process("Look #tea", &["image/png"]).await;
     assert_eq!(extracted_by(&harness, &sid).await, "rules-fallback");
     assert_eq!(
-        said(&harness.items(&sid).await),
+        names_and_values(&harness.items(&sid).await),
         [
             (Some("customNotes"), "Look #tea\nPhoto, 48×32, 188 bytes"),
             (None, "tea")
@@ -67,11 +67,11 @@ async fn an_old_message_stops_waiting_for_a_throttled_model() {
     let harness = with_gemini(&fake).await;
     for _ in 0..2 {
         let retry_after = vec![("retry-after", "1".to_owned())];
-        fake.will(ModelReply::Http(429, retry_after, "{}".to_owned()));
+        fake.reply_with(ModelReply::Http(429, retry_after, "{}".to_owned()));
     }
     let sid = harness.app.deliver_text(&mms("Look #tea", &[])).await;
     crate::wait::eventually("it is asked", crate::wait::PATIENCE, async || {
-        (!fake.asked().is_empty()).then_some(())
+        (!fake.requests().is_empty()).then_some(())
     })
     .await;
     for older in [
@@ -82,5 +82,5 @@ async fn an_old_message_stops_waiting_for_a_throttled_model() {
     }
     assert_eq!(harness.app.wait_until_ended(&sid).await, "processed");
     assert_eq!(extracted_by(&harness, &sid).await, "rules-fallback");
-    assert_eq!(fake.asked().len(), 2);
+    assert_eq!(fake.requests().len(), 2);
 }

@@ -21,14 +21,14 @@ fn all_of(error: &ExtractError) -> String {
 }
 
 async fn error_of(fake: &FakeModel, reply: ModelReply) -> ExtractError {
-    let before = fake.asked().len();
-    fake.will(reply);
+    let before = fake.requests().len();
+    fake.reply_with(reply);
     let error = fake
         .extractor()
         .extract(&message(TEXT, &[]))
         .await
         .unwrap_err();
-    assert_eq!(fake.asked().len(), before + 1, "asked once");
+    assert_eq!(fake.requests().len(), before + 1, "asked once");
     let shown = all_of(&error);
     for secret in [KEY, "text-canary", ANSWER] {
         assert!(!shown.contains(secret), "{shown}");
@@ -235,7 +235,7 @@ async fn a_redirect_receives_neither_the_key_nor_the_message() {
             ),
             "{error:?}"
         );
-        assert!(elsewhere.asked().is_empty());
+        assert!(elsewhere.requests().is_empty());
     }
 }
 
@@ -315,7 +315,7 @@ async fn every_form_of_refusal_is_recognized() {
 
 #[tokio::test]
 async fn an_unusable_answer_is_distinguished_from_a_refusal() {
-    use BadAnswer::{Cut, Empty, ModelProtocol as NotProtocol, Schema, TooLong};
+    use BadAnswer::{Cut, Empty, Protocol as NotProtocol, Schema, TooLong};
     let html = ModelReply::Http(
         200,
         vec![("content-type", "text/html".to_owned())],

@@ -70,7 +70,7 @@ pub(crate) struct ModelRequest {
 struct FakeModelState {
     protocol: ModelProtocol,
     replies: Mutex<VecDeque<ModelReply>>,
-    asked: Mutex<Vec<ModelRequest>>,
+    requests: Mutex<Vec<ModelRequest>>,
 }
 
 #[derive(Clone)]
@@ -84,7 +84,7 @@ impl FakeModel {
         let inner = Arc::new(FakeModelState {
             protocol,
             replies: Mutex::default(),
-            asked: Mutex::default(),
+            requests: Mutex::default(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -93,12 +93,12 @@ impl FakeModel {
         Self { inner, address }
     }
 
-    pub(crate) fn will(&self, reply: ModelReply) {
+    pub(crate) fn reply_with(&self, reply: ModelReply) {
         self.inner.replies.lock().unwrap().push_back(reply);
     }
 
-    pub(crate) fn asked(&self) -> Vec<ModelRequest> {
-        self.inner.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<ModelRequest> {
+        self.inner.requests.lock().unwrap().clone()
     }
 
     pub(super) fn extractor(&self) -> AnyExtractor {
@@ -155,7 +155,7 @@ async fn answer(
         headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
-    fake.asked.lock().unwrap().push(asked.clone());
+    fake.requests.lock().unwrap().push(asked.clone());
     let reply = fake.replies.lock().unwrap().pop_front();
     match reply {
         None => check(fake.protocol, &asked).unwrap_or_else(|| {

@@ -17,7 +17,7 @@ async fn ask(
     reply: ModelReply,
     last: bool,
 ) -> Result<ExtractedBy, ExtractError> {
-    fake.will(reply);
+    fake.reply_with(reply);
     let extractor = WithFallback::new(fake.extractor(), fallback);
     let media = [file(0, "image/png", b"a photo")];
     let extraction = extractor

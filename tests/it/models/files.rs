@@ -31,7 +31,7 @@ fn away(position: u8, content_type: &str, error: fn() -> ContentError) -> Attach
 
 /// The number of files in the last request.
 fn sent(fake: &FakeModel) -> usize {
-    let body = fake.asked().last().unwrap().body.to_string();
+    let body = fake.requests().last().unwrap().body.to_string();
     body.matches("inlineData").count() + body.matches("\"image_url\":{").count()
 }
 
@@ -110,7 +110,7 @@ async fn contact_cards_and_places_are_left_to_the_rules() {
                 (Some("phone"), "+12025550123"),
             ]
         );
-        let body = fake.asked()[0].body.to_string();
+        let body = fake.requests()[0].body.to_string();
         assert!(
             !body.contains("Cleo") && !body.contains("Her flat"),
             "{body}"
@@ -126,7 +126,7 @@ async fn contact_cards_and_places_are_left_to_the_rules() {
             (extraction.by, extraction.items.len()),
             (ExtractedBy::Rules, 3)
         );
-        assert_eq!(fake.asked().len(), 1, "{protocol:?}");
+        assert_eq!(fake.requests().len(), 1, "{protocol:?}");
     }
 }
 
@@ -134,7 +134,7 @@ async fn contact_cards_and_places_are_left_to_the_rules() {
 async fn a_photo_without_findings_is_still_named() {
     for protocol in BOTH {
         let fake = FakeModel::start(protocol).await;
-        fake.will(ModelReply::Generated(NOTHING.to_owned()));
+        fake.reply_with(ModelReply::Generated(NOTHING.to_owned()));
         let media = [file(0, "image/png", b"a photo")];
         let extraction = fake
             .extractor()
@@ -179,6 +179,6 @@ async fn a_deleted_file_is_named_and_an_unavailable_file_is_awaited() {
             .await
             .unwrap_err();
         assert!(matches!(error, ExtractError::Content(_)), "{error:?}");
-        assert_eq!(fake.asked().len(), 1, "{protocol:?}");
+        assert_eq!(fake.requests().len(), 1, "{protocol:?}");
     }
 }

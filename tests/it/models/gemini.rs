@@ -34,7 +34,7 @@ async fn a_message_is_one_question_with_its_files_and_its_answer_becomes_items()
         ]
     );
 
-    let asked = fake.asked();
+    let asked = fake.requests();
     assert_eq!(asked.len(), 1);
     let asked = &asked[0];
     assert_eq!(asked.method, Method::POST);

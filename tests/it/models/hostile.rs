@@ -46,7 +46,7 @@ async fn no_message_text_reaches_the_instructions_of_a_model() {
             );
         }
         // The instructions are the same for every message.
-        let asked = fake.asked();
+        let asked = fake.requests();
         let instructions = |body: &Value| match protocol {
             ModelProtocol::Gemini => body["systemInstruction"].clone(),
             ModelProtocol::OpenAi => body["messages"][0].clone(),
@@ -141,7 +141,7 @@ async fn a_manipulated_model_can_write_only_the_four_kinds_of_items() {
         ] {
             let mut answer = base.clone();
             answer[key] = value;
-            fake.will(ModelReply::Generated(answer.to_string()));
+            fake.reply_with(ModelReply::Generated(answer.to_string()));
             let error = fake
                 .extractor()
                 .extract(&message("Ana", &[]))
@@ -171,7 +171,7 @@ async fn a_manipulated_model_cannot_exceed_the_limits_or_write_hidden_text() {
             .map(|name| json!({ "name": name, "context": name }))
             .collect();
         let answer = json!({ "contacts": contacts, "tags": [], "locations": &many[..50], "notes": many[..100].join("\n") });
-        fake.will(ModelReply::Generated(answer.to_string()));
+        fake.reply_with(ModelReply::Generated(answer.to_string()));
         let extraction = fake.extractor().extract(&message("Ana", &[])).await;
         if answer.to_string().len() > 1_000_000 {
             // The client does not even read it.

@@ -33,7 +33,7 @@ async fn a_message_is_one_question_with_its_files_and_its_answer_becomes_items()
         ]
     );
 
-    let asked = fake.asked();
+    let asked = fake.requests();
     assert_eq!(asked.len(), 1);
     let asked = &asked[0];
     assert_eq!(asked.uri, "/v1/chat/completions");
@@ -76,7 +76,7 @@ async fn a_self_hosted_endpoint_needs_no_key() {
     let openai = OpenAi::new(&config).unwrap();
     let error = openai.extract(&message("Ana", &[])).await.unwrap_err();
     assert_eq!(error.label(), "account"); // the fake wants one
-    let asked = fake.asked();
+    let asked = fake.requests();
     assert_eq!(asked[0].uri, "/some/path/v1/chat/completions");
     assert!(!asked[0].headers.contains_key("authorization"));
     assert_eq!(asked[0].body["model"], "local/llama:8b");

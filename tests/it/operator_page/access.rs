@@ -6,7 +6,7 @@ use embedded_postgres::testing::TestDatabase;
 use pigeonhole::services::Role;
 use reqwest::{RequestBuilder, StatusCode};
 
-use super::{bury, page, token_of};
+use super::{insert_dead_letter, page, token_of};
 use crate::{
     app::TestApp,
     database::Database,
@@ -135,7 +135,7 @@ async fn on_loopback_only_the_machines_own_host_names_are_accepted() {
 async fn a_form_from_another_site_or_without_our_token_changes_nothing() {
     let app = TestApp::receiver_only().await;
     let admin = app.admin();
-    bury(&app, 7, "forget", "{}", "away").await;
+    insert_dead_letter(&app, 7, "forget", "{}", "away").await;
     let token = token_of(&page(admin, "/").await);
     let form = |token: &str| {
         let fields = [("token", token), ("do", "requeue"), ("id", "7")];

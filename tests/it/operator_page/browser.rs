@@ -3,11 +3,11 @@
 use pigeonhole::services::Role;
 use serde_json::json;
 
-use super::bury;
+use super::insert_dead_letter;
 use crate::{
     app::{TestApp, text},
     browser::Browser,
-    database::{Database, NUMBER, STRANGER},
+    database::{Database, NUMBER, UNLINKED_NUMBER},
     settings::hex,
     wait::{PATIENCE, eventually},
 };
@@ -32,17 +32,17 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     for (from, body) in [
         (NUMBER, "Met Ana at #RustConf"),
         (NUMBER, "Lunch with Bo #friends"),
-        (STRANGER, "Hello"),
+        (UNLINKED_NUMBER, "Hello"),
     ] {
         let sid = app.deliver_text(&text(from, body)).await;
         app.wait_until_ended(&sid).await;
     }
-    bury(&app, 1201, "forget", "{}", "the database took too long").await;
+    insert_dead_letter(&app, 1201, "forget", "{}", "the database took too long").await;
     let error =
         "the model at generativelanguage.googleapis.com answered 503: overloaded, try again later";
     for id in 1202..1205 {
         let args = json!({ "message": format!("SM{}", hex()) }).to_string();
-        bury(&app, id, "process_message", &args, error).await;
+        insert_dead_letter(&app, id, "process_message", &args, error).await;
     }
     eventually("the worker is there", PATIENCE, async || {
         let workers = sqlx::query_scalar::<_, i64>("select count(*) from queue.workers");
@@ -53,14 +53,14 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser.resize(1280, 1510).await;
     browser.go(&address(&app, &token)).await;
     browser
-        .says("#attention", "Dead letters of forget: 1")
+        .wait_for_text("#attention", "Dead letters of forget: 1")
         .await;
 
     browser
         .click("form:has([value=requeue]):has([value='1201']) button")
         .await;
     browser
-        .says("#told", "The dead letter is a job again")
+        .wait_for_text("#told", "The dead letter is a job again")
         .await;
     eventually("it is done", PATIENCE, async || {
         (app.rows().await.dead == 3).then_some(())
@@ -74,40 +74,44 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser
         .click(&format!("{of_messages} details button"))
         .await;
-    browser.says("#told", "Nobody claims jobs").await;
+    browser.wait_for_text("#told", "Nobody claims jobs").await;
     browser
-        .says("#attention", "process_message was paused")
+        .wait_for_text("#attention", "process_message was paused")
         .await;
     browser
-        .says(of_messages, "The model is overloaded Resume")
+        .wait_for_text(of_messages, "The model is overloaded Resume")
         .await;
     let sid = app.deliver("Met Bo").await;
     browser.go(&address(&app, &token)).await;
-    browser.says(of_messages, "process_message 1 0 0 3").await;
-    browser.picture("operator.png").await;
+    browser
+        .wait_for_text(of_messages, "process_message 1 0 0 3")
+        .await;
+    browser.screenshot("operator.png").await;
     browser.resize(360, 1600).await;
-    browser.picture("operator-phone.png").await;
+    browser.screenshot("operator-phone.png").await;
     browser.resize(1280, 1510).await;
     let ground = "return getComputedStyle(document.body).backgroundColor";
     let light = browser.run(ground).await;
-    browser.darken().await;
+    browser.prefer_dark().await;
     assert_ne!(browser.run(ground).await, light);
-    browser.picture("operator-dark.png").await;
+    browser.screenshot("operator-dark.png").await;
 
     browser.click("#attention a").await;
-    browser.says("h1", "Dead letters").await;
-    browser.picture("operator-dead.png").await;
+    browser.wait_for_text("h1", "Dead letters").await;
+    browser.screenshot("operator-dead.png").await;
     browser.click("main > form button").await;
-    browser.says("#told", "3 dead letters are jobs again").await;
+    browser
+        .wait_for_text("#told", "3 dead letters are jobs again")
+        .await;
     browser.go(&address(&app, &token)).await;
     browser.click(&format!("{of_messages} button")).await;
-    browser.says("#told", "claimed again").await;
+    browser.wait_for_text("#told", "claimed again").await;
     assert_eq!(app.wait_until_ended(&sid).await, "processed");
 
     browser.fill("input[name=sid]", &sid).await;
     browser.click("form[action='/messages'] button").await;
-    browser.says("dl", "state processed").await;
-    browser.picture("operator-message.png").await;
+    browser.wait_for_text("dl", "state processed").await;
+    browser.screenshot("operator-message.png").await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 }
 
@@ -117,7 +121,7 @@ async fn the_page_fits_a_phone_and_labels_its_fields() {
         return;
     };
     let (app, token) = with_token(Role::Receiver).await;
-    bury(
+    insert_dead_letter(
         &app,
         5,
         "process_message",
@@ -129,9 +133,9 @@ async fn the_page_fits_a_phone_and_labels_its_fields() {
     let address = address(&app, &token);
     for path in ["", "dead", "jobs/5", "messages"] {
         browser.go(&format!("{address}{path}")).await;
-        browser.says("h1", "").await;
+        browser.wait_for_text("h1", "").await;
         let name = format!("operator-small-{}.png", path.replace('/', "-"));
-        browser.picture(&name).await;
+        browser.screenshot(&name).await;
         let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
         assert_eq!(browser.run(fits).await, json!(true), "{path}");
         let unlabelled = "return [...document.querySelectorAll('input:not([type=hidden])')]

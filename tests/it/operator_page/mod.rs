@@ -12,7 +12,7 @@ use reqwest::{Response, StatusCode};
 
 use crate::{
     app::TestApp,
-    database::{Database, STRANGER},
+    database::{Database, UNLINKED_NUMBER},
     wait::{PATIENCE, eventually},
     webhook::client,
 };
@@ -26,7 +26,7 @@ async fn page(admin: SocketAddr, path: &str) -> String {
 }
 
 /// The text of a page, with a blank for every tag and space.
-fn said(page: &str) -> String {
+fn text_of(page: &str) -> String {
     let text = page
         .split('<')
         .map(|part| part.split_once('>').map_or(part, |(_, text)| text));
@@ -48,16 +48,22 @@ async fn send(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Respons
 }
 
 /// Posts a form and follows the redirect. Returns the text of that page.
-async fn change(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> String {
+async fn submit(admin: SocketAddr, path: &str, fields: &[(&str, &str)]) -> String {
     let response = send(admin, path, fields).await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
     let location = response.headers()["location"].to_str().unwrap();
     assert!(location.starts_with('/'), "{location}");
-    said(&page(admin, location).await)
+    text_of(&page(admin, location).await)
 }
 
 /// Creates a dead letter. Returns its number.
-async fn bury(database: &Database, id: i64, kind: &str, args: &str, error: &str) -> i64 {
+async fn insert_dead_letter(
+    database: &Database,
+    id: i64,
+    kind: &str,
+    args: &str,
+    error: &str,
+) -> i64 {
     sqlx::query(
         "insert into queue.dead_jobs (id, kind, reason, created_at, attempts, max_attempts, priority, lane, args,
              last_error, errors)
@@ -80,10 +86,10 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
     let admin = app.admin();
     let sid = app.deliver("Met Ana #rust").await;
     app.wait_until_ended(&sid).await;
-    let stranger = crate::app::text(STRANGER, "Hello");
+    let stranger = crate::app::text(UNLINKED_NUMBER, "Hello");
     let ignored = app.deliver_text(&stranger).await;
     app.wait_until_ended(&ignored).await;
-    bury(
+    insert_dead_letter(
         &app,
         900,
         "process_message",
@@ -94,10 +100,10 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
     // A worker registers some seconds after its start.
     let overview = eventually("the worker is shown", PATIENCE, async || {
         let overview = page(admin, "/").await;
-        said(&overview).contains("at work").then_some(overview)
+        text_of(&overview).contains("at work").then_some(overview)
     })
     .await;
-    let text = said(&overview);
+    let text = text_of(&overview);
     for what in [
         "Dead letters of process_message : 1",
         "process_message 0 0 0 1 –",
@@ -110,11 +116,11 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
     }
     assert!(!text.contains("Nothing wants attention"));
 
-    let list = said(&page(admin, "/messages").await);
+    let list = text_of(&page(admin, "/messages").await);
     assert!(list.contains(&sid) && list.contains(&ignored), "{list}");
-    let list = said(&page(admin, "/messages?state=processed").await);
+    let list = text_of(&page(admin, "/messages?state=processed").await);
     assert!(list.contains(&sid) && !list.contains(&ignored), "{list}");
-    let shown = said(&page(admin, &format!("/messages?sid={sid}")).await);
+    let shown = text_of(&page(admin, &format!("/messages?sid={sid}")).await);
     for what in [
         "state processed",
         "limited not held up",
@@ -128,8 +134,8 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
 async fn a_dead_letter_is_shown_requeued_and_completed() {
     let app = TestApp::start().await;
     let admin = app.admin();
-    bury(&app, 901, "forget", "{}", "it was too early").await;
-    let shown = said(&page(admin, "/jobs/901").await);
+    insert_dead_letter(&app, 901, "forget", "{}", "it was too early").await;
+    let shown = text_of(&page(admin, "/jobs/901").await);
     for what in [
         "state dead",
         "attempts 12 of 12",
@@ -139,7 +145,7 @@ async fn a_dead_letter_is_shown_requeued_and_completed() {
         assert!(shown.contains(what), "{what} is not in\n{shown}");
     }
     let put_back = [("do", "requeue"), ("id", "901"), ("back", "job")];
-    let told = change(admin, "/jobs/901", &put_back).await;
+    let told = submit(admin, "/jobs/901", &put_back).await;
     assert!(told.contains("The dead letter is a job again"), "{told}");
     eventually("it is done", PATIENCE, async || {
         let rows = app.rows().await;
@@ -147,9 +153,9 @@ async fn a_dead_letter_is_shown_requeued_and_completed() {
     })
     .await;
     // A second requeue finds nothing to do, and the dead letter's page is gone.
-    let told = change(admin, "/", &[("do", "pause"), ("kind", "forget")]).await;
+    let told = submit(admin, "/", &[("do", "pause"), ("kind", "forget")]).await;
     assert!(told.contains("Nobody claims jobs of this kind"), "{told}");
-    let told = change(admin, "/", &put_back[..2]).await;
+    let told = submit(admin, "/", &put_back[..2]).await;
     assert!(told.contains("no dead letter any more"), "{told}");
     let url = format!("http://{admin}/jobs/901");
     assert_eq!(client().get(url).send().await.unwrap().status(), 404);
@@ -160,16 +166,16 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
     let app = TestApp::on(Database::create().await, Role::Receiver).await;
     let admin = app.admin();
     for id in 1000..1060 {
-        bury(&app, id, "forget", "{}", "away").await;
+        insert_dead_letter(&app, id, "forget", "{}", "away").await;
     }
-    bury(&app, 1100, "settle_messages", "{}", "away").await;
+    insert_dead_letter(&app, 1100, "settle_messages", "{}", "away").await;
     let first = page(admin, "/dead?kind=forget").await;
-    assert!(said(&first).contains("1049 forget") && !said(&first).contains("1050 forget"));
+    assert!(text_of(&first).contains("1049 forget") && !text_of(&first).contains("1050 forget"));
     assert!(
         first.contains("/dead?after=1049&amp;kind=forget"),
         "{first}"
     );
-    let second = said(&page(admin, "/dead?after=1049&kind=forget").await);
+    let second = text_of(&page(admin, "/dead?after=1049&kind=forget").await);
     assert!(second.contains("1059 forget") && !second.contains("1100"));
     let all = [
         ("do", "requeue_kind"),
@@ -177,7 +183,7 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
         ("back", "dead"),
         ("of", "forget"),
     ];
-    let told = change(admin, "/dead?kind=forget", &all).await;
+    let told = submit(admin, "/dead?kind=forget", &all).await;
     assert!(told.contains("60 dead letters are jobs again"), "{told}");
     assert_eq!((app.rows().await.dead, app.rows().await.jobs), (1, 60));
 }
@@ -197,13 +203,13 @@ async fn a_kind_is_paused_with_a_reason_and_resumed() {
         (response.status() == StatusCode::SEE_OTHER).then_some(())
     })
     .await;
-    let text = said(&page(admin, "/").await);
+    let text = text_of(&page(admin, "/").await);
     assert!(text.contains("process_message was paused"), "{text}");
     assert!(text.contains(": Twilio is ill"), "{text}");
     let sid = app.deliver("Hello").await;
-    let text = said(&page(admin, "/").await);
+    let text = text_of(&page(admin, "/").await);
     assert!(text.contains("process_message 1 0 0 0"), "{text}");
-    let told = change(admin, "/", &[("do", "resume"), ("kind", "process_message")]).await;
+    let told = submit(admin, "/", &[("do", "resume"), ("kind", "process_message")]).await;
     assert!(
         told.contains("Jobs of this kind are claimed again"),
         "{told}"
@@ -243,10 +249,10 @@ async fn missing_things_are_reported() {
         let url = format!("http://{admin}{path}");
         let response = client().get(url).send().await.unwrap();
         assert_eq!(response.status(), status, "{path}");
-        let text = said(&response.text().await.unwrap());
+        let text = text_of(&response.text().await.unwrap());
         assert!(text.contains(what), "{path}: {text}");
     }
-    let text = said(&page(admin, "/").await);
+    let text = text_of(&page(admin, "/").await);
     assert!(text.contains("No worker is at work."), "{text}");
     let away = Database::create()
         .await
@@ -255,6 +261,6 @@ async fn missing_things_are_reported() {
     let url = format!("http://{}/", app.admin());
     let response = client().get(url).send().await.unwrap();
     assert_eq!(response.status(), 503);
-    let text = said(&response.text().await.unwrap());
+    let text = text_of(&response.text().await.unwrap());
     assert!(text.contains("the queue could not be asked"), "{text}");
 }

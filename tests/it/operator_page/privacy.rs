@@ -1,9 +1,9 @@
 //! What the page must never show, and that it shows hostile text as text.
 
-use super::{bury, page};
+use super::{insert_dead_letter, page};
 use crate::{
     app::{TestApp, text},
-    database::{NUMBER, STRANGER},
+    database::{NUMBER, UNLINKED_NUMBER},
     process::run,
     wait::{PATIENCE, eventually},
 };
@@ -14,7 +14,7 @@ async fn a_hostile_error_is_shown_as_text() {
     let admin = app.admin();
     let hostile = r#"</bdi><script>alert(1)</script><img src=x onerror="alert(2)"> & "quoted""#;
     let args = serde_json::json!({ "message": hostile }).to_string();
-    bury(&app, 66, "<b>kind</b>", &args, hostile).await;
+    insert_dead_letter(&app, 66, "<b>kind</b>", &args, hostile).await;
     sqlx::query("insert into queue.paused (kind, reason) values ('<i>kind', $1)")
         .bind(hostile)
         .execute(&app.pool)
@@ -59,7 +59,7 @@ async fn no_page_shows_a_number_a_message_text_or_a_lane() {
     let mut sids = Vec::new();
     for (from, body) in [
         (NUMBER, "Met Zebedee #marmalade"),
-        (STRANGER, "Zebedee again"),
+        (UNLINKED_NUMBER, "Zebedee again"),
     ] {
         sids.push(app.deliver_text(&text(from, body)).await);
     }
@@ -89,7 +89,13 @@ async fn no_page_shows_a_number_a_message_text_or_a_lane() {
         .await
         .unwrap();
     for page in pages {
-        for secret in [&NUMBER[2..], &STRANGER[2..], "Zebedee", "marmalade", &lane] {
+        for secret in [
+            &NUMBER[2..],
+            &UNLINKED_NUMBER[2..],
+            "Zebedee",
+            "marmalade",
+            &lane,
+        ] {
             assert!(!page.contains(secret), "{secret}: {page}");
         }
         assert!(!page.to_lowercase().contains("zebedee"));

@@ -63,7 +63,7 @@ struct LinkingHarness {
 }
 
 impl LinkingHarness {
-    async fn set() -> Self {
+    async fn start() -> Self {
         let word = hex();
         let (database, api) = Database::create()
             .await
@@ -235,53 +235,53 @@ async fn metrics(process: &Process) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn linking_leaves_no_number_code_token_or_sms_in_database_logs_or_metrics() {
-    let stage = LinkingHarness::set().await;
+    let harness = LinkingHarness::start().await;
     let mut linked = Vec::new();
     for (number, behaviour) in numbers()
         .into_iter()
         .skip(16)
         .zip(behaviours().iter().cycle())
     {
-        stage.api.behave(&number.e164, behaviour.clone());
-        linked.push(stage.link(number).await);
+        harness.api.behave(&number.e164, behaviour.clone());
+        linked.push(harness.link(number).await);
     }
     assert!(linked.len() >= 24);
     let forged = token_of(linked[0].id, &hex());
-    stage.refuse(&linked[0], &forged).await;
-    let worker = Process::start("worker", &stage.database.settings);
-    stage.settle().await;
+    harness.refuse(&linked[0], &forged).await;
+    let worker = Process::start("worker", &harness.database.settings);
+    harness.settle().await;
     let mut sids = Vec::new();
     for (at, user) in linked.iter().enumerate() {
-        stage.verify(at, user).await;
+        harness.verify(at, user).await;
         assert_eq!(
-            status(stage.request(Method::GET, PATH, &user.token)).await,
+            status(harness.request(Method::GET, PATH, &user.token)).await,
             200
         );
         let hello = text(&user.number.e164, "Hello");
-        sids.push(stage.twilio.deliver(&hello).await.unwrap().message_sid);
+        sids.push(harness.twilio.deliver(&hello).await.unwrap().message_sid);
     }
-    stage.forge(&linked[0]).await;
-    stage.settle().await;
+    harness.forge(&linked[0]).await;
+    harness.settle().await;
     for user in linked.iter().step_by(3) {
         assert_eq!(
-            status(stage.request(Method::DELETE, PATH, &user.token)).await,
+            status(harness.request(Method::DELETE, PATH, &user.token)).await,
             204
         );
     }
-    tokio::time::timeout(Duration::from_secs(1), stage.api.accepted_after(0))
+    tokio::time::timeout(Duration::from_secs(1), harness.api.accepted_after(0))
         .await
         .expect("some SMS were taken");
 
     let captured_text = [
-        ("the dump", CapturedText::Dump(dump(&stage.database))),
+        ("the dump", CapturedText::Dump(dump(&harness.database))),
         (
             "the receiver's log",
-            CapturedText::Log(stage.receiver.log()),
+            CapturedText::Log(harness.receiver.log()),
         ),
         ("the worker's log", CapturedText::Log(worker.log())),
         (
             "the receiver's metrics",
-            CapturedText::Metrics(metrics(&stage.receiver).await),
+            CapturedText::Metrics(metrics(&harness.receiver).await),
         ),
         (
             "the worker's metrics",
@@ -323,7 +323,7 @@ async fn linking_leaves_no_number_code_token_or_sms_in_database_logs_or_metrics(
             .iter()
             .map(|token| token.rsplit('.').next().unwrap().to_owned()),
     );
-    secrets.push(stage.word.clone());
+    secrets.push(harness.word.clone());
     let (numbers, secrets) = (in_any_form(&numbers), Needles::encoded(&secrets));
     for (what, captured_text) in &captured_text {
         numbers.assert_none_in(what, captured_text.text());

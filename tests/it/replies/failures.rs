@@ -23,7 +23,7 @@ async fn break_items(harness: &ReplyHarness) {
     }
 }
 
-async fn mend_items(harness: &ReplyHarness) {
+async fn repair_items(harness: &ReplyHarness) {
     sqlx::query("drop trigger no on enrichment_items")
         .execute(&harness.app.pool)
         .await
@@ -56,8 +56,7 @@ async fn requeue(harness: &ReplyHarness) {
 }
 
 #[tokio::test]
-async fn the_user_is_told_after_the_last_failed_attempt_and_the_job_becomes_a_dead_letter()
-{
+async fn the_user_is_told_after_the_last_failed_attempt_and_the_job_becomes_a_dead_letter() {
     let harness = ReplyHarness::start().await;
     break_items(&harness).await;
     let sid = harness.app.deliver("Met Ana").await;
@@ -93,7 +92,7 @@ async fn a_requeued_dead_letter_processes_its_message_and_a_second_failure_sends
     harness.queue.drain().await;
     assert_eq!(harness.sent_to(NUMBER), [FAILED], "once");
 
-    mend_items(&harness).await;
+    repair_items(&harness).await;
     requeue(&harness).await;
     harness.queue.drain().await;
     assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));

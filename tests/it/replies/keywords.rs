@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{ReplyHarness, ReplyRow};
 use crate::{
     app::{field, text},
-    database::{NUMBER, STRANGER},
+    database::{NUMBER, UNLINKED_NUMBER},
     wait::{PATIENCE, eventually},
 };
 
@@ -56,14 +56,14 @@ async fn outcome(harness: &ReplyHarness, send: Uuid) -> (String, Option<String>)
 async fn after_stop_nothing_is_sent_to_the_number_until_start() {
     let harness = ReplyHarness::start().await;
     harness.api.behave(NUMBER, Callbacks::None);
-    let stop = harness.take(NUMBER, " Stop ").await;
+    let stop = harness.process(NUMBER, " Stop ").await;
     assert_eq!(
         harness.app.state(&stop).await.as_deref(),
         Some("keyword_stop")
     );
     assert!(is_opted_out(&harness, NUMBER).await);
 
-    let sid = harness.take(NUMBER, "Met Ana").await;
+    let sid = harness.process(NUMBER, "Met Ana").await;
     assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
     let expected = ReplyRow {
         kind: "processed".to_owned(),
@@ -82,13 +82,13 @@ async fn after_stop_nothing_is_sent_to_the_number_until_start() {
         "Twilio was not even asked"
     );
 
-    let start = harness.take(NUMBER, "UNSTOP").await;
+    let start = harness.process(NUMBER, "UNSTOP").await;
     assert_eq!(
         harness.app.state(&start).await.as_deref(),
         Some("keyword_start")
     );
     assert!(!is_opted_out(&harness, NUMBER).await);
-    harness.take(NUMBER, "Met Bo").await;
+    harness.process(NUMBER, "Met Bo").await;
     assert_eq!(harness.sent_to(NUMBER), [super::PROCESSED]);
     harness.queue.assert_empty().await;
 }
@@ -108,7 +108,7 @@ async fn a_keyword_creates_no_items_gets_no_reply_and_uses_no_rate_limit() {
         ("Quit", "keyword_stop"),
         ("start", "keyword_start"),
     ] {
-        let sid = harness.take(NUMBER, body).await;
+        let sid = harness.process(NUMBER, body).await;
         assert_eq!(
             harness.app.state(&sid).await.as_deref(),
             Some(state),
@@ -124,7 +124,7 @@ async fn a_keyword_creates_no_items_gets_no_reply_and_uses_no_rate_limit() {
         (0, 0)
     );
     // The rate limit still allows its one message.
-    let sid = harness.take(NUMBER, "start with Ana").await;
+    let sid = harness.process(NUMBER, "start with Ana").await;
     assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
 }
 
@@ -133,14 +133,14 @@ async fn stop_counts_from_unknown_numbers_and_in_twilios_own_keywords() {
     let harness = ReplyHarness::start().await;
     let arret = Text {
         fields: vec![field("OptOutType", "STOP")],
-        ..text(STRANGER, "ARRET")
+        ..text(UNLINKED_NUMBER, "ARRET")
     };
-    let sid = harness.take_text(&arret).await;
+    let sid = harness.process_text(&arret).await;
     assert_eq!(
         harness.app.state(&sid).await.as_deref(),
         Some("keyword_stop")
     );
-    harness.take(STRANGER, "Hello").await;
+    harness.process(UNLINKED_NUMBER, "Hello").await;
     assert_eq!(harness.api.requests().create, 0);
 }
 
@@ -148,8 +148,11 @@ async fn stop_counts_from_unknown_numbers_and_in_twilios_own_keywords() {
 async fn the_later_keyword_counts_in_any_order_of_processing() {
     let harness = ReplyHarness::start().await;
     for (first, last, opted_out) in [("START", "STOP", true), ("STOP", "START", false)] {
-        let first = harness.app.deliver_text(&text(STRANGER, first)).await;
-        let last = harness.app.deliver_text(&text(STRANGER, last)).await;
+        let first = harness
+            .app
+            .deliver_text(&text(UNLINKED_NUMBER, first))
+            .await;
+        let last = harness.app.deliver_text(&text(UNLINKED_NUMBER, last)).await;
         // Delays the job of the first message.
         sqlx::query("update queue.jobs set position = position + interval '1 hour' where args ->> 'message' = $1")
             .bind(&first)
@@ -165,7 +168,7 @@ async fn the_later_keyword_counts_in_any_order_of_processing() {
         .await
         .unwrap();
         assert_eq!(ended, first, "not {last}");
-        assert_eq!(is_opted_out(&harness, STRANGER).await, opted_out);
+        assert_eq!(is_opted_out(&harness, UNLINKED_NUMBER).await, opted_out);
     }
 }
 
@@ -173,16 +176,20 @@ async fn the_later_keyword_counts_in_any_order_of_processing() {
 async fn opt_outs_are_learned_from_twilios_refusals_and_reports() {
     let harness = ReplyHarness::start().await;
     harness.api.behave(
-        STRANGER,
+        UNLINKED_NUMBER,
         Answer::Refuse {
             status: 400,
             code: 21610,
         },
     );
-    harness.take(STRANGER, "Hello").await;
-    assert!(is_opted_out(&harness, STRANGER).await);
-    verification(&harness, STRANGER).await;
-    assert_eq!(harness.api.posts_to(STRANGER), 1, "it is not asked again");
+    harness.process(UNLINKED_NUMBER, "Hello").await;
+    assert!(is_opted_out(&harness, UNLINKED_NUMBER).await);
+    verification(&harness, UNLINKED_NUMBER).await;
+    assert_eq!(
+        harness.api.posts_to(UNLINKED_NUMBER),
+        1,
+        "it is not asked again"
+    );
 
     let reported = Callbacks::Sequence {
         statuses: vec!["failed".to_owned()],
@@ -190,12 +197,12 @@ async fn opt_outs_are_learned_from_twilios_refusals_and_reports() {
         before_answer: false,
     };
     harness.api.behave(NUMBER, reported);
-    harness.take(NUMBER, "Hello").await;
+    harness.process(NUMBER, "Hello").await;
     eventually("the report is taken", PATIENCE, async || {
         is_opted_out(&harness, NUMBER).await.then_some(())
     })
     .await;
-    harness.take(NUMBER, "START").await;
+    harness.process(NUMBER, "START").await;
     assert!(!is_opted_out(&harness, NUMBER).await);
 }
 

@@ -11,7 +11,7 @@ use crate::{
     app::text,
     process::Process,
     sends::{age_sends, receiver_and_twilio},
-    settings::of_the_test_run,
+    settings::test_run_variable,
     wait::{PATIENCE, eventually},
 };
 
@@ -28,8 +28,8 @@ fn random(below: u64) -> u64 {
 
 #[tokio::test]
 async fn a_worker_killed_at_any_point_never_replies_twice_and_loses_no_message() {
-    let rounds: u32 =
-        of_the_test_run("PIGEONHOLE_SEND_KILLS").map_or(6, |text| text.parse().expect("a number"));
+    let rounds: u32 = test_run_variable("PIGEONHOLE_SEND_KILLS")
+        .map_or(6, |text| text.parse().expect("a number"));
     let (app, api) = receiver_and_twilio(|database| {
         database
             .with("REPLIES", "all")

@@ -7,7 +7,7 @@ use pigeonhole::dev::twilio::Callbacks;
 use super::{NOT_LINKED, ReplyHarness};
 use crate::{
     app::text,
-    database::{NUMBER, STRANGER},
+    database::{NUMBER, UNLINKED_NUMBER},
     process::Process,
 };
 
@@ -19,7 +19,7 @@ async fn a_number_gets_at_most_five_replies_in_five_minutes() {
     for n in 0..12 {
         sids.push(
             harness
-                .take(NUMBER, &format!("I am a machine, too ({n})"))
+                .process(NUMBER, &format!("I am a machine, too ({n})"))
                 .await,
         );
     }
@@ -39,10 +39,10 @@ async fn a_number_gets_at_most_five_replies_in_five_minutes() {
         );
     }
     harness.advance(Duration::from_mins(4)).await;
-    harness.take(NUMBER, "again").await;
+    harness.process(NUMBER, "again").await;
     assert_eq!(harness.sent_to(NUMBER).len(), 5);
     harness.advance(Duration::from_mins(2)).await;
-    harness.take(NUMBER, "and again").await;
+    harness.process(NUMBER, "and again").await;
     assert_eq!(harness.sent_to(NUMBER).len(), 6);
 }
 
@@ -50,15 +50,15 @@ async fn a_number_gets_at_most_five_replies_in_five_minutes() {
 async fn a_number_is_told_of_the_same_problem_once_an_hour() {
     let harness = ReplyHarness::start().await;
     for _ in 0..6 {
-        harness.take(STRANGER, "Hello?").await;
+        harness.process(UNLINKED_NUMBER, "Hello?").await;
         harness.advance(Duration::from_mins(8)).await;
     }
-    assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED]);
+    assert_eq!(harness.sent_to(UNLINKED_NUMBER), [NOT_LINKED]);
     harness.advance(Duration::from_mins(13)).await;
-    harness.take(STRANGER, "Hello?").await;
-    assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED, NOT_LINKED]);
+    harness.process(UNLINKED_NUMBER, "Hello?").await;
+    assert_eq!(harness.sent_to(UNLINKED_NUMBER), [NOT_LINKED, NOT_LINKED]);
     // Another problem and another number have limits of their own.
-    harness.take("+12025550188", "Hello?").await;
+    harness.process("+12025550188", "Hello?").await;
     assert_eq!(harness.sent_to("+12025550188"), [NOT_LINKED]);
 }
 
@@ -73,7 +73,7 @@ async fn concurrent_replies_from_several_processes_respect_the_limits() {
     .await;
     let mut sids = Vec::new();
     for n in 0..40 {
-        let from = if n % 2 == 0 { NUMBER } else { STRANGER };
+        let from = if n % 2 == 0 { NUMBER } else { UNLINKED_NUMBER };
         sids.push(app.deliver_text(&text(from, &format!("number {n}"))).await);
     }
     let workers: Vec<Process> = (0..3)
@@ -89,5 +89,5 @@ async fn concurrent_replies_from_several_processes_respect_the_limits() {
             .count()
     };
     assert_eq!(sent(NUMBER), 5);
-    assert_eq!(sent(STRANGER), 1);
+    assert_eq!(sent(UNLINKED_NUMBER), 1);
 }

@@ -21,7 +21,7 @@ use twilio::rest::Client;
 
 use crate::{
     app::{TestApp, text},
-    database::{Database, NUMBER, STRANGER},
+    database::{Database, NUMBER, UNLINKED_NUMBER},
     sends::{age_sends, receiver_and_twilio},
 };
 
@@ -80,11 +80,11 @@ impl ReplyHarness {
     }
 
     /// Delivers a text and runs all resulting jobs. Returns its SID.
-    pub(crate) async fn take(&self, from: &str, body: &str) -> String {
-        self.take_text(&text(from, body)).await
+    pub(crate) async fn process(&self, from: &str, body: &str) -> String {
+        self.process_text(&text(from, body)).await
     }
 
-    pub(crate) async fn take_text(&self, text: &Text) -> String {
+    pub(crate) async fn process_text(&self, text: &Text) -> String {
         let sid = self.app.deliver_text(text).await;
         self.queue.drain().await;
         sid
@@ -131,7 +131,7 @@ impl ReplyHarness {
 #[tokio::test]
 async fn a_processed_message_is_acknowledged_once() {
     let harness = ReplyHarness::start().await;
-    let sid = harness.take(NUMBER, "Met Ana #rust").await;
+    let sid = harness.process(NUMBER, "Met Ana #rust").await;
     assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
     assert_eq!(harness.sent_to(NUMBER), [PROCESSED]);
     let reply = harness.reply(&sid).await.unwrap();
@@ -147,12 +147,12 @@ async fn a_processed_message_is_acknowledged_once() {
 #[tokio::test]
 async fn an_unlinked_sender_is_told_that_the_number_is_not_linked() {
     let harness = ReplyHarness::start().await;
-    let sid = harness.take(STRANGER, "Hello").await;
+    let sid = harness.process(UNLINKED_NUMBER, "Hello").await;
     assert_eq!(
         harness.app.state(&sid).await.as_deref(),
         Some("ignored_unlinked")
     );
-    assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED]);
+    assert_eq!(harness.sent_to(UNLINKED_NUMBER), [NOT_LINKED]);
     assert_eq!(harness.reply(&sid).await.unwrap().kind, "not_linked");
 }
 
@@ -165,8 +165,8 @@ async fn a_rate_limited_sender_is_told_how_long_to_wait() {
             .with("RATE_LIMIT_MESSAGES_PER_HOUR", "2")
     })
     .await;
-    harness.take(NUMBER, "one").await;
-    let sid = harness.take(NUMBER, "two").await;
+    harness.process(NUMBER, "one").await;
+    let sid = harness.process(NUMBER, "two").await;
     assert_eq!(
         harness.app.state(&sid).await.as_deref(),
         Some("rate_limited")
@@ -183,11 +183,11 @@ async fn settings_decide_which_messages_get_replies_and_their_texts() {
             .with("REPLY_NOT_LINKED", "Who are you?")
     })
     .await;
-    let fine = harness.take(NUMBER, "Hello").await;
+    let fine = harness.process(NUMBER, "Hello").await;
     assert_eq!(harness.reply(&fine).await, None);
-    harness.take(STRANGER, "Hello").await;
+    harness.process(UNLINKED_NUMBER, "Hello").await;
     assert_eq!(harness.sent_to(NUMBER), Vec::<String>::new());
-    assert_eq!(harness.sent_to(STRANGER), ["Who are you?"]);
+    assert_eq!(harness.sent_to(UNLINKED_NUMBER), ["Who are you?"]);
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn senders_that_cannot_receive_sms_get_no_reply() {
         "whatsapp:+12025550123",
         "+15005550006", // our own
     ] {
-        let sid = harness.take(from, "Hello").await;
+        let sid = harness.process(from, "Hello").await;
         assert_eq!(harness.reply(&sid).await, None, "{from}");
     }
     assert_eq!(harness.api.requests().create, 0);
@@ -225,7 +225,7 @@ async fn a_reply_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
     ] {
         let harness = ReplyHarness::start().await;
         harness.api.behave(NUMBER, answer.without_callbacks());
-        let sid = harness.take(NUMBER, "Hello").await;
+        let sid = harness.process(NUMBER, "Hello").await;
         assert_eq!(harness.reply(&sid).await.unwrap().state, "unknown");
         for _ in 0..5 {
             harness.advance(Duration::from_mins(1)).await;
@@ -245,8 +245,8 @@ async fn a_reply_that_twilio_throttles_is_counted_once_and_sent_later() {
         times: 2,
         retry_after: Some(3),
     };
-    harness.api.behave(STRANGER, throttled);
-    let sid = harness.take(STRANGER, "Hello").await;
+    harness.api.behave(UNLINKED_NUMBER, throttled);
+    let sid = harness.process(UNLINKED_NUMBER, "Hello").await;
     assert_eq!(harness.reply(&sid).await.unwrap().state, "pending");
     for _ in 0..2 {
         harness.advance(Duration::from_secs(3)).await;
@@ -254,5 +254,5 @@ async fn a_reply_that_twilio_throttles_is_counted_once_and_sent_later() {
         assert_eq!(ran.len(), 1);
         assert!(!matches!(ran[0].outcome, Outcome::Buried { .. }), "{ran:?}");
     }
-    assert_eq!(harness.sent_to(STRANGER), [NOT_LINKED]);
+    assert_eq!(harness.sent_to(UNLINKED_NUMBER), [NOT_LINKED]);
 }

@@ -12,7 +12,7 @@ use super::{age_sends, receiver_and_twilio, row, send};
 use crate::{
     app::TestApp,
     process::Process,
-    settings::of_the_test_run,
+    settings::test_run_variable,
     wait::{PATIENCE, eventually},
 };
 
@@ -24,7 +24,7 @@ const SENDS: u32 = 6;
 const LONGEST: u64 = 120;
 
 fn rounds() -> u32 {
-    of_the_test_run("PIGEONHOLE_SEND_KILLS").map_or(10, |text| text.parse().expect("a number"))
+    test_run_variable("PIGEONHOLE_SEND_KILLS").map_or(10, |text| text.parse().expect("a number"))
 }
 
 fn random(below: u64) -> u64 {

@@ -8,17 +8,17 @@ use twilio::rest::{Client, CreateError, Credentials};
 use super::{ANA, OURS, SimulatorHarness, client, send, soon};
 use crate::webhook;
 
-fn request(played: &SimulatorHarness, method: Method, path: &str) -> RequestBuilder {
-    let base = played.settings.get("TWILIO_API_BASE_URL");
+fn request(simulator: &SimulatorHarness, method: Method, path: &str) -> RequestBuilder {
+    let base = simulator.settings.get("TWILIO_API_BASE_URL");
     webhook::client().request(method, format!("{base}{path}"))
 }
 
 /// A request to the account with valid credentials.
-fn of_account(played: &SimulatorHarness, method: Method, path: &str) -> RequestBuilder {
-    let account = played.settings.get("TWILIO_ACCOUNT_SID");
+fn of_account(simulator: &SimulatorHarness, method: Method, path: &str) -> RequestBuilder {
+    let account = simulator.settings.get("TWILIO_ACCOUNT_SID");
     let path = format!("/2010-04-01/Accounts/{account}{path}");
-    let token = played.settings.get("TWILIO_AUTH_TOKEN");
-    request(played, method, &path).basic_auth(account, Some(token))
+    let token = simulator.settings.get("TWILIO_AUTH_TOKEN");
+    request(simulator, method, &path).basic_auth(account, Some(token))
 }
 
 async fn json_of(response: Response) -> Value {
@@ -39,9 +39,9 @@ async fn refusal(request: RequestBuilder) -> (u16, u64) {
 
 #[tokio::test]
 async fn only_the_accounts_token_and_api_keys_are_accepted() {
-    let played = SimulatorHarness::start().await;
-    let base = played.settings.get("TWILIO_API_BASE_URL");
-    let account = played.settings.get("TWILIO_ACCOUNT_SID");
+    let simulator = SimulatorHarness::start().await;
+    let base = simulator.settings.get("TWILIO_API_BASE_URL");
+    let account = simulator.settings.get("TWILIO_ACCOUNT_SID");
     let key = Credentials {
         account: account.parse().unwrap(),
         username: "SKkey".to_owned(),
@@ -50,7 +50,7 @@ async fn only_the_accounts_token_and_api_keys_are_accepted() {
     let by_key = Client::new(base.parse().unwrap(), key).unwrap();
     send(&by_key, ANA, "hello").await.unwrap();
 
-    let wrong = client(base, &played.settings, "wrong");
+    let wrong = client(base, &simulator.settings, "wrong");
     let error = send(&wrong, ANA, "hello").await.unwrap_err();
     assert!(matches!(
         error,
@@ -62,20 +62,20 @@ async fn only_the_accounts_token_and_api_keys_are_accepted() {
     ));
     let list = format!("/2010-04-01/Accounts/{account}/Messages.json");
     assert_eq!(
-        refusal(request(&played, Method::GET, &list)).await,
+        refusal(request(&simulator, Method::GET, &list)).await,
         (401, 20003)
     );
     let other = format!("/2010-04-01/Accounts/AC{}/Messages.json", "0".repeat(32));
-    let token = played.settings.get("TWILIO_AUTH_TOKEN");
-    let other = request(&played, Method::GET, &other).basic_auth(account, Some(token));
+    let token = simulator.settings.get("TWILIO_AUTH_TOKEN");
+    let other = request(&simulator, Method::GET, &other).basic_auth(account, Some(token));
     assert_eq!(refusal(other).await, (404, 20404));
-    assert_eq!(played.api.requests().unauthorized, 2);
-    assert_eq!(played.api.accepted().len(), 1);
+    assert_eq!(simulator.api.requests().unauthorized, 2);
+    assert_eq!(simulator.api.accepted().len(), 1);
 }
 
 #[tokio::test]
 async fn an_invalid_request_is_refused_with_twilios_error_code() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let long = "x".repeat(1601);
     let good = [("To", ANA), ("From", OURS), ("Body", "hello")];
     for (change, code) in [
@@ -101,18 +101,18 @@ async fn an_invalid_request_is_refused_with_twilios_error_code() {
             .filter(|field| field.0 != change.0)
             .collect();
         form.push(change);
-        let post = of_account(&played, Method::POST, "/Messages.json").form(&form);
+        let post = of_account(&simulator, Method::POST, "/Messages.json").form(&form);
         assert_eq!(refusal(post).await, (400, code), "{}", change.0);
     }
-    assert!(played.api.accepted().is_empty());
-    assert_eq!(played.api.posts_to(ANA), 0);
+    assert!(simulator.api.accepted().is_empty());
+    assert_eq!(simulator.api.posts_to(ANA), 0);
 }
 
 #[tokio::test]
 async fn a_message_resource_has_twilios_fields() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let form = [("To", ANA), ("From", OURS), ("Body", "hello")];
-    let post = of_account(&played, Method::POST, "/Messages.json").form(&form);
+    let post = of_account(&simulator, Method::POST, "/Messages.json").form(&form);
     let response = post.send().await.unwrap();
     assert_eq!(response.status(), 201);
     let headers = response.headers();
@@ -136,7 +136,7 @@ async fn a_message_resource_has_twilios_fields() {
     let sid = message["sid"].as_str().unwrap();
     let file = format!("/Messages/{sid}.json");
     assert!(message["uri"].as_str().unwrap().ends_with(&file));
-    let fetched = of_account(&played, Method::GET, &file)
+    let fetched = of_account(&simulator, Method::GET, &file)
         .send()
         .await
         .unwrap();
@@ -145,64 +145,72 @@ async fn a_message_resource_has_twilios_fields() {
 
 #[tokio::test]
 async fn a_message_can_be_deleted_once_it_has_arrived() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let file = |sid: &str| format!("/Messages/{sid}.json");
     let quiet = Callbacks::Sequence {
         statuses: Vec::new(),
         error_code: None,
         before_answer: false,
     };
-    played.api.behave("+12025550101", quiet);
-    let waits = played.send("+12025550101", "hello").await.unwrap();
-    let delete = of_account(&played, Method::DELETE, &file(waits.sid.as_str()));
+    simulator.api.behave("+12025550101", quiet);
+    let waits = simulator.send("+12025550101", "hello").await.unwrap();
+    let delete = of_account(&simulator, Method::DELETE, &file(waits.sid.as_str()));
     assert_eq!(refusal(delete).await, (409, 20009));
 
-    let gone = played.send(ANA, "hello").await.unwrap();
-    soon(played.api.callbacks_of(gone.sid.as_str(), 2)).await;
-    let delete = || of_account(&played, Method::DELETE, &file(gone.sid.as_str()));
+    let gone = simulator.send(ANA, "hello").await.unwrap();
+    soon(simulator.api.callbacks_of(gone.sid.as_str(), 2)).await;
+    let delete = || of_account(&simulator, Method::DELETE, &file(gone.sid.as_str()));
     assert_eq!(delete().send().await.unwrap().status(), 204);
     assert_eq!(refusal(delete()).await, (404, 20404));
-    let fetch = of_account(&played, Method::GET, &file(gone.sid.as_str()));
+    let fetch = of_account(&simulator, Method::GET, &file(gone.sid.as_str()));
     assert_eq!(refusal(fetch).await, (404, 20404));
     assert!(
-        played
+        simulator
             .client
             .messages_to(ANA, super::long_ago())
             .await
             .unwrap()
             .is_empty()
     );
-    assert_eq!(played.api.accepted().len(), 2, "it was sent all the same");
+    assert_eq!(
+        simulator.api.accepted().len(),
+        2,
+        "it was sent all the same"
+    );
 }
 
 #[tokio::test]
 async fn the_behaviour_of_a_number_is_set_over_http() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let number = format!("/simulated/numbers/{ANA}");
     let put = async |path: &str, body: &str| {
-        let request = request(&played, Method::PUT, path).body(body.to_owned());
+        let request = request(&simulator, Method::PUT, path).body(body.to_owned());
         request.send().await.unwrap().status().as_u16()
     };
     let refuse = r#"{"answer":{"refuse":{"status":400,"code":21610}},"callbacks":"none"}"#;
     assert_eq!(put(&number, refuse).await, 204);
-    let shown = request(&played, Method::GET, &number).send().await.unwrap();
+    let shown = request(&simulator, Method::GET, &number)
+        .send()
+        .await
+        .unwrap();
     let told: Value = serde_json::from_str(refuse).unwrap();
     assert_eq!(json_of(shown).await, told);
-    played.send(ANA, "no").await.unwrap_err();
+    simulator.send(ANA, "no").await.unwrap_err();
 
     assert_eq!(put(&number, r#"{"answer":"surprise"}"#).await, 400);
     assert_eq!(put(&number, r#"{"anser":"accept"}"#).await, 400);
     assert_eq!(put("/simulated/numbers/ana", "{}").await, 400);
-    let delete = request(&played, Method::DELETE, &number);
+    let delete = request(&simulator, Method::DELETE, &number);
     assert_eq!(delete.send().await.unwrap().status(), 204);
-    played.send(ANA, "yes").await.unwrap();
-    played
+    simulator.send(ANA, "yes").await.unwrap();
+    simulator
         .send("+12025550101", "to somebody else")
         .await
         .unwrap();
 
-    let get =
-        async |path: &str| json_of(request(&played, Method::GET, path).send().await.unwrap()).await;
+    let get = async |path: &str| {
+        json_of(request(&simulator, Method::GET, path).send().await.unwrap()).await
+    };
     let all = get("/simulated/messages").await;
     assert_eq!(all.as_array().unwrap().len(), 2);
     for query in ["+12025550123", "%2B12025550123"] {

@@ -15,12 +15,12 @@ use super::{ANA, FakeTwilio, SimulatorHarness, long_ago, soon};
 use crate::settings::PUBLIC_BASE_URL;
 
 /// Checks the callback's signature and parses it.
-async fn check(played: &SimulatorHarness, request: Request) -> (String, StatusCallback) {
+async fn check(simulator: &SimulatorHarness, request: Request) -> (String, StatusCallback) {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 64 * 1024).await.unwrap();
     let fields = form::parse(&body, 200).unwrap();
     let uri = head.uri.to_string();
-    let token = played.settings.get("TWILIO_AUTH_TOKEN").into();
+    let token = simulator.settings.get("TWILIO_AUTH_TOKEN").into();
     let validator = Validator::new(&AuthTokens::new(vec![token]).unwrap());
     let url = format!("{PUBLIC_BASE_URL}{uri}");
     let given = head.headers[signature::HEADER].as_bytes();
@@ -37,10 +37,10 @@ async fn connected() -> (
     FakeTwilio,
     mpsc::UnboundedReceiver<Request>,
 ) {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let (receiver, shown) = FakeTwilio::showing(|| "").await;
-    played.api.connect(&receiver.base);
-    (played, receiver, shown)
+    simulator.api.connect(&receiver.base);
+    (simulator, receiver, shown)
 }
 
 fn sequence(statuses: &[&str], before_answer: bool) -> Callbacks {
@@ -52,13 +52,13 @@ fn sequence(statuses: &[&str], before_answer: bool) -> Callbacks {
 }
 
 async fn statuses(
-    played: &SimulatorHarness,
+    simulator: &SimulatorHarness,
     shown: &mut mpsc::UnboundedReceiver<Request>,
     count: usize,
 ) -> Vec<String> {
     let mut told = Vec::new();
     for _ in 0..count {
-        let (_, callback) = check(played, soon(shown.recv()).await.unwrap()).await;
+        let (_, callback) = check(simulator, soon(shown.recv()).await.unwrap()).await;
         told.push(callback.status.to_string());
     }
     told
@@ -66,31 +66,31 @@ async fn statuses(
 
 #[tokio::test]
 async fn callbacks_report_sent_and_delivered_with_valid_signatures_and_the_original_query() {
-    let (played, _receiver, mut shown) = connected().await;
-    let created = played.send(ANA, "hello").await.unwrap();
+    let (simulator, _receiver, mut shown) = connected().await;
+    let created = simulator.send(ANA, "hello").await.unwrap();
     for status in ["sent", "delivered"] {
-        let (uri, callback) = check(&played, soon(shown.recv()).await.unwrap()).await;
+        let (uri, callback) = check(&simulator, soon(shown.recv()).await.unwrap()).await;
         assert_eq!(uri, "/api/sms/status?send=a%20b");
         assert_eq!(callback.message_sid, created.sid);
         assert_eq!(
             callback.account_sid.as_str(),
-            played.settings.get("TWILIO_ACCOUNT_SID")
+            simulator.settings.get("TWILIO_ACCOUNT_SID")
         );
         assert_eq!(callback.status.as_str(), status);
         assert_eq!(callback.error_code, None);
     }
-    let made = soon(played.api.callbacks_of(created.sid.as_str(), 2)).await;
+    let made = soon(simulator.api.callbacks_of(created.sid.as_str(), 2)).await;
     assert!(
         made.iter()
             .all(|callback| callback.http_status == Some(200))
     );
-    let found = played.client.messages_to(ANA, long_ago()).await.unwrap();
+    let found = simulator.client.messages_to(ANA, long_ago()).await.unwrap();
     assert_eq!(found[0].status.as_str(), "delivered");
 }
 
 #[tokio::test]
 async fn a_message_of_a_messaging_service_starts_as_accepted_and_is_then_queued() {
-    let (played, _receiver, mut shown) = connected().await;
+    let (simulator, _receiver, mut shown) = connected().await;
     let callback = format!("{PUBLIC_BASE_URL}/api/sms/status");
     let message = NewMessage {
         to: ANA,
@@ -99,74 +99,77 @@ async fn a_message_of_a_messaging_service_starts_as_accepted_and_is_then_queued(
         status_callback: Some(&callback),
         validity: std::time::Duration::from_mins(1),
     };
-    let created = played.client.create_message(&message).await.unwrap();
+    let created = simulator.client.create_message(&message).await.unwrap();
     assert_eq!(created.status.as_str(), "accepted");
-    let told = statuses(&played, &mut shown, 3).await;
+    let told = statuses(&simulator, &mut shown, 3).await;
     assert_eq!(told, ["queued", "sent", "delivered"]);
-    assert_eq!(played.api.accepted()[0].from, None);
+    assert_eq!(simulator.api.accepted()[0].from, None);
 }
 
 #[tokio::test]
 async fn an_undelivered_message_carries_its_error_code() {
-    let (played, _receiver, mut shown) = connected().await;
-    played
+    let (simulator, _receiver, mut shown) = connected().await;
+    simulator
         .api
         .behave(ANA, Callbacks::Undelivered { code: 30005 });
-    played.send(ANA, "hello").await.unwrap();
-    assert_eq!(statuses(&played, &mut shown, 1).await, ["sent"]);
-    let (_, callback) = check(&played, soon(shown.recv()).await.unwrap()).await;
+    simulator.send(ANA, "hello").await.unwrap();
+    assert_eq!(statuses(&simulator, &mut shown, 1).await, ["sent"]);
+    let (_, callback) = check(&simulator, soon(shown.recv()).await.unwrap()).await;
     assert_eq!(callback.status.as_str(), "undelivered");
     let code = callback.error_code.unwrap();
     assert_eq!(reason(code).label(), "unknown_number");
-    let found = played.client.messages_to(ANA, long_ago()).await.unwrap();
+    let found = simulator.client.messages_to(ANA, long_ago()).await.unwrap();
     assert_eq!(found[0].error_code, Some(code));
 }
 
 #[tokio::test]
 async fn callbacks_come_in_the_requested_order_and_the_message_keeps_its_furthest_state() {
-    let (played, _receiver, mut shown) = connected().await;
+    let (simulator, _receiver, mut shown) = connected().await;
     let order = ["delivered", "sent", "delivered", "sent", "queued"];
-    played.api.behave(ANA, sequence(&order, false));
-    let created = played.send(ANA, "hello").await.unwrap();
-    assert_eq!(statuses(&played, &mut shown, 5).await, order);
-    soon(played.api.callbacks_of(created.sid.as_str(), 5)).await;
-    assert_eq!(soon(played.api.message_to(ANA)).await.status, "delivered");
+    simulator.api.behave(ANA, sequence(&order, false));
+    let created = simulator.send(ANA, "hello").await.unwrap();
+    assert_eq!(statuses(&simulator, &mut shown, 5).await, order);
+    soon(simulator.api.callbacks_of(created.sid.as_str(), 5)).await;
+    assert_eq!(
+        soon(simulator.api.message_to(ANA)).await.status,
+        "delivered"
+    );
 }
 
 #[tokio::test]
 async fn callbacks_can_arrive_before_the_response() {
-    let (played, _receiver, mut shown) = connected().await;
-    played
+    let (simulator, _receiver, mut shown) = connected().await;
+    simulator
         .api
         .behave(ANA, sequence(&["sent", "delivered"], true));
-    played.send(ANA, "hello").await.unwrap();
+    simulator.send(ANA, "hello").await.unwrap();
     for status in ["sent", "delivered"] {
         let request = shown.try_recv().expect("it came before the answer");
-        assert_eq!(check(&played, request).await.1.status.as_str(), status);
+        assert_eq!(check(&simulator, request).await.1.status.as_str(), status);
     }
 }
 
 #[tokio::test]
 async fn a_message_with_a_lost_response_gets_callbacks_unless_disabled() {
-    let (played, _receiver, mut shown) = connected().await;
+    let (simulator, _receiver, mut shown) = connected().await;
     let quiet = "+12025550101";
-    played
+    simulator
         .api
         .behave(quiet, Answer::CutAfter.without_callbacks());
-    played.api.behave(ANA, Answer::CutAfter);
-    played.send(quiet, "hello").await.unwrap_err();
-    played.send(ANA, "hello").await.unwrap_err();
+    simulator.api.behave(ANA, Answer::CutAfter);
+    simulator.send(quiet, "hello").await.unwrap_err();
+    simulator.send(ANA, "hello").await.unwrap_err();
     assert_eq!(
-        statuses(&played, &mut shown, 2).await,
+        statuses(&simulator, &mut shown, 2).await,
         ["sent", "delivered"]
     );
-    let sid = soon(played.api.message_to(quiet)).await.sid;
-    assert!(soon(played.api.callbacks_of(&sid, 0)).await.is_empty());
+    let sid = soon(simulator.api.message_to(quiet)).await.sid;
+    assert!(soon(simulator.api.callbacks_of(&sid, 0)).await.is_empty());
 }
 
 #[tokio::test]
 async fn callbacks_go_only_to_the_receiver() {
-    let (played, elsewhere, mut shown) = connected().await;
+    let (simulator, elsewhere, mut shown) = connected().await;
     for url in [
         format!("{}/api/sms/status", elsewhere.base),
         format!("{PUBLIC_BASE_URL}.evil.example.com/"),
@@ -178,8 +181,8 @@ async fn callbacks_go_only_to_the_receiver() {
             status_callback: Some(&url),
             validity: std::time::Duration::from_mins(1),
         };
-        let created = played.client.create_message(&message).await.unwrap();
-        let made = soon(played.api.callbacks_of(created.sid.as_str(), 2)).await;
+        let created = simulator.client.create_message(&message).await.unwrap();
+        let made = soon(simulator.api.callbacks_of(created.sid.as_str(), 2)).await;
         assert!(made.iter().all(|callback| callback.http_status.is_none()));
     }
     assert!(shown.try_recv().is_err());

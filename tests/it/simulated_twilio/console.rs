@@ -9,19 +9,26 @@ use crate::{settings::hex, webhook};
 
 #[tokio::test]
 async fn the_account_and_its_number_are_shown_only_with_valid_credentials() {
-    let played = SimulatorHarness::start().await;
-    let account = played.client.account().await.unwrap();
+    let simulator = SimulatorHarness::start().await;
+    let account = simulator.client.account().await.unwrap();
     assert_eq!(account.status, AccountStatus::Active);
-    let token = played.settings.get("TWILIO_AUTH_TOKEN");
+    let token = simulator.settings.get("TWILIO_AUTH_TOKEN");
     assert_eq!(account.is_primary(&token.into()), Some(true));
-    let number = played.client.number(OURS).await.unwrap().unwrap();
+    let number = simulator.client.number(OURS).await.unwrap().unwrap();
     assert_eq!(number.inbound.method, "POST");
     assert!(number.inbound.url.ends_with("/api/sms/webhook#rc=3&rp=all"));
     // A prefix of the number does not match.
-    assert!(played.client.number("+1500555000").await.unwrap().is_none());
+    assert!(
+        simulator
+            .client
+            .number("+1500555000")
+            .await
+            .unwrap()
+            .is_none()
+    );
 
-    let base = played.settings.get("TWILIO_API_BASE_URL");
-    let wrong = client(base, &played.settings, "wrong");
+    let base = simulator.settings.get("TWILIO_API_BASE_URL");
+    let wrong = client(base, &simulator.settings, "wrong");
     for error in [
         wrong.account().await.unwrap_err(),
         wrong.number(OURS).await.unwrap_err(),
@@ -37,7 +44,7 @@ async fn the_account_and_its_number_are_shown_only_with_valid_credentials() {
         );
         assert!(refused, "{error:?}");
     }
-    let other = played
+    let other = simulator
         .settings
         .clone()
         .with("TWILIO_ACCOUNT_SID", format!("AC{}", hex()));
@@ -50,16 +57,20 @@ async fn the_account_and_its_number_are_shown_only_with_valid_credentials() {
 
 #[tokio::test]
 async fn a_number_update_changes_only_named_fields_and_refuses_invalid_urls() {
-    let played = SimulatorHarness::start().await;
-    let sid = played.client.number(OURS).await.unwrap().unwrap().sid;
-    let before = played.api.console().number;
+    let simulator = SimulatorHarness::start().await;
+    let sid = simulator.client.number(OURS).await.unwrap().unwrap().sid;
+    let before = simulator.api.console().number;
     let change = [("SmsFallbackUrl", "https://b.example.com/".to_owned())];
-    played.client.change_number(&sid, &change).await.unwrap();
-    let after = played.api.console().number;
+    simulator.client.change_number(&sid, &change).await.unwrap();
+    let after = simulator.api.console().number;
     assert_eq!(after.sms_fallback_url, "https://b.example.com/");
     assert_eq!(after.sms_url, before.sms_url);
     let wrong = [("SmsUrl", "nowhere".to_owned())];
-    let error = played.client.change_number(&sid, &wrong).await.unwrap_err();
+    let error = simulator
+        .client
+        .change_number(&sid, &wrong)
+        .await
+        .unwrap_err();
     let refused = matches!(
         error,
         AskError::Refused {
@@ -70,7 +81,7 @@ async fn a_number_update_changes_only_named_fields_and_refuses_invalid_urls() {
     );
     assert!(refused, "{error:?}");
     let nobodys = format!("PN{}", hex()).parse().unwrap();
-    let error = played
+    let error = simulator
         .client
         .change_number(&nobodys, &change)
         .await
@@ -80,10 +91,10 @@ async fn a_number_update_changes_only_named_fields_and_refuses_invalid_urls() {
 
 #[tokio::test]
 async fn the_console_is_set_over_http() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let url = format!(
         "{}/simulated/console",
-        played.settings.get("TWILIO_API_BASE_URL")
+        simulator.settings.get("TWILIO_API_BASE_URL")
     );
     let request = |method| webhook::client().request(method, &url);
     let shown = request(Method::GET).send().await.unwrap();
@@ -94,7 +105,7 @@ async fn the_console_is_set_over_http() {
         answer.status().as_u16()
     };
     assert_eq!(put(console.to_string()).await, 204);
-    let account = played.client.account().await.unwrap();
+    let account = simulator.client.account().await.unwrap();
     assert_eq!(account.status, AccountStatus::Suspended);
     console["surprise"] = 1.into();
     assert_eq!(put(console.to_string()).await, 400);

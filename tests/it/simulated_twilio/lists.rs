@@ -8,18 +8,20 @@ use super::{ANA, FakeTwilio, SimulatorHarness, client, client_at, long_ago, seco
 
 #[tokio::test]
 async fn a_message_with_a_lost_response_is_listed_and_messages_to_other_numbers_are_not() {
-    let played = SimulatorHarness::start().await;
-    played
+    let simulator = SimulatorHarness::start().await;
+    simulator
         .send("+12025550199", "to somebody else")
         .await
         .unwrap();
-    let first = played.send(ANA, "first").await.unwrap();
-    played.api.behave(ANA, Answer::CutAfter.without_callbacks());
-    played.send(ANA, "second").await.unwrap_err();
-    played.api.behave(ANA, Answer::CutBefore);
-    played.send(ANA, "third").await.unwrap_err();
+    let first = simulator.send(ANA, "first").await.unwrap();
+    simulator
+        .api
+        .behave(ANA, Answer::CutAfter.without_callbacks());
+    simulator.send(ANA, "second").await.unwrap_err();
+    simulator.api.behave(ANA, Answer::CutBefore);
+    simulator.send(ANA, "third").await.unwrap_err();
 
-    let found = played.client.messages_to(ANA, long_ago()).await.unwrap();
+    let found = simulator.client.messages_to(ANA, long_ago()).await.unwrap();
     let bodies: Vec<_> = found.iter().map(|m| m.body.as_str()).collect();
     // Within one second, Twilio determines the order.
     assert_eq!(bodies, ["second", "first"]);
@@ -28,7 +30,7 @@ async fn a_message_with_a_lost_response_is_listed_and_messages_to_other_numbers_
         assert_eq!(message.to, ANA);
         assert_eq!(message.direction, "outbound-api");
         assert_eq!(message.error_code, None);
-        let accepted = soon(played.api.messages_to(ANA, 2)).await;
+        let accepted = soon(simulator.api.messages_to(ANA, 2)).await;
         let accepted = accepted
             .iter()
             .find(|a| a.sid == message.sid.as_str())
@@ -39,25 +41,32 @@ async fn a_message_with_a_lost_response_is_listed_and_messages_to_other_numbers_
 
 #[tokio::test]
 async fn a_queued_message_is_listed() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let nothing = Callbacks::Sequence {
         statuses: Vec::new(),
         error_code: None,
         before_answer: false,
     };
-    played.api.behave(ANA, nothing);
-    played.send(ANA, "hello").await.unwrap();
-    let found = played.client.messages_to(ANA, long_ago()).await.unwrap();
+    simulator.api.behave(ANA, nothing);
+    simulator.send(ANA, "hello").await.unwrap();
+    let found = simulator.client.messages_to(ANA, long_ago()).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].status.as_str(), "queued");
 }
 
 #[tokio::test]
 async fn messages_older_than_requested_are_left_out() {
-    let played = SimulatorHarness::start().await;
-    played.send(ANA, "hello").await.unwrap();
-    let at = soon(played.api.message_to(ANA)).await.at;
-    let found = async |since| played.client.messages_to(ANA, since).await.unwrap().len();
+    let simulator = SimulatorHarness::start().await;
+    simulator.send(ANA, "hello").await.unwrap();
+    let at = soon(simulator.api.message_to(ANA)).await.at;
+    let found = async |since| {
+        simulator
+            .client
+            .messages_to(ANA, since)
+            .await
+            .unwrap()
+            .len()
+    };
     assert_eq!(found(at).await, 1);
     assert_eq!(found(at + second() * 30).await, 1, "clocks differ");
     assert_eq!(found(at + second() * 3600).await, 0);
@@ -65,11 +74,11 @@ async fn messages_older_than_requested_are_left_out() {
 
 #[tokio::test]
 async fn a_long_list_is_read_page_by_page() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     for count in 0..205 {
-        played.send(ANA, &count.to_string()).await.unwrap();
+        simulator.send(ANA, &count.to_string()).await.unwrap();
     }
-    let found = played.client.messages_to(ANA, long_ago()).await.unwrap();
+    let found = simulator.client.messages_to(ANA, long_ago()).await.unwrap();
     let mut bodies: Vec<u32> = found.iter().map(|m| m.body.parse().unwrap()).collect();
     assert!(
         bodies.starts_with(&[204]) && bodies.ends_with(&[0]),
@@ -77,7 +86,7 @@ async fn a_long_list_is_read_page_by_page() {
     );
     bodies.sort_unstable();
     assert_eq!(bodies, (0..205).collect::<Vec<_>>());
-    assert_eq!(played.api.requests().list, 3);
+    assert_eq!(simulator.api.requests().list, 3);
 }
 
 #[tokio::test]
@@ -120,10 +129,10 @@ async fn credentials_are_sent_only_to_the_accounts_own_list() {
 
 #[tokio::test]
 async fn an_unavailable_list_returns_the_reason() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let wrong = client(
-        played.settings.get("TWILIO_API_BASE_URL"),
-        &played.settings,
+        simulator.settings.get("TWILIO_API_BASE_URL"),
+        &simulator.settings,
         "wrong",
     );
     let reason = AccountProblem::Credentials;

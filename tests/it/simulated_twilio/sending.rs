@@ -19,11 +19,11 @@ fn no_connection() -> CreateError {
 
 #[tokio::test]
 async fn a_message_is_accepted_with_all_its_parameters() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let body = "Zoë & Bo = 100% + \u{1f44b}: 123456";
-    let created = played.send(ANA, body).await.unwrap();
+    let created = simulator.send(ANA, body).await.unwrap();
     assert_eq!(created.status.as_str(), "queued");
-    let [accepted] = &played.api.accepted()[..] else {
+    let [accepted] = &simulator.api.accepted()[..] else {
         panic!("not one message");
     };
     assert_eq!(accepted.sid, created.sid.as_str());
@@ -32,13 +32,13 @@ async fn a_message_is_accepted_with_all_its_parameters() {
     assert_eq!(accepted.validity, Some(600));
     let callback = format!("{PUBLIC_BASE_URL}/api/sms/status?send=a%20b");
     assert_eq!(accepted.status_callback, Some(callback));
-    assert_eq!(soon(played.api.message_to(ANA)).await.sid, accepted.sid);
-    assert_eq!(played.api.requests().create, 1);
+    assert_eq!(soon(simulator.api.message_to(ANA)).await.sid, accepted.sid);
+    assert_eq!(simulator.api.requests().create, 1);
 }
 
 #[tokio::test]
 async fn each_failure_has_its_class_and_only_accepted_messages_were_sent() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let refuse = |status, code| Answer::Refuse { status, code };
     let refused = |status, code, reason| CreateError::Refused {
         status,
@@ -114,27 +114,27 @@ async fn each_failure_has_its_class_and_only_accepted_messages_were_sent() {
         (Answer::Garbage, odd(201), 1),
         (refuse(307, 0), odd(307), 0),
     ] {
-        let number = format!("+1202555{:04}", played.api.requests().create);
-        played.api.behave(&number, answer.clone());
+        let number = format!("+1202555{:04}", simulator.api.requests().create);
+        simulator.api.behave(&number, answer.clone());
         assert_eq!(
-            played.send(&number, "hello").await,
+            simulator.send(&number, "hello").await,
             Err(error),
             "{answer:?}"
         );
         assert_eq!(
-            played.api.posts_to(&number),
+            simulator.api.posts_to(&number),
             1,
             "{answer:?} was asked again"
         );
-        let sent = soon(played.api.messages_to(&number, 0)).await;
+        let sent = soon(simulator.api.messages_to(&number, 0)).await;
         assert_eq!(sent.len(), messages, "{answer:?}");
     }
 }
 
 #[tokio::test]
 async fn a_throttled_request_succeeds_later() {
-    let played = SimulatorHarness::start().await;
-    played.api.behave(
+    let simulator = SimulatorHarness::start().await;
+    simulator.api.behave(
         ANA,
         Answer::Throttle {
             times: 2,
@@ -145,16 +145,16 @@ async fn a_throttled_request_succeeds_later() {
         retry_after: None,
         why: NotProcessed::Throttled,
     };
-    assert_eq!(played.send(ANA, "one").await, Err(throttled.clone()));
-    assert_eq!(played.send(ANA, "two").await, Err(throttled));
-    played.send(ANA, "three").await.unwrap();
-    assert_eq!(soon(played.api.message_to(ANA)).await.body, "three");
-    assert_eq!(played.api.posts_to(ANA), 3);
+    assert_eq!(simulator.send(ANA, "one").await, Err(throttled.clone()));
+    assert_eq!(simulator.send(ANA, "two").await, Err(throttled));
+    simulator.send(ANA, "three").await.unwrap();
+    assert_eq!(soon(simulator.api.message_to(ANA)).await.body, "three");
+    assert_eq!(simulator.api.posts_to(ANA), 3);
 }
 
 #[tokio::test]
 async fn twilios_magic_numbers_are_refused_with_twilios_reasons() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     for (number, expected) in [
         ("+15005550001", Refusal::InvalidNumber),
         ("+15005550002", Refusal::NoRoute),
@@ -162,43 +162,43 @@ async fn twilios_magic_numbers_are_refused_with_twilios_reasons() {
         ("+15005550004", Refusal::OptedOut),
         ("+15005550009", Refusal::NotMobile),
     ] {
-        match played.send(number, "hello").await {
+        match simulator.send(number, "hello").await {
             Err(CreateError::Refused { reason, .. }) => assert_eq!(reason, expected, "{number}"),
             other => panic!("{number}: {other:?}"),
         }
     }
-    assert!(played.api.accepted().is_empty());
-    played.api.behave("+15005550001", Behaviour::default());
-    played.send("+15005550001", "hello").await.unwrap();
+    assert!(simulator.api.accepted().is_empty());
+    simulator.api.behave("+15005550001", Behaviour::default());
+    simulator.send("+15005550001", "hello").await.unwrap();
 }
 
 #[tokio::test]
 async fn the_client_waits_for_a_late_response_and_gives_up_on_a_missing_one() {
-    let played = SimulatorHarness::start().await;
+    let simulator = SimulatorHarness::start().await;
     let slow = |before_accepting, after| Answer::Slow {
         before_accepting,
         after,
     };
-    played.api.behave(ANA, slow(50, 50));
-    played.send(ANA, "late").await.unwrap();
+    simulator.api.behave(ANA, slow(50, 50));
+    simulator.send(ANA, "late").await.unwrap();
 
     let (never, too_late, taken) = ("+12025550101", "+12025550102", "+12025550103");
-    played.api.behave(never, Answer::Never);
-    played.api.behave(too_late, slow(16_000, 0));
-    played.api.behave(taken, slow(0, 600_000));
+    simulator.api.behave(never, Answer::Never);
+    simulator.api.behave(too_late, slow(16_000, 0));
+    simulator.api.behave(taken, slow(0, 600_000));
     let timeout = Err(CreateError::Unclear(Unclear::Timeout));
     let (a, b, c) = tokio::join!(
-        played.send(never, "a"),
-        played.send(too_late, "b"),
-        played.send(taken, "c"),
+        simulator.send(never, "a"),
+        simulator.send(too_late, "b"),
+        simulator.send(taken, "c"),
     );
     assert_eq!((&a, &b, &c), (&timeout, &timeout, &timeout));
     // Twilio executes a request whether or not the client still waits.
-    assert_eq!(soon(played.api.message_to(taken)).await.body, "c");
-    assert_eq!(soon(played.api.message_to(too_late)).await.body, "b");
-    assert!(soon(played.api.messages_to(never, 0)).await.is_empty());
+    assert_eq!(soon(simulator.api.message_to(taken)).await.body, "c");
+    assert_eq!(soon(simulator.api.message_to(too_late)).await.body, "b");
+    assert!(soon(simulator.api.messages_to(never, 0)).await.is_empty());
     for number in [never, too_late, taken] {
-        assert_eq!(played.api.posts_to(number), 1);
+        assert_eq!(simulator.api.posts_to(number), 1);
     }
 }
 
@@ -216,11 +216,11 @@ async fn without_a_connection_nothing_was_sent() {
 
 #[tokio::test]
 async fn a_failed_or_slow_tls_handshake_counts_as_nothing_sent() {
-    let played = SimulatorHarness::start().await;
-    let plain = played.api.addr();
+    let simulator = SimulatorHarness::start().await;
+    let plain = simulator.api.addr();
     let no_tls = client_at(&format!("https://{plain}"));
     assert_eq!(send(&no_tls, ANA, "hello").await, Err(no_connection()));
-    assert_eq!(played.api.requests().create, 0);
+    assert_eq!(simulator.api.requests().create, 0);
 
     // It accepts connections and sends nothing.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();

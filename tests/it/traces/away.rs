@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::net::TcpListener;
 
-use super::Stage;
+use super::TraceHarness;
 use crate::{database::NUMBER, process::Process, wait::PATIENCE};
 
 /// Stops the process gracefully. Returns how long that took.
@@ -19,21 +19,21 @@ pub(super) async fn stop(process: &mut Process) -> Duration {
 
 /// Messages are accepted and processed, replies are sent, and the processes stop in time.
 async fn works_without(endpoint: &str) {
-    let mut stage = TraceHarness::traced(endpoint).await;
+    let mut harness = TraceHarness::traced(endpoint).await;
     let mut sids = Vec::new();
     for n in 0..30 {
-        sids.push(stage.deliver(NUMBER, &format!("text {n}")).await);
+        sids.push(harness.deliver(NUMBER, &format!("text {n}")).await);
     }
     for sid in &sids {
-        assert_eq!(stage.database.wait_until_ended(sid).await, "processed");
+        assert_eq!(harness.database.wait_until_ended(sid).await, "processed");
     }
-    stage.database.wait_until_idle().await;
-    let rows = stage.database.rows().await;
+    harness.database.wait_until_idle().await;
+    let rows = harness.database.rows().await;
     assert_eq!((rows.messages, rows.dead), (30, 0));
-    assert!(!stage.api.accepted().is_empty());
+    assert!(!harness.api.accepted().is_empty());
     let line = "traces cannot be delivered and are dropped: is the collector at OTEL_EXPORTER_OTLP_ENDPOINT up?";
-    stage.worker.wait_for_line(line, PATIENCE).await;
-    for process in [&mut stage.worker, &mut stage.receiver] {
+    harness.worker.wait_for_line(line, PATIENCE).await;
+    for process in [&mut harness.worker, &mut harness.receiver] {
         let took = stop(process).await;
         assert!(took < Duration::from_secs(8), "{took:?}");
         let told = process.lines();

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::Stage;
+use super::TraceHarness;
 use crate::{
     database::NUMBER,
     process::Process,
@@ -37,13 +37,13 @@ fn trace_id(line: &Value) -> String {
 
 #[tokio::test]
 async fn each_attempt_logs_one_line_and_one_trace_connects_the_request_with_the_reply() {
-    let stage = TraceHarness::set(|database| database).await;
-    let sid = stage.deliver(NUMBER, "Hello").await;
-    let reply = attempts(&stage.worker, "send_reply").await;
-    let job = attempts(&stage.worker, "process_message").await;
+    let harness = TraceHarness::start(|database| database).await;
+    let sid = harness.deliver(NUMBER, "Hello").await;
+    let reply = attempts(&harness.worker, "send_reply").await;
+    let job = attempts(&harness.worker, "process_message").await;
     assert_eq!((job.len(), reply.len()), (1, 1));
     let (job, reply) = (&job[0], &reply[0]);
-    let send = &stage.api.accepted()[0];
+    let send = &harness.api.accepted()[0];
     assert_eq!(of_span(job, "job.about"), &*sid);
     let about = of_span(reply, "job.about").as_str().unwrap();
     assert!(send.status_callback.as_ref().unwrap().contains(about));
@@ -56,7 +56,7 @@ async fn each_attempt_logs_one_line_and_one_trace_connects_the_request_with_the_
         assert_eq!(line["fields"]["outcome"], "completed");
     }
 
-    let accepted = stage
+    let accepted = harness
         .receiver
         .wait_for_line("webhook accepted", PATIENCE)
         .await;
@@ -67,5 +67,5 @@ async fn each_attempt_logs_one_line_and_one_trace_connects_the_request_with_the_
     let trace = trace_id(&accepted);
     assert_eq!((trace_id(job), trace_id(reply)), (trace.clone(), trace));
     // Steps appear in traces only, not in the log.
-    assert!(!stage.worker.log().contains("step."));
+    assert!(!harness.worker.log().contains("step."));
 }

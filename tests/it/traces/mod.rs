@@ -35,10 +35,10 @@ struct TraceHarness {
 impl TraceHarness {
     /// Exports traces to this endpoint.
     async fn traced(endpoint: &str) -> Self {
-        Self::set(|database| database.with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)).await
+        Self::start(|database| database.with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)).await
     }
 
-    async fn set(prepare: impl FnOnce(Database) -> Database) -> Self {
+    async fn start(prepare: impl FnOnce(Database) -> Database) -> Self {
         let database = Database::create().await.with("REPLIES", "all");
         let (database, api) = prepare(database).with_twilio().await;
         let (receiver, addr) = Process::receiver("receiver", &database.settings).await;
@@ -98,8 +98,8 @@ fn child<'s>(spans: &'s [ExportedSpan], parent: &ExportedSpan, name: &str) -> &'
 #[tokio::test]
 async fn one_trace_connects_the_webhook_with_the_reply_across_processes() {
     let collector = TraceCollector::start().await;
-    let stage = TraceHarness::traced(&collector.endpoint()).await;
-    let sid = stage.deliver(NUMBER, "Met Ana #rust").await;
+    let harness = TraceHarness::traced(&collector.endpoint()).await;
+    let sid = harness.deliver(NUMBER, "Met Ana #rust").await;
     let reply = collector
         .wait_for("the reply's job", |span| {
             span.get("job.kind") == "send_reply"
@@ -109,7 +109,7 @@ async fn one_trace_connects_the_webhook_with_the_reply_across_processes() {
         .wait_for("the webhook", |span| span.name == "receiver.accept")
         .await;
     assert_eq!(reply.trace, webhook.trace);
-    assert_eq!(stage.database.wait_until_ended(&sid).await, "processed");
+    assert_eq!(harness.database.wait_until_ended(&sid).await, "processed");
 
     let spans = collector.trace(&webhook.trace);
     assert_eq!(
@@ -136,9 +136,9 @@ async fn one_trace_connects_the_webhook_with_the_reply_across_processes() {
 
     // The process that sent each span.
     let name = |process: &Process| format!(":{}", process.id());
-    assert!(webhook.process.ends_with(&name(&stage.receiver)));
+    assert!(webhook.process.ends_with(&name(&harness.receiver)));
     for span in [job, &reply, call] {
-        assert!(span.process.ends_with(&name(&stage.worker)), "{span:?}");
+        assert!(span.process.ends_with(&name(&harness.worker)), "{span:?}");
     }
     assert!(spans.iter().all(|span| span.service == "pigeonhole"));
 }
@@ -146,17 +146,17 @@ async fn one_trace_connects_the_webhook_with_the_reply_across_processes() {
 #[tokio::test]
 async fn one_trace_connects_the_api_request_with_the_call_that_sends_the_code() {
     let collector = TraceCollector::start().await;
-    let stage = TraceHarness::set(|database| {
+    let harness = TraceHarness::start(|database| {
         database
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
             .with("OTEL_EXPORTER_OTLP_HEADERS", "x-token=for-the-collector")
             .with("OTEL_SERVICE_NAME", "pigeons")
     })
     .await;
-    let (_, token) = stage.user().await;
+    let (_, token) = harness.user().await;
     // The front end has started the trace.
     let (theirs, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
-    let asked = stage
+    let asked = harness
         .post(&token, "", &json!({ "phoneNumber": "+12025550143" }))
         .header("traceparent", format!("00-{theirs}-{caller}-01"));
     assert_eq!(asked.send().await.unwrap().status(), 201);
@@ -190,8 +190,8 @@ async fn one_trace_connects_the_api_request_with_the_call_that_sends_the_code() 
 #[tokio::test]
 async fn a_group_commit_keeps_the_traces_of_its_messages_separate() {
     let collector = TraceCollector::start().await;
-    let stage = TraceHarness::traced(&collector.endpoint()).await;
-    let twilio = stage.database.settings.twilio(stage.addr);
+    let harness = TraceHarness::traced(&collector.endpoint()).await;
+    let twilio = harness.database.settings.twilio(harness.addr);
     let texts: Vec<_> = (0..40)
         .map(|n| text(NUMBER, &format!("text {n}")))
         .collect();
@@ -225,16 +225,16 @@ async fn a_group_commit_keeps_the_traces_of_its_messages_separate() {
 #[tokio::test]
 async fn unsampled_traces_are_not_exported_and_the_work_is_done() {
     let collector = TraceCollector::start().await;
-    let mut stage = TraceHarness::set(|database| {
+    let mut harness = TraceHarness::start(|database| {
         database
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
             .with("OTEL_TRACES_SAMPLER_ARG", "0")
     })
     .await;
-    let sid = stage.deliver(NUMBER, "Hello").await;
-    assert_eq!(stage.database.wait_until_ended(&sid).await, "processed");
-    stage.database.wait_until_idle().await;
-    away::stop(&mut stage.worker).await;
-    away::stop(&mut stage.receiver).await;
+    let sid = harness.deliver(NUMBER, "Hello").await;
+    assert_eq!(harness.database.wait_until_ended(&sid).await, "processed");
+    harness.database.wait_until_idle().await;
+    away::stop(&mut harness.worker).await;
+    away::stop(&mut harness.receiver).await;
     assert_eq!(collector.spans().len(), 0);
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{ExportedSpan, TraceCollector, TraceHarness};
 use crate::{
     app::text,
-    database::{NUMBER, STRANGER},
+    database::{NUMBER, UNLINKED_NUMBER},
     models::fake::{FakeModel, KEY, ModelProtocol, ModelReply},
     settings::hex,
     wait::{PATIENCE, eventually},
@@ -57,7 +57,7 @@ async fn no_span_contains_personal_data() {
     let collector = TraceCollector::start().await;
     let model = FakeModel::start(ModelProtocol::Gemini).await;
     let word = hex();
-    let stage = TraceHarness::set(|database| {
+    let harness = TraceHarness::start(|database| {
         database
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
             .with("EXTRACTOR", "gemini")
@@ -69,7 +69,7 @@ async fn no_span_contains_personal_data() {
             .with("VERIFICATION_MESSAGE", "{code} for {minutes}")
     })
     .await;
-    let settings = &stage.database.settings;
+    let settings = &harness.database.settings;
     let (mut secrets, mut codes) = (PersonalValues(Vec::new()), Vec::new());
     for name in ["TWILIO_AUTH_TOKEN", "ENCRYPTION_KEY", "JWT_SECRET"] {
         secrets.add("a secret of ours", settings.get(name));
@@ -77,32 +77,32 @@ async fn no_span_contains_personal_data() {
     secrets.add("a secret of ours", KEY);
     secrets.add("a reply", &word);
     secrets.add_number(NUMBER);
-    secrets.add_number(STRANGER);
+    secrets.add_number(UNLINKED_NUMBER);
 
     let said = hex();
     secrets.add("a message", &said);
     let mut sids = Vec::new();
-    for from in [NUMBER, STRANGER] {
+    for from in [NUMBER, UNLINKED_NUMBER] {
         let mut mms = text(from, &format!("Met {said} #rust"));
         mms.media = vec!["image/jpeg".to_owned()];
-        sids.push(stage.deliver_text(&mms).await);
+        sids.push(harness.deliver_text(&mms).await);
     }
     for sid in &sids {
-        stage.database.wait_until_ended(sid).await;
+        harness.database.wait_until_ended(sid).await;
     }
     // The answer of a model is personal, and so is the error text of its service.
-    model.will(ModelReply::Http(500, Vec::new(), said.clone()));
-    model.will(ModelReply::Generated(format!("{said} no JSON")));
-    sids.push(stage.deliver(NUMBER, &said).await);
+    model.reply_with(ModelReply::Http(500, Vec::new(), said.clone()));
+    model.reply_with(ModelReply::Generated(format!("{said} no JSON")));
+    sids.push(harness.deliver(NUMBER, &said).await);
     for (n, behaviour) in (0..).zip(behaviours()) {
         let number = format!("+1202555{}", 3170 + n * 7);
         secrets.add_number(&number);
-        stage.api.behave(&number, behaviour);
-        let (user, token) = stage.user().await;
+        harness.api.behave(&number, behaviour);
+        let (user, token) = harness.user().await;
         secrets.add("a token", token.rsplit('.').next().unwrap());
-        let asked = stage.post(&token, "", &json!({ "phoneNumber": number }));
+        let asked = harness.post(&token, "", &json!({ "phoneNumber": number }));
         assert_eq!(asked.send().await.unwrap().status(), 201);
-        let mut conn = stage.database.pool.acquire().await.unwrap();
+        let mut conn = harness.database.pool.acquire().await.unwrap();
         let send = sqlx::query_scalar("select id from pigeonhole.sends where user_id = $1");
         let send: Uuid = send.bind(user).fetch_one(&mut *conn).await.unwrap();
         let keyring = settings.keyring();
@@ -115,7 +115,7 @@ async fn no_span_contains_personal_data() {
             json!({ "phoneNumber": number, "code": "000000" }),
             json!({ "phoneNumber": format!("{number} ext. 5"), "code": "abcdef" }),
         ] {
-            let guessed = stage.post(&token, "/verify", &body).send().await;
+            let guessed = harness.post(&token, "/verify", &body).send().await;
             assert_eq!(guessed.unwrap().status(), 400);
         }
     }
