@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use jobs::{
-    DeleteAtTwilio, Deps, EraseMessages, Forget, MediaDeps, MediaSweep, MediaUpkeep,
-    MediaUpkeepDeps, MessageDeps, ProcessMessage, RetentionDeps, SendDeps, SendReply,
-    SendVerification, SettleMessages,
+    CleanupMediaFiles, CleanupMessageBodies, CleanupOrphanedObjects, CleanupSends,
+    CleanupTwilioCopies, Deps, MediaDeps, MediaUpkeepDeps, MessageDeps, ProcessMessage,
+    ReconcileDeadMessages, RetentionDeps, SendDeps, SendReply, SendVerification,
 };
-use queue::{Job, Maintenance, MaintenanceDeps, Runner, Settings};
+use queue::{CleanupQueue, CleanupQueueDeps, Job, Runner, Settings};
 use sqlx::PgPool;
 use store::Keyring;
 use tokio::sync::Semaphore;
@@ -24,16 +24,16 @@ use crate::{
 
 /// All kinds of jobs, for whoever counts them.
 pub(crate) const KINDS: [&str; 10] = [
-    DeleteAtTwilio::NAME,
-    EraseMessages::NAME,
-    Forget::NAME,
-    Maintenance::NAME,
-    MediaSweep::NAME,
-    MediaUpkeep::NAME,
+    CleanupTwilioCopies::NAME,
+    CleanupMessageBodies::NAME,
+    CleanupSends::NAME,
+    CleanupQueue::NAME,
+    CleanupOrphanedObjects::NAME,
+    CleanupMediaFiles::NAME,
     ProcessMessage::NAME,
     SendReply::NAME,
     SendVerification::NAME,
-    SettleMessages::NAME,
+    ReconcileDeadMessages::NAME,
 ];
 
 /// How many media files a process fetches at once.
@@ -64,7 +64,7 @@ pub fn runner(
         retention: config.media.retention,
         delete_at_twilio: config.media.delete_at_twilio,
     };
-    let maintenance = MaintenanceDeps {
+    let maintenance = CleanupQueueDeps {
         pool: pool.clone(),
         keep_dead_jobs: config.keep_dead_letters,
     };
@@ -73,20 +73,32 @@ pub fn runner(
         messages: config.keep_messages,
     };
     let mut runner = Runner::new(pool, settings)
-        .register::<Maintenance>(maintenance, 1)
-        .schedule("queue_maintenance", "17 * * * *", &Maintenance {})?
-        .register::<Forget>(deps.clone(), 1)
-        .schedule("forget", "*/10 * * * *", &Forget {})?
+        .register::<CleanupQueue>(maintenance, 1)
+        .schedule("cleanup_queue", "17 * * * *", &CleanupQueue {})?
+        .register::<CleanupSends>(deps.clone(), 1)
+        .schedule("cleanup_sends", "*/10 * * * *", &CleanupSends {})?
         .register::<ProcessMessage>(messages, config.concurrency)
-        .register::<DeleteAtTwilio>(media, FILES_AT_ONCE)
-        .register::<MediaUpkeep>(upkeep.clone(), 1)
-        .schedule("media_upkeep", "*/5 * * * *", &MediaUpkeep {})?
-        .register::<MediaSweep>(upkeep, 1)
-        .schedule("media_sweep", "41 */6 * * *", &MediaSweep {})?
-        .register::<EraseMessages>(retention, 1)
-        .schedule("erase_messages", "*/10 * * * *", &EraseMessages {})?
-        .register::<SettleMessages>(deps.clone(), 1)
-        .schedule("settle_messages", "*/5 * * * *", &SettleMessages {})?;
+        .register::<CleanupTwilioCopies>(media, FILES_AT_ONCE)
+        .register::<CleanupMediaFiles>(upkeep.clone(), 1)
+        .schedule("cleanup_media_files", "*/5 * * * *", &CleanupMediaFiles {})?
+        .register::<CleanupOrphanedObjects>(upkeep, 1)
+        .schedule(
+            "cleanup_orphaned_objects",
+            "41 */6 * * *",
+            &CleanupOrphanedObjects {},
+        )?
+        .register::<CleanupMessageBodies>(retention, 1)
+        .schedule(
+            "cleanup_message_bodies",
+            "*/10 * * * *",
+            &CleanupMessageBodies {},
+        )?
+        .register::<ReconcileDeadMessages>(deps.clone(), 1)
+        .schedule(
+            "reconcile_dead_messages",
+            "*/5 * * * *",
+            &ReconcileDeadMessages {},
+        )?;
     if let Some(sending) = &config.sending {
         let deps = send_deps(deps.clone(), sending)?;
         runner = runner

@@ -9,10 +9,11 @@ use twilio::rest::{Client, Sender};
 use uuid::Uuid;
 
 use crate::{
-    Replies,
+    MediaDeps, Replies,
     batches::Batches,
+    extract::WithFallback,
     metrics,
-    steps::{Endings, Openings},
+    process_message::{Endings, Openings},
 };
 
 /// Everything a job may need, made once at the start. Cheap to clone.
@@ -91,4 +92,19 @@ impl SendDeps {
     pub(crate) fn callback_for(&self, send: Uuid) -> String {
         format!("{}?send={send}#rc=3&rp=all", self.status_callback)
     }
+}
+
+/// What messages need besides. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MessageDeps {
+    /// The database, the keys, and how files come and are kept.
+    pub media: MediaDeps,
+    /// Finds what a message says.
+    pub extractor: Arc<WithFallback>,
+    /// The most bytes of a file, which a user whose file has more is told.
+    pub max_bytes: u64,
+    /// False: a message's files go as soon as it has ended.
+    pub keep_media: bool,
+    /// Have Twilio delete a message's files once it has ended.
+    pub delete_at_twilio: bool,
 }

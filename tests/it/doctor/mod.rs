@@ -47,7 +47,7 @@ impl DoctorHarness {
         store::migrate(&harness.pool).await.unwrap();
         harness.sql(
             "insert into queue.workers (name, started_at, seen_at, kinds, slots, held) values ('w', now(), \
-             now() + interval '1 day', '{process_message,send_reply,send_verification,queue_maintenance}', 100, 0)",
+             now() + interval '1 day', '{process_message,send_reply,send_verification,cleanup_queue}', 100, 0)",
         )
         .await;
         harness

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::http::{Method, header};
-use jobs::{DeleteAtTwilio, MediaSweep, MediaUpkeep};
+use jobs::{CleanupMediaFiles, CleanupOrphanedObjects, CleanupTwilioCopies};
 use queue::{
     Job,
     testing::{Outcome, TestQueue},
@@ -31,12 +31,16 @@ impl MediaHarness {
     }
 
     async fn keep(&self, retention: Duration) {
-        let outcome = self.outcome(&MediaUpkeep {}, self.upkeep(retention)).await;
+        let outcome = self
+            .outcome(&CleanupMediaFiles {}, self.upkeep(retention))
+            .await;
         assert_eq!(outcome, Outcome::Completed);
     }
 
     pub(crate) async fn sweep(&self) {
-        let outcome = self.outcome(&MediaSweep {}, self.upkeep(30 * DAY)).await;
+        let outcome = self
+            .outcome(&CleanupOrphanedObjects {}, self.upkeep(30 * DAY))
+            .await;
         assert_eq!(outcome, Outcome::Completed);
     }
 
@@ -241,7 +245,9 @@ async fn garbage_that_cannot_be_deleted_blocks_no_other_garbage_and_is_retried()
     std::fs::create_dir_all(harness.folder.path().join("media/a/b")).unwrap();
     harness.stored().await;
     harness.run("delete from pigeonhole.inbound_messages").await;
-    let outcome = harness.outcome(&MediaUpkeep {}, harness.upkeep(DAY)).await;
+    let outcome = harness
+        .outcome(&CleanupMediaFiles {}, harness.upkeep(DAY))
+        .await;
     assert!(matches!(outcome, Outcome::Retried { .. }), "{outcome:?}");
     assert!(harness.files().is_empty());
     assert_eq!(
@@ -297,7 +303,7 @@ async fn twilio_is_asked_to_delete_each_file_until_it_does() {
         &paths[2],
         [FileAnswer::Status(503, None), FileAnswer::Status(204, None)],
     );
-    let job = DeleteAtTwilio {
+    let job = CleanupTwilioCopies {
         message: message.sid().clone(),
     };
     let before = harness.api.requests().len();
@@ -328,7 +334,7 @@ async fn twilio_is_asked_to_delete_each_file_until_it_does() {
 #[tokio::test]
 async fn a_message_of_a_deleted_user_needs_no_deletion_at_twilio() {
     let harness = MediaHarness::start().await;
-    let job = DeleteAtTwilio {
+    let job = CleanupTwilioCopies {
         message: format!("MM{}", crate::settings::hex()).parse().unwrap(),
     };
     assert_eq!(

@@ -9,7 +9,7 @@ use crate::{
 
 async fn erase(harness: &ReplyHarness) {
     let mut conn = harness.app.pool.acquire().await.unwrap();
-    queue::enqueue(&mut conn, &jobs::EraseMessages {})
+    queue::enqueue(&mut conn, &jobs::CleanupMessageBodies {})
         .await
         .unwrap();
     drop(conn);

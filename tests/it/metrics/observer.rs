@@ -62,7 +62,7 @@ async fn one_of_two_workers_observes_and_the_other_takes_over_after_a_kill() {
     for scheduled in 1..=2 {
         schedule_a_job(&database).await;
         eventually("it looks again", PATIENCE, async || {
-            let jobs = [("kind", "forget"), ("state", "scheduled")];
+            let jobs = [("kind", "cleanup_sends"), ("state", "scheduled")];
             let scrape = Scrape::of(first_admin).await;
             (scrape.value("pigeonhole_queue_jobs", &jobs) == Some(f64::from(scheduled)))
                 .then_some(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jobs::MediaUpkeep;
+use jobs::CleanupMediaFiles;
 use pigeonhole::services::Role;
 
 use super::{MmsHarness, mms};
@@ -117,7 +117,9 @@ async fn work_left_by_a_worker_that_died_after_a_messages_end_is_done_later() {
     let harness = MmsHarness { app, api, folder };
     let keep_up = async || {
         let mut conn = harness.app.pool.acquire().await.unwrap();
-        queue::enqueue(&mut conn, &MediaUpkeep {}).await.unwrap();
+        queue::enqueue(&mut conn, &CleanupMediaFiles {})
+            .await
+            .unwrap();
         harness.app.wait_until_idle().await;
     };
     keep_up().await;

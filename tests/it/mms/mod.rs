@@ -7,7 +7,7 @@ mod models;
 
 use std::path::Path;
 
-use jobs::MediaUpkeep;
+use jobs::CleanupMediaFiles;
 use pigeonhole::dev::twilio::{SimulatedApi, Text};
 use tempfile::TempDir;
 use url::Url;
@@ -92,7 +92,9 @@ impl MmsHarness {
     /// Lets the worker run its periodic cleanup until this many objects are left.
     async fn keep_up(&self, objects: usize) {
         let mut conn = self.app.pool.acquire().await.unwrap();
-        queue::enqueue(&mut conn, &MediaUpkeep {}).await.unwrap();
+        queue::enqueue(&mut conn, &CleanupMediaFiles {})
+            .await
+            .unwrap();
         eventually("the objects are gone", PATIENCE, async || {
             (self.objects() == objects).then_some(())
         })

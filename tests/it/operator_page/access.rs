@@ -135,7 +135,7 @@ async fn on_loopback_only_the_machines_own_host_names_are_accepted() {
 async fn a_form_from_another_site_or_without_our_token_changes_nothing() {
     let app = TestApp::receiver_only().await;
     let admin = app.admin();
-    insert_dead_letter(&app, 7, "forget", "{}", "away").await;
+    insert_dead_letter(&app, 7, "cleanup_sends", "{}", "away").await;
     let token = token_of(&page(admin, "/").await);
     let form = |token: &str| {
         let fields = [("token", token), ("do", "requeue"), ("id", "7")];

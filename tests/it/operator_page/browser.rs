@@ -37,7 +37,14 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
         let sid = app.deliver_text(&text(from, body)).await;
         app.wait_until_ended(&sid).await;
     }
-    insert_dead_letter(&app, 1201, "forget", "{}", "the database took too long").await;
+    insert_dead_letter(
+        &app,
+        1201,
+        "cleanup_sends",
+        "{}",
+        "the database took too long",
+    )
+    .await;
     let error =
         "the model at generativelanguage.googleapis.com answered 503: overloaded, try again later";
     for id in 1202..1205 {

@@ -134,7 +134,7 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
 async fn a_dead_letter_is_shown_requeued_and_completed() {
     let app = TestApp::start().await;
     let admin = app.admin();
-    insert_dead_letter(&app, 901, "forget", "{}", "it was too early").await;
+    insert_dead_letter(&app, 901, "cleanup_sends", "{}", "it was too early").await;
     let shown = text_of(&page(admin, "/jobs/901").await);
     for what in [
         "state dead",
@@ -153,7 +153,7 @@ async fn a_dead_letter_is_shown_requeued_and_completed() {
     })
     .await;
     // A second requeue finds nothing to do, and the dead letter's page is gone.
-    let told = submit(admin, "/", &[("do", "pause"), ("kind", "forget")]).await;
+    let told = submit(admin, "/", &[("do", "pause"), ("kind", "cleanup_sends")]).await;
     assert!(told.contains("Nobody claims jobs of this kind"), "{told}");
     let told = submit(admin, "/", &put_back[..2]).await;
     assert!(told.contains("no dead letter any more"), "{told}");
@@ -166,9 +166,9 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
     let app = TestApp::on(Database::create().await, Role::Receiver).await;
     let admin = app.admin();
     for id in 1000..1060 {
-        insert_dead_letter(&app, id, "forget", "{}", "away").await;
+        insert_dead_letter(&app, id, "cleanup_sends", "{}", "away").await;
     }
-    insert_dead_letter(&app, 1100, "settle_messages", "{}", "away").await;
+    insert_dead_letter(&app, 1100, "reconcile_dead_messages", "{}", "away").await;
     let first = page(admin, "/dead?kind=forget").await;
     assert!(text_of(&first).contains("1049 forget") && !text_of(&first).contains("1050 forget"));
     assert!(
@@ -179,9 +179,9 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
     assert!(second.contains("1059 forget") && !second.contains("1100"));
     let all = [
         ("do", "requeue_kind"),
-        ("kind", "forget"),
+        ("kind", "cleanup_sends"),
         ("back", "dead"),
-        ("of", "forget"),
+        ("of", "cleanup_sends"),
     ];
     let told = submit(admin, "/dead?kind=forget", &all).await;
     assert!(told.contains("60 dead letters are jobs again"), "{told}");

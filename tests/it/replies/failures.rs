@@ -114,7 +114,7 @@ async fn the_message_of_an_abandoned_job_is_ended_and_its_user_is_told_once() {
         .unwrap();
     admin::discard(&mut conn, &[id], false).await.unwrap();
     for _ in 0..2 {
-        queue::enqueue(&mut conn, &jobs::SettleMessages {})
+        queue::enqueue(&mut conn, &jobs::ReconcileDeadMessages {})
             .await
             .unwrap();
         harness.queue.drain().await;

@@ -8,8 +8,8 @@ mod limits;
 use std::{sync::Arc, time::Duration};
 
 use jobs::{
-    Deps, EraseMessages, ProcessMessage, RetentionDeps, SendDeps, SendReply, SendVerification,
-    SettleMessages,
+    CleanupMessageBodies, Deps, ProcessMessage, ReconcileDeadMessages, RetentionDeps, SendDeps,
+    SendReply, SendVerification,
 };
 use pigeonhole::{
     config::{Reader, SendingConfig, WorkerConfig},
@@ -72,8 +72,8 @@ impl ReplyHarness {
         };
         let queue = TestQueue::new(app.pool.clone())
             .register::<ProcessMessage>(messages)
-            .register::<SettleMessages>(deps)
-            .register::<EraseMessages>(retention)
+            .register::<ReconcileDeadMessages>(deps)
+            .register::<CleanupMessageBodies>(retention)
             .register::<SendVerification>(send_deps.clone())
             .register::<SendReply>(send_deps);
         Self { app, api, queue }

@@ -125,7 +125,7 @@ async fn one_trace_connects_the_webhook_with_the_reply_across_processes() {
         (sid.as_str(), SpanKind::Consumer)
     );
     assert_eq!(job.get("outcome"), "completed");
-    for step in ["step.open", "step.understand", "step.finish"] {
+    for step in ["step.open", "step.find_items", "step.finish"] {
         child(&spans, job, step);
     }
     assert_eq!(reply.parent, job.id);

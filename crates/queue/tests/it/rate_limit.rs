@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use chrono::{DateTime, Utc};
 use queue::{
-    Maintenance, MaintenanceDeps,
+    CleanupQueue, CleanupQueueDeps,
     rate_limit::{self, Admission, RateLimit, forget, take, take_all},
     testing::TestQueue as Manual,
 };
@@ -380,16 +380,16 @@ async fn what_has_recovered_is_forgotten_and_nothing_else_and_nobody_waits_for_t
 #[tokio::test]
 async fn the_maintenance_forgets_what_has_recovered() {
     let queue = TestQueue::new().await;
-    let deps = MaintenanceDeps {
+    let deps = CleanupQueueDeps {
         pool: queue.pool.clone(),
         keep_dead_jobs: HOUR,
     };
-    let manual = Manual::new(queue.pool.clone()).register::<Maintenance>(deps);
+    let manual = Manual::new(queue.pool.clone()).register::<CleanupQueue>(deps);
     take_one(&queue.pool, "a", &hourly(1, 5)).await;
     let kept = "select count(*) from queue.rate_limits";
     for (kept_after, passes) in [(1, HOUR / 2), (0, HOUR)] {
         manual.advance(passes).await;
-        queue.enqueue(Maintenance {}).await;
+        queue.enqueue(CleanupQueue {}).await;
         manual.drain().await;
         manual.assert_empty().await;
         assert_eq!(queue.number(kept).await, kept_after);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{Maintenance, MaintenanceDeps};
+use queue::{CleanupQueue, CleanupQueueDeps};
 
 use crate::{
     harness::{Running, TestQueue, settings, until},
@@ -84,13 +84,13 @@ async fn maintenance_deletes_what_is_old_and_keeps_what_is_young() {
                     ('here', now(), now() - interval '1 minute', '{}', 1, 0)",
         )
         .await;
-    let deps = MaintenanceDeps {
+    let deps = CleanupQueueDeps {
         pool: queue.pool.clone(),
         keep_dead_jobs: Duration::from_hours(24 * 7),
     };
     let runner = queue.runner(settings()).await;
-    let running = Running::start(runner.register::<Maintenance>(deps, 1));
-    queue.enqueue(Maintenance {}).await;
+    let running = Running::start(runner.register::<CleanupQueue>(deps, 1));
+    queue.enqueue(CleanupQueue {}).await;
     queue.until_empty().await;
     running.stop().await;
     assert_eq!(queue.dead().await, 10);
@@ -98,7 +98,7 @@ async fn maintenance_deletes_what_is_old_and_keeps_what_is_young() {
     assert_eq!(queue.number(young).await, 10);
     let names: Vec<String> = sqlx::query_scalar(
         "select name from queue.workers union all
-         select kind from queue.throughput where kind <> 'queue_maintenance' order by name",
+         select kind from queue.throughput where kind <> 'cleanup_queue' order by name",
     )
     .fetch_all(&queue.pool)
     .await

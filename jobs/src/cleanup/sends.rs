@@ -25,10 +25,10 @@ const SENDS: Duration = Duration::from_hours(30 * 24);
 
 /// Meant for a schedule.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Forget {}
+pub struct CleanupSends {}
 
-impl Job for Forget {
-    const NAME: &'static str = "forget";
+impl Job for CleanupSends {
+    const NAME: &'static str = "cleanup_sends";
     const MAX_ATTEMPTS: u16 = 3;
     type Deps = Deps;
 

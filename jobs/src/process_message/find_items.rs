@@ -17,8 +17,8 @@ use crate::{
 const PATIENCE: TimeDelta = TimeDelta::hours(1);
 
 /// Fetches the message's files, and finds what it says, and what its user is to be told.
-#[tracing::instrument(name = "step.understand", level = "debug", skip_all)]
-pub(crate) async fn understand(
+#[tracing::instrument(name = "step.find_items", level = "debug", skip_all)]
+pub(crate) async fn find_items(
     deps: &MessageDeps,
     webhook: &InboundWebhook,
     (user_id, _): &Owner,

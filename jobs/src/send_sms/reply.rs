@@ -6,7 +6,7 @@ use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{SendDeps, SendVerification, steps};
+use crate::{SendDeps, SendVerification, send_sms::send};
 
 /// Send the reply with this id.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +25,6 @@ impl Job for SendReply {
     }
 
     async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {
-        Ok(steps::send(deps, Self::NAME, self.send).await?)
+        Ok(send(deps, Self::NAME, self.send).await?)
     }
 }

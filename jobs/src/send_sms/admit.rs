@@ -10,7 +10,7 @@ use store::{
     sends::{self, ReplyKind, Send, SendState},
 };
 
-use super::send::failed;
+use super::failed;
 use crate::{SendDeps, StepError, metrics};
 
 /// The most replies to a number within this time: two machines that answer each other soon fall silent.

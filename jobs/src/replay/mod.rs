@@ -20,7 +20,7 @@ use self::plan::{Plan, Shape, plan};
 use crate::{
     MediaStore, StepError,
     extract::{ExtractError, Extracted, Extraction, Message, WithFallback},
-    steps,
+    process_message::{attachments, origin},
 };
 
 /// What became of a message that was run again, or would become of it. It tells nothing of what the message says.
@@ -154,7 +154,7 @@ pub async fn replay(
     let gone: Vec<Uuid> = changes.iter().filter_map(|change| change.old).collect();
     enrichment_items::withdraw(&mut tx, user_id, &gone).await?;
     let items = new_items(&plan, &changes, &found);
-    let origin = steps::origin(&webhook, user_id);
+    let origin = origin(&webhook, user_id);
     enrichment_items::insert(&mut tx, keyring, &origin, &items).await?;
     inbound_messages::replayed(&mut tx, message_sid, user_id, by, found.len()).await?;
     if dry_run {
@@ -178,7 +178,7 @@ async fn look(deps: ReplayDeps<'_>, webhook: &InboundWebhook) -> Result<Extracti
         let mut conn = deps.pool.acquire().await?;
         media::of_message(&mut conn, webhook.message_sid().as_str()).await?
     };
-    let files = steps::attachments(deps.store, deps.keyring, &files)?;
+    let files = attachments(deps.store, deps.keyring, &files)?;
     let message = Message {
         text: webhook.body(),
         location: webhook.location(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::media::upkeep::{self, erase_older, garbage, give_up_storing, left_at_twilio};
 
 use crate::{
-    DeleteAtTwilio, Deps, MediaStore, MediaStoreError, StepError,
+    CleanupTwilioCopies, Deps, MediaStore, MediaStoreError, StepError,
     metrics::{self, Removed},
 };
 
@@ -36,10 +36,10 @@ pub struct MediaUpkeepDeps {
 
 /// Meant for a schedule, of every few minutes: an erased file's object goes with the next run.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct MediaUpkeep {}
+pub struct CleanupMediaFiles {}
 
-impl Job for MediaUpkeep {
-    const NAME: &'static str = "media_upkeep";
+impl Job for CleanupMediaFiles {
+    const NAME: &'static str = "cleanup_media_files";
     const MAX_ATTEMPTS: u16 = 3;
     const TIMEOUT: Duration = Duration::from_mins(30);
     type Deps = MediaUpkeepDeps;
@@ -73,7 +73,7 @@ async fn keep_up(deps: &MediaUpkeepDeps) -> Result<(), StepError> {
         let mut conn = deps.deps.pool.acquire().await?;
         let left = left_at_twilio(&mut conn).await?;
         let messages = left.iter().filter_map(|sid| sid.parse().ok());
-        DeleteAtTwilio::enqueue(&mut conn, messages).await?;
+        CleanupTwilioCopies::enqueue(&mut conn, messages).await?;
     }
     let deleted = delete_garbage(deps).await?;
     if erased + given_up + deleted > 0 {

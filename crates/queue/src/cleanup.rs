@@ -10,9 +10,9 @@ use crate::{Attempt, Job, JobError, metrics, rate_limit};
 /// The most dead letters deleted in one statement: short transactions, even after a disaster.
 const BATCH: i64 = 5000;
 
-/// What [`Maintenance`] works with.
+/// What [`CleanupQueue`] works with.
 #[derive(Debug, Clone)]
-pub struct MaintenanceDeps {
+pub struct CleanupQueueDeps {
     /// The database.
     pub pool: PgPool,
     /// How long dead letters are kept.
@@ -22,15 +22,15 @@ pub struct MaintenanceDeps {
 /// Deletes dead letters that are older than their retention, figures older than a day, the names of workers that were
 /// killed long ago, and rate limits that have recovered. Meant for a schedule.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Maintenance {}
+pub struct CleanupQueue {}
 
-impl Job for Maintenance {
-    const NAME: &'static str = "queue_maintenance";
+impl Job for CleanupQueue {
+    const NAME: &'static str = "cleanup_queue";
     const MAX_ATTEMPTS: u16 = 3;
     const TIMEOUT: Duration = Duration::from_mins(10);
-    type Deps = MaintenanceDeps;
+    type Deps = CleanupQueueDeps;
 
-    async fn run(&self, deps: &MaintenanceDeps, _: &Attempt) -> Result<(), JobError> {
+    async fn run(&self, deps: &CleanupQueueDeps, _: &Attempt) -> Result<(), JobError> {
         let deleted = clean(deps).await.map_err(JobError::retry)?;
         metrics::dead_letters_removed(deleted);
         tracing::info!(dead_letters = deleted, "queue cleaned");
@@ -38,7 +38,7 @@ impl Job for Maintenance {
     }
 }
 
-async fn clean(deps: &MaintenanceDeps) -> Result<u64, sqlx::Error> {
+async fn clean(deps: &CleanupQueueDeps) -> Result<u64, sqlx::Error> {
     let mut deleted = 0;
     loop {
         let batch = sqlx::query!(

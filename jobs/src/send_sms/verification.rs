@@ -6,7 +6,7 @@ use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{SendDeps, steps};
+use crate::{SendDeps, send_sms::send};
 
 /// Send the SMS with this id.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +26,6 @@ impl Job for SendVerification {
     }
 
     async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {
-        Ok(steps::send(deps, Self::NAME, self.send).await?)
+        Ok(send(deps, Self::NAME, self.send).await?)
     }
 }

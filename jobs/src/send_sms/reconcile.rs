@@ -9,7 +9,7 @@ use twilio::{
     status::{MessageStatus, Reason, reason},
 };
 
-use super::send::{end, to};
+use super::{end, to};
 use crate::{SendDeps, StepError};
 
 /// Before this, Twilio's list may not have it yet.

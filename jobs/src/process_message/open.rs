@@ -15,7 +15,7 @@ use store::{
 use twilio::{InboundWebhook, Keyword, MessageSid};
 use uuid::Uuid;
 
-use super::slots::{self, Unplaced};
+use super::rate_limit::{self, Unplaced};
 use crate::{StepError, batches::Together, deps::Policy};
 
 /// A message, ready for what comes next.
@@ -218,7 +218,7 @@ impl Openings {
         if unplaced.is_empty() {
             return Ok(());
         }
-        let given = slots::give(conn, &self.policy.limit, &unplaced).await?;
+        let given = rate_limit::give(conn, &self.policy.limit, &unplaced).await?;
         let unplaced = opened
             .iter_mut()
             .filter(|f| matches!(f, Ok(Found::Unplaced(..))));

@@ -3,8 +3,8 @@
 //! It never sees a file in clear but on its way through, chunk by chunk, and no name here says whose a file is. What
 //! opens an object is in its row: see `store::media`.
 
+mod cleanup;
 mod location;
-mod upkeep;
 
 use std::{collections::VecDeque, fmt, path::PathBuf, sync::Arc};
 

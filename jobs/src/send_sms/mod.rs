@@ -11,6 +11,12 @@
 //! The outcome needs no fence. Whoever was admitted ([`admit`]) is the only one who asked, also when the lease has
 //! been lost since, and a state only moves up.
 
+mod account;
+mod admit;
+mod reconcile;
+pub(crate) mod reply;
+pub(crate) mod verification;
+
 use std::time::Duration;
 
 use store::{
@@ -20,9 +26,10 @@ use store::{
 use twilio::rest::{AccountProblem, CreateError, NewMessage, Refusal};
 use uuid::Uuid;
 
-use super::{
+pub use self::reconcile::state_of;
+use self::{
     admit::{Admitted, admit, learn_opt_out},
-    reconcile::{self, reconcile},
+    reconcile::reconcile,
 };
 use crate::{SendDeps, StepError, metrics};
 
@@ -123,14 +130,14 @@ async fn ask(
             reason,
         }) => {
             give_back(deps, send.id).await?;
-            super::account::pause(deps, kind, status, code, reason).await?;
+            account::pause(deps, kind, status, code, reason).await?;
             Err(StepError::Wait(WAIT.1))
         }
     }
 }
 
 /// Writes how it went.
-pub(super) async fn end(deps: &SendDeps, send: &Send, how: Move<'_>) -> Result<(), StepError> {
+async fn end(deps: &SendDeps, send: &Send, how: Move<'_>) -> Result<(), StepError> {
     let mut conn = deps.deps.pool.acquire().await?;
     let moved = sends::advance(&mut conn, send.id, how).await?;
     if moved {
@@ -147,7 +154,7 @@ async fn give_back(deps: &SendDeps, id: Uuid) -> Result<(), StepError> {
     Ok(())
 }
 
-pub(super) fn to(state: SendState) -> Move<'static> {
+fn to(state: SendState) -> Move<'static> {
     Move {
         state,
         twilio_sid: None,
@@ -156,7 +163,7 @@ pub(super) fn to(state: SendState) -> Move<'static> {
     }
 }
 
-pub(super) fn failed(reason: &'static str, error_code: Option<u32>) -> Move<'static> {
+fn failed(reason: &'static str, error_code: Option<u32>) -> Move<'static> {
     Move {
         reason: Some(reason),
         error_code,

@@ -10,13 +10,13 @@ use crate::{DownloadError, MediaDeps, StepError};
 
 /// Delete the files of this message at Twilio.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct DeleteAtTwilio {
+pub struct CleanupTwilioCopies {
     /// The message, which has ended.
     pub message: MessageSid,
 }
 
-impl Job for DeleteAtTwilio {
-    const NAME: &'static str = "delete_at_twilio";
+impl Job for CleanupTwilioCopies {
+    const NAME: &'static str = "cleanup_twilio_copies";
     type Deps = MediaDeps;
 
     fn about(&self) -> Option<String> {
@@ -28,7 +28,7 @@ impl Job for DeleteAtTwilio {
     }
 }
 
-impl DeleteAtTwilio {
+impl CleanupTwilioCopies {
     /// Enqueues a job for each of these messages that has none yet.
     pub(crate) async fn enqueue(
         conn: &mut PgConnection,

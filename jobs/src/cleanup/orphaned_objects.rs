@@ -7,7 +7,7 @@ use queue::{Attempt, Job, JobError};
 use serde::{Deserialize, Serialize};
 use store::media::upkeep::{namespace, unknown};
 
-use crate::{MediaUpkeepDeps, StepError, media_upkeep::delete_all};
+use crate::{MediaUpkeepDeps, StepError, cleanup::media_files::delete_all};
 
 /// No object of a living attempt is so old, nor are two clocks so far apart.
 const OLD: TimeDelta = TimeDelta::hours(6);
@@ -17,10 +17,10 @@ const IDLE: Duration = Duration::from_hours(6);
 
 /// Meant for a schedule, of every few hours: it lists the whole store.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct MediaSweep {}
+pub struct CleanupOrphanedObjects {}
 
-impl Job for MediaSweep {
-    const NAME: &'static str = "media_sweep";
+impl Job for CleanupOrphanedObjects {
+    const NAME: &'static str = "cleanup_orphaned_objects";
     const MAX_ATTEMPTS: u16 = 3;
     const TIMEOUT: Duration = Duration::from_hours(2);
     type Deps = MediaUpkeepDeps;

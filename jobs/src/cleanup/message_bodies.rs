@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     StepError,
     metrics::{self, Removed},
-    steps,
+    process_message::{RATE_KEY, rate_key},
 };
 
 /// The most messages in one statement: short transactions, also when retention is switched on late.
@@ -21,7 +21,7 @@ const BATCH: u32 = 1000;
 /// The most rate limits looked at together.
 const KEYS: u16 = 1000;
 
-/// What [`EraseMessages`] works with.
+/// What [`CleanupMessageBodies`] works with.
 #[derive(Debug, Clone)]
 pub struct RetentionDeps {
     /// The database.
@@ -32,10 +32,10 @@ pub struct RetentionDeps {
 
 /// Meant for a schedule.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct EraseMessages {}
+pub struct CleanupMessageBodies {}
 
-impl Job for EraseMessages {
-    const NAME: &'static str = "erase_messages";
+impl Job for CleanupMessageBodies {
+    const NAME: &'static str = "cleanup_message_bodies";
     const MAX_ATTEMPTS: u16 = 3;
     const TIMEOUT: Duration = Duration::from_mins(10);
     type Deps = RetentionDeps;
@@ -67,12 +67,12 @@ async fn forget_users(deps: &RetentionDeps) -> Result<usize, StepError> {
     let mut conn = deps.pool.acquire().await?;
     let (mut forgotten, mut after) = (0, None::<String>);
     loop {
-        let prefix = steps::RATE_KEY;
+        let prefix = RATE_KEY;
         let keys = rate_limit::keys_from(&mut conn, prefix, after.as_deref(), KEYS).await?;
         let user = |key: &String| Uuid::try_parse(key.strip_prefix(prefix)?).ok();
         let ids: Vec<Uuid> = keys.iter().filter_map(user).collect();
         for gone in users::missing(&mut conn, &ids).await? {
-            rate_limit::forget_key(&mut conn, &steps::rate_key(gone)).await?;
+            rate_limit::forget_key(&mut conn, &rate_key(gone)).await?;
             forgotten += 1;
             metrics::removed(Removed::RateLimits, 1);
         }

@@ -1,5 +1,15 @@
 //! Turns one inbound message into the items its sender's user will review.
 
+mod attachments;
+pub(crate) mod download;
+pub mod extract;
+mod fail;
+mod find_items;
+mod finish;
+mod open;
+mod rate_limit;
+mod release_files;
+
 use std::time::{Duration, Instant};
 
 use queue::{Attempt, Job, JobError};
@@ -8,10 +18,15 @@ use store::inbound_messages::FinalState;
 use tracing::Instrument;
 use twilio::MessageSid;
 
-use crate::{
-    MessageDeps, Notice, StepError, metrics,
-    steps::{self, Opened},
+pub(crate) use self::{
+    attachments::attachments,
+    fail::fail_abandoned,
+    finish::{Endings, origin},
+    open::Openings,
+    rate_limit::{RATE_KEY, rate_key},
 };
+use self::{fail::fail, find_items::find_items, open::Opened, release_files::release_files};
+use crate::{MessageDeps, Notice, StepError, metrics};
 
 /// Process the message with this SID.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,10 +57,9 @@ impl Job for ProcessMessage {
             JobError::Snooze(_) | JobError::LeaseLost => false,
         };
         if given_up
-            && let Err(error) =
-                steps::fail(&deps.media.deps, &self.message, reason, notice, attempt).await
+            && let Err(error) = fail(&deps.media.deps, &self.message, reason, notice, attempt).await
         {
-            // `SettleMessages` will.
+            // `ReconcileDeadMessages` will.
             tracing::warn!(%error, "the message could not be ended with its job");
         }
         Err(error)
@@ -81,30 +95,30 @@ impl ProcessMessage {
         let enrichment = deps.policy.enrichment;
         let (webhook, owner, came) = match opened {
             // An operator has requeued a job whose message is done.
-            Opened::Ended => return steps::complete_only(deps, attempt).await,
+            Opened::Ended => return finish::complete_only(deps, attempt).await,
             Opened::Wait(time) => return Err(StepError::Wait(time)),
             Opened::Keyword(webhook, keyword, owner) => {
-                return steps::finish_keyword(deps, &webhook, keyword, owner, attempt).await;
+                return finish::finish_keyword(deps, &webhook, keyword, owner, attempt).await;
             }
             Opened::Stranger(webhook) => {
                 let state = FinalState::IgnoredUnlinked;
                 let notice = enrichment.then_some(Notice::NotLinked);
-                return steps::finish(deps, &webhook, state, None, notice, attempt).await;
+                return finish::finish(deps, &webhook, state, None, notice, attempt).await;
             }
             Opened::Refused(webhook, owner, wait) => {
                 let state = FinalState::RateLimited;
                 let notice = Some(Notice::RateLimited(wait));
-                return steps::finish(deps, &webhook, state, Some(owner), notice, attempt).await;
+                return finish::finish(deps, &webhook, state, Some(owner), notice, attempt).await;
             }
             Opened::Ready(webhook, owner, came) => (webhook, owner, came),
         };
         if !enrichment {
             let state = FinalState::IgnoredDisabled;
-            return steps::finish(deps, &webhook, state, Some(owner), None, attempt).await;
+            return finish::finish(deps, &webhook, state, Some(owner), None, attempt).await;
         }
-        let found = steps::understand(message_deps, &webhook, &owner, came, attempt).await?;
-        steps::write_items(deps, &webhook, owner, found, attempt).await?;
-        steps::let_go_of_files(message_deps, &webhook).await;
+        let found = find_items(message_deps, &webhook, &owner, came, attempt).await?;
+        finish::write_items(deps, &webhook, owner, found, attempt).await?;
+        release_files(message_deps, &webhook).await;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use queue::{Attempt, Job, JobError, dead_letters};
 use serde::{Deserialize, Serialize};
 
-use crate::{Deps, ProcessMessage, StepError, steps};
+use crate::{Deps, ProcessMessage, StepError, process_message::fail_abandoned};
 
 /// How far it looks back. Workers write dead letters, and they run this.
 const RECENT: Duration = Duration::from_hours(24);
@@ -16,10 +16,10 @@ const BATCH: u16 = 500;
 
 /// Meant for a schedule.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct SettleMessages {}
+pub struct ReconcileDeadMessages {}
 
-impl Job for SettleMessages {
-    const NAME: &'static str = "settle_messages";
+impl Job for ReconcileDeadMessages {
+    const NAME: &'static str = "reconcile_dead_messages";
     const MAX_ATTEMPTS: u16 = 3;
     const TIMEOUT: Duration = Duration::from_mins(10);
     type Deps = Deps;
@@ -48,6 +48,6 @@ async fn settle(deps: &Deps) -> Result<usize, StepError> {
             .into_iter()
             .filter_map(|letter| Some(letter.job?.message.to_string()))
             .collect();
-        ended += steps::fail_abandoned(deps, sids).await?;
+        ended += fail_abandoned(deps, sids).await?;
     }
 }
