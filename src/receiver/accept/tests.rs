@@ -1,19 +1,20 @@
-//! The intake against a real database: sharing commits, failing alone, shedding.
+//! The intake against a real database: shared commits, a rejected message, shedding.
 
 use std::{collections::BTreeMap, time::Instant as Clock};
 
 use embedded_postgres::testing::TestDatabase;
 use futures_util::future::join_all;
+use tokio::time::sleep;
 
 use super::*;
 
-struct Rig {
+struct IntakeHarness {
     pool: PgPool,
     keyring: Keyring,
     intake: Intake,
 }
 
-impl Rig {
+impl IntakeHarness {
     async fn start() -> Self {
         let database = TestDatabase::create(&store::migrator()).await;
         let pool = database.pool().await;
@@ -53,21 +54,21 @@ fn webhook(number: usize) -> InboundWebhook {
 
 #[tokio::test]
 async fn messages_that_arrive_together_share_commits_and_each_has_its_job() {
-    let rig = Rig::start().await;
-    let results = join_all((0..500).map(|number| rig.accept(number))).await;
+    let harness = IntakeHarness::start().await;
+    let results = join_all((0..500).map(|number| harness.accept(number))).await;
     assert!(
         results
             .iter()
             .all(|result| matches!(result, Ok(Accepted::New)))
     );
-    let messages = rig
+    let messages = harness
         .number("select count(*) from pigeonhole.inbound_messages")
         .await;
-    let jobs = rig
+    let jobs = harness
         .number("select count(distinct args ->> 'message') from queue.jobs")
         .await;
     assert_eq!((messages, jobs), (500, 500));
-    let commits = rig
+    let commits = harness
         .number("select count(distinct xmin::text) from pigeonhole.inbound_messages")
         .await;
     assert!(commits <= 50, "{commits} commits for 500 messages");
@@ -75,8 +76,8 @@ async fn messages_that_arrive_together_share_commits_and_each_has_its_job() {
 
 #[tokio::test]
 async fn one_message_several_times_at_once_is_one_message() {
-    let rig = Rig::start().await;
-    let results = join_all((0..50).map(|_| rig.accept(7))).await;
+    let harness = IntakeHarness::start().await;
+    let results = join_all((0..50).map(|_| harness.accept(7))).await;
     let count = |wanted| {
         results
             .iter()
@@ -84,20 +85,21 @@ async fn one_message_several_times_at_once_is_one_message() {
             .count()
     };
     assert_eq!((count(Accepted::New), count(Accepted::Duplicate)), (1, 49));
-    assert_eq!(rig.number("select count(*) from queue.jobs").await, 1);
+    assert_eq!(harness.number("select count(*) from queue.jobs").await, 1);
 }
 
 #[tokio::test]
-async fn a_message_that_the_database_refuses_fails_alone() {
-    let rig = Rig::start().await;
+async fn a_message_that_the_database_rejects_fails_alone() {
+    let harness = IntakeHarness::start().await;
     sqlx::query(
         "alter table pigeonhole.inbound_messages add check (message_sid not like '%00000000000000dead')",
     )
-    .execute(&rig.pool)
+    .execute(&harness.pool)
     .await
     .unwrap();
     let numbers = (0..100).chain([0xdead]);
-    let results = join_all(numbers.map(async |number| (number, rig.accept(number).await))).await;
+    let results =
+        join_all(numbers.map(async |number| (number, harness.accept(number).await))).await;
     let by_outcome: BTreeMap<bool, Vec<usize>> =
         results
             .into_iter()
@@ -107,23 +109,24 @@ async fn a_message_that_the_database_refuses_fails_alone() {
             });
     assert_eq!(by_outcome[&false], [0xdead]);
     assert_eq!(by_outcome[&true].len(), 100);
-    assert_eq!(rig.number("select count(*) from queue.jobs").await, 100);
+    assert_eq!(harness.number("select count(*) from queue.jobs").await, 100);
 }
 
 #[tokio::test]
-async fn beyond_its_bounds_the_intake_sheds_at_once_and_nobody_waits_for_longer_than_the_deadline()
-{
-    let rig = Rig::start().await;
-    let mut blocker = rig.pool.begin().await.unwrap();
+async fn a_full_intake_sheds_at_once_and_no_webhook_waits_longer_than_the_deadline() {
+    let harness = IntakeHarness::start().await;
+    let mut blocker = harness.pool.begin().await.unwrap();
     sqlx::query("lock table pigeonhole.inbound_messages in access exclusive mode")
         .execute(&mut *blocker)
         .await
         .unwrap();
-    let accepted = join_all((0..QUEUE + WRITERS * BATCH + 500).map(async |number| {
-        let started = Clock::now();
-        let result = rig.accept(number).await;
-        (result, started.elapsed())
-    }))
+    let accepted = join_all((0..CAPACITY + COMMITS_IN_FLIGHT * MAX_BATCH + 500).map(
+        async |number| {
+            let started = Clock::now();
+            let result = harness.accept(number).await;
+            (result, started.elapsed())
+        },
+    ))
     .await;
     let shed: Vec<_> = accepted
         .iter()
@@ -139,19 +142,20 @@ async fn beyond_its_bounds_the_intake_sheds_at_once_and_nobody_waits_for_longer_
     assert!(*slowest < DEADLINE / 2, "{slowest:?}");
 
     blocker.rollback().await.unwrap();
-    let late = rig.accept(1_000_000).await;
+    let late = harness.accept(1_000_000).await;
     assert!(matches!(late, Ok(Accepted::New)), "{late:?}");
-    // What was given up here may still have been committed there: then with its job.
+    // The database may have committed a message that got 503. Then it has its job, too.
     let without_a_job = "select count(*) from pigeonhole.inbound_messages where not exists (
         select from queue.jobs where args ->> 'message' = message_sid)";
-    assert_eq!(rig.number(without_a_job).await, 0);
+    assert_eq!(harness.number(without_a_job).await, 0);
 }
 
-/// Somebody writes the same message elsewhere and does not come to an end. One commit waits for that; one.
+/// Another transaction has written the same message and stays open. One commit waits for it, and the
+/// commits after it do not.
 #[tokio::test]
-async fn a_commit_that_is_held_up_holds_up_nobody_who_comes_after() {
-    let rig = Rig::start().await;
-    let mut theirs = rig.pool.begin().await.unwrap();
+async fn a_commit_that_waits_for_a_lock_does_not_delay_later_messages() {
+    let harness = IntakeHarness::start().await;
+    let mut theirs = harness.pool.begin().await.unwrap();
     sqlx::query(
         "insert into pigeonhole.inbound_messages (message_sid, account_sid, sender_index, sealed)
          values ($1, 'AC0123456789abcdef0123456789abcdef', 'theirs', '')",
@@ -160,10 +164,10 @@ async fn a_commit_that_is_held_up_holds_up_nobody_who_comes_after() {
     .execute(&mut *theirs)
     .await
     .unwrap();
-    let held_up = rig.accept(0xdead);
+    let held_up = harness.accept(0xdead);
     let after = async {
-        // By then the first is under way.
-        while rig
+        // The first commit must be in flight before the second message arrives.
+        while harness
             .number(
                 "select count(*) from pg_stat_activity
                  where datname = current_database() and wait_event_type = 'Lock'",
@@ -173,7 +177,7 @@ async fn a_commit_that_is_held_up_holds_up_nobody_who_comes_after() {
         {
             sleep(Duration::from_millis(5)).await;
         }
-        rig.accept(1).await
+        harness.accept(1).await
     };
     let (held_up, after) = tokio::join!(held_up, after);
     assert!(matches!(after, Ok(Accepted::New)), "{after:?}");
