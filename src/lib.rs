@@ -7,6 +7,7 @@
 mod admin;
 pub mod cli;
 pub mod config;
+pub mod country;
 pub mod database;
 pub mod descriptors;
 pub mod dev;
@@ -18,5 +19,6 @@ pub mod receiver;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;
+pub mod token_keys;
 pub mod traces;
 pub mod worker;

@@ -1,4 +1,4 @@
-//! What the receiver measures: webhooks, reports, and the phone number API.
+//! The metrics of the receiver: webhooks, status callbacks, and the phone number API.
 
 use std::time::Duration;
 
@@ -24,57 +24,53 @@ pub(super) fn describe() {
     describe_histogram!(
         WEBHOOK_DURATION,
         Unit::Seconds,
-        "From a webhook's headers to its answer"
+        "Time from a webhook's headers to its response"
     );
-    describe_histogram!(
-        BATCH_SIZE,
-        Unit::Count,
-        "Messages that were committed together"
-    );
+    describe_histogram!(BATCH_SIZE, Unit::Count, "Messages in one commit");
     describe_counter!(
         SHED,
         Unit::Count,
-        "Webhooks answered 503, by reason: full (too many wait), late (the database did not answer in time), failed"
+        "Webhooks that got a 503, by reason: full (too many wait), late (the database took too long), failed"
     );
     describe_counter!(
         STATUS_REPORTS,
         Unit::Count,
-        "Twilio's reports on SMS by outcome: moved, repeated, unknown, or the reason of the refusal"
+        "Status callbacks by outcome: moved, repeated, unknown, or the reason of the refusal"
     );
     describe_counter!(
         API_REQUESTS,
         Unit::Count,
-        "Requests to the phone number API by route and outcome, which is what was done or the reason of the refusal"
+        "Requests to the phone number API by route and outcome: what was done, or the reason of the refusal"
     );
     describe_histogram!(
         API_REQUEST_DURATION,
         Unit::Seconds,
-        "From a request's headers to its answer, by route of the phone number API"
+        "Time from a request's headers to its response, by route of the phone number API"
     );
     describe_counter!(
         VERIFICATION_REFUSALS,
         Unit::Count,
-        "Verification SMS and guesses that were refused, by the limit that was used up"
+        "Refused verification SMS and guesses, by the limit that was used up"
     );
     describe_counter!(
         VERIFICATIONS,
         Unit::Count,
-        "Steps of verifications: a code was asked for, or what was entered was right, wrong, or for no code that is good"
+        "Verification steps: asked (a code is sent), right, wrong, no_code (a code was entered where none is valid)"
     );
 }
 
-/// Why a webhook was answered 503.
+/// Why a webhook got a 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shed {
-    /// Too many wait.
+pub(crate) enum ShedReason {
+    /// Too many messages wait.
     Full,
-    /// The database did not answer in time.
+    /// The database took too long.
     Late,
-    /// Something else is wrong.
+    /// Any other error.
     Failed,
 }
 
-impl Shed {
+impl ShedReason {
     const ALL: [Self; 3] = [Self::Full, Self::Late, Self::Failed];
 
     fn as_str(self) -> &'static str {
@@ -88,18 +84,18 @@ impl Shed {
 
 /// A step of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// A code was asked for, and is sent.
+pub(crate) enum VerificationStep {
+    /// A user asked for a code, and it is sent.
     Asked,
-    /// The right code was entered.
+    /// A user entered the right code.
     Right,
-    /// A wrong one.
+    /// A user entered a wrong code.
     Wrong,
-    /// Something was entered where no code is good.
+    /// A user entered a code where none is valid.
     NoCode,
 }
 
-impl Step {
+impl VerificationStep {
     const ALL: [Self; 4] = [Self::Asked, Self::Right, Self::Wrong, Self::NoCode];
 
     fn as_str(self) -> &'static str {
@@ -112,7 +108,7 @@ impl Step {
     }
 }
 
-/// Counts from zero what a receiver counts and alerts look at, so that the first of each is seen to rise.
+/// Starts the counters that alerts use at zero, so that Prometheus sees the first increment.
 pub(crate) fn start() {
     let signature = [
         "signature_missing",
@@ -125,53 +121,53 @@ pub(crate) fn start() {
     for outcome in outcomes.chain(Mistake::ALL.map(Mistake::label)) {
         counter!(WEBHOOKS, "outcome" => outcome).increment(0);
     }
-    for reason in Shed::ALL {
+    for reason in ShedReason::ALL {
         counter!(SHED, "reason" => reason.as_str()).increment(0);
     }
     counter!(STATUS_REPORTS, "outcome" => "moved").increment(0);
 }
 
-/// The same for the phone number API.
+/// Starts the counters of the phone number API at zero.
 pub(crate) fn start_api() {
-    for step in Step::ALL {
+    for step in VerificationStep::ALL {
         counter!(VERIFICATIONS, "step" => step.as_str()).increment(0);
     }
     counter!(VERIFICATION_REFUSALS, "limit" => "budget").increment(0);
 }
 
-/// A webhook was answered.
+/// Counts a webhook.
 pub(crate) fn webhook(outcome: &'static str, took: Duration) {
     counter!(WEBHOOKS, "outcome" => outcome).increment(1);
     histogram!(WEBHOOK_DURATION).record(took);
 }
 
-/// A webhook was answered 503.
-pub(crate) fn shed(reason: Shed) {
+/// Counts a webhook that got a 503.
+pub(crate) fn shed(reason: ShedReason) {
     counter!(SHED, "reason" => reason.as_str()).increment(1);
 }
 
-/// So many messages are committed together.
+/// Records the size of a commit.
 pub(crate) fn batch(messages: usize) {
     histogram!(BATCH_SIZE).record(u32::try_from(messages).unwrap_or(u32::MAX));
 }
 
-/// A report was answered.
+/// Counts a status callback.
 pub(crate) fn status_report(outcome: &'static str) {
     counter!(STATUS_REPORTS, "outcome" => outcome).increment(1);
 }
 
-/// A request to the API was answered.
+/// Counts a request to the API.
 pub(crate) fn api_request(route: &'static str, outcome: &'static str, took: Duration) {
     counter!(API_REQUESTS, "route" => route, "outcome" => outcome).increment(1);
     histogram!(API_REQUEST_DURATION, "route" => route).record(took);
 }
 
-/// A limit has refused an SMS or a guess.
+/// Counts an SMS or a guess that a limit refused.
 pub(crate) fn verification_refused(limit: &'static str) {
     counter!(VERIFICATION_REFUSALS, "limit" => limit).increment(1);
 }
 
-/// A verification has come a step further, or not.
-pub(crate) fn verification(step: Step) {
+/// Counts a verification step.
+pub(crate) fn verification(step: VerificationStep) {
     counter!(VERIFICATIONS, "step" => step.as_str()).increment(1);
 }

@@ -8,9 +8,9 @@ use queue::EnqueueError;
 use store::StoreError;
 use twilio::{PayloadError, diagnosis::Mistake, form::FormError, signature::Invalid};
 
-use crate::metrics::receiver::Shed;
+use crate::metrics::receiver::ShedReason;
 
-/// Bodies of answers never hold these texts, and these texts never hold what was sent.
+/// Responses never hold these texts, and these texts never quote the request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReceiverError {
     #[error("the content type is not application/x-www-form-urlencoded")]
@@ -21,7 +21,7 @@ pub(super) enum ReceiverError {
     TooSlow,
     #[error("the body ended early")]
     CutOff,
-    #[error("the body is no form: {0}")]
+    #[error("the body is not a form: {0}")]
     Form(#[from] FormError),
     #[error("there is no X-Twilio-Signature header")]
     SignatureMissing,
@@ -32,11 +32,11 @@ pub(super) enum ReceiverError {
     },
     #[error("the AccountSid is not TWILIO_ACCOUNT_SID")]
     ForeignAccount,
-    #[error("the parameters are not what Twilio sends: {0}")]
+    #[error("the parameters are not those of a Twilio webhook: {0}")]
     Payload(#[from] PayloadError),
     #[error("too many messages wait for the database")]
     Shed,
-    #[error("the database did not answer in time")]
+    #[error("the database took too long")]
     DatabaseSlow,
     #[error("the task that writes messages has ended; this is a bug, please report it")]
     WriterGone,
@@ -56,6 +56,7 @@ impl From<EnqueueError> for ReceiverError {
 }
 
 impl ReceiverError {
+    /// The HTTP status.
     fn status(&self) -> StatusCode {
         match self {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -98,12 +99,12 @@ impl ReceiverError {
         }
     }
 
-    /// Why it is answered 503, if it is.
-    pub(super) fn shed(&self) -> Option<Shed> {
+    /// The metric label of a response with status 503.
+    pub(super) fn shed(&self) -> Option<ShedReason> {
         match self {
-            Self::Shed => Some(Shed::Full),
-            Self::DatabaseSlow => Some(Shed::Late),
-            Self::WriterGone | Self::Store(_) | Self::Args(_) => Some(Shed::Failed),
+            Self::Shed => Some(ShedReason::Full),
+            Self::DatabaseSlow => Some(ShedReason::Late),
+            Self::WriterGone | Self::Store(_) | Self::Args(_) => Some(ShedReason::Failed),
             Self::MediaType
             | Self::TooLarge
             | Self::TooSlow
@@ -116,6 +117,7 @@ impl ReceiverError {
         }
     }
 
+    /// Writes the log line.
     pub(super) fn log(&self) {
         let (reason, status) = (self.label(), self.status().as_u16());
         match self {

@@ -1,13 +1,15 @@
-//! The receiver: the HTTP edge that checks a webhook, stores it and enqueues its job, and only then answers.
+//! The receiver: the HTTP edge that checks a webhook, stores its message and enqueues the message's job, and
+//! only then responds.
 //!
-//! The data path is `payload` (is it a form?), `signature` (is it Twilio?), `payload` again (is it a message?) and
-//! `accept` (one commit). Nothing that is refused is stored.
+//! The data path is `payload` (is the body a form?), `signature` (is the request from Twilio?), `payload`
+//! again (is it a message for our account?) and `accept` (one commit). Nothing that is refused is stored.
 
 mod accept;
 pub mod api;
 mod error;
 mod payload;
 mod signature;
+mod state;
 mod status;
 mod trace;
 
@@ -25,7 +27,7 @@ use queue::Waker;
 use sqlx::PgPool;
 use store::Keyring;
 use tracing::Instrument;
-use twilio::{AccountSid, signature::AuthTokensError, twiml};
+use twilio::{signature::AuthTokensError, twiml};
 
 use crate::{
     config::{ReceiverConfig, STATUS_PATH, WEBHOOK_PATH},
@@ -33,19 +35,11 @@ use crate::{
 };
 use accept::{Accepted, Intake};
 use error::ReceiverError;
-use signature::SignatureCheck;
+use state::ReceiverState;
 
-/// Everything a request needs. Cheap to clone.
+/// The receiver of a process. Cheap to clone.
 #[derive(Clone)]
-pub struct Receiver(Arc<Inner>);
-
-struct Inner {
-    pool: PgPool,
-    intake: Intake,
-    keyring: Arc<Keyring>,
-    account_sid: AccountSid,
-    signatures: SignatureCheck,
-}
+pub struct Receiver(Arc<ReceiverState>);
 
 impl Receiver {
     /// A receiver that stores through this pool and wakes the workers.
@@ -59,8 +53,8 @@ impl Receiver {
         Self::with_intake(config, pool, keyring, intake)
     }
 
-    /// A receiver that checks, seals and answers as the real one does, and stores nothing: what `cargo bench` compares
-    /// the real one with.
+    /// A receiver that checks, seals and responds as the real one does, but stores nothing. `cargo bench`
+    /// compares the real one with it.
     #[doc(hidden)]
     pub fn discarding(
         config: &ReceiverConfig,
@@ -78,25 +72,21 @@ impl Receiver {
     ) -> Result<Self, AuthTokensError> {
         metrics::start();
         jobs::metrics::start_sends();
-        Ok(Self(Arc::new(Inner {
-            pool,
-            intake,
-            keyring,
-            account_sid: config.twilio.account_sid.clone(),
-            signatures: SignatureCheck::new(config)?,
-        })))
+        let state = ReceiverState::new(config, pool, keyring, intake)?;
+        Ok(Self(Arc::new(state)))
     }
 
-    /// The public routes.
+    /// The routes for Twilio.
     pub fn router(self) -> Router {
         Router::new()
             .route(WEBHOOK_PATH, post(webhook))
             .route(STATUS_PATH, post(status::status))
-            .with_state(self)
+            .with_state(self.0)
     }
 }
 
-async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
+/// Responds to a webhook, and counts and logs how it ended.
+async fn webhook(State(receiver): State<Arc<ReceiverState>>, request: Request<Body>) -> Response {
     let (span, trace) = trace::begin(request.headers(), |trace| {
         tracing::info_span!(
             "receiver.accept",
@@ -107,14 +97,14 @@ async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Re
     });
     async {
         let started = Instant::now();
-        let result = receiver.0.take_in(request, trace).await;
+        let result = accept_webhook(&receiver, request, trace).await;
         let (outcome, response) = match result {
             Ok(Accepted::New) => {
                 tracing::info!("webhook accepted");
                 ("accepted", empty_twiml())
             }
             Ok(Accepted::Duplicate) => {
-                tracing::info!("webhook is a duplicate: answered, no second effect");
+                tracing::info!("webhook is a duplicate and has no second effect");
                 ("duplicate", empty_twiml())
             }
             Err(error) => {
@@ -132,23 +122,25 @@ async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Re
     .await
 }
 
-impl Inner {
-    async fn take_in(
-        &self,
-        request: Request<Body>,
-        trace: String,
-    ) -> Result<Accepted, ReceiverError> {
-        let (head, body) = request.into_parts();
-        payload::require_form(&head.headers)?;
-        let parameters = payload::read_form(&head.headers, body).await?;
-        self.signatures.check(&head, &parameters)?;
-        let webhook = payload::parse_message(parameters, &self.account_sid)?;
-        tracing::Span::current().record("message.sid", webhook.message_sid().as_str());
-        self.intake.accept(&self.keyring, &webhook, trace).await
-    }
+/// The whole of the receiver. Each step refuses the webhook or passes it on.
+async fn accept_webhook(
+    receiver: &ReceiverState,
+    request: Request<Body>,
+    trace: String,
+) -> Result<Accepted, ReceiverError> {
+    let (head, body) = request.into_parts();
+    payload::require_form(&head.headers)?;
+    let parameters = payload::read_form(&head.headers, body).await?;
+    receiver.signatures.check(&head, &parameters)?;
+    let webhook = payload::parse_message(parameters, &receiver.account_sid)?;
+    tracing::Span::current().record("message.sid", webhook.message_sid().as_str());
+    receiver
+        .intake
+        .accept(&receiver.keyring, &webhook, trace)
+        .await
 }
 
-/// The answer that sends nobody a reply.
+/// The response that has Twilio send no reply.
 fn empty_twiml() -> Response {
     (
         StatusCode::OK,

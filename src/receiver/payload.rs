@@ -1,4 +1,5 @@
-//! Is the request well formed? Bounds come first: they hold before any work is done on what was sent.
+//! Checks that the request is well formed. The bounds on size and time are checked before any other work
+//! on the body.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const MAX_PARAMETERS: usize = 200;
 /// How long a client may take to send its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Refuses anything that does not say it is a form.
+/// Refuses a request whose content type is not a form's.
 pub(super) fn require_form(headers: &HeaderMap) -> Result<(), ReceiverError> {
     let media_type = headers
         .get(header::CONTENT_TYPE)
@@ -63,7 +64,7 @@ pub(super) async fn read_form(
     Ok(form::parse(&bytes, MAX_PARAMETERS)?)
 }
 
-/// Reads the message out of a webhook whose signature is right, and checks that it is for our account.
+/// Parses the message of a webhook whose signature is valid, and checks that it is for our account.
 pub(super) fn parse_message(
     parameters: Vec<(String, String)>,
     account: &AccountSid,

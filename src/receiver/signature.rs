@@ -1,4 +1,5 @@
-//! Is the request from Twilio? And if not, which usual mistake would explain it?
+//! Checks that the request is from Twilio. For a wrong signature, looks for the usual mistake that explains
+//! it.
 
 use axum::http::{header, request::Parts};
 use twilio::{
@@ -9,8 +10,8 @@ use twilio::{
 use super::error::ReceiverError;
 use crate::config::ReceiverConfig;
 
-/// Checks signatures against the configured public URL. The request's own `Host` and `X-Forwarded-*` headers have no
-/// say: whoever sends the request writes them.
+/// Checks signatures against the configured public URL. The request's own `Host` and `X-Forwarded-*` headers
+/// do not count: every client can write them.
 pub(super) struct SignatureCheck {
     base_url: String,
     validator: Validator,
@@ -30,7 +31,7 @@ impl SignatureCheck {
         })
     }
 
-    /// Refuses what was not signed with one of our tokens for the URL under which Twilio reaches us.
+    /// Refuses a request that is not signed with one of our tokens for the URL at which Twilio reaches us.
     pub(super) fn check(
         &self,
         head: &Parts,
@@ -39,7 +40,7 @@ impl SignatureCheck {
         let Some(signature) = head.headers.get(HEADER) else {
             return Err(ReceiverError::SignatureMissing);
         };
-        // The raw request target: a path or query that was normalised would not be what was signed.
+        // The raw request target: Twilio signs the path and the query before any normalisation.
         let target = head
             .uri
             .path_and_query()

@@ -1,7 +1,10 @@
-//! `POST /api/sms/status`: Twilio reports what became of an SMS that we sent.
+//! `POST /api/sms/status`: Twilio's status callbacks report the state of an SMS that we sent.
 //!
-//! Reports come in any order, repeatedly, late, or before our own request for the SMS has been answered. A send's state
-//! only moves up, and the URL names the send, so none of that matters.
+//! Callbacks arrive in any order, several times, late, or before Twilio's response to our own request for
+//! the SMS. None of that does harm: a send's state only moves forward, and the callback's URL names the
+//! send.
+
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -10,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::state_of;
+use sqlx::PgPool;
 use store::{
     StoreError, opt_outs,
     sends::{self, Move, SendState},
@@ -18,26 +22,31 @@ use tokio::time::timeout;
 use twilio::status::{self, Reason, StatusCallback};
 use uuid::Uuid;
 
-use super::{Inner, Receiver, accept::DEADLINE, error::ReceiverError, payload};
+use super::{accept::DEADLINE, error::ReceiverError, payload, state::ReceiverState};
 use crate::metrics::receiver as metrics;
 
-/// The code of what was not sent because its recipient has told our number to stop.
+/// Twilio's error code for an SMS that was not sent because its recipient has opted out.
 const OPTED_OUT: u32 = 21610;
 
-/// What a report did.
-enum Reported {
+/// The effect of a status callback.
+enum CallbackEffect {
+    /// The send's state has moved.
     Moved,
-    /// The send had come as far already.
+    /// The send had this state already, or a later one.
     Repeated,
-    /// It is about nothing that we know of, such as an SMS that somebody else sends from the same account.
+    /// No send of ours is meant. For example, another program sends from the same account.
     Unknown,
 }
 
-pub(super) async fn status(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let (outcome, response) = match receiver.0.report(request).await {
-        Ok(Reported::Moved) => ("moved", StatusCode::NO_CONTENT.into_response()),
-        Ok(Reported::Repeated) => ("repeated", StatusCode::NO_CONTENT.into_response()),
-        Ok(Reported::Unknown) => ("unknown", StatusCode::NO_CONTENT.into_response()),
+/// Responds to a status callback, and counts and logs how it ended.
+pub(super) async fn status(
+    State(receiver): State<Arc<ReceiverState>>,
+    request: Request<Body>,
+) -> Response {
+    let (outcome, response) = match apply_callback(&receiver, request).await {
+        Ok(CallbackEffect::Moved) => ("moved", StatusCode::NO_CONTENT.into_response()),
+        Ok(CallbackEffect::Repeated) => ("repeated", StatusCode::NO_CONTENT.into_response()),
+        Ok(CallbackEffect::Unknown) => ("unknown", StatusCode::NO_CONTENT.into_response()),
         Err(error) => {
             error.log();
             (error.label(), error.into_response())
@@ -47,75 +56,76 @@ pub(super) async fn status(State(receiver): State<Receiver>, request: Request<Bo
     response
 }
 
-impl Inner {
-    async fn report(&self, request: Request<Body>) -> Result<Reported, ReceiverError> {
-        let (head, body) = request.into_parts();
-        payload::require_form(&head.headers)?;
-        let parameters = payload::read_form(&head.headers, body).await?;
-        self.signatures.check(&head, &parameters)?;
-        let report = StatusCallback::from_fields(&parameters)?;
-        if report.account_sid != self.account_sid {
-            return Err(ReceiverError::ForeignAccount);
-        }
-        let send = send_named_in(&head);
-        let reported = timeout(DEADLINE, self.apply(send, &report))
-            .await
-            .map_err(|_| ReceiverError::DatabaseSlow)??;
-        tracing::info!(send = ?send, message.sid = report.message_sid.as_str(), status = ?report.status,
-            code = report.error_code, "status callback");
-        Ok(reported)
+async fn apply_callback(
+    receiver: &ReceiverState,
+    request: Request<Body>,
+) -> Result<CallbackEffect, ReceiverError> {
+    let (head, body) = request.into_parts();
+    payload::require_form(&head.headers)?;
+    let parameters = payload::read_form(&head.headers, body).await?;
+    receiver.signatures.check(&head, &parameters)?;
+    let callback = StatusCallback::from_fields(&parameters)?;
+    if callback.account_sid != receiver.account_sid {
+        return Err(ReceiverError::ForeignAccount);
     }
-
-    async fn apply(
-        &self,
-        send: Option<Uuid>,
-        report: &StatusCallback,
-    ) -> Result<Reported, StoreError> {
-        let state = state_of(&report.status);
-        let reason = match state {
-            SendState::Undelivered | SendState::Failed => {
-                let reason = report.error_code.map_or(Reason::Unknown, status::reason);
-                Some(reason.label())
-            }
-            SendState::Pending
-            | SendState::Sending
-            | SendState::Unknown
-            | SendState::Sent
-            | SendState::Delivered => None,
-        };
-        let to = Move {
-            state,
-            twilio_sid: Some(report.message_sid.as_str()),
-            reason,
-            error_code: report.error_code,
-        };
-        let mut conn = self.pool.acquire().await?;
-        let moved = match send {
-            Some(send) => sends::advance(&mut conn, send, to).await?,
-            None => sends::advance_named(&mut conn, report.message_sid.as_str(), to).await?,
-        };
-        if let (Some(send), Some(OPTED_OUT)) = (send, report.error_code) {
-            opt_outs::learn(&mut conn, send).await?;
-        }
-        if moved {
-            // It is written; who only counts it costs it nothing.
-            let purpose = sends::purpose(&mut conn, send, report.message_sid.as_str()).await;
-            if let Ok(Some(purpose)) = purpose {
-                jobs::metrics::send_moved(purpose, state);
-            }
-            return Ok(Reported::Moved);
-        }
-        let name = report.message_sid.to_string();
-        let known = sends::known_names(&mut conn, &[name]).await?;
-        Ok(if known.is_empty() {
-            Reported::Unknown
-        } else {
-            Reported::Repeated
-        })
-    }
+    let send = send_named_in(&head);
+    let effect = timeout(DEADLINE, move_send(&receiver.pool, send, &callback))
+        .await
+        .map_err(|_| ReceiverError::DatabaseSlow)??;
+    tracing::info!(send = ?send, message.sid = callback.message_sid.as_str(), status = ?callback.status,
+        code = callback.error_code, "status callback");
+    Ok(effect)
 }
 
-/// The send that the URL names. It is part of what Twilio signed, so we wrote it.
+async fn move_send(
+    pool: &PgPool,
+    send: Option<Uuid>,
+    callback: &StatusCallback,
+) -> Result<CallbackEffect, StoreError> {
+    let state = state_of(&callback.status);
+    let reason = match state {
+        SendState::Undelivered | SendState::Failed => {
+            let reason = callback.error_code.map_or(Reason::Unknown, status::reason);
+            Some(reason.label())
+        }
+        SendState::Pending
+        | SendState::Sending
+        | SendState::Unknown
+        | SendState::Sent
+        | SendState::Delivered => None,
+    };
+    let to = Move {
+        state,
+        twilio_sid: Some(callback.message_sid.as_str()),
+        reason,
+        error_code: callback.error_code,
+    };
+    let mut conn = pool.acquire().await?;
+    let moved = match send {
+        Some(send) => sends::advance(&mut conn, send, to).await?,
+        None => sends::advance_named(&mut conn, callback.message_sid.as_str(), to).await?,
+    };
+    if let (Some(send), Some(OPTED_OUT)) = (send, callback.error_code) {
+        opt_outs::learn(&mut conn, send).await?;
+    }
+    if moved {
+        // Only the metric needs the purpose: an error here leaves the callback's effect as it is.
+        let purpose = sends::purpose(&mut conn, send, callback.message_sid.as_str()).await;
+        if let Ok(Some(purpose)) = purpose {
+            jobs::metrics::send_moved(purpose, state);
+        }
+        return Ok(CallbackEffect::Moved);
+    }
+    let name = callback.message_sid.to_string();
+    let known = sends::known_names(&mut conn, &[name]).await?;
+    Ok(if known.is_empty() {
+        CallbackEffect::Unknown
+    } else {
+        CallbackEffect::Repeated
+    })
+}
+
+/// The send that the URL names. Twilio signed the URL, so we wrote it.
 fn send_named_in(head: &Parts) -> Option<Uuid> {
     let query = head.uri.query()?;
     let (_, id) = query

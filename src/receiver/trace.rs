@@ -1,18 +1,19 @@
-//! The trace that a request's work belongs to: the caller's, if it names one, else a new one.
+//! The trace of a request's work: the client's trace if the request names one, else a new one.
 //!
-//! It is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>), goes into the job's row, and
-//! stands in the log lines of receiver and worker alike. Where spans are collected it names the request's own span, of
-//! which all that follows is a part.
+//! It is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>). It is stored with
+//! the job, and both the receiver's and the worker's log lines hold it. Where spans are collected, it names
+//! the request's own span, and the job's span becomes a child of that span.
 
 use axum::http::HeaderMap;
 use tracing::Span;
 
 use crate::traces::{self, TRACEPARENT};
 
-/// Twilio's name for one delivery of a webhook. Not signed.
+/// The header with Twilio's id of one delivery of a webhook. It is not signed.
 const REQUEST: &str = "i-twilio-idempotency-token";
 
-/// Opens a request's span, which must have a field `trace`; answers it, and the trace that its work goes on with.
+/// Opens a request's span, which must have a field `trace`. Returns the span, and the trace for the
+/// request's jobs.
 pub(super) fn begin(
     headers: &HeaderMap,
     open: impl FnOnce(Option<&str>) -> Span,
@@ -28,7 +29,7 @@ pub(super) fn begin(
     (span, trace)
 }
 
-/// Twilio's name for the request, if it looks like one: anybody may write anything there.
+/// Twilio's id of the request. Any client can write the header, so other texts are ignored.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
     let is_id = |text: &&str| {
         (8..=64).contains(&text.len())
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_good_traceparent_is_kept_and_any_other_is_replaced_by_a_good_one() {
+    fn a_valid_traceparent_is_kept_and_any_other_is_replaced_by_a_new_one() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let with = |text: &'static str| {
             let mut headers = HeaderMap::new();
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_twilios_name_unless_that_is_something_else() {
+    fn a_request_id_is_kept_only_if_it_looks_like_twilios() {
         let of = |text: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST, HeaderValue::from_static(text));

@@ -1,11 +1,11 @@
-//! What became of an SMS, in words for whoever waits for it.
+//! The delivery of an SMS, in words for the user who waits for it.
 
 use store::sends::{Progress, SendState};
 
-use super::schema::{Delivery, DeliveryState};
+use super::schema::{DeliveryState, SmsDelivery};
 
-/// For its user.
-pub(super) fn of(progress: &Progress) -> Delivery {
+/// The delivery as its user sees it.
+pub(super) fn of(progress: &Progress) -> SmsDelivery {
     let state = match progress.state {
         SendState::Pending | SendState::Sending | SendState::Unknown => DeliveryState::Pending,
         SendState::Sent => DeliveryState::Sent,
@@ -14,14 +14,14 @@ pub(super) fn of(progress: &Progress) -> Delivery {
     };
     let reason = (state == DeliveryState::Failed)
         .then(|| words(progress.reason.as_deref().unwrap_or("other")).to_owned());
-    Delivery {
+    SmsDelivery {
         state,
         reason,
         updated_at: progress.updated_at,
     }
 }
 
-/// The words for each reason that a send can fail for. What is our own trouble is not the user's.
+/// The sentence for each reason of a failed send. Trouble of our own gets the general sentence.
 fn words(reason: &str) -> &'static str {
     match reason {
         "invalid_number" | "unknown_number" | "unknown_handset" => "This number does not exist.",
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failure_has_a_reason_and_each_failure_has_one() {
+    fn only_failed_sends_have_a_reason_and_each_has_one() {
         for state in [
             SendState::Pending,
             SendState::Sending,
@@ -76,16 +76,16 @@ mod tests {
     }
 
     #[test]
-    fn twilios_codes_are_told_in_plain_words() {
-        let told = |code| {
+    fn twilios_error_codes_become_plain_sentences() {
+        let sentence = |code| {
             of(&progress(SendState::Failed, Some(reason(code).label())))
                 .reason
                 .unwrap()
         };
-        assert!(told(30003).contains("could not be reached"));
-        assert!(told(30005).contains("does not exist"));
-        assert!(told(30006).contains("cannot receive text messages"));
-        assert!(told(21610).contains("START"));
-        assert!(told(30002).contains("Try again later")); // that our account is suspended is nobody's business
+        assert!(sentence(30003).contains("could not be reached"));
+        assert!(sentence(30005).contains("does not exist"));
+        assert!(sentence(30006).contains("cannot receive text messages"));
+        assert!(sentence(21610).contains("START"));
+        assert!(sentence(30002).contains("Try again later")); // users do not learn that our account is suspended
     }
 }

@@ -1,9 +1,10 @@
 //! Why a request was refused: each reason's HTTP status, body, metric label and log line in one place.
 //!
-//! Where the app's front end knows a reason by its code, the body has the app's shape, `{"error", "code"}`; everything
-//! else is a problem (RFC 9457). No body tells more than its reason, and none quotes what was sent.
+//! Where the app's front end knows a reason by its code, the body has the app's shape, `{"error",
+//! "code"}`. Every other body is a problem (RFC 9457). No body tells more than the reason, and none quotes
+//! the request.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -14,11 +15,12 @@ use serde::Serialize;
 use store::StoreError;
 
 use super::{
-    number::NotANumber,
-    schema::{Code, Problem, RateLimited, Refusal, Unauthorized},
+    number::NumberError,
+    schema::{ApiRefusal, Problem, RateLimited, RefusalCode, Unauthorized},
 };
 
-/// The texts of those without an app's sentence are for problems' details and for the log.
+/// The text of a reason is the body's sentence or a problem's detail, and goes into the log. A text whose
+/// status is 500 goes into the log only.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("No authorization header provided")]
@@ -32,7 +34,7 @@ pub(super) enum ApiError {
     #[error("Phone number is required")]
     MissingPhoneNumber,
     #[error("{0}")]
-    InvalidPhoneNumber(#[from] NotANumber),
+    InvalidPhoneNumber(#[from] NumberError),
     #[error("Verification codes cannot be sent to numbers of this country")]
     CountryNotAllowed,
     #[error("User already has a different phone number linked")]
@@ -73,8 +75,8 @@ pub(super) enum ApiError {
     Store(StoreError),
     #[error("the job could not be written: {0}")]
     Enqueue(EnqueueError),
-    #[error("an answer could not be written or read back; this is a bug, please report it")]
-    KeptAnswer,
+    #[error("a response could not be written or read back; this is a bug, please report it")]
+    StoredResponse,
     #[error("the number does not open: its key is missing")]
     NumberDoesNotOpen,
 }
@@ -104,6 +106,7 @@ impl From<EnqueueError> for ApiError {
 }
 
 impl ApiError {
+    /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NoAuthorization | Self::AuthorizationFormat | Self::InvalidToken(_) => {
@@ -128,12 +131,13 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::KeysUnavailable | Self::DatabaseSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) | Self::Enqueue(_) | Self::KeptAnswer | Self::NumberDoesNotOpen => {
+            Self::Store(_) | Self::Enqueue(_) | Self::StoredResponse | Self::NumberDoesNotOpen => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
     }
 
+    /// The metric label.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::NoAuthorization => "no_authorization",
@@ -162,27 +166,27 @@ impl ApiError {
             Self::DatabaseSlow => "database_slow",
             Self::Store(error) => error.label(),
             Self::Enqueue(_) => "args",
-            Self::KeptAnswer => "kept_answer",
+            Self::StoredResponse => "kept_answer",
             Self::NumberDoesNotOpen => "number_does_not_open",
         }
     }
 
-    /// The code by which the app's front end knows it.
-    fn code(&self) -> Option<Code> {
+    /// The code by which the app's front end knows the reason.
+    fn code(&self) -> Option<RefusalCode> {
         match self {
-            Self::MissingPhoneNumber => Some(Code::MissingPhoneNumber),
-            Self::InvalidPhoneNumber(_) => Some(Code::InvalidPhoneNumber),
-            Self::CountryNotAllowed => Some(Code::CountryNotAllowed),
-            Self::HasDifferentPhone => Some(Code::UserHasDifferentPhone),
-            Self::MissingFields => Some(Code::MissingFields),
-            Self::InvalidCodeFormat => Some(Code::InvalidCodeFormat),
-            Self::VerificationFailed => Some(Code::VerificationFailed),
-            Self::PhoneNumberNotFound => Some(Code::PhoneNumberNotFound),
-            Self::NotFound => Some(Code::NotFound),
-            Self::RateLimited { .. } | Self::ResendTooSoon { .. } => Some(Code::RateLimited),
+            Self::MissingPhoneNumber => Some(RefusalCode::MissingPhoneNumber),
+            Self::InvalidPhoneNumber(_) => Some(RefusalCode::InvalidPhoneNumber),
+            Self::CountryNotAllowed => Some(RefusalCode::CountryNotAllowed),
+            Self::HasDifferentPhone => Some(RefusalCode::UserHasDifferentPhone),
+            Self::MissingFields => Some(RefusalCode::MissingFields),
+            Self::InvalidCodeFormat => Some(RefusalCode::InvalidCodeFormat),
+            Self::VerificationFailed => Some(RefusalCode::VerificationFailed),
+            Self::PhoneNumberNotFound => Some(RefusalCode::PhoneNumberNotFound),
+            Self::NotFound => Some(RefusalCode::NotFound),
+            Self::RateLimited { .. } | Self::ResendTooSoon { .. } => Some(RefusalCode::RateLimited),
             Self::Store(error) if error.is_unavailable() => None,
-            Self::Store(_) | Self::Enqueue(_) | Self::KeptAnswer | Self::NumberDoesNotOpen => {
-                Some(Code::InternalError)
+            Self::Store(_) | Self::Enqueue(_) | Self::StoredResponse | Self::NumberDoesNotOpen => {
+                Some(RefusalCode::InternalError)
             }
             Self::NoAuthorization
             | Self::AuthorizationFormat
@@ -200,7 +204,7 @@ impl ApiError {
         }
     }
 
-    /// Which limit refused, for metrics.
+    /// The limit that refused the request, for metrics.
     pub(super) fn limit(&self) -> Option<&'static str> {
         match self {
             Self::RateLimited { limit, .. } => Some(limit),
@@ -209,6 +213,7 @@ impl ApiError {
         }
     }
 
+    /// Writes the log line.
     pub(super) fn log(&self) {
         let (reason, status) = (self.label(), self.status().as_u16());
         if self.status().is_server_error() {
@@ -220,13 +225,13 @@ impl ApiError {
         }
     }
 
-    /// The app's shape.
-    pub(super) fn refusal(&self, code: Code) -> Refusal {
+    /// The body in the app's shape.
+    pub(super) fn refusal(&self, code: RefusalCode) -> ApiRefusal {
         let error = match code {
-            Code::InternalError => "An unexpected error occurred".to_owned(),
+            RefusalCode::InternalError => "An unexpected error occurred".to_owned(),
             _ => self.to_string(),
         };
-        Refusal { error, code }
+        ApiRefusal { error, code }
     }
 
     fn body(&self) -> Response {
@@ -280,19 +285,22 @@ impl ApiError {
     }
 }
 
-/// Rounded up: whoever comes back then is let in.
+/// Rounded up, so that a client that waits this long is not refused again.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 fn json(media_type: &'static str, body: &impl Serialize) -> Response {
-    let bytes = serde_json::to_vec(body).unwrap_or_default(); // texts and numbers can always be written
+    let bytes = serde_json::to_vec(body).unwrap_or_default(); // JSON can hold every text and number
     let media_type = HeaderValue::from_static(media_type);
     ([(header::CONTENT_TYPE, media_type)], bytes).into_response()
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status(), self.headers(), self.body()).into_response()
+        let mut response = (self.status(), self.headers(), self.body()).into_response();
+        // The middleware logs and counts it.
+        response.extensions_mut().insert(Arc::new(self));
+        response
     }
 }

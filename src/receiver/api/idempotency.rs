@@ -1,11 +1,13 @@
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a repeat of a request is answered as the request was,
-//! and has no effect of its own.
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a repeat of a request gets the response
+//! of the first request, and has no effect of its own.
 //!
-//! Kept are answers to requests that had an effect. What was refused before anything happened may be asked anew.
+//! Responses are stored for requests that had an effect. A request that was refused without an effect may
+//! be sent again with the same key.
 
 use axum::{
     body::Bytes,
-    http::{HeaderName, StatusCode},
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, Method, StatusCode, request::Parts},
 };
 use sqlx::PgConnection;
 use store::{
@@ -14,86 +16,111 @@ use store::{
 };
 use uuid::Uuid;
 
-use super::{answer::Answer, call::Call, error::ApiError};
+use super::{error::ApiError, response::ApiResponse};
 
+/// The header that holds the key.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
-const LONGEST: usize = 255;
+const MAX_KEY: usize = 255;
 
-/// A request as far as repeats of it go.
-pub(super) struct Repeat {
-    /// `None` if the client named no key: then each request is one of its own.
+/// The key that a client gave its request. Handlers take it as a `Result`: a wrong key is reported after
+/// what is wrong with the body.
+pub(super) struct IdempotencyKey {
+    /// `None` if the client gave no key. Then no request is a repeat.
     key: Option<String>,
+    method: Method,
+    path: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        Ok(Self {
+            key: key_of(&parts.headers)?,
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+        })
+    }
+}
+
+impl IdempotencyKey {
+    /// The request with this key and body.
+    pub(super) fn with_body(self, body: &Bytes) -> RepeatableRequest {
+        let line = format!("{} {}\n", self.method, self.path);
+        RepeatableRequest {
+            key: self.key,
+            request: [line.as_bytes(), body].concat(),
+        }
+    }
+}
+
+/// A request whose repeats get its response.
+pub(super) struct RepeatableRequest {
+    key: Option<String>,
+    /// What must be equal in a repeat: method, path and body.
     request: Vec<u8>,
 }
 
-impl Repeat {
-    pub(super) fn of(call: &Call, body: &Bytes) -> Result<Self, ApiError> {
-        let (method, path) = (&call.head.method, call.head.uri.path());
-        let mut lines = call.head.headers.get_all(HEADER).iter();
-        let key = match (lines.next(), lines.next()) {
-            (None, _) => None,
-            (Some(line), None) => {
-                let key = line.to_str().ok().and_then(key);
-                Some(key.ok_or(ApiError::IdempotencyKey)?)
-            }
-            (Some(_), Some(_)) => return Err(ApiError::IdempotencyKey),
-        };
-        let request = [
-            method.as_str().as_bytes(),
-            b" ",
-            path.as_bytes(),
-            b"\n",
-            body,
-        ]
-        .concat();
-        Ok(Self { key, request })
-    }
-
-    /// The answer that the request has had before. If it had none, the key is reserved until the transaction ends.
-    pub(super) async fn answered_before(
+impl RepeatableRequest {
+    /// The response that an earlier request with this key got. If there was none, the key is reserved
+    /// until the transaction ends.
+    pub(super) async fn earlier_response(
         &self,
         conn: &mut PgConnection,
         keyring: &Keyring,
         user: Uuid,
-    ) -> Result<Option<Answer>, ApiError> {
+    ) -> Result<Option<ApiResponse>, ApiError> {
         let Some(key) = &self.key else {
             return Ok(None);
         };
         match idempotency_keys::reserve(conn, keyring, user, key, &self.request).await? {
             Seen::New => Ok(None),
             Seen::Before { status, body } => {
-                let status = StatusCode::from_u16(status).map_err(|_| ApiError::KeptAnswer)?;
-                Ok(Some(Answer::kept(status, body)))
+                let status = StatusCode::from_u16(status).map_err(|_| ApiError::StoredResponse)?;
+                Ok(Some(ApiResponse::repeated(status, body)))
             }
             Seen::ForAnother => Err(ApiError::IdempotencyKeyReused),
         }
     }
 
-    /// Keeps the answer for repeats.
-    pub(super) async fn keep(
+    /// Stores the response for repeats.
+    pub(super) async fn store_response(
         &self,
         conn: &mut PgConnection,
         keyring: &Keyring,
         user: Uuid,
-        answer: &Answer,
+        response: &ApiResponse,
     ) -> Result<(), ApiError> {
         if let Some(key) = &self.key {
-            let status = answer.status.as_u16();
-            idempotency_keys::answered(conn, keyring, user, key, status, &answer.body).await?;
+            let status = response.status.as_u16();
+            idempotency_keys::answered(conn, keyring, user, key, status, &response.body).await?;
         }
         Ok(())
     }
 }
 
-/// A structured-header string, as the draft has it, or the bare key, as most clients send it.
-fn key(line: &str) -> Option<String> {
+/// The one key of a request's headers.
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut lines = headers.get_all(HEADER).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(line), None) => {
+            let key = line.to_str().ok().and_then(parse_key);
+            Ok(Some(key.ok_or(ApiError::IdempotencyKey)?))
+        }
+        (Some(_), Some(_)) => Err(ApiError::IdempotencyKey),
+    }
+}
+
+/// Parses a structured-header string, as the draft defines it, or the bare key that most clients send.
+fn parse_key(line: &str) -> Option<String> {
     let line = line.trim();
     let bare = line
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
         .unwrap_or(line);
-    let good = (1..=LONGEST).contains(&bare.len())
+    let good = (1..=MAX_KEY).contains(&bare.len())
         && bare
             .bytes()
             .all(|b| b.is_ascii_graphic() && !b"\"\\".contains(&b));
@@ -105,12 +132,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_visible_ascii_quoted_or_not() {
+    fn a_key_is_visible_ascii_with_or_without_quotes() {
         for good in ["a", "\"a\"", " a ", "8e03978e-40d5-43dd-bc93-6894a57f9324"] {
-            assert!(key(good).is_some(), "{good:?}");
+            assert!(parse_key(good).is_some(), "{good:?}");
         }
-        assert_eq!(key("\"a\""), key("a"));
-        assert!(key(&"a".repeat(255)).is_some());
+        assert_eq!(parse_key("\"a\""), parse_key("a"));
+        assert!(parse_key(&"a".repeat(255)).is_some());
         for bad in [
             "",
             "\"\"",
@@ -122,7 +149,7 @@ mod tests {
             "a\u{e9}",
             &"a".repeat(256),
         ] {
-            assert!(key(bad).is_none(), "{bad:?}");
+            assert!(parse_key(bad).is_none(), "{bad:?}");
         }
     }
 }

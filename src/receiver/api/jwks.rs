@@ -1,5 +1,5 @@
-//! Where the public keys come from: a file that was read at the start, or a URL that is asked again when a token names a
-//! key that is not known. While the URL does not answer, the last good set goes on serving.
+//! The source of the public keys: a file that is read at the start, or a URL. The URL is read again when a
+//! token names an unknown key. While the URL cannot be read, the last valid set stays in use.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,57 +12,60 @@ use tokio::{
 };
 use url::Url;
 
-use super::keys::{Keys, NoKeys};
-use crate::config::Jwks;
+use crate::{
+    config::Jwks,
+    token_keys::{TokenKeys, TokenKeysError},
+};
 
 /// How long the server may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The largest set, in bytes.
-const LARGEST: usize = 256 * 1024;
+const MAX_SET: usize = 256 * 1024;
 
-/// The least time between two requests: anybody can make up tokens that name unknown keys.
+/// The shortest time between two requests: any client can invent tokens that name unknown keys.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// The same while there are no keys at all, and so nobody can be served.
+/// The same while there are no keys, so no client can be served.
 const PAUSE_WITHOUT_KEYS: Duration = Duration::from_secs(2);
 
-/// After this, a set is asked for anew even if it has every key that is wanted: some may have been withdrawn.
+/// A set that is older is read again even if it has the key: keys may have been withdrawn.
 const STALE: Duration = Duration::from_hours(1);
 
-/// The keys, and how to get newer ones.
+/// The keys, and where to read newer ones.
 pub(super) struct KeySource {
-    keys: Arc<RwLock<Keys>>,
+    keys: Arc<RwLock<TokenKeys>>,
     remote: Option<Arc<Remote>>,
 }
 
 struct Remote {
     url: Url,
     client: Client,
-    keys: Arc<RwLock<Keys>>,
-    asked: Mutex<Option<Instant>>,
+    keys: Arc<RwLock<TokenKeys>>,
+    /// When the URL was read last.
+    read_at: Mutex<Option<Instant>>,
 }
 
-/// Why there is no key.
+/// Why a key was not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoKey {
+pub(super) enum KeyLookupError {
     /// The set has no such key.
     Unknown,
-    /// No set could be had so far.
+    /// No set could be read so far.
     NoSet,
 }
 
-/// Why a set was not taken. The texts are for the log.
+/// Why a set could not be read. The texts are for the log.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error("the server cannot be asked: {0}")]
+    #[error("the server cannot be reached: {0}")]
     Http(reqwest::Error),
-    #[error("the server answered {0}")]
+    #[error("the server returned {0}")]
     Status(StatusCode),
-    #[error("the answer is larger than {LARGEST} bytes")]
+    #[error("the response is larger than {MAX_SET} bytes")]
     TooLarge,
     #[error("{0}")]
-    NoKeys(#[from] NoKeys),
+    Keys(#[from] TokenKeysError),
 }
 
 impl From<reqwest::Error> for FetchError {
@@ -72,7 +75,7 @@ impl From<reqwest::Error> for FetchError {
 }
 
 impl KeySource {
-    /// Of a URL, nothing has been asked yet.
+    /// Makes the source. A URL is not read yet.
     pub(super) fn new(jwks: &Jwks) -> Result<Self, reqwest::Error> {
         let url = match jwks {
             Jwks::File(keys) => {
@@ -88,12 +91,12 @@ impl KeySource {
             .redirect(Policy::none())
             .no_proxy()
             .build()?;
-        let keys = Arc::new(RwLock::new(Keys::default()));
+        let keys = Arc::new(RwLock::new(TokenKeys::default()));
         let remote = Remote {
             url,
             client,
             keys: keys.clone(),
-            asked: Mutex::new(None),
+            read_at: Mutex::new(None),
         };
         Ok(Self {
             keys,
@@ -101,12 +104,12 @@ impl KeySource {
         })
     }
 
-    /// The key, after a look for newer ones if it is not known.
+    /// Returns the key. Reads the URL again if the key is unknown.
     pub(super) async fn find(
         &self,
         id: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<DecodingKey, NoKey> {
+    ) -> Result<DecodingKey, KeyLookupError> {
         let known = self.known(id, algorithm).await;
         match (known, &self.remote) {
             (Some(key), Some(remote)) if remote.is_stale() => {
@@ -125,12 +128,12 @@ impl KeySource {
         }
         match self.known(id, algorithm).await {
             Some(key) => Ok(key),
-            None if self.keys.read().await.is_empty() => Err(NoKey::NoSet),
-            None => Err(NoKey::Unknown),
+            None if self.keys.read().await.is_empty() => Err(KeyLookupError::NoSet),
+            None => Err(KeyLookupError::Unknown),
         }
     }
 
-    /// Asks for the keys now, so that the first token need not wait.
+    /// Starts to read the URL, so that the first token does not wait.
     pub(super) fn warm_up(&self) {
         if let Some(remote) = &self.remote {
             drop(remote.start_refresh());
@@ -144,25 +147,25 @@ impl KeySource {
 
 impl Remote {
     fn is_stale(&self) -> bool {
-        let asked = self.asked.try_lock();
-        asked.is_ok_and(|asked| asked.is_none_or(|at| at.elapsed() > STALE))
+        let read_at = self.read_at.try_lock();
+        read_at.is_ok_and(|read_at| read_at.is_none_or(|at| at.elapsed() > STALE))
     }
 
-    /// In a task of its own: a client that goes away must not take the answer with it.
+    /// Runs in its own task, so that a client that disconnects does not cancel it.
     fn start_refresh(self: &Arc<Self>) -> JoinHandle<()> {
         let remote = self.clone();
         tokio::spawn(async move { remote.refresh().await })
     }
 
     async fn refresh(&self) {
-        let mut asked = self.asked.lock().await;
+        let mut read_at = self.read_at.lock().await;
         let pause = if self.keys.read().await.is_empty() {
             PAUSE_WITHOUT_KEYS
         } else {
             PAUSE
         };
-        if asked.is_some_and(|at| at.elapsed() < pause) {
-            return; // also whoever waited for the lock while another asked
+        if read_at.is_some_and(|at| at.elapsed() < pause) {
+            return; // another request read the URL while this one waited for the lock
         }
         match self.fetch().await {
             Ok(keys) => {
@@ -173,10 +176,10 @@ impl Remote {
                 tracing::error!(%error, "JWT_JWKS cannot be read: the keys stay as they are");
             }
         }
-        *asked = Some(Instant::now());
+        *read_at = Some(Instant::now());
     }
 
-    async fn fetch(&self) -> Result<Keys, FetchError> {
+    async fn fetch(&self) -> Result<TokenKeys, FetchError> {
         let request = self.client.get(self.url.clone());
         let mut response = request
             .header(header::ACCEPT, "application/json")
@@ -187,11 +190,11 @@ impl Remote {
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > LARGEST {
+            if body.len() + chunk.len() > MAX_SET {
                 return Err(FetchError::TooLarge);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Keys::parse(&body)?)
+        Ok(TokenKeys::parse(&body)?)
     }
 }

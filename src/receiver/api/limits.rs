@@ -1,6 +1,8 @@
-//! How many verification SMS there may be: per user, per number whoever asks, per address, per kind of number, in all.
+//! The limits on verification SMS: per user, per number, per client address, per number prefix, per
+//! country, and in all.
 //!
-//! Toll fraud is somebody having SMS sent to numbers that they earn by; each limit bounds one way of going about it.
+//! In toll fraud, an attacker has SMS sent to numbers that earn the attacker money. Each limit bounds one
+//! way to do that.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -12,16 +14,16 @@ use store::{
 };
 use uuid::Uuid;
 
-use super::{client_ip, error::ApiError, number::Number};
+use super::{client_ip, error::ApiError, number::SmsNumber};
 use crate::config::VerificationConfig;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Digits of a number that count as its prefix: country, area, and a few of the operator's.
+/// How many digits count as a number's prefix: the country, the area, and a few of the operator's.
 const PREFIX: usize = 8;
 
-/// How long to wait after the first, second and further sends within an hour before the next.
+/// The pause after the first, the second and further sends within an hour.
 const RESEND_DELAYS: [Duration; 5] = [
     Duration::from_secs(30),
     Duration::from_secs(40),
@@ -30,10 +32,10 @@ const RESEND_DELAYS: [Duration; 5] = [
     Duration::from_mins(2),
 ];
 
-/// What all SMS count by.
+/// The key that all SMS count by.
 const BUDGET_KEY: &str = "all";
 
-/// How many verification SMS there may be in all, of which so many a day.
+/// The limit on all verification SMS of 24 hours.
 pub(crate) fn daily_budget(per_day: u32) -> Limit {
     Limit {
         key: BUDGET_KEY.to_owned(),
@@ -42,14 +44,19 @@ pub(crate) fn daily_budget(per_day: u32) -> Limit {
     }
 }
 
-/// The limits that one SMS counts for, with their names in metrics.
-pub(super) struct Limits {
-    names: Vec<&'static str>,
+/// The limits that one SMS counts against, with their labels in metrics.
+pub(super) struct VerificationLimits {
+    labels: Vec<&'static str>,
     limits: Vec<Limit>,
 }
 
-impl Limits {
-    pub(super) fn of(config: &VerificationConfig, user: Uuid, number: &Number, ip: IpAddr) -> Self {
+impl VerificationLimits {
+    pub(super) fn of(
+        config: &VerificationConfig,
+        user: Uuid,
+        number: &SmsNumber,
+        ip: IpAddr,
+    ) -> Self {
         let digits = number.e164.as_str();
         let prefix: String = digits.chars().skip(1).take(PREFIX).collect();
         let (user, country) = (format!("user:{user}"), number.country.code());
@@ -75,12 +82,13 @@ impl Limits {
             ),
             ("budget", BUDGET_KEY.to_owned(), config.per_day, DAY),
         ];
-        let limit = |(name, key, most, window)| (name, Limit { key, most, window });
-        let (names, limits) = list.into_iter().map(limit).unzip();
-        Self { names, limits }
+        let limit = |(label, key, most, window)| (label, Limit { key, most, window });
+        let (labels, limits) = list.into_iter().map(limit).unzip();
+        Self { labels, limits }
     }
 
-    /// Refuses if a limit is used up. Without a lock, so that a flood of asks that are refused holds up nobody.
+    /// Refuses if a limit is used up. It takes no lock, so a flood of refused requests delays no other
+    /// request.
     pub(super) async fn check(
         &self,
         conn: &mut PgConnection,
@@ -90,7 +98,8 @@ impl Limits {
         self.refuse(refused)
     }
 
-    /// The same, and until the transaction ends nobody else takes what is left.
+    /// Refuses if a limit is used up. Takes a lock, so that until the transaction ends no other request
+    /// uses what is left.
     pub(super) async fn lock(
         &self,
         conn: &mut PgConnection,
@@ -104,7 +113,7 @@ impl Limits {
         match exceeded {
             None => Ok(()),
             Some(Exceeded { limit, wait }) => Err(ApiError::RateLimited {
-                limit: self.names.get(limit).copied().unwrap_or("other"),
+                limit: self.labels.get(limit).copied().unwrap_or("other"),
                 wait,
             }),
         }
@@ -120,12 +129,13 @@ impl Limits {
     }
 }
 
-/// Refuses if the user's last SMS to this number was a moment ago. One that failed starts no waiting time.
+/// Refuses if the pause after the user's last SMS to this number is not over. A failed SMS starts no
+/// pause.
 pub(super) async fn check_resend(
     conn: &mut PgConnection,
     keyring: &Keyring,
     user: Uuid,
-    number: &Number,
+    number: &SmsNumber,
 ) -> Result<(), ApiError> {
     let recent = sends::recent_to(
         conn,

@@ -1,13 +1,8 @@
-//! `POST /api/user/phone-number`: a user says that a number is theirs, and is sent a code to it.
+//! `POST /api/user/phone-number`: a user asks to link a number and gets a code by SMS to that number.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Extension, extract::State, http::StatusCode};
 use jobs::SendVerification;
 use queue::NewJob;
 use sqlx::PgConnection;
@@ -19,27 +14,28 @@ use store::{
 use uuid::Uuid;
 
 use super::{
-    Api, Inner,
-    answer::Answer,
-    body::Json,
-    call::{Call, in_time},
     error::ApiError,
-    idempotency::Repeat,
-    limits::{self, Limits},
-    number::Number,
-    openapi::{Always, OfPosts},
-    schema::{LinkRequest, Linked, Refusal},
+    extractors::{ClientAddress, SignedInUser},
+    idempotency::{IdempotencyKey, RepeatableRequest},
+    json_body::JsonBody,
+    limits::{self, VerificationLimits},
+    number::SmsNumber,
+    observe::RequestTrace,
+    openapi::{AllResponses, PostResponses},
+    response::ApiResponse,
+    schema::{ApiRefusal, LinkRequest, Linked},
+    state::{ApiState, in_time},
 };
-use crate::metrics::receiver::{self as metrics, Step};
+use crate::metrics::receiver::{self as metrics, VerificationStep};
 
 /// Link a phone number
 ///
-/// Sends a code by SMS to the number, which is the user's once they have entered the code. To have another SMS sent, ask
-/// again: while the code is good, the same one is sent. There may be a number of SMS only in a time, and a moment has
-/// to pass between two.
+/// Sends a code by SMS to the number. The number is linked once the user has entered the code. To have
+/// another SMS sent, send the request again: while the code is valid, the SMS holds the same code.
+/// The number of SMS in a time is limited, and there is a pause between two.
 ///
-/// The answer says nothing of whether the number is linked already, to whomever: `PHONE_NUMBER_ALREADY_LINKED` is never
-/// answered. Whoever proves a number has it from then on.
+/// The response does not tell whether the number is linked to any user: `PHONE_NUMBER_ALREADY_LINKED` is
+/// never returned. A user who enters the code gets the number, even if another user had it.
 #[utoipa::path(
     post,
     path = "/api/user/phone-number",
@@ -47,109 +43,120 @@ use crate::metrics::receiver::{self as metrics, Step};
     tag = "phone number",
     params(("Idempotency-Key" = inline(Option<String>), Header, nullable = false, max_length = 255,
         pattern = "^[!#-\\[\\]-~]{1,255}$",
-        description = "Any text, new for each request. A repeat with the same key and body is answered as the first was, and sends nothing.")),
+        description = "Any text, new for each request. A repeat with the same key and body gets the response of the first request, and sends nothing.")),
     request_body = LinkRequest,
     responses(
         (status = 201, description = "A code is on its way", body = Linked),
-        (status = 409, description = "The user has another number: unlink it first", body = Refusal),
-        OfPosts,
-        Always,
+        (status = 409, description = "The user has another number: unlink it first", body = ApiRefusal),
+        PostResponses,
+        AllResponses,
     ),
     security(("bearer" = [])),
 )]
-pub(super) async fn link(State(api): State<Api>, request: Request) -> Response {
-    let (call, body) = Call::of("link", request);
-    call.answer("link", Box::pin(api.0.link(&call, body))).await
+pub(super) async fn link(
+    State(api): State<Arc<ApiState>>,
+    Extension(RequestTrace(trace)): Extension<RequestTrace>,
+    SignedInUser(user): SignedInUser,
+    ClientAddress(address): ClientAddress,
+    key: Result<IdempotencyKey, ApiError>,
+    body: JsonBody,
+) -> Result<ApiResponse, ApiError> {
+    let entered = body
+        .text("phoneNumber")
+        .ok_or(ApiError::MissingPhoneNumber)?;
+    let number = SmsNumber::parse(entered)?;
+    if !api.verification.countries.contains(&number.country) {
+        return Err(ApiError::CountryNotAllowed);
+    }
+    let request = CheckedLinkRequest {
+        user,
+        as_entered: entered.to_owned(),
+        number,
+        address,
+        repeatable: key?.with_body(&body.bytes),
+        trace,
+    };
+    let response = in_time(async {
+        let mut tx = api.begin(user).await?;
+        let response = request.send_code(&api, &mut tx).await?;
+        tx.commit().await?;
+        Ok(response)
+    })
+    .await?;
+    api.waker.wake();
+    if response.outcome == LINKED {
+        metrics::verification(VerificationStep::Asked);
+    }
+    Ok(response)
 }
 
-/// The outcome of a request that had a code sent, and was not answered before.
+/// The outcome of a request that had a code sent and is no repeat.
 const LINKED: &str = "linked";
 
-/// What is asked for.
-struct Ask {
+/// A request whose fields are valid.
+struct CheckedLinkRequest {
     user: Uuid,
     as_entered: String,
-    number: Number,
-    ip: IpAddr,
-    repeat: Repeat,
+    number: SmsNumber,
+    address: IpAddr,
+    repeatable: RepeatableRequest,
     trace: String,
 }
 
-impl Inner {
-    async fn link(&self, call: &Call, body: Body) -> Result<Answer, ApiError> {
-        let user = self.user(call).await?;
-        let json = Json::read(&call.head.headers, body).await?;
-        let entered = json
-            .text("phoneNumber")
-            .ok_or(ApiError::MissingPhoneNumber)?;
-        let number = Number::parse(entered)?;
-        if !self.verification.countries.contains(&number.country) {
-            return Err(ApiError::CountryNotAllowed);
-        }
-        let ask = Ask {
-            user,
-            as_entered: entered.to_owned(),
-            number,
-            ip: self.client_ip(call),
-            repeat: Repeat::of(call, &json.bytes)?,
-            trace: call.trace.clone(),
-        };
-        let answer = in_time(async {
-            let mut tx = self.begin(user).await?;
-            let answer = self.send_code(&mut tx, &ask).await?;
-            tx.commit().await?;
-            Ok(answer)
-        })
-        .await?;
-        self.waker.wake();
-        if answer.outcome == LINKED {
-            metrics::verification(Step::Asked);
-        }
-        Ok(answer)
-    }
-
-    async fn send_code(&self, conn: &mut PgConnection, ask: &Ask) -> Result<Answer, ApiError> {
-        let (keyring, user, number) = (&*self.keyring, ask.user, &ask.number.e164);
-        if let Some(before) = ask.repeat.answered_before(conn, keyring, user).await? {
-            return Ok(before);
+impl CheckedLinkRequest {
+    async fn send_code(
+        &self,
+        api: &ApiState,
+        conn: &mut PgConnection,
+    ) -> Result<ApiResponse, ApiError> {
+        let (keyring, user, number) = (&*api.keyring, self.user, &self.number.e164);
+        if let Some(earlier) = self
+            .repeatable
+            .earlier_response(conn, keyring, user)
+            .await?
+        {
+            return Ok(earlier);
         }
         if user_phone_numbers::has_another(conn, keyring, user, number).await? {
             return Err(ApiError::HasDifferentPhone);
         }
-        let limits = Limits::of(&self.verification, user, &ask.number, ask.ip);
+        let limits = VerificationLimits::of(&api.verification, user, &self.number, self.address);
         limits.check(conn, keyring).await?;
-        // The claim waits for whoever else is at work on this user; under the lock of all limits, all others would, too.
-        let life = self.verification.code_life;
+        // This waits for other requests of the same user, so it comes before the lock of all limits:
+        // under that lock, the requests of all users would wait, too.
+        let life = api.verification.code_life;
         let issued = phone_number_claims::claim(conn, keyring, user, number, life).await?;
         limits.lock(conn, keyring).await?;
-        limits::check_resend(conn, keyring, user, &ask.number).await?;
+        limits::check_resend(conn, keyring, user, &self.number).await?;
         limits.record(conn, keyring).await?;
-        self.enqueue(conn, ask, &issued).await?;
+        self.enqueue_send(api, conn, &issued).await?;
         let body = Linked {
             message: "Verification code sent to phone number".to_owned(),
-            phone_number: ask.as_entered.clone(),
+            phone_number: self.as_entered.clone(),
         };
-        let answer = Answer::json(LINKED, StatusCode::CREATED, &body)?;
-        ask.repeat.keep(conn, keyring, user, &answer).await?;
-        Ok(answer)
+        let response = ApiResponse::json(LINKED, StatusCode::CREATED, &body)?;
+        self.repeatable
+            .store_response(conn, keyring, user, &response)
+            .await?;
+        Ok(response)
     }
 
-    async fn enqueue(
+    async fn enqueue_send(
         &self,
+        api: &ApiState,
         conn: &mut PgConnection,
-        ask: &Ask,
         issued: &Issued,
     ) -> Result<(), ApiError> {
         let minutes = (issued.life.as_secs() / 60).max(1);
         let send = NewSend {
-            user_id: ask.user,
+            user_id: self.user,
             purpose: Purpose::Verification,
-            to: ask.number.e164.clone(),
-            body: self.verification.text(issued.code.as_str(), minutes),
+            to: self.number.e164.clone(),
+            body: api.verification.text(issued.code.as_str(), minutes),
             life: issued.life,
         };
-        let send = sends::insert(conn, &self.keyring, &send).await?;
-        let job = NewJob::of(&SendVerification { send })?.trace(Some(ask.trace.clone()));
+        let send = sends::insert(conn, &api.keyring, &send).await?;
+        let job = NewJob::of(&SendVerification { send })?.trace(Some(self.trace.clone()));
         queue::enqueue_all(conn, &[job]).await?;
         tracing::info!(%send, "verification SMS enqueued");
         Ok(())

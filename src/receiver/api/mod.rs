@@ -1,25 +1,28 @@
-//! The phone number API: a signed-in user links a number, proves it with a code, looks at it, unlinks it.
+//! The phone number API: a signed-in user links a number, verifies it with a code, looks at it, unlinks it.
 //!
-//! The reading order of a request is `auth` (who is asking?), `body` and `number` (for what?), then one transaction: has
-//! it been answered before (`idempotency`), is it allowed (`limits`), and what it does (`link`, `verify`, `own`). Users
-//! are told of nothing that is not theirs: whether a number is somebody else's is not even looked up.
+//! The reading order of a request: `observe` opens its span, the extractors (`extractors`, `idempotency`,
+//! `json_body`) check who sends it and read it, and a handler (`link`, `verify`, `own`) does the work in
+//! one transaction. In the transaction the handler first looks for the response to an earlier request
+//! with the same key (`idempotency`), then checks the limits (`limits`). No response tells a user
+//! anything about other users: whether a number belongs to somebody else is not even looked up.
 
-mod answer;
-mod auth;
-mod body;
-mod call;
 mod client_ip;
 mod delivery;
 mod error;
+mod extractors;
 mod idempotency;
+mod json_body;
 mod jwks;
-mod keys;
 mod limits;
 mod link;
 mod number;
+mod observe;
 mod openapi;
 mod own;
+mod response;
 mod schema;
+mod state;
+mod tokens;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -28,7 +31,6 @@ use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, header},
 };
-use ipnet::IpNet;
 use queue::Waker;
 use sqlx::PgPool;
 use store::Keyring;
@@ -36,31 +38,20 @@ use tower_http::cors::CorsLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use keys::{Keys, NoKeys};
 pub(crate) use limits::daily_budget;
-pub use number::Country;
 
-use crate::{
-    config::{ApiConfig, VerificationConfig},
-    metrics::receiver as metrics,
-};
-use auth::TokenCheck;
+use crate::{config::ApiConfig, metrics::receiver as metrics};
 use error::ApiError;
+use observe::observed;
+use state::ApiState;
+use tokens::TokenCheck;
 
-/// How long a browser may remember what it is allowed.
+/// How long a browser may cache the response to a preflight request.
 const PREFLIGHT_AGE: Duration = Duration::from_hours(1);
 
-/// Everything a request needs. Cheap to clone.
-#[derive(Clone)]
-pub struct Api(Arc<Inner>);
-
-struct Inner {
-    pool: PgPool,
-    keyring: Arc<Keyring>,
-    waker: Waker,
-    tokens: TokenCheck,
-    verification: VerificationConfig,
-    trusted_proxies: Vec<IpNet>,
+/// The phone number API of a process.
+pub struct Api {
+    state: Arc<ApiState>,
     cors: Option<CorsLayer>,
 }
 
@@ -68,7 +59,7 @@ impl Api {
     /// An API that stores through this pool and wakes the workers.
     ///
     /// # Errors
-    /// If no HTTP client can be made, or an origin is none.
+    /// If the HTTP client cannot be made, or an origin is not one.
     pub fn start(
         config: &ApiConfig,
         pool: PgPool,
@@ -78,37 +69,40 @@ impl Api {
         let tokens = TokenCheck::new(&config.tokens)?;
         tokens.warm_up();
         metrics::start_api();
-        Ok(Self(Arc::new(Inner {
-            pool,
-            keyring,
-            waker: waker.clone(),
-            tokens,
-            verification: config.verification.clone(),
-            trusted_proxies: config.trusted_proxies.clone(),
+        Ok(Self {
+            state: Arc::new(ApiState {
+                pool,
+                keyring,
+                waker: waker.clone(),
+                tokens,
+                verification: config.verification.clone(),
+                trusted_proxies: config.trusted_proxies.clone(),
+            }),
             cors: cors(&config.origins)?,
-        })))
+        })
     }
 
-    /// Its routes, with their description and a page to browse it.
+    /// The routes, with their OpenAPI document and a page to browse it.
     pub fn router(self) -> Router {
         let (routes, document) = OpenApiRouter::with_openapi(openapi::document())
-            .routes(routes!(link::link, own::show, own::unlink))
-            .routes(routes!(verify::verify))
+            .routes(observed("link", routes!(link::link)))
+            .routes(observed("show", routes!(own::show)))
+            .routes(observed("unlink", routes!(own::unlink)))
+            .routes(observed("verify", routes!(verify::verify)))
             .split_for_parts();
-        let cors = self.0.cors.clone();
         let routes = routes
             .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
             .fallback(async || ApiError::NotFound)
-            .with_state(self)
+            .with_state(self.state)
             .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", document));
-        match cors {
+        match self.cors {
             Some(cors) => routes.layer(cors),
             None => routes,
         }
     }
 }
 
-/// What pages of these origins may do. They send the token in a header, so no cookie or other credential is needed.
+/// What pages of these origins may do. They send the token in a header, so CORS needs no credentials.
 fn cors(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
     if origins.is_empty() {
         return Ok(None);

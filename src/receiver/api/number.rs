@@ -1,53 +1,26 @@
-//! What people type, as a phone number to which an SMS may go, or the reason why it is none.
+//! Parses what a user typed into a phone number that can get an SMS, or tells why it is not one.
 //!
-//! The library is given nothing but digits and perhaps a plus sign: it is forgiving, and would take the number out of
-//! `whatsapp:+1…`, or leave out an extension.
+//! The library gets only digits and perhaps a plus sign. It is lenient: it would accept the number in
+//! `whatsapp:+1…`, or drop an extension.
 
-use std::fmt;
-
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
+use rlibphonenumber::{PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
 use store::E164;
 
-/// A number is 17 characters at most in E.164; people group it, and write brackets.
-const LONGEST_INPUT: usize = 64;
+use crate::country::Country;
 
-/// A country that has phone numbers of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Country(Region);
+/// The longest input, in bytes. A number has at most 16 characters in E.164; people add blanks and brackets.
+const MAX_INPUT: usize = 64;
 
-impl Country {
-    /// Reads an ISO 3166 code of two letters.
-    pub fn parse(code: &str) -> Option<Self> {
-        let letters = code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic());
-        let region = Region::from_code(&code.to_ascii_uppercase()).ok()?;
-        let known = PHONE_NUMBER_UTIL
-            .get_supported_regions()
-            .any(|r| r == region);
-        (letters && known).then_some(Self(region))
-    }
-
-    /// The code, in upper case.
-    pub fn code(self) -> String {
-        self.0.as_region_str().as_str().to_owned()
-    }
-}
-
-impl fmt::Debug for Country {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.code())
-    }
-}
-
-/// A number that exists as far as its country's numbering plan goes, and may be sent an SMS.
+/// A number that is valid in its country's numbering plan and can get an SMS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Number {
+pub(super) struct SmsNumber {
     pub(super) e164: E164,
     pub(super) country: Country,
 }
 
-/// Why a text is no such number. The sentences are for the person who typed it.
+/// Why a text is not such a number. The sentences are for the user who typed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotANumber {
+pub(super) enum NumberError {
     #[error(
         "Enter the number alone, without letters, the name of a channel or an address (e.g., +15555551234)"
     )]
@@ -66,17 +39,17 @@ pub(super) enum NotANumber {
     Kind,
 }
 
-impl Number {
-    /// Reads it. Without a plus sign it is taken for a number of the US, as the app has always done.
-    pub(super) fn parse(text: &str) -> Result<Self, NotANumber> {
+impl SmsNumber {
+    /// Parses the text. A number without a plus sign is a number of the US, as in the app.
+    pub(super) fn parse(text: &str) -> Result<Self, NumberError> {
         let dialled = dialled(text)?;
         if (3..=6).contains(&dialled.len()) && !dialled.starts_with('+') {
-            return Err(NotANumber::ShortCode);
+            return Err(NumberError::ShortCode);
         }
         let number =
-            PhoneNumber::parse(&dialled, Some(Region::US)).map_err(|_| NotANumber::Invalid)?;
+            PhoneNumber::parse(&dialled, Some(Region::US)).map_err(|_| NumberError::Invalid)?;
         if !number.is_valid() {
-            return Err(NotANumber::Invalid);
+            return Err(NumberError::Invalid);
         }
         match number.get_type() {
             PhoneNumberType::FixedLine
@@ -90,31 +63,31 @@ impl Number {
             | PhoneNumberType::Pager
             | PhoneNumberType::UAN
             | PhoneNumberType::VoiceMail
-            | PhoneNumberType::Unknown => return Err(NotANumber::Kind),
+            | PhoneNumberType::Unknown => return Err(NumberError::Kind),
         }
-        let region = number.get_region_code().ok_or(NotANumber::Invalid)?;
+        let region = number.get_region_code().ok_or(NumberError::Invalid)?;
         let e164 = E164::parse(&number.format_as(PhoneNumberFormat::E164));
         Ok(Self {
-            e164: e164.map_err(|_| NotANumber::Invalid)?,
-            country: Country(region),
+            e164: e164.map_err(|_| NumberError::Invalid)?,
+            country: region.into(),
         })
     }
 }
 
-/// What would be dialled: ASCII digits, after a plus sign if there was one.
-fn dialled(text: &str) -> Result<String, NotANumber> {
+/// What a phone would dial: ASCII digits, after a plus sign if there is one.
+fn dialled(text: &str) -> Result<String, NumberError> {
     let text = text.trim();
-    if text.len() > LONGEST_INPUT {
-        return Err(NotANumber::Invalid);
+    if text.len() > MAX_INPUT {
+        return Err(NumberError::Invalid);
     }
     if has_extension(text) {
-        return Err(NotANumber::Extension);
+        return Err(NumberError::Extension);
     }
     let mut dialled = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '+' | '\u{ff0b}' if dialled.is_empty() => dialled.push('+'),
-            '+' | '\u{ff0b}' => return Err(NotANumber::Plus),
+            '+' | '\u{ff0b}' => return Err(NumberError::Plus),
             c if is_separator(c) => {}
             c => dialled.push(digit(c)?),
         }
@@ -122,14 +95,14 @@ fn dialled(text: &str) -> Result<String, NotANumber> {
     Ok(dialled)
 }
 
-/// `ext. 5`, `x5`, `#5`, `;ext=5` and a pause, `,,5`, after some digits.
+/// Recognizes `ext. 5`, `x5`, `#5`, `;ext=5` and the pause `,,5` after some digits.
 fn has_extension(text: &str) -> bool {
     let Some(first_digit) = text.find(|c: char| c.is_ascii_digit()) else {
         return false;
     };
     let (before, number) = text.split_at(first_digit);
     if before.contains(char::is_alphabetic) {
-        return false; // a channel, or a name
+        return false; // the name of a channel or a person
     }
     let word = number.trim_start_matches(|c: char| !c.is_alphabetic() && !"#;,".contains(c));
     let lower = word.to_lowercase();
@@ -138,7 +111,7 @@ fn has_extension(text: &str) -> bool {
     digits_follow && marked.iter().any(|mark| lower.starts_with(mark))
 }
 
-/// What people put between digits, and the marks of direction that copying a number off a screen brings along.
+/// What people put between digits, and the direction marks that come with a number copied from a screen.
 fn is_separator(c: char) -> bool {
     matches!(
         c,
@@ -149,17 +122,17 @@ fn is_separator(c: char) -> bool {
     )
 }
 
-/// Digits as they stand on keyboards: ASCII, full width, Arabic, Persian.
-fn digit(c: char) -> Result<char, NotANumber> {
+/// The digits of keyboards: ASCII, full width, Arabic, Persian.
+fn digit(c: char) -> Result<char, NumberError> {
     let zero = match c {
         '0'..='9' => return Ok(c),
         '\u{ff10}'..='\u{ff19}' => 0xff10,
         '\u{660}'..='\u{669}' => 0x660,
         '\u{6f0}'..='\u{6f9}' => 0x6f0,
-        c if c.is_alphabetic() => return Err(NotANumber::Letters),
-        _ => return Err(NotANumber::Character),
+        c if c.is_alphabetic() => return Err(NumberError::Letters),
+        _ => return Err(NumberError::Character),
     };
-    char::from_digit(u32::from(c) - zero, 10).ok_or(NotANumber::Character)
+    char::from_digit(u32::from(c) - zero, 10).ok_or(NumberError::Character)
 }
 
 #[cfg(test)]

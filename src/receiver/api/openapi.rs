@@ -1,4 +1,4 @@
-//! The `OpenAPI` document, as far as it does not stand with the routes: what all of them may answer.
+//! The part of the `OpenAPI` document that is not beside the handlers: the responses that they share.
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,29 @@ use utoipa::{
     },
 };
 
-use super::schema::{Code, Delivery, DeliveryState, Problem, RateLimited, Refusal, Unauthorized};
+use super::schema::{
+    ApiRefusal, DeliveryState, Problem, RateLimited, RefusalCode, SmsDelivery, Unauthorized,
+};
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
-/// What any request may be answered.
-pub(super) struct Always;
+/// Responses that every request may get.
+pub(super) struct AllResponses;
 
-/// What else a POST may be answered.
-pub(super) struct OfPosts;
+/// Further responses that a POST may get.
+pub(super) struct PostResponses;
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Pigeonhole: phone numbers",
-        description = "Links a phone number to the signed-in user, so that text messages from it are theirs. \
-                       `error` and `detail` are sentences for people and may change; programs look at the status and \
-                       at `code`."
+        description = "Links a phone number to the signed-in user, so that text messages from it belong to the user. \
+                       `error` and `detail` are sentences for people and may change; programs read the status and \
+                       `code`."
     ),
     tags((name = "phone number", description = "The signed-in user's phone number")),
-    components(schemas(Code, Delivery, DeliveryState, Problem, RateLimited, Refusal, Unauthorized)),
+    components(schemas(ApiRefusal, DeliveryState, Problem, RateLimited, RefusalCode, SmsDelivery, Unauthorized)),
     modifiers(&Bearer),
 )]
 struct Document;
@@ -52,37 +54,38 @@ impl Modify for Bearer {
     }
 }
 
-/// The document less the routes.
+/// The document without the routes.
 pub(super) fn document() -> openapi::OpenApi {
     Document::openapi()
 }
 
-impl IntoResponses for Always {
+impl IntoResponses for AllResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let unauthorized = body("Whoever asks is not signed in", &[(JSON, "Unauthorized")]).header(
-            "WWW-Authenticate",
-            HeaderBuilder::new()
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-                .build(),
-        );
-        let away = body("Ask again: the database is away", &[(PROBLEM, "Problem")]);
+        let unauthorized = body("The request has no valid token", &[(JSON, "Unauthorized")])
+            .header(
+                "WWW-Authenticate",
+                HeaderBuilder::new()
+                    .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                    .build(),
+            );
+        let away = body("Try again: the database is away", &[(PROBLEM, "Problem")]);
         all([
             ("401", unauthorized),
-            ("500", body("It is our fault", &[(JSON, "Refusal")])),
+            ("500", body("An error of the server", &[(JSON, "Refusal")])),
             ("503", retry_after(away)),
         ])
     }
 }
 
-impl IntoResponses for OfPosts {
+impl IntoResponses for PostResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let problem = |description| body(description, &[(PROBLEM, "Problem")]);
         let wrong = body(
-            "What was sent is wrong: by its code or, if it is not the JSON that was expected or its \
-             Idempotency-Key is none, as a problem",
+            "The request is wrong: a refusal with a code or, if the body is not JSON or the Idempotency-Key \
+             is not valid, a problem",
             &[(JSON, "Refusal"), (PROBLEM, "Problem")],
         );
-        let limited = body("Too much, for now", &[(JSON, "RateLimited")]);
+        let limited = body("A limit is used up", &[(JSON, "RateLimited")]);
         all([
             ("400", wrong),
             ("408", problem("The body took too long")),

@@ -1,4 +1,4 @@
-//! The JSON that goes in and out, as the `OpenAPI` document describes it.
+//! The JSON of requests and responses, as the `OpenAPI` document describes it.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,19 +8,20 @@ use utoipa::ToSchema;
 #[derive(ToSchema)]
 #[expect(
     dead_code,
-    reason = "for the document; bodies are read member by member, to tell what is missing"
+    reason = "for the document; handlers read bodies member by member, to tell what is missing"
 )]
 pub(super) struct LinkRequest {
-    /// In E.164 (+12025550143) or, for numbers of the US, without the +1. Spaces, hyphens and brackets may stand in it.
+    /// In E.164 (+12025550143) or, for numbers of the US, without the +1. It may hold spaces, hyphens and
+    /// brackets.
     #[schema(rename = "phoneNumber", example = "+12025550143", max_length = 64)]
     phone_number: String,
 }
 
-/// A code to prove a number with.
+/// A code that verifies a number.
 #[derive(ToSchema)]
 #[expect(
     dead_code,
-    reason = "for the document; bodies are read member by member, to tell what is missing"
+    reason = "for the document; handlers read bodies member by member, to tell what is missing"
 )]
 pub(super) struct VerifyRequest {
     /// The number as it was linked.
@@ -40,112 +41,116 @@ pub(super) struct Linked {
     pub(super) phone_number: String,
 }
 
-/// The number is the user's.
+/// The number is linked to the user.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Verified {
     pub(super) message: String,
     pub(super) verified: bool,
 }
 
-/// The user's number, or the one that they are about to link.
+/// The user's number, or the number that they are about to link.
 #[derive(Serialize, ToSchema)]
+#[schema(as = PhoneNumber)]
 #[serde(rename_all = "camelCase")]
 #[expect(
     clippy::struct_field_names,
     reason = "members are named as the front end knows them"
 )]
-pub(super) struct PhoneNumber {
+pub(super) struct PhoneNumberBody {
     /// In E.164.
     #[schema(example = "+12025550143")]
     pub(super) phone_number: String,
-    /// Whether its user has shown that they have it.
+    /// Whether the user has verified it.
     pub(super) verified: bool,
-    /// What became of the last SMS with a code to this number; absent if there was none.
+    /// The delivery of the last SMS with a code to this number; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub(super) delivery: Option<Delivery>,
-    /// Until when the code can be entered; absent if there is none that could be.
+    pub(super) delivery: Option<SmsDelivery>,
+    /// When the code expires; absent if there is no valid code.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) code_expires_at: Option<DateTime<Utc>>,
 }
 
-/// What became of an SMS.
+/// The delivery of an SMS.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Delivery {
+pub(super) struct SmsDelivery {
     pub(super) state: DeliveryState,
-    /// Why it failed, for the user to read; absent if it did not.
+    /// Why the delivery failed, as a sentence for the user; absent if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) reason: Option<String>,
-    /// Since when it is so.
+    /// When this state began.
     pub(super) updated_at: DateTime<Utc>,
 }
 
-/// How far an SMS has come.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DeliveryState {
-    /// It is about to be sent, or it is not known yet whether it was.
+    /// The SMS waits to be sent, or it is not known yet whether it was sent.
     Pending,
-    /// The operator has it.
+    /// The operator has the SMS.
     Sent,
-    /// The phone has it.
+    /// The phone has the SMS.
     Delivered,
-    /// It will not arrive.
+    /// The SMS will not arrive.
     Failed,
 }
 
 /// A refusal that the front end knows by its code.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Refusal {
+#[schema(as = Refusal)]
+pub(super) struct ApiRefusal {
     /// A sentence for people.
     pub(super) error: String,
-    pub(super) code: Code,
+    pub(super) code: RefusalCode,
 }
 
-/// What a refusal is about.
+/// The reason of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Code)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(super) enum Code {
-    /// `phoneNumber` is missing, empty or no text.
+pub(super) enum RefusalCode {
+    /// `phoneNumber` is missing, blank or not a text.
     MissingPhoneNumber,
-    /// It is no phone number that codes can be sent to.
+    /// It is not a phone number that can get a code.
     InvalidPhoneNumber,
     /// Numbers of its country cannot be linked.
     CountryNotAllowed,
-    /// Unlink the other one first.
+    /// The user has another number: unlink it first.
     UserHasDifferentPhone,
-    /// `phoneNumber` or `code` is missing, empty or no text.
+    /// `phoneNumber` or `code` is missing, blank or not a text.
     MissingFields,
     /// `code` is not six digits.
     InvalidCodeFormat,
-    /// The code is wrong, has expired, was used, was guessed at too often, or was never sent.
+    /// The code is wrong, has expired, was used, had too many wrong guesses, or was never sent.
     VerificationFailed,
-    /// There is no number.
+    /// The user has no number.
     PhoneNumberNotFound,
-    /// Too much was asked for.
+    /// A limit is used up.
     RateLimited,
     /// There is no such path.
     NotFound,
-    /// It is our fault.
+    /// An error of the server.
     InternalError,
 }
 
-/// A refusal for now.
+/// A refusal that ends after a time.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RateLimited {
     /// A sentence for people.
     pub(super) error: String,
     /// Always `RATE_LIMITED`.
-    pub(super) code: Code,
-    /// Seconds until it is worth asking again, as in the header `Retry-After`.
+    pub(super) code: RefusalCode,
+    /// Seconds until the request may be sent again, as in the header `Retry-After`.
     pub(super) retry_after: u64,
 }
 
-/// A refusal of whoever is not signed in.
+/// A refusal of a request without a valid token.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Unauthorized {
     /// A sentence for people.
@@ -155,7 +160,7 @@ pub(super) struct Unauthorized {
 /// A problem (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub(super) struct Problem {
-    /// Always `about:blank`: the status says what kind of problem it is.
+    /// Always `about:blank`: the status tells the kind of problem.
     pub(super) r#type: String,
     /// The status in words.
     pub(super) title: String,

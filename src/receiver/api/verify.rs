@@ -1,11 +1,8 @@
-//! `POST /api/user/phone-number/verify`: a user enters the code that they were sent.
+//! `POST /api/user/phone-number/verify`: a user enters the code of the SMS.
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    http::StatusCode,
-    response::Response,
-};
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode};
 use sqlx::PgConnection;
 use store::{
     E164,
@@ -14,22 +11,22 @@ use store::{
 use uuid::Uuid;
 
 use super::{
-    Api, Inner,
-    answer::Answer,
-    body::Json,
-    call::{Call, in_time},
     error::ApiError,
-    idempotency::Repeat,
-    number::Number,
-    openapi::{Always, OfPosts},
-    schema::{Code, Verified, VerifyRequest},
+    extractors::SignedInUser,
+    idempotency::{IdempotencyKey, RepeatableRequest},
+    json_body::JsonBody,
+    number::SmsNumber,
+    openapi::{AllResponses, PostResponses},
+    response::ApiResponse,
+    schema::{RefusalCode, Verified, VerifyRequest},
+    state::{ApiState, in_time},
 };
-use crate::metrics::receiver::{self as metrics, Step};
+use crate::metrics::receiver::{self as metrics, VerificationStep};
 
 /// Enter the code
 ///
-/// If it is right, the number is the user's from now on. A code is good once, for a few minutes, and until it was guessed
-/// at five times. Why a code is not taken is not told.
+/// If the code is right, the number is linked to the user. A code is valid once, for a few minutes, and
+/// for five wrong guesses. The response does not tell why a code is refused.
 #[utoipa::path(
     post,
     path = "/api/user/phone-number/verify",
@@ -37,96 +34,98 @@ use crate::metrics::receiver::{self as metrics, Step};
     tag = "phone number",
     params(("Idempotency-Key" = inline(Option<String>), Header, nullable = false, max_length = 255,
         pattern = "^[!#-\\[\\]-~]{1,255}$",
-        description = "Any text, new for each request. A repeat with the same key and body is answered as the first was, and does not count as a guess.")),
+        description = "Any text, new for each request. A repeat with the same key and body gets the response of the first request, and does not count as a guess.")),
     request_body = VerifyRequest,
     responses(
-        (status = 200, description = "The number is the user's", body = Verified),
-        OfPosts,
-        Always,
+        (status = 200, description = "The number is linked to the user", body = Verified),
+        PostResponses,
+        AllResponses,
     ),
     security(("bearer" = [])),
 )]
-pub(super) async fn verify(State(api): State<Api>, request: Request) -> Response {
-    let (call, body) = Call::of("verify", request);
-    call.answer("verify", Box::pin(api.0.verify(&call, body)))
-        .await
+pub(super) async fn verify(
+    State(api): State<Arc<ApiState>>,
+    SignedInUser(user): SignedInUser,
+    key: Result<IdempotencyKey, ApiError>,
+    body: JsonBody,
+) -> Result<ApiResponse, ApiError> {
+    let entered = body.text("phoneNumber").zip(body.text("code"));
+    let (number, code) = entered.ok_or(ApiError::MissingFields)?;
+    if code.len() != 6 || !code.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(ApiError::InvalidCodeFormat);
+    }
+    let guess = CodeGuess {
+        user,
+        number: SmsNumber::parse(number).ok().map(|number| number.e164),
+        code: code.to_owned(),
+        repeatable: key?.with_body(&body.bytes),
+    };
+    in_time(async {
+        let mut tx = api.begin(user).await?;
+        let (response, step) = guess.check(&api, &mut tx).await?;
+        tx.commit().await?; // also after a wrong guess: it counts
+        step.into_iter().for_each(metrics::verification);
+        Ok(response)
+    })
+    .await
 }
 
-/// What was entered.
-struct Guess {
+/// The number and the code that a user entered.
+struct CodeGuess {
     user: Uuid,
-    /// `None` if it is none, for which no code was ever sent.
+    /// `None` if it is no phone number. No code was ever sent to it.
     number: Option<E164>,
     code: String,
-    repeat: Repeat,
+    repeatable: RepeatableRequest,
 }
 
-impl Inner {
-    async fn verify(&self, call: &Call, body: Body) -> Result<Answer, ApiError> {
-        let user = self.user(call).await?;
-        let json = Json::read(&call.head.headers, body).await?;
-        let entered = json.text("phoneNumber").zip(json.text("code"));
-        let (number, code) = entered.ok_or(ApiError::MissingFields)?;
-        if code.len() != 6 || !code.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(ApiError::InvalidCodeFormat);
-        }
-        let guess = Guess {
-            user,
-            number: Number::parse(number).ok().map(|number| number.e164),
-            code: code.to_owned(),
-            repeat: Repeat::of(call, &json.bytes)?,
-        };
-        in_time(async {
-            let mut tx = self.begin(user).await?;
-            let (answer, step) = self.judge(&mut tx, &guess).await?;
-            tx.commit().await?; // a wrong guess, too: it counts
-            step.into_iter().for_each(metrics::verification);
-            Ok(answer)
-        })
-        .await
-    }
-
-    /// The answer, and what it is a step of, unless it was given before.
-    async fn judge(
+impl CodeGuess {
+    /// Returns the response, and the step for metrics unless the request is a repeat.
+    async fn check(
         &self,
+        api: &ApiState,
         conn: &mut PgConnection,
-        guess: &Guess,
-    ) -> Result<(Answer, Option<Step>), ApiError> {
-        let (keyring, user) = (&*self.keyring, guess.user);
-        if let Some(before) = guess.repeat.answered_before(conn, keyring, user).await? {
-            return Ok((before, None));
+    ) -> Result<(ApiResponse, Option<VerificationStep>), ApiError> {
+        let (keyring, user) = (&*api.keyring, self.user);
+        if let Some(earlier) = self
+            .repeatable
+            .earlier_response(conn, keyring, user)
+            .await?
+        {
+            return Ok((earlier, None));
         }
-        let checked = match &guess.number {
+        let checked = match &self.number {
             Some(number) => {
-                phone_number_claims::check(conn, keyring, user, number, &guess.code).await?
+                phone_number_claims::check(conn, keyring, user, number, &self.code).await?
             }
             None => Checked::NoCode,
         };
-        let step = match checked {
-            Checked::Proved => Some(Step::Right),
-            Checked::Wrong => Some(Step::Wrong),
-            Checked::NoCode => Some(Step::NoCode),
-            Checked::TooMany(_) => None,
-        };
-        let answer = match checked {
+        let (response, step) = match checked {
             Checked::Proved => {
                 let body = Verified {
                     message: "Phone number verified successfully".to_owned(),
                     verified: true,
                 };
-                Answer::json("verified", StatusCode::OK, &body)?
+                let response = ApiResponse::json("verified", StatusCode::OK, &body)?;
+                (response, VerificationStep::Right)
             }
-            Checked::Wrong | Checked::NoCode => {
-                let failed = ApiError::VerificationFailed;
-                let body = failed.refusal(Code::VerificationFailed);
-                Answer::json(failed.label(), failed.status(), &body)?
-            }
+            Checked::Wrong => (verification_failed()?, VerificationStep::Wrong),
+            Checked::NoCode => (verification_failed()?, VerificationStep::NoCode),
             Checked::TooMany(wait) => {
                 let limit = "checks_hour";
                 return Err(ApiError::RateLimited { limit, wait });
             }
         };
-        guess.repeat.keep(conn, keyring, user, &answer).await?;
-        Ok((answer, step))
+        self.repeatable
+            .store_response(conn, keyring, user, &response)
+            .await?;
+        Ok((response, Some(step)))
     }
+}
+
+/// The refusal as a response that repeats get, too: the guess was counted.
+fn verification_failed() -> Result<ApiResponse, ApiError> {
+    let error = ApiError::VerificationFailed;
+    let body = error.refusal(RefusalCode::VerificationFailed);
+    ApiResponse::json(error.label(), error.status(), &body)
 }

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
+use rlibphonenumber::PHONE_NUMBER_UTIL;
 
 use super::*;
 
-/// What people type, and the number and the country that it is.
+/// What people type, with the number and the country that it means.
 const GOOD: &[(&str, &str, &str)] = &[
-    // The US and Canada share a country code, and so do many islands that are neither.
+    // The US and Canada share a country code with many islands that belong to neither.
     ("+12025550123", "+12025550123", "US"),
     ("2025550123", "+12025550123", "US"),
     ("1 202 555 0123", "+12025550123", "US"),
@@ -30,7 +31,7 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("+44 7781 123456", "+447781123456", "GG"),
     ("+44 7797 712345", "+447797712345", "JE"),
     ("+358 41 2345678", "+358412345678", "FI"),
-    // A library once made another number of this one.
+    // A library once parsed this one as another number.
     ("+8613800138000", "+8613800138000", "CN"),
     ("+86 138-0013-8000", "+8613800138000", "CN"),
     ("+33 6 12 34 56 78", "+33612345678", "FR"),
@@ -72,7 +73,7 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("+234 802 123 4567", "+2348021234567", "NG"),
     ("+254 712 123456", "+254712123456", "KE"),
     ("+20 100 123 4567", "+201001234567", "EG"),
-    // Other digits, blanks and dashes, and the marks that a copied number brings along.
+    // Other digits, blanks and dashes, and the direction marks of a copied number.
     ("＋１２０２５５５０１２３", "+12025550123", "US"),
     ("٢٠٢٥٥٥٠١٢٣", "+12025550123", "US"),
     ("+۱۲۰۲۵۵۵۰۱۲۳", "+12025550123", "US"),
@@ -83,68 +84,68 @@ const GOOD: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What is none, and why.
-const BAD: &[(&str, NotANumber)] = &[
-    ("whatsapp:+12025550123", NotANumber::Letters),
-    ("sip:+12025550123@example.com", NotANumber::Letters),
-    ("tel:+12025550123", NotANumber::Letters),
-    ("+1 202 555 O123", NotANumber::Letters),
-    ("1-800-FLOWERS", NotANumber::Letters),
-    ("call me", NotANumber::Letters),
-    ("телефон", NotANumber::Letters),
-    ("+12025550123 ext. 5", NotANumber::Extension),
-    ("+12025550123x5", NotANumber::Extension),
-    ("202-555-0123 X 55", NotANumber::Extension),
-    ("+12025550123;ext=5", NotANumber::Extension),
-    ("+12025550123 #5", NotANumber::Extension),
-    ("+12025550123,,5", NotANumber::Extension),
-    ("+12025550123 доб. 5", NotANumber::Extension),
-    ("12345", NotANumber::ShortCode),
-    ("543210", NotANumber::ShortCode),
-    ("911", NotANumber::ShortCode),
-    ("12-34-56", NotANumber::ShortCode),
-    ("++12025550123", NotANumber::Plus),
-    ("+1+2025550123", NotANumber::Plus),
-    ("12025550123+", NotANumber::Plus),
-    ("+12025550123, +12025550124", NotANumber::Extension),
-    ("*67 202 555 0123", NotANumber::Character),
-    ("+1\u{0}2025550123", NotANumber::Character),
-    ("+1_202_555_0123", NotANumber::Character),
-    ("२०२५५५०१२३", NotANumber::Character),
-    ("+1 202 555 012३", NotANumber::Character),
-    ("", NotANumber::Invalid),
-    ("+", NotANumber::Invalid),
-    ("()", NotANumber::Invalid),
-    ("0", NotANumber::Invalid),
-    ("+1", NotANumber::Invalid),
-    ("+12345", NotANumber::Invalid),
-    ("+02025550123", NotANumber::Invalid),
-    ("+1202555012", NotANumber::Invalid),
-    ("+120255501234", NotANumber::Invalid),
-    ("5550123", NotANumber::Invalid),
-    ("+1 111 555 0123", NotANumber::Invalid),
-    ("+999 1234 5678", NotANumber::Invalid),
-    ("447400123456", NotANumber::Invalid),
-    ("0044 7400 123456", NotANumber::Invalid),
-    ("+44 7400 12345", NotANumber::Invalid),
-    // Valid, and nobody's phone, or somebody's income.
-    ("+1 800 234 5678", NotANumber::Kind),
-    ("888-234-5678", NotANumber::Kind),
-    ("+1 900 234 5678", NotANumber::Kind),
-    ("+44 800 123 4567", NotANumber::Kind),
-    ("+44 901 234 5678", NotANumber::Kind),
-    ("+44 843 123 4567", NotANumber::Kind),
-    ("+44 70 1234 5678", NotANumber::Kind),
-    ("+44 76 4012 3456", NotANumber::Kind),
-    ("+44 55 1234 5678", NotANumber::Kind),
-    ("+49 900 1234567", NotANumber::Kind),
-    ("+800 1234 5678", NotANumber::Kind),
+/// What is not such a number, and why.
+const BAD: &[(&str, NumberError)] = &[
+    ("whatsapp:+12025550123", NumberError::Letters),
+    ("sip:+12025550123@example.com", NumberError::Letters),
+    ("tel:+12025550123", NumberError::Letters),
+    ("+1 202 555 O123", NumberError::Letters),
+    ("1-800-FLOWERS", NumberError::Letters),
+    ("call me", NumberError::Letters),
+    ("телефон", NumberError::Letters),
+    ("+12025550123 ext. 5", NumberError::Extension),
+    ("+12025550123x5", NumberError::Extension),
+    ("202-555-0123 X 55", NumberError::Extension),
+    ("+12025550123;ext=5", NumberError::Extension),
+    ("+12025550123 #5", NumberError::Extension),
+    ("+12025550123,,5", NumberError::Extension),
+    ("+12025550123 доб. 5", NumberError::Extension),
+    ("12345", NumberError::ShortCode),
+    ("543210", NumberError::ShortCode),
+    ("911", NumberError::ShortCode),
+    ("12-34-56", NumberError::ShortCode),
+    ("++12025550123", NumberError::Plus),
+    ("+1+2025550123", NumberError::Plus),
+    ("12025550123+", NumberError::Plus),
+    ("+12025550123, +12025550124", NumberError::Extension),
+    ("*67 202 555 0123", NumberError::Character),
+    ("+1\u{0}2025550123", NumberError::Character),
+    ("+1_202_555_0123", NumberError::Character),
+    ("२०२५५५०१२३", NumberError::Character),
+    ("+1 202 555 012३", NumberError::Character),
+    ("", NumberError::Invalid),
+    ("+", NumberError::Invalid),
+    ("()", NumberError::Invalid),
+    ("0", NumberError::Invalid),
+    ("+1", NumberError::Invalid),
+    ("+12345", NumberError::Invalid),
+    ("+02025550123", NumberError::Invalid),
+    ("+1202555012", NumberError::Invalid),
+    ("+120255501234", NumberError::Invalid),
+    ("5550123", NumberError::Invalid),
+    ("+1 111 555 0123", NumberError::Invalid),
+    ("+999 1234 5678", NumberError::Invalid),
+    ("447400123456", NumberError::Invalid),
+    ("0044 7400 123456", NumberError::Invalid),
+    ("+44 7400 12345", NumberError::Invalid),
+    // Valid, but not phones of people, or numbers that their owner earns money by.
+    ("+1 800 234 5678", NumberError::Kind),
+    ("888-234-5678", NumberError::Kind),
+    ("+1 900 234 5678", NumberError::Kind),
+    ("+44 800 123 4567", NumberError::Kind),
+    ("+44 901 234 5678", NumberError::Kind),
+    ("+44 843 123 4567", NumberError::Kind),
+    ("+44 70 1234 5678", NumberError::Kind),
+    ("+44 76 4012 3456", NumberError::Kind),
+    ("+44 55 1234 5678", NumberError::Kind),
+    ("+49 900 1234567", NumberError::Kind),
+    ("+800 1234 5678", NumberError::Kind),
 ];
 
 #[test]
-fn numbers_of_many_countries_are_read_as_people_write_them() {
+fn numbers_of_many_countries_are_parsed_as_people_write_them() {
     for (typed, expected, country) in GOOD {
-        match Number::parse(typed) {
+        match SmsNumber::parse(typed) {
             Ok(number) => {
                 let read = (number.e164.as_str().to_owned(), number.country.code());
                 assert_eq!(
@@ -162,15 +163,15 @@ fn numbers_of_many_countries_are_read_as_people_write_them() {
 }
 
 #[test]
-fn what_is_no_number_is_refused_with_a_fitting_sentence() {
+fn other_texts_are_refused_with_the_right_sentence() {
     for (typed, expected) in BAD {
-        assert_eq!(Number::parse(typed), Err(*expected), "{typed:?}");
+        assert_eq!(SmsNumber::parse(typed), Err(*expected), "{typed:?}");
     }
-    assert_eq!(Number::parse(&"1".repeat(65)), Err(NotANumber::Invalid));
+    assert_eq!(SmsNumber::parse(&"1".repeat(65)), Err(NumberError::Invalid));
 }
 
 #[test]
-fn the_librarys_own_mobile_numbers_of_every_country_are_read_as_what_they_are() {
+fn the_librarys_example_number_of_every_country_is_parsed_as_that_number() {
     let mut read = 0;
     for region in PHONE_NUMBER_UTIL.get_supported_regions() {
         let example = PHONE_NUMBER_UTIL
@@ -179,12 +180,12 @@ fn the_librarys_own_mobile_numbers_of_every_country_are_read_as_what_they_are() 
         let typed = example
             .format_as(PhoneNumberFormat::International)
             .into_owned();
-        let number = Number::parse(&typed).unwrap_or_else(|error| panic!("{region}: {error}"));
+        let number = SmsNumber::parse(&typed).unwrap_or_else(|error| panic!("{region}: {error}"));
         assert_eq!(
             number.e164.as_str(),
             example.format_as(PhoneNumberFormat::E164)
         );
-        // Some islands have their numbers from a larger country's stock, and cannot be told from it.
+        // Some islands use number ranges of a larger country, so the library names that country.
         let country = example.get_region_code().unwrap();
         assert_eq!(number.country.code(), country.as_region_str().as_str());
         read += 1;
@@ -200,7 +201,7 @@ fn a_country_is_two_letters_that_the_library_knows() {
     }
 }
 
-fn assert_good(number: &Number) {
+fn assert_good(number: &SmsNumber) {
     let text = number.e164.as_str();
     let digits = text.strip_prefix('+').unwrap();
     assert!(
@@ -208,29 +209,29 @@ fn assert_good(number: &Number) {
         "{text}"
     );
     assert!(digits.bytes().all(|b| b.is_ascii_digit()), "{text}");
-    assert_eq!(Number::parse(text).as_ref(), Ok(number), "{text}");
+    assert_eq!(SmsNumber::parse(text).as_ref(), Ok(number), "{text}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_makes_it_panic_and_a_number_reads_as_itself(text in "\\PC{0,70}") {
-        if let Ok(number) = Number::parse(&text) {
+    fn no_text_panics_and_a_parsed_number_parses_as_itself(text in "\\PC{0,70}") {
+        if let Ok(number) = SmsNumber::parse(&text) {
             assert_good(&number);
         }
     }
 
     #[test]
-    fn nor_does_what_looks_like_a_number(text in "[+＋]?[0-9٠-٩ ()./-]{3,20}([x#;,][0-9]{0,3})?") {
-        if let Ok(number) = Number::parse(&text) {
+    fn no_text_that_looks_like_a_number_panics(text in "[+＋]?[0-9٠-٩ ()./-]{3,20}([x#;,][0-9]{0,3})?") {
+        if let Ok(number) = SmsNumber::parse(&text) {
             assert_good(&number);
         }
     }
 
     #[test]
-    fn nor_do_digits_after_any_country_code(code in 1..999u32, rest in "[0-9]{4,12}") {
-        if let Ok(number) = Number::parse(&format!("+{code}{rest}")) {
+    fn no_digits_after_any_country_code_panic(code in 1..999u32, rest in "[0-9]{4,12}") {
+        if let Ok(number) = SmsNumber::parse(&format!("+{code}{rest}")) {
             assert_good(&number);
         }
     }

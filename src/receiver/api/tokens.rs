@@ -1,7 +1,8 @@
-//! Who is asking: the user that a bearer token (RFC 6750) names.
+//! Checks bearer tokens (RFC 6750), each of which names a user.
 //!
-//! The algorithm is one of three, and each goes with one kind of key: HS256 with `JWT_SECRET`, RS256 and ES256 with a
-//! public key of the JWKS that the token names. What else a token's header offers (`jku`, `x5u`, `jwk`) has no say.
+//! Three algorithms are accepted, each with one kind of key: HS256 with `JWT_SECRET`, RS256 and ES256 with
+//! the public key of the JWKS that the token names. Keys that a token's header brings along (`jku`, `x5u`,
+//! `jwk`) are ignored.
 
 use axum::http::{HeaderMap, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -11,15 +12,15 @@ use uuid::Uuid;
 
 use super::{
     error::ApiError,
-    jwks::{KeySource, NoKey},
+    jwks::{KeyLookupError, KeySource},
 };
 use crate::config::TokenConfig;
 
-/// How far the clock of whoever made the token may be from ours, in seconds.
+/// How far the clock of the token's issuer may be from ours, in seconds.
 const LEEWAY: u64 = 30;
 
-/// A token that is longer was not made for us.
-const LONGEST: usize = 8 * 1024;
+/// The longest token, in bytes. The app's tokens are much shorter.
+const MAX_TOKEN: usize = 8 * 1024;
 
 /// Checks bearer tokens.
 pub(super) struct TokenCheck {
@@ -29,9 +30,9 @@ pub(super) struct TokenCheck {
     audience: Option<String>,
 }
 
-/// Whose token it is: the app says `userId`, others `sub`.
+/// The claims that name the user: the app writes `userId`, others write `sub`.
 #[derive(Deserialize)]
-struct Claims {
+struct UserClaims {
     #[serde(rename = "userId")]
     user_id: Option<String>,
     sub: Option<String>,
@@ -51,30 +52,30 @@ impl TokenCheck {
         })
     }
 
-    /// Reads the keys, so that the first request need not wait for them.
+    /// Starts to read the keys, so that the first request does not wait for them.
     pub(super) fn warm_up(&self) {
         if let Some(keys) = &self.keys {
             keys.warm_up();
         }
     }
 
-    /// The user whose token the request carries.
+    /// The user that the request's token names.
     pub(super) async fn user(&self, headers: &HeaderMap) -> Result<Uuid, ApiError> {
         let token = bearer(headers)?;
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN {
             return Err(ApiError::InvalidToken("too_long"));
         }
         let head = decode_header(token).map_err(|_| ApiError::InvalidToken("malformed"))?;
         if head.crit.is_some() {
-            return Err(ApiError::InvalidToken("critical_header")); // RFC 7515, 4.1.11: we know none
+            return Err(ApiError::InvalidToken("critical_header")); // RFC 7515, 4.1.11: we support none
         }
         let claims = match (head.alg, &self.secret, &self.keys) {
             (Algorithm::HS256, Some(secret), _) => self.claims(token, secret, head.alg)?,
             (Algorithm::RS256 | Algorithm::ES256, _, Some(keys)) => {
                 let key = keys.find(head.kid.as_deref(), head.alg).await;
                 let key = key.map_err(|missing| match missing {
-                    NoKey::Unknown => ApiError::InvalidToken("unknown_key"),
-                    NoKey::NoSet => ApiError::KeysUnavailable,
+                    KeyLookupError::Unknown => ApiError::InvalidToken("unknown_key"),
+                    KeyLookupError::NoSet => ApiError::KeysUnavailable,
                 })?;
                 self.claims(token, &key, head.alg)?
             }
@@ -89,11 +90,11 @@ impl TokenCheck {
         token: &str,
         key: &DecodingKey,
         algorithm: Algorithm,
-    ) -> Result<Claims, ApiError> {
+    ) -> Result<UserClaims, ApiError> {
         let mut rules = Validation::new(algorithm);
         rules.leeway = LEEWAY;
         rules.validate_nbf = true;
-        // A claim that is compared must also be there.
+        // A claim that is compared must also be present.
         let mut required = vec!["exp"];
         if let Some(issuer) = &self.issuer {
             rules.set_issuer(&[issuer]);
@@ -107,15 +108,15 @@ impl TokenCheck {
             None => rules.validate_aud = false,
         }
         rules.set_required_spec_claims(&required);
-        match decode::<Claims>(token, key, &rules) {
+        match decode::<UserClaims>(token, key, &rules) {
             Ok(token) => Ok(token.claims),
-            Err(error) => Err(ApiError::InvalidToken(why(&error))),
+            Err(error) => Err(ApiError::InvalidToken(reason(&error))),
         }
     }
 }
 
-/// A word for the log.
-fn why(error: &jsonwebtoken::errors::Error) -> &'static str {
+/// The reason as a word for the log.
+fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
     use jsonwebtoken::errors::ErrorKind;
     match error.kind() {
         ErrorKind::InvalidSignature => "signature",
@@ -149,7 +150,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     }
 }
 
-/// As the app writes them: 36 characters, hyphens and all.
+/// Parses a UUID as the app writes it: 36 characters with hyphens.
 fn uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36)
         .then(|| Uuid::try_parse(text).ok())
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_bearer_token_alone_in_its_header_is_taken() {
+    fn only_one_bearer_token_in_one_header_is_accepted() {
         let of = |lines: &[&str]| {
             let mut headers = HeaderMap::new();
             for line in lines {

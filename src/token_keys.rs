@@ -11,20 +11,20 @@ use serde_json::Value;
 /// The shortest RSA modulus, in bytes.
 const SHORTEST_MODULUS: usize = 256;
 
-/// Keys for RS256 and ES256. Cheap to clone; `Debug` prints how many.
+/// TokenKeys for RS256 and ES256. Cheap to clone; `Debug` prints how many.
 #[derive(Clone, Default)]
-pub struct Keys(Arc<Vec<Key>>);
+pub struct TokenKeys(Arc<Vec<TokenKey>>);
 
-struct Key {
+struct TokenKey {
     id: Option<String>,
     algorithm: Algorithm,
     public: DecodingKey,
 }
 
-/// Why a text is no usable JWKS.
+/// Why a text is not a usable JWKS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoKeys {
-    /// It is no JSON, or has no list of keys.
+pub enum TokenKeysError {
+    /// It is not JSON, or has no list of keys.
     #[error("it is no JWKS: a JSON object with a list of `keys`")]
     NotJwks,
     /// None of its keys is for RS256 or ES256.
@@ -34,51 +34,52 @@ pub enum NoKeys {
     NoneUsable,
 }
 
-impl Keys {
-    /// Reads a JWKS. Keys that are for something else are left out: one set often serves several purposes.
-    pub fn parse(jwks: &[u8]) -> Result<Self, NoKeys> {
-        let document: Value = serde_json::from_slice(jwks).map_err(|_| NoKeys::NotJwks)?;
-        let listed = document["keys"].as_array().ok_or(NoKeys::NotJwks)?;
+impl TokenKeys {
+    /// Reads a JWKS. TokenKeys that are for something else are left out: one set often serves several purposes.
+    pub fn parse(jwks: &[u8]) -> Result<Self, TokenKeysError> {
+        let document: Value = serde_json::from_slice(jwks).map_err(|_| TokenKeysError::NotJwks)?;
+        let listed = document["keys"].as_array().ok_or(TokenKeysError::NotJwks)?;
         let parsed = listed
             .iter()
             .filter_map(|key| serde_json::from_value::<Jwk>(key.clone()).ok());
-        let keys: Vec<Key> = parsed.filter_map(|jwk| Key::of(&jwk)).collect();
+        let keys: Vec<TokenKey> = parsed.filter_map(|jwk| TokenKey::of(&jwk)).collect();
         if keys.is_empty() {
-            return Err(NoKeys::NoneUsable);
+            return Err(TokenKeysError::NoneUsable);
         }
         Ok(Self(Arc::new(keys)))
     }
 
-    /// The key that a token names; of a token that names none, the only one there is for its algorithm.
-    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
-        let mut fitting = self.0.iter().filter(|key| key.algorithm == algorithm);
+    /// The key that a token names. For a token that names none, the only key of its algorithm.
+    pub(crate) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
+        let mut candidates = self.0.iter().filter(|key| key.algorithm == algorithm);
         match id {
-            Some(id) => fitting.find(|key| key.id.as_deref() == Some(id)),
-            None => fitting.next().filter(|_| fitting.next().is_none()),
+            Some(id) => candidates.find(|key| key.id.as_deref() == Some(id)),
+            None => candidates.next().filter(|_| candidates.next().is_none()),
         }
         .map(|key| &key.public)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for TokenKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keys({})", self.0.len())
+        write!(f, "TokenKeys({})", self.0.len())
     }
 }
 
-impl Key {
-    /// The algorithm follows from the type of the key alone, never from a token: a public key is no secret for HS256.
+impl TokenKey {
+    /// The algorithm follows from the type of the key alone, never from a token: otherwise a token could
+    /// use a public key as the secret of HS256.
     fn of(jwk: &Jwk) -> Option<Self> {
         let (algorithm, named) = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
                 (Algorithm::ES256, KeyAlgorithm::ES256)
             }
-            // Other curves; secrets, which no public set should hold; what else there will be.
+            // Other curves, secrets (which no public set should hold), and future types.
             _ => return None,
         };
         let common = &jwk.common;
