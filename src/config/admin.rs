@@ -1,12 +1,12 @@
-//! Who may see what the admin listener shows.
+//! The settings of the admin listener.
 
 use std::net::SocketAddr;
 
 use secrecy::SecretString;
 
-use super::{Reader, socket_addr};
+use super::{parse::socket_addr, reader::Reader};
 
-/// The shortest token that nobody guesses.
+/// The shortest token that cannot be guessed.
 const TOKEN_LENGTH: usize = 16;
 
 /// The admin listener.
@@ -19,7 +19,7 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads it.
+    /// Reads the settings.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
         let addr = r.required("ADMIN_ADDR", socket_addr);
         let token = r.optional("ADMIN_TOKEN", |text| {

@@ -1,4 +1,5 @@
-//! What the phone number API needs: whose tokens count and who may call. What it sends is in `verification.rs`.
+//! The settings of the phone number API: the tokens and the origins that it accepts. `verification.rs` has
+//! those of the SMS that it sends.
 
 use std::net::IpAddr;
 
@@ -6,22 +7,26 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{Reader, VerificationConfig, http_url};
-use crate::receiver::api::Keys;
+use super::{
+    parse::{http_url, list},
+    reader::Reader,
+    verification::VerificationConfig,
+};
+use crate::token_keys::TokenKeys;
 
-/// The shortest `JWT_SECRET`: HS256 wants a key as long as its digest (RFC 7518, 3.2).
+/// The shortest `JWT_SECRET`: HS256 needs a key as long as its digest (RFC 7518, 3.2).
 const SHORTEST_SECRET: usize = 32;
 
-/// The phone number API. It is there only where bearer tokens can be checked.
+/// The phone number API. It is off where bearer tokens cannot be checked.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
-    /// Whose tokens count.
+    /// How bearer tokens are checked.
     pub tokens: TokenConfig,
     /// `CORS_ALLOWED_ORIGINS`, as browsers write them.
     pub origins: Vec<String>,
     /// `TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<IpNet>,
-    /// What is sent, and how much.
+    /// The verification SMS.
     pub verification: VerificationConfig,
 }
 
@@ -38,17 +43,18 @@ pub struct TokenConfig {
     pub audience: Option<String>,
 }
 
-/// Where the keys are.
+/// Where the public keys are.
 #[derive(Debug, Clone)]
 pub enum Jwks {
-    /// They stood in a file.
-    File(Keys),
-    /// Under a URL, read at the start, and again when a token names a key that is not known.
+    /// The keys of a file.
+    File(TokenKeys),
+    /// A URL, read at the start, and again when a token names an unknown key.
     Url(Url),
 }
 
 impl ApiConfig {
-    /// Reads it: `Some(None)` where no tokens are configured, and so no API is wanted. What is wrong is told in any case.
+    /// Reads the settings: `Some(None)` where no tokens are configured, so the API is off. Mistakes are
+    /// reported in any case.
     pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
         let tokens = TokenConfig::read(r);
         let origins = r.optional("CORS_ALLOWED_ORIGINS", |text| list(text, origin));
@@ -78,7 +84,7 @@ impl ApiConfig {
 impl TokenConfig {
     #[expect(
         clippy::option_option,
-        reason = "not wanted and wrong are different answers"
+        reason = "a setting that is missing differs from one that is wrong"
     )]
     fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
         let secret = r.optional("JWT_SECRET", |text| {
@@ -111,23 +117,12 @@ fn jwks(text: &str) -> Result<Jwks, String> {
     let file = std::fs::read(text).map_err(|error| {
         format!("names a file that cannot be read ({error}); a URL would start with https://")
     })?;
-    Keys::parse(&file)
+    TokenKeys::parse(&file)
         .map(Jwks::File)
         .map_err(|error| format!("names a file that is of no use: {error}"))
 }
 
-/// Comma-separated values, each parsed; an error says which place in the list is wrong.
-pub(super) fn list<T>(
-    text: &str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Vec<T>, String> {
-    let parsed = text.split(',').enumerate().map(|(at, entry)| {
-        parse(entry.trim()).map_err(|what| format!("is wrong at entry {}: {what}", at + 1))
-    });
-    parsed.collect()
-}
-
-/// An origin, in the form in which browsers send it.
+/// An origin, in the form that browsers send.
 fn origin(text: &str) -> Result<String, String> {
     let wrong = || {
         "an origin is a scheme, a host and perhaps a port, without a path, such as https://app.example.com"

@@ -1,4 +1,4 @@
-//! Who finds what messages say.
+//! The settings of the extractor, which turns a message into an item.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use jobs::extract::{
 };
 use secrecy::SecretString;
 
-use super::{Reader, http_url};
+use super::{parse::http_url, reader::Reader};
 
 const MB: u32 = 1024 * 1024;
 
-/// Who finds what messages say.
+/// The extractor of messages.
 #[derive(Debug, Clone)]
 pub struct ExtractionConfig {
-    /// As `EXTRACTOR` and `EXTRACTOR_FALLBACK` say, ready to be asked.
+    /// The extractor of `EXTRACTOR` with the fallback of `EXTRACTOR_FALLBACK`, ready for use.
     pub extractor: WithFallback,
 }
 
 /// `EXTRACTOR`.
 #[derive(Clone, Copy)]
-enum Who {
+enum ExtractorChoice {
     Rules,
     Gemini,
     OpenAi,
 }
 
-/// What all models have in common.
+/// The bounds that all models share.
 #[derive(Clone, Copy)]
 struct Bounds {
     timeout: Duration,
@@ -35,12 +35,12 @@ struct Bounds {
 }
 
 impl ExtractionConfig {
-    /// Reads it. What is only for a model that is not asked need not be there, nor be right.
+    /// Reads the settings. Those of a model that is not chosen may be missing or wrong.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
-        let who = r.required("EXTRACTOR", |text| match text {
-            "rules" => Ok(Who::Rules),
-            "gemini" => Ok(Who::Gemini),
-            "openai" => Ok(Who::OpenAi),
+        let choice = r.required("EXTRACTOR", |text| match text {
+            "rules" => Ok(ExtractorChoice::Rules),
+            "gemini" => Ok(ExtractorChoice::Gemini),
+            "openai" => Ok(ExtractorChoice::OpenAi),
             _ => Err("must be rules, gemini or openai".to_owned()),
         });
         let fallback = r.required("EXTRACTOR_FALLBACK", |text| match text {
@@ -49,10 +49,10 @@ impl ExtractionConfig {
             _ => Err("must be none or rules".to_owned()),
         });
         let bounds = bounds(r);
-        let extractor = match who? {
-            Who::Rules => Some(AnyExtractor::Rules(Rules)),
-            Who::Gemini => gemini(r, bounds),
-            Who::OpenAi => openai(r, bounds),
+        let extractor = match choice? {
+            ExtractorChoice::Rules => Some(AnyExtractor::Rules(Rules)),
+            ExtractorChoice::Gemini => gemini(r, bounds),
+            ExtractorChoice::OpenAi => openai(r, bounds),
         };
         bounds?;
         Some(Self {
@@ -62,7 +62,7 @@ impl ExtractionConfig {
 }
 
 fn bounds(r: &mut Reader<'_>) -> Option<Bounds> {
-    // A minute is what an attempt may take for it.
+    // An attempt of the job may take one minute in all.
     let timeout = r.required("EXTRACTOR_TIMEOUT_SECONDS", |text| match text.parse() {
         Ok(seconds @ 1..=50) => Ok(Duration::from_secs(seconds)),
         _ => Err("must be a number of seconds from 1 to 50".to_owned()),
@@ -79,7 +79,7 @@ fn bounds(r: &mut Reader<'_>) -> Option<Bounds> {
     })
 }
 
-/// A key as it stands; what cannot be one is told by who is to use it.
+/// A key as it is written. The client of the model refuses a text that cannot be one.
 fn key(text: &str) -> SecretString {
     text.to_owned().into()
 }
@@ -118,7 +118,7 @@ fn openai(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<AnyExtractor> {
     openai.ok().map(AnyExtractor::OpenAi)
 }
 
-/// Notes a mistake under the name of the setting it is in.
+/// Reports a mistake under the name of its setting.
 fn not_usable(r: &mut Reader<'_>, [key, model, base_url]: [&str; 3], error: &ModelConfigError) {
     let name = match error {
         ModelConfigError::Key => key,
@@ -146,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn without_any_setting_the_rules_find_what_messages_say() {
+    fn without_settings_the_extractor_is_the_rules() {
         assert!(read(&[]).unwrap().contains("Rules"));
     }
 
     #[test]
-    fn a_model_needs_what_it_needs_and_all_of_it_is_told_at_once() {
+    fn all_mistakes_in_the_settings_of_a_model_are_reported_at_once() {
         let mistakes = read(&[
             ("EXTRACTOR", "gemini"),
             ("EXTRACTOR_FALLBACK", "maybe"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_model_cannot_be_called_with_is_named_and_not_quoted() {
+    fn an_unusable_setting_of_a_model_is_named_and_not_quoted() {
         let gemini = [
             ("EXTRACTOR", "gemini"),
             ("GOOGLE_GEMINI_API_KEY", "canary\u{7f}"),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_model_is_asked_and_its_key_is_not_shown() {
+    fn a_configured_model_is_used_and_its_key_is_not_shown() {
         let shown = read(&[
             ("EXTRACTOR", "openai"),
             ("OPENAI_API_KEY", "canary"),

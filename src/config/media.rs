@@ -1,4 +1,4 @@
-//! Where the files of messages are kept, and which are.
+//! The settings of the files of messages: where they are stored, and for how long.
 
 use std::time::Duration;
 
@@ -6,12 +6,17 @@ use jobs::{MediaStore, MediaStoreError};
 use twilio::rest::Credentials;
 use url::Url;
 
-use super::{Reader, TwilioConfig, api::list, boolean, positive};
+use super::{
+    parse::{boolean, list, positive},
+    reader::Reader,
+    twilio_account::TwilioConfig,
+};
 
 /// One MB, as phones and Twilio count it.
 const MB: u64 = 1024 * 1024;
 
-/// What the clouds' clients are told, by the names that they know. Beyond these, they ask the machine that they run on.
+/// The settings that the clouds' clients get, under the names that these clients know. Without them, the
+/// clients ask the machine that they run on.
 const CLOUD: [&str; 8] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -23,12 +28,12 @@ const CLOUD: [&str; 8] = [
     "AZURE_STORAGE_ACCOUNT_KEY",
 ];
 
-/// The media store's place.
+/// The media store.
 #[derive(Clone)]
 pub struct MediaStoreConfig {
     /// `MEDIA_STORE`.
     pub url: Url,
-    /// Of the settings that begin with a cloud's name, those that are set.
+    /// The settings of `CLOUD` that are set.
     options: Vec<(String, String)>,
 }
 
@@ -42,20 +47,20 @@ impl std::fmt::Debug for MediaStoreConfig {
 }
 
 impl MediaStoreConfig {
-    /// Reads it.
+    /// Reads the settings.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
         let url = r.required("MEDIA_STORE", store_url)?;
         let text = |name: &str| Some((name.to_owned(), r.text(name)?.to_owned()));
         let mut options: Vec<_> = CLOUD.into_iter().filter_map(text).collect();
         let endpoint = r.text("AWS_ENDPOINT_URL").unwrap_or_default();
-        // Who writes http there means it.
+        // A client refuses http unless it is allowed. Here the operator has asked for it.
         if endpoint.starts_with("http://") {
             options.push(("AWS_ALLOW_HTTP".to_owned(), "true".to_owned()));
         }
         Some(Self { url, options })
     }
 
-    /// The store itself; a folder is made.
+    /// Opens the store. Creates the folder of a store that is one.
     pub fn open(&self) -> Result<MediaStore, MediaStoreError> {
         MediaStore::at(&self.url, &self.options)
     }
@@ -78,10 +83,10 @@ fn store_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// What becomes of the files of messages.
+/// The files of messages.
 #[derive(Debug, Clone)]
 pub struct MediaConfig {
-    /// Where they are kept.
+    /// Where they are stored.
     pub store: MediaStoreConfig,
     /// `MAX_MEDIA_SIZE_MB`, in bytes.
     pub max_bytes: u64,
@@ -98,7 +103,7 @@ pub struct MediaConfig {
 }
 
 impl MediaConfig {
-    /// Reads it.
+    /// Reads the settings.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
         let store = MediaStoreConfig::read(r);
         let max_mb = r.required("MAX_MEDIA_SIZE_MB", positive);
@@ -121,7 +126,7 @@ impl MediaConfig {
     }
 }
 
-/// As it stands in a URL whose port is written out, so that the two can be compared.
+/// A host and a port as a URL with an explicit port has them, so that the two can be compared.
 fn host_and_port(text: &str) -> Result<String, String> {
     let wrong =
         || format!("must be hosts with their ports, such as 127.0.0.1:4000, and not {text:?}");
@@ -141,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_is_a_folder_or_at_a_cloud() {
+    fn a_store_is_a_folder_or_a_bucket() {
         for good in [
             "file:///var/lib/pigeonhole/media",
             "s3://bucket",
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_read_as_urls_have_it() {
+    fn a_host_is_parsed_as_in_a_url() {
         assert_eq!(host_and_port("127.0.0.1:4000").unwrap(), "127.0.0.1:4000");
         assert_eq!(
             host_and_port("CDN.example.com:80").unwrap(),

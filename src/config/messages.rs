@@ -1,11 +1,14 @@
-//! What operators decide about messages.
+//! The settings of message processing: whether and how fast messages are processed.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use jobs::{Policy, Replies};
 use queue::rate_limit::RateLimit;
 
-use super::{Reader, boolean, positive};
+use super::{
+    parse::{boolean, positive},
+    reader::Reader,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 

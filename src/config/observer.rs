@@ -1,6 +1,6 @@
-//! What the metrics need to know that one worker reads from the database for all.
+//! The settings of the observer: the worker that reads metrics from the database for all processes.
 
-use super::{Reader, verification::limit};
+use super::{parse::limit, reader::Reader};
 
 /// The observer.
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub struct ObserverConfig {
 }
 
 impl ObserverConfig {
-    /// Reads it.
+    /// Reads the settings.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
         let daily_budget = r.required("VERIFICATION_DAILY_BUDGET", limit);
         let sms_price = r.required("SMS_PRICE_ESTIMATE", |text| match text.parse() {

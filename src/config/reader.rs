@@ -1,4 +1,4 @@
-//! Reads values and collects what is wrong with them, so that all mistakes are reported together.
+//! Reads settings and collects the mistakes in them, so that all mistakes are reported together.
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -6,7 +6,8 @@ use anyhow::Context;
 
 use super::variables::VARIABLES;
 
-/// The settings as text: flags over environment over `.env` over defaults. An empty value counts as not set.
+/// The settings as text. Flags win over the environment, the environment over `.env`, and `.env` over
+/// defaults. An empty value counts as not set.
 #[derive(Clone)]
 pub struct Env(BTreeMap<String, String>);
 
@@ -64,7 +65,7 @@ impl Env {
         Ok(Self::of(values))
     }
 
-    /// Takes these values and nothing from outside.
+    /// These values only, without the environment.
     pub fn of(values: BTreeMap<String, String>) -> Self {
         Self(
             values
@@ -83,7 +84,7 @@ impl Env {
 
     fn get(&self, name: &str) -> Option<&str> {
         let variable = VARIABLES.iter().find(|variable| variable.name == name);
-        debug_assert!(variable.is_some(), "{name} must stand in VARIABLES");
+        debug_assert!(variable.is_some(), "{name} must be in VARIABLES");
         self.0
             .get(name)
             .map(|value| value.trim())
@@ -91,12 +92,12 @@ impl Env {
     }
 }
 
-/// Everything that is wrong with the configuration.
+/// All mistakes in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes(Vec<String>);
 
 impl Mistakes {
-    /// Each of them, by the name of its setting.
+    /// Each mistake, by the name of its setting.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
@@ -116,7 +117,7 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// Reads settings one by one; what is missing or wrong is noted, not returned.
+/// Reads settings one by one. It collects mistakes and does not return them.
 #[derive(Debug)]
 pub struct Reader<'e> {
     env: &'e Env,
@@ -124,8 +125,8 @@ pub struct Reader<'e> {
 }
 
 impl<'e> Reader<'e> {
-    /// Reads something made of several settings. `read` answers `None` when a part of it is wrong, and must have
-    /// looked at all parts by then.
+    /// Reads a value that is made of several settings. `read` returns `None` if one of them is wrong, after it
+    /// has read all of them.
     pub fn read<T>(env: &'e Env, read: impl FnOnce(&mut Self) -> Option<T>) -> Result<T, Mistakes> {
         let mut reader = Self {
             env,
@@ -138,12 +139,12 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// The text as it stands, if it is set or has a default.
+    /// The text of a setting, if it is set or has a default.
     pub fn text(&self, name: &str) -> Option<&'e str> {
         self.env.get(name)
     }
 
-    /// Notes a mistake, once if several read the same setting. The text must not hold the value of a secret.
+    /// Adds a mistake, once even if several structs read the same setting. The text must not quote a secret.
     pub fn mistake(&mut self, name: &str, what: impl fmt::Display) {
         let mistake = format!("{name} {what}");
         if !self.mistakes.contains(&mistake) {
@@ -151,7 +152,7 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// A setting that must be there. `parse` answers what would be right.
+    /// A setting that must be set. An error of `parse` tells what would be right.
     pub fn required<T>(
         &mut self,
         name: &str,
@@ -168,7 +169,7 @@ impl<'e> Reader<'e> {
         None
     }
 
-    /// A setting that may be missing: `Some(None)` then, and `None` when it is wrong.
+    /// A setting that may be missing: `Some(None)` if it is missing, `None` if it is wrong.
     pub fn optional<T>(
         &mut self,
         name: &str,

@@ -1,11 +1,11 @@
-//! What is replied to messages.
+//! The settings of replies to messages.
 
 use jobs::{Replies, ReplyTo, Words};
 use store::sends::ReplyKind;
 
-use super::{Reader, phone_number};
+use super::{reader::Reader, twilio_account::phone_number};
 
-/// The templates, by what they say.
+/// The setting of each reply's text.
 const TEMPLATES: [(&str, ReplyKind); 6] = [
     ("REPLY_PROCESSED", ReplyKind::Processed),
     ("REPLY_NOT_LINKED", ReplyKind::NotLinked),
@@ -15,7 +15,7 @@ const TEMPLATES: [(&str, ReplyKind); 6] = [
     ("REPLY_MEDIA_UNSUPPORTED", ReplyKind::MediaUnsupported),
 ];
 
-/// `REPLIES` and the `REPLY_…`; none where there is nobody to send from.
+/// `REPLIES` and the `REPLY_…`. No replies are sent where there is no number to send from.
 pub(super) fn replies(r: &mut Reader<'_>, can_send: bool) -> Option<Replies> {
     let to = r.required("REPLIES", |text| match text {
         "all" => Ok(ReplyTo::All),
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn without_settings_all_are_replied_to_if_there_is_somebody_to_send_from() {
+    fn without_settings_all_messages_get_replies_if_there_is_a_number_to_send_from() {
         assert_eq!(read(&[], true).unwrap().to, ReplyTo::All);
         assert_eq!(read(&[], false).unwrap().to, ReplyTo::None);
         let none = read(&[("REPLIES", "none")], true).unwrap();
@@ -61,8 +61,8 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_by_name() {
-        let told = read(
+    fn mistakes_are_reported_by_name() {
+        let mistakes = read(
             &[
                 ("REPLIES", "some"),
                 ("REPLY_FAILED", "Wait {wait}"),
@@ -72,8 +72,8 @@ mod tests {
         )
         .unwrap_err();
         for name in ["REPLIES", "REPLY_FAILED", "REPLY_RATE_LIMITED"] {
-            assert!(told.contains(name), "{told}");
+            assert!(mistakes.contains(name), "{mistakes}");
         }
-        assert!(!told.contains("REPLY_PROCESSED"), "{told}");
+        assert!(!mistakes.contains("REPLY_PROCESSED"), "{mistakes}");
     }
 }

@@ -1,14 +1,18 @@
-//! What sending SMS needs.
+//! The settings of sending SMS.
 
 use twilio::rest::{Credentials, Sender};
 use url::Url;
 
-use super::{Reader, TwilioConfig, public_base_url};
+use super::{
+    reader::Reader,
+    receiver::public_base_url,
+    twilio_account::{TwilioConfig, phone_number},
+};
 
 /// The path under `PUBLIC_BASE_URL` where Twilio delivers messages.
 pub const WEBHOOK_PATH: &str = "/api/sms/webhook";
 
-/// The path under `PUBLIC_BASE_URL` where Twilio reports what became of an SMS.
+/// The path under `PUBLIC_BASE_URL` where Twilio sends status callbacks.
 pub const STATUS_PATH: &str = "/api/sms/status";
 
 /// How SMS are sent.
@@ -20,12 +24,12 @@ pub struct SendingConfig {
     pub credentials: Credentials,
     /// `TWILIO_MESSAGING_SERVICE_SID`, else `TWILIO_PHONE_NUMBER`.
     pub sender: Sender,
-    /// Where Twilio reports, under `PUBLIC_BASE_URL`.
+    /// The URL for Twilio's status callbacks, under `PUBLIC_BASE_URL`.
     pub status_callback: String,
 }
 
 impl SendingConfig {
-    /// Reads it: `Some(None)` where there is nobody to send from, and so nothing can be sent.
+    /// Reads the settings: `Some(None)` where there is no sender, so no SMS can be sent.
     pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
         let Some(sender) = sender(r)? else {
             return Some(None);
@@ -41,10 +45,10 @@ impl SendingConfig {
     }
 }
 
-/// Whom SMS come from, if anybody.
+/// The sender of SMS, if one is set.
 #[expect(
     clippy::option_option,
-    reason = "not wanted and wrong are different answers"
+    reason = "a setting that is missing differs from one that is wrong"
 )]
 fn sender(r: &mut Reader<'_>) -> Option<Option<Sender>> {
     let service = r.optional("TWILIO_MESSAGING_SERVICE_SID", |text| {
@@ -58,6 +62,6 @@ fn sender(r: &mut Reader<'_>) -> Option<Option<Sender>> {
     if let Some(service) = service {
         return Some(Some(Sender::MessagingService(service)));
     }
-    let number = super::phone_number(r)?;
+    let number = phone_number(r)?;
     Some(number.map(|number| Sender::Number(number.as_str().to_owned())))
 }

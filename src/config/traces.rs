@@ -1,15 +1,15 @@
-//! Where traces go, if anywhere. The names are OpenTelemetry's own.
+//! The settings of traces. Their names are OpenTelemetry's own.
 
 use std::{collections::HashMap, fmt};
 
 use url::Url;
 
-use super::{Reader, http_url};
+use super::{parse::http_url, reader::Reader};
 
 /// The path of OTLP over HTTP, under the endpoint.
 const PATH: &str = "/v1/traces";
 
-/// Where traces go. `Debug` hides the headers, which may hold a token.
+/// The collector of traces. `Debug` hides the headers, which may hold a token.
 #[derive(Clone)]
 pub struct TracesConfig {
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`, with the path for traces.
@@ -23,7 +23,7 @@ pub struct TracesConfig {
 }
 
 impl TracesConfig {
-    /// Reads it: `Some(None)` where nobody collects traces.
+    /// Reads the settings: `Some(None)` where no collector is set.
     pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
         let endpoint = r.optional("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
         let headers = r.optional("OTEL_EXPORTER_OTLP_HEADERS", headers);
@@ -54,7 +54,7 @@ impl fmt::Debug for TracesConfig {
     }
 }
 
-/// A password has no place in it: errors name the address.
+/// The address of the collector. It must hold no password: log lines name it.
 fn endpoint(text: &str) -> Result<Url, String> {
     let url =
         http_url(text).map_err(|_| "must be a URL such as http://127.0.0.1:4318".to_owned())?;
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_its_value() {
+    fn mistakes_do_not_quote_the_value() {
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "s3cret:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:s3cret@host"),

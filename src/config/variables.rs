@@ -1,484 +1,220 @@
-//! Every variable that the program reads. The flags, `--help`, `.env.example` and the table in the README come from here.
+//! Every setting of the program. The flags, `--help`, `.env.example` and `docs/configuration.md` are made
+//! from this list.
 
 use jobs::default_words;
 use store::sends::ReplyKind;
 
-use super::variable::{Variable, secret, variable};
+use super::variable::Variable;
 
-/// All of them, in the order of `.env.example`.
-pub const VARIABLES: &[Variable] = &[
-    secret(
-        "DATABASE_URL",
-        "postgres://user:password@host:5432/name",
-        "The database. Direct or session pooling: transaction pooling mixes up answers",
-    ),
-    variable(
-        "DATABASE_HOST",
-        "HOST",
-        None,
-        "The database's host, where DATABASE_URL is not set",
-    ),
-    variable(
-        "DATABASE_PORT",
-        "PORT",
-        Some("5432"),
-        "The database's port, with DATABASE_HOST",
-    ),
-    variable(
-        "DATABASE_NAME",
-        "NAME",
-        None,
-        "The database's name, with DATABASE_HOST",
-    ),
-    variable(
-        "DATABASE_USER",
-        "USER",
-        None,
-        "The database's user, with DATABASE_HOST",
-    ),
-    secret(
-        "DATABASE_PASSWORD",
-        "PASSWORD",
-        "The database user's password, with DATABASE_HOST",
-    ),
-    variable(
-        "DATABASE_SSL",
-        "BOOL",
-        Some("false"),
-        "Insist on TLS, with DATABASE_HOST",
-    ),
-    variable(
-        "DATABASE_POOL_MAX",
-        "N",
-        Some("10"),
-        "Most database connections for requests and jobs; a worker has up to 9 more for its queue and metrics, any process 2 for its operators",
-    ),
-    variable(
-        "LISTEN_ADDR",
-        "IP:PORT",
-        Some("127.0.0.1:3000"),
-        "Where the receiver listens",
-    ),
-    variable(
-        "ADMIN_ADDR",
-        "IP:PORT",
-        Some("127.0.0.1:9464"),
-        "Where metrics, health and the operator's page are served. Never make it public",
-    ),
-    secret(
-        "ADMIN_TOKEN",
-        "TOKEN",
-        "The password of the operator's page; without one it is there on loopback addresses only",
-    ),
-    variable(
-        "PUBLIC_BASE_URL",
-        "https://sms.example.com",
-        None,
-        "The URL under which Twilio reaches the receiver: signatures cover it, letter for letter",
-    ),
-    variable(
-        "TWILIO_ACCOUNT_SID",
-        "AC…",
-        None,
-        "Your account's SID: webhooks of others are refused",
-    ),
-    secret(
-        "TWILIO_AUTH_TOKEN",
-        "TOKEN[,TOKEN]",
-        "The account's auth token, which signs webhooks; two, comma-separated, while rotating",
-    ),
-    secret(
-        "TWILIO_AUTH_TOKENS_RETIRED",
-        "TOKEN[,TOKEN]",
-        "Tokens no longer accepted, so that the log can name them when they are still in use",
-    ),
-    variable(
-        "TWILIO_PHONE_NUMBER",
-        "+1…",
-        None,
-        "Your number at Twilio, in E.164",
-    ),
-    variable(
-        "TWILIO_MESSAGING_SERVICE_SID",
-        "MG…",
-        None,
-        "A messaging service at Twilio to send by, in place of TWILIO_PHONE_NUMBER",
-    ),
-    variable(
-        "TWILIO_API_BASE_URL",
-        "URL",
-        Some("https://api.twilio.com"),
-        "Twilio's REST API; another only for tests",
-    ),
-    secret(
-        "ENCRYPTION_KEY",
-        "64 HEX DIGITS",
-        "Seals and opens personal data in the database; make one with `openssl rand -hex 32`",
-    ),
-    secret(
-        "ENCRYPTION_KEYS_OLD",
-        "64 HEX DIGITS[,…]",
-        "Earlier keys, which still open what they sealed",
-    ),
-    secret(
-        "JWT_SECRET",
-        "SECRET",
-        "The secret of the front end's bearer tokens (HS256), 32 bytes at least; without it and JWT_JWKS there is no phone number API",
-    ),
-    variable(
-        "JWT_JWKS",
-        "FILE|URL",
-        None,
-        "The keys of the front end's bearer tokens (RS256, ES256): a JWKS file, or its URL",
-    ),
-    variable(
-        "JWT_ISSUER",
-        "ISSUER",
-        None,
-        "The issuer that bearer tokens must name",
-    ),
-    variable(
-        "JWT_AUDIENCE",
-        "AUDIENCE",
-        None,
-        "The audience that bearer tokens must name",
-    ),
-    variable(
-        "CORS_ALLOWED_ORIGINS",
-        "ORIGIN[,…]",
-        None,
-        "The front end's origins, whose pages may use the phone number API, such as https://app.example.com",
-    ),
-    variable(
-        "TRUSTED_PROXIES",
-        "CIDR[,…]",
-        None,
-        "Reverse proxies whose X-Forwarded-For is believed; without them, limits count by who connects",
-    ),
-    variable(
-        "WORKER_CONCURRENCY",
-        "N",
-        Some("100"),
-        "Jobs of a kind that one worker runs at once: messages that run at once share their commits",
-    ),
-    variable(
-        "WORKER_NAME",
-        "NAME",
-        None,
-        "The worker's name for operators, HOST:PID where it is not set; nothing depends on it",
-    ),
-    variable(
-        "JOB_LEASE_SECONDS",
-        "SECONDS",
-        Some("30"),
-        "How long the jobs of a worker that died wait before another takes them",
-    ),
-    variable(
-        "DEAD_LETTER_RETENTION_DAYS",
-        "DAYS",
-        Some("90"),
-        "How long jobs that failed for good are kept to be looked at and requeued",
-    ),
-    variable(
-        "SHUTDOWN_DELAY_SECONDS",
-        "SECONDS",
-        Some("0"),
-        "How long the receiver goes on listening after SIGTERM or SIGINT, with /readyz false: for balancers that look now and then",
-    ),
-    variable(
-        "SHUTDOWN_GRACE_SECONDS",
-        "SECONDS",
-        Some("20"),
-        "How long running jobs may go on after SIGTERM or SIGINT",
-    ),
-    variable(
-        "SMS_ENRICHMENT_ENABLED",
-        "BOOL",
-        Some("true"),
-        "false: messages are accepted, and end without items",
-    ),
-    variable(
-        "RATE_LIMIT_MESSAGES_PER_HOUR",
-        "N",
-        Some("20"),
-        "Messages of one user that are processed in an hour, evenly spaced once the burst is used up",
-    ),
-    variable(
-        "RATE_LIMIT_BURST",
-        "N",
-        Some("20"),
-        "Messages that a user who was quiet may send at once; they are processed without delay",
-    ),
-    variable(
-        "RATE_LIMIT_ACTION",
-        "delay|reject",
-        Some("delay"),
-        "What happens to a message beyond the limit: it waits for a slot of its own, or ends without items",
-    ),
-    variable(
-        "RATE_LIMIT_MAX_DELAY",
-        "TIME",
-        Some("24h"),
-        "The longest wait for a slot, such as 90s, 30m, 24h or 7d: a message that would wait longer ends without items",
-    ),
-    variable(
-        "MEDIA_STORE",
-        "URL",
-        Some("file:///var/lib/pigeonhole/media"),
-        "Where the files of messages are kept, encrypted: file:///folder, s3://bucket/prefix, gs://… or az://…; all workers need the same",
-    ),
-    variable(
-        "MAX_MEDIA_SIZE_MB",
-        "MB",
-        Some("5"),
-        "Largest media file that is accepted; one MB is 1024 × 1024 bytes",
-    ),
-    variable(
-        "MEDIA_RETENTION_DAYS",
-        "DAYS",
-        Some("30"),
-        "How long the files of messages are kept; 0: until the message is processed",
-    ),
-    variable(
-        "DELETE_MEDIA_AT_TWILIO",
-        "BOOL",
-        Some("false"),
-        "Have Twilio delete a message's files once the message is processed; it keeps them until asked",
-    ),
-    variable(
-        "MEDIA_EXTRA_HOSTS",
-        "HOST:PORT[,…]",
-        None,
-        "Hosts that may serve media besides Twilio's, over http and inside your network, too; only for tests",
-    ),
-    variable(
-        "AWS_ACCESS_KEY_ID",
-        "ID",
-        None,
-        "For s3://, where the machine has no role of its own",
-    ),
-    secret("AWS_SECRET_ACCESS_KEY", "SECRET", "For s3://"),
-    secret(
-        "AWS_SESSION_TOKEN",
-        "TOKEN",
-        "For s3://, with credentials that last a while",
-    ),
-    variable(
-        "AWS_REGION",
-        "REGION",
-        None,
-        "For s3://, the bucket's region",
-    ),
-    variable(
-        "AWS_ENDPOINT_URL",
-        "URL",
-        None,
-        "For s3://, a service other than Amazon's that speaks its protocol",
-    ),
-    variable(
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "FILE",
-        None,
-        "For gs://, where the machine has no account of its own: a file with a service account's key",
-    ),
-    variable(
-        "AZURE_STORAGE_ACCOUNT_NAME",
-        "NAME",
-        None,
-        "For az://, the storage account",
-    ),
-    secret(
-        "AZURE_STORAGE_ACCOUNT_KEY",
-        "KEY",
-        "For az://, where the machine has no identity of its own",
-    ),
-    variable(
-        "EXTRACTOR",
-        "rules|gemini|openai",
-        Some("rules"),
-        "Who finds what a message says: rules, or a model, which then gets to see texts and files",
-    ),
-    variable(
-        "EXTRACTOR_FALLBACK",
-        "none|rules",
-        Some("rules"),
-        "When a model stays away or gives no answer of use: what the rules find, or a message that fails",
-    ),
-    variable(
-        "EXTRACTOR_TIMEOUT_SECONDS",
-        "SECONDS",
-        Some("30"),
-        "How long a model may take for a message",
-    ),
-    variable(
-        "EXTRACTOR_MAX_INLINE_MB",
-        "MB",
-        Some("14"),
-        "Most that a model gets to see of a message's files; what is beyond it is named by the rules",
-    ),
-    secret(
-        "GOOGLE_GEMINI_API_KEY",
-        "KEY",
-        "Gemini's API key, with EXTRACTOR=gemini",
-    ),
-    variable(
-        "GEMINI_MODEL",
-        "MODEL",
-        Some("gemini-flash-latest"),
-        "Which of Gemini's models",
-    ),
-    variable(
-        "GEMINI_BASE_URL",
-        "URL",
-        Some("https://generativelanguage.googleapis.com"),
-        "Gemini's API; another only for tests",
-    ),
-    secret(
-        "OPENAI_API_KEY",
-        "KEY",
-        "The key for OPENAI_BASE_URL; an endpoint of your own may need none",
-    ),
-    variable(
-        "OPENAI_MODEL",
-        "MODEL",
-        None,
-        "The model at OPENAI_BASE_URL, with EXTRACTOR=openai",
-    ),
-    variable(
-        "OPENAI_BASE_URL",
-        "URL",
-        Some("https://api.openai.com/v1"),
-        "Where a model answers by OpenAI's protocol, version included",
-    ),
-    variable(
-        "MESSAGE_RETENTION_DAYS",
-        "DAYS",
-        Some("7"),
-        "How long what a message says is kept, sealed, once it has ended; so long it can be run again. Its row and items stay",
-    ),
-    variable(
-        "REPLIES",
-        "all|problems|none",
-        Some("all"),
-        "Which messages are replied to. Each reply is an SMS that costs; limits bound them in any case",
-    ),
-    variable(
-        "REPLY_PROCESSED",
-        "TEXT",
-        Some(default_words(ReplyKind::Processed)),
-        "The reply to a message that was processed",
-    ),
-    variable(
-        "REPLY_NOT_LINKED",
-        "TEXT",
-        Some(default_words(ReplyKind::NotLinked)),
-        "The reply to a number that nobody has linked",
-    ),
-    variable(
-        "REPLY_RATE_LIMITED",
-        "TEXT",
-        Some(default_words(ReplyKind::RateLimited)),
-        "The reply to a message beyond the rate limit; {wait} is filled in",
-    ),
-    variable(
-        "REPLY_FAILED",
-        "TEXT",
-        Some(default_words(ReplyKind::Failed)),
-        "The reply to a message that could not be processed",
-    ),
-    variable(
-        "REPLY_MEDIA_TOO_LARGE",
-        "TEXT",
-        Some(default_words(ReplyKind::MediaTooLarge)),
-        "The reply to an attachment that is too large; {limit} is filled in",
-    ),
-    variable(
-        "REPLY_MEDIA_UNSUPPORTED",
-        "TEXT",
-        Some(default_words(ReplyKind::MediaUnsupported)),
-        "The reply to an attachment of a type that is not taken",
-    ),
-    variable(
-        "VERIFICATION_CODE_EXPIRY_MINUTES",
-        "MINUTES",
-        Some("10"),
-        "How long a verification code is good for",
-    ),
-    variable(
-        "VERIFICATION_MESSAGE",
-        "TEXT",
-        Some("Your verification code is {code}. It expires in {minutes} minutes."),
-        "The verification SMS; {code} and {minutes} are filled in",
-    ),
-    variable(
-        "VERIFICATION_COUNTRIES",
-        "CC[,CC]",
-        Some("US,CA"),
-        "Countries whose numbers may be linked: each SMS costs, and attackers pick dear ones",
-    ),
-    variable(
-        "VERIFICATION_IP_HOURLY_LIMIT",
-        "N",
-        Some("10"),
-        "Verification SMS an hour that one IP address (one /64 of IPv6) may ask for",
-    ),
-    variable(
-        "VERIFICATION_PREFIX_HOURLY_LIMIT",
-        "N",
-        Some("20"),
-        "Verification SMS an hour to numbers with the same first eight digits",
-    ),
-    variable(
-        "VERIFICATION_COUNTRY_HOURLY_LIMIT",
-        "N",
-        Some("200"),
-        "Verification SMS an hour to one country",
-    ),
-    variable(
-        "VERIFICATION_DAILY_BUDGET",
-        "N",
-        Some("1000"),
-        "Verification SMS in 24 hours, in all",
-    ),
-    variable(
-        "SMS_PRICE_ESTIMATE",
-        "DOLLARS",
-        Some("0.0083"),
-        "What an SMS costs, about: metrics show what was spent in a day by it, and nothing else depends on it",
-    ),
-    variable(
-        "LOG_FORMAT",
-        "pretty|json",
-        Some("pretty"),
-        "How log lines look",
-    ),
-    variable(
-        "RUST_LOG",
-        "FILTER",
-        Some("info"),
-        "Which log lines: a level, or `target=level,…`",
-    ),
-    variable(
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "URL",
-        None,
-        "Where traces are collected, by OTLP over HTTP, such as http://127.0.0.1:4318; without it there are none",
-    ),
-    secret(
-        "OTEL_EXPORTER_OTLP_HEADERS",
-        "NAME=VALUE,…",
-        "Headers for the collector of traces, such as its token",
-    ),
-    variable(
-        "OTEL_SERVICE_NAME",
-        "NAME",
-        Some("pigeonhole"),
-        "The name under which traces are collected",
-    ),
-    variable(
-        "OTEL_TRACES_SAMPLER_ARG",
-        "SHARE",
-        Some("1"),
-        "Which share of traces is kept, from 0 to 1",
-    ),
-];
+/// Each line: `plain` or `secret`, the name, what the value looks like, the default if there is one, and
+/// the meaning in one line.
+macro_rules! variables {
+    ($($section:literal {
+        $($kind:ident $name:ident: $value:literal $(= $default:expr)?, $help:literal;)*
+    })*) => {
+        &[$($(Variable {
+            name: stringify!($name),
+            value: $value,
+            default: variables!(@default $($default)?),
+            secret: variables!(@$kind),
+            help: $help,
+            section: $section,
+        },)*)*]
+    };
+    (@default) => { None };
+    (@default $default:expr) => { Some($default) };
+    (@plain) => { false };
+    (@secret) => { true };
+}
+
+/// All settings, in the order of `.env.example`.
+pub const VARIABLES: &[Variable] = variables! {
+    "Database" {
+        secret DATABASE_URL: "postgres://user:password@host:5432/name",
+            "The database. Connect directly or through session pooling: transaction pooling mixes up query results";
+        plain DATABASE_HOST: "HOST",
+            "The database's host, where DATABASE_URL is not set";
+        plain DATABASE_PORT: "PORT" = "5432",
+            "The database's port, with DATABASE_HOST";
+        plain DATABASE_NAME: "NAME",
+            "The database's name, with DATABASE_HOST";
+        plain DATABASE_USER: "USER",
+            "The database's user, with DATABASE_HOST";
+        secret DATABASE_PASSWORD: "PASSWORD",
+            "The database user's password, with DATABASE_HOST";
+        plain DATABASE_SSL: "BOOL" = "false",
+            "Require TLS, with DATABASE_HOST";
+        plain DATABASE_POOL_MAX: "N" = "10",
+            "Most database connections for requests and jobs; a worker makes up to 9 more for its queue and metrics, any process 2 for its operators";
+    }
+    "Listeners" {
+        plain LISTEN_ADDR: "IP:PORT" = "127.0.0.1:3000",
+            "The address where the receiver listens";
+        plain ADMIN_ADDR: "IP:PORT" = "127.0.0.1:9464",
+            "The address of metrics, health checks and the operator's page. Never make it public";
+        secret ADMIN_TOKEN: "TOKEN",
+            "The password of the operator's page; without one the page is served on loopback addresses only";
+        plain PUBLIC_BASE_URL: "https://sms.example.com",
+            "The URL at which Twilio reaches the receiver; signatures cover its exact text";
+    }
+    "Twilio" {
+        plain TWILIO_ACCOUNT_SID: "AC…",
+            "Your account's SID; webhooks of other accounts are refused";
+        secret TWILIO_AUTH_TOKEN: "TOKEN[,TOKEN]",
+            "The account's auth token, which signs webhooks; two tokens, comma-separated, during a rotation";
+        secret TWILIO_AUTH_TOKENS_RETIRED: "TOKEN[,TOKEN]",
+            "Tokens that are no longer accepted, so that the log can tell when they are still in use";
+        plain TWILIO_PHONE_NUMBER: "+1…",
+            "Your number at Twilio, in E.164";
+        plain TWILIO_MESSAGING_SERVICE_SID: "MG…",
+            "A messaging service at Twilio that sends SMS, in place of TWILIO_PHONE_NUMBER";
+        plain TWILIO_API_BASE_URL: "URL" = "https://api.twilio.com",
+            "Twilio's REST API; change it only for tests";
+    }
+    "Encryption" {
+        secret ENCRYPTION_KEY: "64 HEX DIGITS",
+            "Seals and opens personal data in the database; make one with `openssl rand -hex 32`";
+        secret ENCRYPTION_KEYS_OLD: "64 HEX DIGITS[,…]",
+            "Earlier keys, which open the data that they sealed";
+    }
+    "Phone number API" {
+        secret JWT_SECRET: "SECRET",
+            "The secret of the front end's bearer tokens (HS256), at least 32 bytes; without it and JWT_JWKS the phone number API is off";
+        plain JWT_JWKS: "FILE|URL",
+            "The public keys of the front end's bearer tokens (RS256, ES256): a JWKS file, or its URL";
+        plain JWT_ISSUER: "ISSUER",
+            "The issuer that bearer tokens must name";
+        plain JWT_AUDIENCE: "AUDIENCE",
+            "The audience that bearer tokens must name";
+        plain CORS_ALLOWED_ORIGINS: "ORIGIN[,…]",
+            "The front end's origins, whose pages may use the phone number API, such as https://app.example.com";
+        plain TRUSTED_PROXIES: "CIDR[,…]",
+            "Reverse proxies whose X-Forwarded-For is trusted; without them, limits count by the connecting address";
+    }
+    "Workers" {
+        plain WORKER_CONCURRENCY: "N" = "100",
+            "How many jobs of one kind a worker runs at once; messages that run at once share their commits";
+        plain WORKER_NAME: "NAME",
+            "The worker's name for operators, HOST:PID if it is not set; nothing depends on it";
+        plain JOB_LEASE_SECONDS: "SECONDS" = "30",
+            "How long the jobs of a dead worker wait before another worker claims them";
+        plain DEAD_LETTER_RETENTION_DAYS: "DAYS" = "90",
+            "How long dead letters are kept, to be looked at and requeued";
+        plain SHUTDOWN_DELAY_SECONDS: "SECONDS" = "0",
+            "How long the receiver still accepts requests after SIGTERM or SIGINT, with /readyz failing, so that load balancers notice";
+        plain SHUTDOWN_GRACE_SECONDS: "SECONDS" = "20",
+            "How long running jobs may continue after SIGTERM or SIGINT";
+    }
+    "Messages" {
+        plain SMS_ENRICHMENT_ENABLED: "BOOL" = "true",
+            "false: messages are accepted, and end without items";
+        plain RATE_LIMIT_MESSAGES_PER_HOUR: "N" = "20",
+            "How many messages of one user are processed in an hour, evenly spaced once the burst is used up";
+        plain RATE_LIMIT_BURST: "N" = "20",
+            "How many messages of a user are processed without delay after a quiet time";
+        plain RATE_LIMIT_ACTION: "delay|reject" = "delay",
+            "What happens to a message beyond the limit: delay gives it a reservation for a later start, reject ends it without items";
+        plain RATE_LIMIT_MAX_DELAY: "TIME" = "24h",
+            "The longest delay, such as 90s, 30m, 24h or 7d; a message that would wait longer ends without items";
+        plain MESSAGE_RETENTION_DAYS: "DAYS" = "7",
+            "How long the text of a message is kept, sealed, after the message has ended; until then the message can be replayed. Its row and items stay";
+    }
+    "Media" {
+        plain MEDIA_STORE: "URL" = "file:///var/lib/pigeonhole/media",
+            "Where the files of messages are stored, encrypted: file:///folder, s3://bucket/prefix, gs://… or az://…; all workers need the same value";
+        plain MAX_MEDIA_SIZE_MB: "MB" = "5",
+            "The largest media file that is accepted; one MB is 1024 × 1024 bytes";
+        plain MEDIA_RETENTION_DAYS: "DAYS" = "30",
+            "How long the files of messages are kept; 0: until the message is processed";
+        plain DELETE_MEDIA_AT_TWILIO: "BOOL" = "false",
+            "true: Twilio's copy of a message's files is deleted once the message is processed; otherwise Twilio keeps it";
+        plain MEDIA_EXTRA_HOSTS: "HOST:PORT[,…]",
+            "Further hosts that may serve media, also over http and inside your network; only for tests";
+        plain AWS_ACCESS_KEY_ID: "ID",
+            "For s3://, where the machine has no role of its own";
+        secret AWS_SECRET_ACCESS_KEY: "SECRET",
+            "For s3://, the secret of AWS_ACCESS_KEY_ID";
+        secret AWS_SESSION_TOKEN: "TOKEN",
+            "For s3://, with temporary credentials";
+        plain AWS_REGION: "REGION",
+            "For s3://, the bucket's region";
+        plain AWS_ENDPOINT_URL: "URL",
+            "For s3://, a service other than Amazon's with the same protocol";
+        plain GOOGLE_APPLICATION_CREDENTIALS: "FILE",
+            "For gs://, where the machine has no account of its own: a file with a service account's key";
+        plain AZURE_STORAGE_ACCOUNT_NAME: "NAME",
+            "For az://, the storage account";
+        secret AZURE_STORAGE_ACCOUNT_KEY: "KEY",
+            "For az://, where the machine has no identity of its own";
+    }
+    "Extractor" {
+        plain EXTRACTOR: "rules|gemini|openai" = "rules",
+            "What turns a message into an item: rules, or a model, which then receives texts and files";
+        plain EXTRACTOR_FALLBACK: "none|rules" = "rules",
+            "When a model is unavailable or returns nothing usable: rules uses the rules, none fails the message";
+        plain EXTRACTOR_TIMEOUT_SECONDS: "SECONDS" = "30",
+            "How long a model may take for one message";
+        plain EXTRACTOR_MAX_INLINE_MB: "MB" = "14",
+            "How much of a message's files a model receives; the rules describe the rest";
+        secret GOOGLE_GEMINI_API_KEY: "KEY",
+            "Gemini's API key, with EXTRACTOR=gemini";
+        plain GEMINI_MODEL: "MODEL" = "gemini-flash-latest",
+            "The Gemini model";
+        plain GEMINI_BASE_URL: "URL" = "https://generativelanguage.googleapis.com",
+            "Gemini's API; change it only for tests";
+        secret OPENAI_API_KEY: "KEY",
+            "The key for OPENAI_BASE_URL; an endpoint of your own may need none";
+        plain OPENAI_MODEL: "MODEL",
+            "The model at OPENAI_BASE_URL, with EXTRACTOR=openai";
+        plain OPENAI_BASE_URL: "URL" = "https://api.openai.com/v1",
+            "An endpoint with OpenAI's protocol, version included";
+    }
+    "Replies" {
+        plain REPLIES: "all|problems|none" = "all",
+            "Which messages get a reply. Each reply is an SMS that costs money; limits bound them in any case";
+        plain REPLY_PROCESSED: "TEXT" = default_words(ReplyKind::Processed),
+            "The reply to a message that was processed";
+        plain REPLY_NOT_LINKED: "TEXT" = default_words(ReplyKind::NotLinked),
+            "The reply to a number that no user has linked";
+        plain REPLY_RATE_LIMITED: "TEXT" = default_words(ReplyKind::RateLimited),
+            "The reply to a message beyond the rate limit; {wait} is filled in";
+        plain REPLY_FAILED: "TEXT" = default_words(ReplyKind::Failed),
+            "The reply to a message that could not be processed";
+        plain REPLY_MEDIA_TOO_LARGE: "TEXT" = default_words(ReplyKind::MediaTooLarge),
+            "The reply to an attachment that is too large; {limit} is filled in";
+        plain REPLY_MEDIA_UNSUPPORTED: "TEXT" = default_words(ReplyKind::MediaUnsupported),
+            "The reply to an attachment of a type that is not supported";
+    }
+    "Verification SMS" {
+        plain VERIFICATION_CODE_EXPIRY_MINUTES: "MINUTES" = "10",
+            "How long a verification code is valid";
+        plain VERIFICATION_MESSAGE: "TEXT" = "Your verification code is {code}. It expires in {minutes} minutes.",
+            "The verification SMS; {code} and {minutes} are filled in";
+        plain VERIFICATION_COUNTRIES: "CC[,CC]" = "US,CA",
+            "Countries whose numbers may be linked. Each SMS costs money, and attackers choose expensive countries";
+        plain VERIFICATION_IP_HOURLY_LIMIT: "N" = "10",
+            "Verification SMS in an hour for one IP address (one /64 of IPv6)";
+        plain VERIFICATION_PREFIX_HOURLY_LIMIT: "N" = "20",
+            "Verification SMS in an hour to numbers with the same first eight digits";
+        plain VERIFICATION_COUNTRY_HOURLY_LIMIT: "N" = "200",
+            "Verification SMS in an hour to one country";
+        plain VERIFICATION_DAILY_BUDGET: "N" = "1000",
+            "Verification SMS in 24 hours, in all";
+        plain SMS_PRICE_ESTIMATE: "DOLLARS" = "0.0083",
+            "The approximate price of an SMS. Only the metric of a day's spending depends on it";
+    }
+    "Logs and traces" {
+        plain LOG_FORMAT: "pretty|json" = "pretty",
+            "The format of log lines";
+        plain RUST_LOG: "FILTER" = "info",
+            "Which log lines are written: a level, or `target=level,…`";
+        plain OTEL_EXPORTER_OTLP_ENDPOINT: "URL",
+            "The collector of traces, by OTLP over HTTP, such as http://127.0.0.1:4318; without it there are no traces";
+        secret OTEL_EXPORTER_OTLP_HEADERS: "NAME=VALUE,…",
+            "Headers for the collector of traces, such as its token";
+        plain OTEL_SERVICE_NAME: "NAME" = "pigeonhole",
+            "The service name of the traces";
+        plain OTEL_TRACES_SAMPLER_ARG: "SHARE" = "1",
+            "The share of traces that is kept, from 0 to 1";
+    }
+};

@@ -1,14 +1,17 @@
-//! What verification SMS say, where they may go, and how many there may be.
+//! The settings of verification SMS: their text, the countries they may go to, and their limits.
 
 use std::time::Duration;
 
-use super::{Reader, api::list};
-use crate::receiver::api::Country;
+use super::{
+    parse::{limit, list},
+    reader::Reader,
+};
+use crate::country::Country;
 
-/// The GSM alphabet (3GPP TS 23.038) less what is on every keyboard, and less line breaks.
+/// The GSM alphabet (3GPP TS 23.038) without ASCII letters and digits, and without line breaks.
 const GSM: &str = "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ¤¡ÄÖÑÜ§¿äöñüà !\"#%&'()*+,-./:;<=>?";
 
-/// Of its extension table: each takes two places.
+/// Its extension table: each character counts as two.
 const GSM_EXTENSION: &str = "^{}\\[~]|€";
 
 /// Verification SMS.
@@ -31,7 +34,7 @@ pub struct VerificationConfig {
 }
 
 impl VerificationConfig {
-    /// Reads it.
+    /// Reads the settings.
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
         let code_life = r.required("VERIFICATION_CODE_EXPIRY_MINUTES", |text| {
             match text.parse() {
@@ -56,7 +59,7 @@ impl VerificationConfig {
         })
     }
 
-    /// The SMS with this code.
+    /// The text of the SMS with this code.
     pub(crate) fn text(&self, code: &str, minutes: u64) -> String {
         fill_in(&self.message, code, minutes)
     }
@@ -92,21 +95,15 @@ fn country(text: &str) -> Result<Country, String> {
     })
 }
 
-/// 0 refuses everything, which is a way to stop all SMS.
-pub(super) fn limit(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| "must be a whole number, 0 or more".to_owned())
-}
-
-/// Does it fit one SMS? Longer ones are sent, and paid for, as several.
+/// Whether the text fits one SMS. A longer one is sent, and paid for, as several.
 fn fits_one_sms(text: &str) -> bool {
-    let place = |c: char| match c {
+    let length = |c: char| match c {
         c if c.is_ascii_alphanumeric() || GSM.contains(c) => Some(1),
         c if GSM_EXTENSION.contains(c) => Some(2),
         _ => None,
     };
-    match text.chars().map(place).sum::<Option<usize>>() {
-        Some(places) => places <= 160,
+    match text.chars().map(length).sum::<Option<usize>>() {
+        Some(length) => length <= 160,
         None => text.encode_utf16().count() <= 70,
     }
 }

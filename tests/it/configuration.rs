@@ -1,10 +1,13 @@
 //! Mistakes in the settings are reported at once, and the documentation of the settings is correct.
 
-use std::{fs, path::Path};
+use std::{fmt::Write, fs, path::Path};
 
 use pigeonhole::config::VARIABLES;
 
-use crate::{process::run, settings::ProgramSettings};
+use crate::{
+    process::run,
+    settings::{ProgramSettings, test_run_variable},
+};
 
 #[tokio::test]
 async fn without_any_setting_every_missing_setting_is_named_and_nothing_starts() {
@@ -47,53 +50,85 @@ async fn an_address_in_use_is_named_with_its_setting() {
     }
 }
 
-fn read(file: &str) -> String {
+/// Compares a generated file with the code. With `UPDATE_DOCS=1`, writes the file.
+fn assert_generated(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-#[test]
-fn the_example_file_names_every_setting_and_no_other() {
-    let text = read(".env.example");
-    let named: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.trim_start_matches("# ").split_once('='))
-        .map(|(name, _)| name)
-        .filter(|name| !name.contains(' '))
-        .collect();
-    let known: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
-    assert_eq!(named, known);
-}
-
-/// The table's rows look like: | `NAME` | `default` | help |
-#[test]
-fn the_readmes_table_lists_every_setting_with_its_default_and_meaning_and_no_other() {
-    let text = read("README.md");
-    let rows: Vec<[&str; 3]> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
-        .filter_map(|row| {
-            let (name, rest) = row.split_once("` | ")?;
-            let (default, help) = rest.split_once(" | ").or_else(|| rest.split_once("| "))?;
-            Some([name, default.trim(), help.trim().trim_end_matches('.')])
-        })
-        .filter(|[name, ..]| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
-        .collect();
-    let named: Vec<_> = rows.iter().map(|[name, ..]| *name).collect();
-    let known: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
-    assert_eq!(named, known);
-    for ([name, default, help], variable) in rows.iter().zip(VARIABLES) {
-        match variable.default {
-            Some(expected) => assert_eq!(
-                *default,
-                format!("`{}`", expected.replace('|', "\\|")),
-                "{name}"
-            ),
-            None => assert!(
-                !default.contains('`'),
-                "{name} has no default, not {default}"
-            ),
-        }
-        assert_eq!(*help, variable.help, "{name}");
+    if test_run_variable("UPDATE_DOCS").is_some() {
+        fs::write(&path, expected).unwrap();
     }
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == expected,
+        "{file} differs from src/config/variables.rs: run \
+         `UPDATE_DOCS=1 cargo test --test it configuration`"
+    );
+}
+
+#[test]
+fn the_example_file_lists_every_setting_with_its_default_and_meaning() {
+    let mut expected = "\
+# Every setting of Pigeonhole, with its default where it has one. Copy this file to `.env` and fill in
+# what you need. The environment wins over `.env`, and a flag wins over both.
+"
+    .to_owned();
+    for variable in VARIABLES {
+        let (name, help) = (variable.name, variable.help);
+        let value = match variable.default {
+            Some(default) => default.to_owned(),
+            None => format!("  # {}", variable.value),
+        };
+        writeln!(expected, "\n# {help}.\n# {name}={value}").unwrap();
+    }
+    assert_generated(".env.example", &expected);
+}
+
+#[test]
+fn the_page_about_the_configuration_lists_every_setting_with_its_default_and_meaning() {
+    let mut expected = "\
+# Configuration
+
+<!-- A test makes this page from src/config/variables.rs:
+UPDATE_DOCS=1 cargo test --test it configuration -->
+
+Every setting is an environment variable. `pigeonhole` also reads a file `.env` in the current
+folder or one above it. A setting that is not a secret has a flag, too: `DATABASE_POOL_MAX` is
+`--database-pool-max`. A flag wins over the environment, the environment over `.env`, and `.env`
+over the default. An empty value counts as not set.
+
+All mistakes in the settings are reported together, by name, before anything starts.
+`pigeonhole doctor` checks the settings against the database and Twilio.
+[`.env.example`](../.env.example) lists the same settings as a file to fill in.
+"
+    .to_owned();
+    for section in VARIABLES.chunk_by(|one, next| one.section == next.section) {
+        writeln!(expected, "\n## {}\n", section[0].section).unwrap();
+        expected.push_str("| setting | value | default | meaning |\n|---|---|---|---|\n");
+        for variable in section {
+            let code = |text: &str| format!("`{}`", text.replace('|', "\\|"));
+            let value = code(variable.value);
+            let default = variable.default.map(code).unwrap_or_default();
+            let secret = if variable.secret { " (secret)" } else { "" };
+            writeln!(
+                expected,
+                "| `{}`{secret} | {value} | {default} | {} |",
+                variable.name, variable.help
+            )
+            .unwrap();
+        }
+    }
+    assert_generated("docs/configuration.md", &expected);
+}
+
+#[test]
+fn no_setting_and_no_section_is_listed_twice() {
+    let mut names: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), VARIABLES.len());
+    let sections = VARIABLES.chunk_by(|one, next| one.section == next.section);
+    let mut sections: Vec<_> = sections.map(|section| section[0].section).collect();
+    let count = sections.len();
+    sections.sort_unstable();
+    sections.dedup();
+    assert_eq!(sections.len(), count);
 }
