@@ -6,20 +6,20 @@ use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 
 use crate::config::DatabaseConfig;
 
-/// How long to wait for a connection. Longer than anyone who waits for an answer: they have deadlines of their own.
+/// How long to wait for a connection. It is longer than every deadline of those who wait.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that was idle for longer is tested before use. After a restart of the database all that a pool holds are
-/// dead, and whoever backs off after each error would take as many errors to come back. Under load none is idle for so
-/// long, and none costs the round trip of a test.
+/// A connection that was idle for longer is tested before use. After a restart of the database, all
+/// connections of a pool are dead. Without the test, each would cost its user an error and a pause. Under
+/// load, no connection is idle for this long, so none costs the round trip of a test.
 const FRESH: Duration = Duration::from_millis(200);
 
-/// A pool that connects when it is first used, so that a database that is away at the start ends nothing.
+/// A pool that connects on first use, so that a process can start while the database is away.
 pub fn pool(config: &DatabaseConfig) -> PgPool {
     pool_of(config, config.max_connections)
 }
 
-/// The same, of another size.
+/// A pool of another size.
 pub(crate) fn pool_of(config: &DatabaseConfig, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)

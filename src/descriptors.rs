@@ -1,13 +1,13 @@
-//! Each connection takes a file descriptor.
+//! The limit on file descriptors. Each connection needs one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Enough for whatever may wait in a receiver, with room to spare.
+/// Enough for all requests that may wait in a receiver, with a margin.
 const WANTED: u64 = 65_536;
 
-/// Lets this process have as many file descriptors as the system allows, at most 65,536. Many systems start processes
-/// with 1,024, for the sake of programs that use `select`, and let them ask for more; that would be fewer connections
-/// than a receiver may have waiting.
+/// Raises this process's limit on file descriptors to what the system allows, at most 65,536. Many systems
+/// start processes with a limit of 1,024, because of programs that use `select`. A receiver may have more
+/// waiting connections than that.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(WANTED, |most| most.min(WANTED));
@@ -19,6 +19,6 @@ pub fn raise_limit() {
         ..limit
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, wanted, "cannot have more file descriptors");
+        tracing::warn!(%error, wanted, "the limit on file descriptors cannot be raised");
     }
 }

@@ -1,4 +1,4 @@
-//! Is the process alive, and can it serve?
+//! Health checks: is the process alive, and is it ready?
 
 use std::{fmt::Write, time::Duration};
 
@@ -8,12 +8,12 @@ use sqlx::PgPool;
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
-/// How long the database may take to answer.
+/// How long the database may take.
 const DEADLINE: Duration = Duration::from_secs(1);
 
-type Answer = (StatusCode, &'static str);
+type HealthResponse = (StatusCode, &'static str);
 
-/// What it takes to serve: a database that knows our migrations, and time.
+/// What a process needs to be ready: a migrated database, and no request to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Readiness {
     /// Reaches the database.
@@ -22,14 +22,14 @@ pub(crate) struct Readiness {
     pub(crate) stop: CancellationToken,
 }
 
-/// What a balancer asks the receiver: alive is who answers.
+/// The checks of the receiver, for a load balancer. A process that responds is alive.
 pub(crate) fn public(readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .merge(ready(readiness))
 }
 
-/// What an orchestrator asks any process: alive is whose loops go on.
+/// The checks of every process, for an orchestrator. A process whose loops run is alive.
 pub(crate) fn internal(readiness: Readiness, pulse: Pulse) -> Router {
     Router::new()
         .route("/healthz", get(async move || healthz(&pulse)))
@@ -47,17 +47,17 @@ fn healthz(pulse: &Pulse) -> (StatusCode, String) {
     if stuck.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    let mut body = "stuck, and wants to be started again:\n".to_owned();
+    let mut body = "stuck, so it must be restarted:\n".to_owned();
     for of in &stuck {
         let seconds = of.silent_for.as_secs();
-        if writeln!(body, "{}: no sign of life for {seconds} s", of.name).is_err() {
-            break; // text does not fail to be written
+        if writeln!(body, "{}: no heartbeat for {seconds} s", of.name).is_err() {
+            break; // writing to a string does not fail
         }
     }
     (StatusCode::SERVICE_UNAVAILABLE, body)
 }
 
-async fn readyz(State(Readiness { pool, stop }): State<Readiness>) -> Answer {
+async fn readyz(State(Readiness { pool, stop }): State<Readiness>) -> HealthResponse {
     let unready = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
     if stop.is_cancelled() {
         return unready("the process is stopping\n");
@@ -69,7 +69,7 @@ async fn readyz(State(Readiness { pool, stop }): State<Readiness>) -> Answer {
     match tokio::time::timeout(DEADLINE, check).await {
         Ok(Ok(true)) => (StatusCode::OK, "ready\n"),
         Ok(Ok(false)) => unready("the database is not migrated: run `pigeonhole migrate`\n"),
-        Ok(Err(StoreError::Unavailable(_))) | Err(_) => unready("the database does not answer\n"),
+        Ok(Err(StoreError::Unavailable(_))) | Err(_) => unready("the database does not respond\n"),
         Ok(Err(_)) => unready("the database cannot be read\n"),
     }
 }

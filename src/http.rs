@@ -1,5 +1,5 @@
-//! Serving HTTP/1: with a bound on how long a client may dawdle over its headers, and a stop that lets requests end.
-//! Requests carry the address that they come from, as [`ConnectInfo`].
+//! Serves HTTP/1, with a time limit for a request's headers and a graceful stop. Each request carries the
+//! address of its client as [`ConnectInfo`].
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 /// How long a client may take to send a request's headers, also on a kept-alive connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait before accepting again when the system has no more file descriptors.
+/// The pause before the next try to accept when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, then finishes the requests in flight, for at most `grace`.

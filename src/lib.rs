@@ -15,6 +15,7 @@ mod health;
 pub mod http;
 pub mod metrics;
 mod observer;
+mod process_identity;
 pub mod receiver;
 pub mod services;
 pub mod shutdown;

@@ -1,8 +1,9 @@
-//! The observer: one worker at a time reads from the database what concerns all processes, and shows it on its `/metrics`.
+//! The observer: one worker at a time reads metrics of all processes from the database, and shows them on
+//! its `/metrics`.
 //!
-//! It works beside the jobs, on a connection of its own, and can neither hold them up nor end them: what cannot be read is
-//! missing from the metrics until it can be read again. When its process or its connection is gone, another worker takes
-//! over within seconds.
+//! It has a connection of its own, so it neither delays nor ends jobs. A metric that cannot be read is
+//! missing until it can be read again. When the observer's process or connection is lost, another worker
+//! takes over within seconds.
 
 use std::{
     collections::BTreeSet,
@@ -22,19 +23,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::ObserverConfig,
-    metrics::observed::{self, Counts},
+    metrics::observed::{self, ObservedCounts},
     receiver::api::daily_budget,
 };
 
-/// Between two looks, and between two tries to become the observer.
+/// The time between two reads, and between two tries to become the observer.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is shown of it: a page of metrics, empty where there is no worker.
+/// The observed metrics as text for `/metrics`. Empty in a process without a worker.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Page(Arc<RwLock<String>>);
+pub(crate) struct ObservedMetrics(Arc<RwLock<String>>);
 
-impl Page {
-    /// The page as it is now.
+impl ObservedMetrics {
+    /// The current text.
     pub(crate) fn text(&self) -> String {
         self.0
             .read()
@@ -47,62 +48,63 @@ impl Page {
     }
 }
 
-/// A worker's part in it.
-pub(crate) struct Watch {
+/// The observer's task in a worker. The worker observes only while no other worker does.
+pub(crate) struct ObserverTask {
     pool: PgPool,
     budget: Limit,
     sms_price: f64,
     keyring: Arc<Keyring>,
-    page: Page,
-    /// What could not be read the last time: it is logged once.
+    shown: ObservedMetrics,
+    /// What the last try could not read. It is logged once.
     unread: BTreeSet<&'static str>,
 }
 
-impl Watch {
+impl ObserverTask {
     pub(crate) fn new(
         config: &ObserverConfig,
         pool: PgPool,
         keyring: Arc<Keyring>,
-        page: Page,
+        shown: ObservedMetrics,
     ) -> Self {
         Self {
             pool,
             budget: daily_budget(config.daily_budget),
             sms_price: config.sms_price,
             keyring,
-            page,
+            shown,
             unread: BTreeSet::new(),
         }
     }
 
-    /// Observes whenever nobody else does, until `stop`. Then the lock goes with the connection.
+    /// Observes while no other worker does, until `stop`. The lock ends with the connection.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let page = self.page.clone();
+        let shown = self.shown.clone();
         tokio::select! {
-            () = self.watch() => {}
+            () = self.take_turns() => {}
             () = stop.cancelled() => {}
         }
-        page.show(String::new());
+        shown.show(String::new());
     }
 
-    async fn watch(&mut self) {
+    async fn take_turns(&mut self) {
         loop {
-            self.page.show(observed::page(false, &Counts::default()));
+            self.shown
+                .show(observed::page(false, &ObservedCounts::default()));
             let became = Observer::try_become(&self.pool).await;
-            if let Some(Some(mut observer)) = self.read("observer", became) {
+            if let Some(Some(mut observer)) = self.log_unread("observer", became) {
                 tracing::info!("observes the database for the metrics of all processes");
                 self.observe(observer.conn()).await;
-                tracing::warn!("observes no more: the connection was lost");
+                tracing::warn!("stopped observing: the connection was lost");
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    /// Looks again and again, for as long as the connection lasts.
+    /// Reads again and again, until the connection is lost.
     async fn observe(&mut self, conn: &mut PgConnection) {
         loop {
-            let counts = self.look(conn).await;
-            self.page.show(observed::page(true, &counts));
+            let counts = self.read_all(conn).await;
+            self.shown.show(observed::page(true, &counts));
             tokio::time::sleep(INTERVAL).await;
             if conn.ping().await.is_err() {
                 return;
@@ -110,28 +112,28 @@ impl Watch {
         }
     }
 
-    /// One look at everything. What cannot be read leaves the rest alone.
-    async fn look(&mut self, conn: &mut PgConnection) -> Counts {
+    /// Reads everything once. A part that cannot be read does not affect the others.
+    async fn read_all(&mut self, conn: &mut PgConnection) -> ObservedCounts {
         let queue = queue(conn).await;
         let messages = observe::messages(conn).await;
         let sends = observe::sends(conn).await;
         let budget = limit_log::left(conn, &self.keyring, &self.budget).await;
         let postgres = observe::postgres(conn).await;
-        Counts {
-            queue: self.read("queue", queue),
-            messages: self.read("messages", messages),
+        ObservedCounts {
+            queue: self.log_unread("queue", queue),
+            messages: self.log_unread("messages", messages),
             sends: self
-                .read("sends", sends)
+                .log_unread("sends", sends)
                 .map(|sends| (sends, self.sms_price)),
             budget: self
-                .read("budget", budget)
+                .log_unread("budget", budget)
                 .map(|left| (left, self.budget.most)),
-            postgres: self.read("postgres", postgres),
+            postgres: self.log_unread("postgres", postgres),
         }
     }
 
-    /// What was read. What was not is logged, but not again and again.
-    fn read<T, E: Display>(&mut self, what: &'static str, read: Result<T, E>) -> Option<T> {
+    /// Returns what was read. Logs an error once, until the part can be read again.
+    fn log_unread<T, E: Display>(&mut self, what: &'static str, read: Result<T, E>) -> Option<T> {
         match read {
             Ok(read) => {
                 self.unread.remove(what);
@@ -139,7 +141,7 @@ impl Watch {
             }
             Err(error) => {
                 if self.unread.insert(what) {
-                    tracing::warn!(what, %error, "cannot be observed: missing from the metrics until it can");
+                    tracing::warn!(what, %error, "cannot be read: missing from the metrics until it can");
                 }
                 None
             }
@@ -147,7 +149,7 @@ impl Watch {
     }
 }
 
-/// The jobs, and how many workers give signs of life.
+/// The jobs, and how many workers send heartbeats.
 async fn queue(conn: &mut PgConnection) -> Result<(Stats, usize), AdminError> {
     let mut tx = admin::begin(conn).await?;
     let stats = admin::stats(&mut tx).await?;

@@ -1,4 +1,5 @@
-//! One process's services: receiver, worker, or both, with the admin listener; their start, drain and stop.
+//! The services of one process: receiver, worker, or both, with the admin listener. How they start, drain
+//! and stop.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,6 +11,8 @@ use store::Keyring;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use crate::process_identity::Role;
+
 use crate::{
     admin::Admin,
     config::{
@@ -18,28 +21,17 @@ use crate::{
     database,
     health::{self, Readiness},
     http,
-    metrics::process,
-    observer::{self, Page},
+    metrics::process::ProcessMetrics,
+    observer::{ObservedMetrics, ObserverTask},
     receiver::{Receiver, api::Api},
     worker,
 };
 
-/// How long to wait in the end for connections that are busy. A job that was cut off leaves its statement running, and
-/// the connection comes back only when Postgres has answered, which may be never.
+/// How long a stopping process waits for busy connections. A job that was cut off leaves its statement
+/// running, and its connection is busy until Postgres returns a result, which may be never.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// What a process runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The receiver alone.
-    Receiver,
-    /// A worker alone.
-    Worker,
-    /// Both.
-    Both,
-}
-
-/// Everything the services of a process need to know.
+/// The configuration of a process's services.
 #[derive(Debug, Clone)]
 pub struct ServicesConfig {
     /// The database.
@@ -56,17 +48,6 @@ pub struct ServicesConfig {
     pub worker: Option<WorkerConfig>,
 }
 
-impl Role {
-    /// Its name in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Receiver => "receiver",
-            Self::Worker => "worker",
-            Self::Both => "both",
-        }
-    }
-}
-
 impl ServicesConfig {
     fn role(&self) -> Role {
         match (&self.receiver, &self.worker) {
@@ -76,13 +57,13 @@ impl ServicesConfig {
         }
     }
 
-    /// The media store's folder, where it is one.
+    /// The media store's folder, if the store is a folder.
     fn media_folder(&self) -> Option<PathBuf> {
         let url = &self.worker.as_ref()?.media.store.url;
         (url.scheme() == "file").then(|| url.to_file_path().ok())?
     }
 
-    /// Reads what this role needs.
+    /// Reads the settings of this role.
     pub fn read(r: &mut Reader<'_>, role: Role) -> Option<Self> {
         let (database, keyring) = (DatabaseConfig::read(r), keyring(r));
         let process = ProcessConfig::read(r);
@@ -100,10 +81,10 @@ impl ServicesConfig {
     }
 }
 
-/// `None` if it was read and is wrong.
+/// `None` if the settings were read and are wrong.
 #[expect(
     clippy::option_option,
-    reason = "not wanted and wrong are different answers"
+    reason = "a part that is not read differs from one that is wrong"
 )]
 fn transpose<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {
@@ -123,15 +104,15 @@ pub struct Services {
     /// Where metrics and health are served.
     pub admin_addr: SocketAddr,
     running: JoinSet<anyhow::Result<()>>,
-    /// Ends the admin listener.
+    /// Dropped to end the admin listener.
     ended: DropGuard,
     admin: oneshot::Receiver<()>,
-    /// What watches. It ends with the rest, and nobody minds how.
-    beside: JoinSet<()>,
+    /// Tasks that measure. They end with the services, and their result does not matter.
+    observers: JoinSet<()>,
 }
 
 impl Services {
-    /// Binds the listeners and starts everything. The database need not be there yet.
+    /// Binds the listeners and starts the services. The database may still be away.
     ///
     /// # Errors
     /// If an address cannot be bound.
@@ -145,8 +126,8 @@ impl Services {
         let listener = bind("ADMIN_ADDR", config.process.admin.addr).await?;
         let admin_addr = listener.local_addr()?;
         tracing::info!(addr = %admin_addr, "admin listens");
-        let observed = Page::default();
-        let watch = process::Watch {
+        let observed = ObservedMetrics::default();
+        let process = ProcessMetrics {
             role: config.role(),
             pool: pool.clone(),
             folder: config.media_folder(),
@@ -160,15 +141,15 @@ impl Services {
             pulse: pulse.clone(),
             stop: stop.clone(),
         };
-        // It answers until the rest has ended: a stop that takes long should be seen.
+        // The admin listener runs until the services have ended, so that operators see a slow stop.
         let ended = CancellationToken::new();
         let admin = admin
             .serve(listener, ended.clone(), grace)
             .context("cannot start the admin listener")?;
         let alive = pulse.beat("threads");
-        let mut beside = JoinSet::new();
-        beside.spawn(watch.run(ended.clone()));
-        beside.spawn(async move { match alive.meanwhile().await {} });
+        let mut observers = JoinSet::new();
+        observers.spawn(process.run(ended.clone()));
+        observers.spawn(async move { match alive.meanwhile().await {} });
         let mut services = Self {
             pool: pool.clone(),
             receiver_addr: None,
@@ -176,7 +157,7 @@ impl Services {
             running: JoinSet::new(),
             ended: ended.clone().drop_guard(),
             admin,
-            beside,
+            observers,
         };
         if let Some(receiver) = &config.receiver {
             let waker = Waker::start(&pool);
@@ -203,9 +184,9 @@ impl Services {
             });
         }
         if let Some(worker) = &config.worker {
-            let (page, keyring) = (observed, config.keyring.clone());
-            let watch = observer::Watch::new(&worker.observer, pool.clone(), keyring, page);
-            services.beside.spawn(watch.run(stop.clone()));
+            let keyring = config.keyring.clone();
+            let observer = ObserverTask::new(&worker.observer, pool.clone(), keyring, observed);
+            services.observers.spawn(observer.run(stop.clone()));
             let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace)?
                 .with_pulse(&pulse);
             tracing::info!(concurrency = worker.concurrency, "worker runs");
@@ -219,14 +200,14 @@ impl Services {
     /// Waits until the services have been stopped and have drained.
     ///
     /// # Errors
-    /// If one of them died, which ends the process: somebody should start it again.
+    /// If one of them died. That ends the process, so that a supervisor starts it again.
     pub async fn finished(mut self) -> anyhow::Result<()> {
         while let Some(ended) = self.running.join_next().await {
             ended.context("a service panicked")??;
         }
         drop(self.ended);
         self.admin.await.context("the admin listener panicked")?;
-        self.beside.shutdown().await;
+        self.observers.shutdown().await;
         if timeout(CLOSE_LIMIT, self.pool.close()).await.is_err() {
             tracing::warn!("some database connections were still busy and are dropped");
         }
@@ -234,7 +215,8 @@ impl Services {
     }
 }
 
-/// Cancelled so long after `stop`: meanwhile a balancer sees that the process is not ready, and turns to others.
+/// A token that is cancelled after this delay from `stop`. Meanwhile a load balancer sees that the process
+/// is not ready, and sends requests to other processes.
 fn closing(stop: &CancellationToken, delay: Duration) -> CancellationToken {
     if delay.is_zero() {
         return stop.clone();

@@ -1,9 +1,10 @@
-//! Stopping on SIGTERM and SIGINT: the first asks for an orderly stop, the second ends the process at once.
+//! Stops the process on SIGTERM and SIGINT: the first signal asks for a graceful stop, the second ends the
+//! process at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The status of a process that a second signal ended: by custom, 128 and the number of SIGINT.
+/// The exit status after a second signal: by convention, 128 plus the number of SIGINT.
 const CUT_SHORT: i32 = 130;
 
 /// A token that the first signal cancels.

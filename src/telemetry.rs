@@ -1,6 +1,7 @@
-//! Logs, and the way of spans to [`Traces`].
+//! Logs. Spans also go to [`Traces`].
 //!
-//! They go to standard error. They name messages by SID and jobs by number, and hold no phone number, text or token.
+//! Log lines go to standard error. They name messages by SID and jobs by number, and hold no phone number,
+//! text or token.
 
 use std::io::IsTerminal;
 
@@ -19,7 +20,7 @@ pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
     init(config, &Traces::default())
 }
 
-/// Starts logging and, where they go anywhere, traces, for the whole process.
+/// Starts logging for the whole process, and traces if a collector is set.
 pub async fn init_logs_and_traces(
     config: &LogConfig,
     traces: Option<TracesConfig>,
@@ -33,7 +34,7 @@ fn init(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
     let filter = EnvFilter::new(&config.filter);
     let registry = tracing_subscriber::registry();
     let installed = match traces.layer() {
-        // The filter is everybody's: what is not logged is not even looked at.
+        // One filter for the whole registry: a disabled line costs nothing.
         None => registry.with(filter).with(lines(config)).try_init(),
         Some(spans) => registry
             .with(lines(config).with_filter(filter))
@@ -41,7 +42,7 @@ fn init(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
             .try_init(),
     };
     installed.map_err(|_| anyhow::anyhow!("logging was started twice"))?;
-    // The standard hook prints the panic's text, which may quote the message that a job choked on.
+    // The standard hook prints the panic's text, which may quote the message of the job that panicked.
     std::panic::set_hook(Box::new(|panic| {
         let location = panic
             .location()
@@ -52,7 +53,7 @@ fn init(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What writes log lines.
+/// The layer that writes log lines.
 fn lines<S>(config: &LogConfig) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,

@@ -1,4 +1,4 @@
-//! The worker: the one list of jobs, how many of each run at once, and which the clock enqueues.
+//! The worker: the list of all jobs, how many of each kind run at once, and the schedules.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,10 +19,11 @@ use twilio::{
 
 use crate::{
     config::{MediaConfig, SendingConfig, WorkerConfig},
+    process_identity::host_and_process,
     traces,
 };
 
-/// All kinds of jobs, for whoever counts them.
+/// All kinds of jobs, for metrics.
 pub(crate) const KINDS: [&str; 10] = [
     CleanupTwilioCopies::NAME,
     CleanupMessageBodies::NAME,
@@ -36,10 +37,10 @@ pub(crate) const KINDS: [&str; 10] = [
     ReconcileDeadMessages::NAME,
 ];
 
-/// How many media files a process fetches at once.
+/// How many media files a process downloads at once.
 const FILES_AT_ONCE: usize = 32;
 
-/// How long one media file may take, in all.
+/// How long one download may take, in all.
 const FILE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A runner of all jobs that this configuration allows.
@@ -126,7 +127,7 @@ fn send_deps(deps: Deps, config: &SendingConfig) -> anyhow::Result<SendDeps> {
     })
 }
 
-/// What processing messages needs.
+/// The dependencies of the jobs that process messages.
 pub fn message_deps(deps: Deps, config: &WorkerConfig) -> anyhow::Result<MessageDeps> {
     Ok(MessageDeps {
         media: media_deps(deps, &config.media)?,
@@ -154,13 +155,4 @@ fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
         store: config.store.open().context("MEDIA_STORE cannot be used")?,
         at_once: Arc::new(Semaphore::new(FILES_AT_ONCE)),
     })
-}
-
-/// A name for this process.
-pub(crate) fn host_and_process() -> String {
-    format!(
-        "{}:{}",
-        gethostname::gethostname().to_string_lossy(),
-        std::process::id()
-    )
 }

@@ -19,7 +19,7 @@ use crate::{
     database,
     health::{self, Readiness},
     http,
-    observer::Page,
+    observer::ObservedMetrics,
 };
 
 /// What is shown.
@@ -31,7 +31,7 @@ pub(crate) struct Admin {
     /// All that is counted.
     pub(crate) metrics: PrometheusHandle,
     /// What is observed in the database, if this process does that.
-    pub(crate) observed: Page,
+    pub(crate) observed: ObservedMetrics,
     /// The process's loops.
     pub(crate) pulse: Pulse,
     /// Cancelled when the process was asked to stop.

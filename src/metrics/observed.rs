@@ -1,4 +1,4 @@
-//! What one process at a time, the observer, reads from the database for all: see [`crate::observer`].
+//! The metrics that the observer reads from the database for all processes: see [`crate::observer`].
 
 use std::collections::BTreeMap;
 
@@ -39,43 +39,46 @@ pub(super) fn describe() {
         |name: &'static str, help: &'static str| describe_gauge!(name, Unit::Seconds, help);
     count(
         OBSERVER,
-        "1 in the worker that reads from the database for all, 0 in the others",
+        "1 in the worker that reads metrics from the database for all processes, 0 in the others",
     );
     count(
         JOBS,
-        "Jobs by kind and state: available, running, scheduled, dead. Beyond 5,000 an estimate; kinds that this \
-         version does not know are one, other",
+        "Jobs by kind and state: available, running, scheduled, dead. An estimate above 5,000; kinds that this \
+         version does not know count as other",
     );
     seconds(
         OLDEST_WAITING,
-        "For how long the oldest available job of a kind has been waiting; 0 if there is none",
+        "How long the oldest available job of a kind has waited; 0 if there is none",
     );
-    count(PAUSED, "1 if nobody may claim jobs of this kind, else 0");
+    count(
+        PAUSED,
+        "1 if the kind is paused, so no worker claims its jobs, else 0",
+    );
     count(
         WORKERS,
-        "Workers that have given a sign of life within 35 s",
+        "Workers that sent a heartbeat within the last 35 s",
     );
     count(
         MESSAGES,
-        "The newest messages of the last day, 10,000 at most, by state",
+        "The newest messages of the last day, at most 10,000, by state",
     );
     count(
         SENDS,
-        "SMS that were wished for in the last day, 50,000 at most, by purpose and state",
+        "SMS requested in the last day, at most 50,000, by purpose and state",
     );
     count(
         SPEND,
-        "What the SMS of the last day that Twilio took have cost, in dollars: an estimate, each at SMS_PRICE_ESTIMATE",
+        "Estimated cost of the SMS that Twilio accepted in the last day, in dollars, each at SMS_PRICE_ESTIMATE",
     );
     count(
         BUDGET_LEFT,
-        "How many verification SMS may still be sent within 24 hours, of VERIFICATION_DAILY_BUDGET",
+        "Verification SMS that may still be sent now, of VERIFICATION_DAILY_BUDGET in 24 hours",
     );
-    count(BUDGET, "VERIFICATION_DAILY_BUDGET, as this worker has it");
+    count(BUDGET, "VERIFICATION_DAILY_BUDGET of this worker");
     seconds(
         OLDEST_SNAPSHOT,
-        "Age of the oldest transaction that keeps Postgres from clearing away dead rows; 0 if there is none. Of other \
-         users' sessions only with the role pg_read_all_stats",
+        "Age of the oldest transaction that keeps vacuum from removing dead rows; 0 if there is none. Sessions of \
+         other users count only with the role pg_read_all_stats",
     );
     count(
         CONNECTIONS,
@@ -83,42 +86,42 @@ pub(super) fn describe() {
     );
     count(
         CONNECTIONS_MAX,
-        "How many there may be, less those kept for superusers",
+        "Largest number of client connections, without those reserved for superusers",
     );
     count(LOCKS_WAITING, "Sessions that wait for a lock");
     describe_counter!(
         WAL,
         Unit::Bytes,
-        "Write-ahead log that the server has written since it was set up"
+        "Write-ahead log that the server has written since it was created"
     );
     bytes(DATABASE_BYTES, "Size of the database");
     bytes(
         TABLE_BYTES,
-        "Size of a table with its indexes, by table, of those that grow",
+        "Size of a table with its indexes, by table, for the tables that grow",
     );
     count(
         DEAD_ROWS,
-        "Rows that await vacuum, by table: Postgres's estimate",
+        "Dead rows that wait for vacuum, by table: Postgres's estimate",
     );
-    count(LIVE_ROWS, "Rows, by table: Postgres's estimate");
+    count(LIVE_ROWS, "Live rows, by table: Postgres's estimate");
 }
 
-/// What was read; `None` where it could not be.
+/// What the observer read. `None`: it could not be read.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
-    /// The jobs, and how many workers there are.
+pub(crate) struct ObservedCounts {
+    /// The jobs, and the number of workers.
     pub(crate) queue: Option<(Stats, usize)>,
     pub(crate) messages: Option<Vec<(MessageState, i64)>>,
-    /// SMS, and what one costs.
+    /// The SMS, and the price of one.
     pub(crate) sends: Option<(Sends, f64)>,
-    /// What is left of the budget, and the whole of it.
+    /// What is left of the budget, and the whole budget.
     pub(crate) budget: Option<(u32, u32)>,
     pub(crate) postgres: Option<Postgres>,
 }
 
-/// The page with these metrics and no others. It is made anew each time, so that what was read once and cannot be read
-/// now is not shown as if it were so still.
-pub(crate) fn page(observes: bool, counts: &Counts) -> String {
+/// A page with these metrics and no others. Each page starts empty, so that it does not show old values
+/// of what cannot be read now.
+pub(crate) fn page(observes: bool, counts: &ObservedCounts) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
         describe();
@@ -128,7 +131,7 @@ pub(crate) fn page(observes: bool, counts: &Counts) -> String {
     recorder.handle().render()
 }
 
-impl Counts {
+impl ObservedCounts {
     fn set(&self) {
         if let Some((stats, workers)) = &self.queue {
             gauge!(WORKERS).set(number(*workers));
@@ -155,7 +158,7 @@ impl Counts {
 }
 
 fn queue(stats: &Stats) {
-    // All kinds that there are, whether there is a job of one or not; and what an older or newer version has left.
+    // Every kind that this version knows, also without jobs, and the jobs of kinds that it does not know.
     let mut kinds: BTreeMap<&str, Vec<&KindStats>> =
         KINDS.iter().map(|kind| (*kind, Vec::new())).collect();
     for kind in &stats.kinds {
@@ -207,7 +210,7 @@ fn postgres(server: &Postgres) {
     }
 }
 
-/// As Prometheus has all numbers.
+/// A count as Prometheus needs it.
 #[expect(
     clippy::cast_precision_loss,
     reason = "no count here comes near 2^53, and a metric need not be that exact"

@@ -1,4 +1,4 @@
-//! What a process knows of itself: its version, its runtime, its database connections, and its disk.
+//! The metrics of a process about itself: its version, its runtime, its database connections, and its disk.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,9 +10,9 @@ use sqlx::PgPool;
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::services::Role;
+use crate::process_identity::Role;
 
-/// Between two looks. A histogram keeps what was recorded since the last one, whether anybody reads it or not.
+/// The time between two measurements. Histograms keep every recorded value until the next upkeep.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 const BUILD_INFO: &str = "pigeonhole_build_info";
@@ -37,7 +37,7 @@ pub(super) fn describe() {
     describe_gauge!(
         RUNTIME_QUEUE_DEPTH,
         Unit::Count,
-        "Tasks that could run now and wait for a thread, in the runtime's global queue"
+        "Tasks that are ready and wait for a thread, in the runtime's global queue"
     );
     describe_gauge!(
         DATABASE_CONNECTIONS,
@@ -47,34 +47,34 @@ pub(super) fn describe() {
     describe_gauge!(
         DATABASE_CONNECTIONS_MAX,
         Unit::Count,
-        "How many of these there may be: DATABASE_POOL_MAX"
+        "Largest number of these connections: DATABASE_POOL_MAX"
     );
     describe_gauge!(
         MEDIA_DISK_FREE,
         Unit::Bytes,
-        "What is free, for us, of the disk with the media store's folder"
+        "Free bytes, for this process, on the disk of the media store's folder"
     );
     describe_gauge!(
         MEDIA_DISK_SIZE,
         Unit::Bytes,
-        "How large the disk with the media store's folder is"
+        "Size of the disk of the media store's folder"
     );
     #[cfg(target_os = "linux")]
     Collector::default().describe();
 }
 
-/// What a process watches of itself.
-pub(crate) struct Watch {
+/// The task that measures the process.
+pub(crate) struct ProcessMetrics {
     pub(crate) role: Role,
     pub(crate) pool: PgPool,
-    /// The media store's folder, where it is one.
+    /// The media store's folder, if the store is a folder.
     pub(crate) folder: Option<PathBuf>,
-    /// Whatever collects all metrics.
+    /// Collects all metrics.
     pub(crate) metrics: PrometheusHandle,
 }
 
-impl Watch {
-    /// Watches until `stop`.
+impl ProcessMetrics {
+    /// Measures until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let version = env!("CARGO_PKG_VERSION");
         gauge!(BUILD_INFO, "version" => version, "role" => self.role.as_str()).set(1.0);
@@ -84,8 +84,8 @@ impl Watch {
         while !stop.is_cancelled() {
             #[cfg(target_os = "linux")]
             process.collect();
-            self.look();
-            disk = self.look_at_disk(disk);
+            self.measure();
+            disk = self.measure_disk(disk);
             self.metrics.run_upkeep();
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
@@ -94,7 +94,7 @@ impl Watch {
         }
     }
 
-    fn look(&self) {
+    fn measure(&self) {
         let runtime = Handle::current().metrics();
         gauge!(RUNTIME_TASKS).set(number(runtime.num_alive_tasks()));
         gauge!(RUNTIME_QUEUE_DEPTH).set(number(runtime.global_queue_depth()));
@@ -105,8 +105,9 @@ impl Watch {
         gauge!(DATABASE_CONNECTIONS_MAX).set(self.pool.options().get_max_connections());
     }
 
-    /// A disk across a network may keep whoever asks waiting for ever: that is one thread, and no second.
-    fn look_at_disk(&self, last: Option<JoinHandle<()>>) -> Option<JoinHandle<()>> {
+    /// Measures the disk on a thread of its own. The call on a network disk may never return. Then no second
+    /// thread is started.
+    fn measure_disk(&self, last: Option<JoinHandle<()>>) -> Option<JoinHandle<()>> {
         let folder = self.folder.clone()?;
         match last {
             Some(last) if !last.is_finished() => Some(last),
@@ -121,7 +122,7 @@ fn disk(folder: &std::path::Path) {
             gauge!(MEDIA_DISK_FREE).set(bytes(disk.f_bavail, disk.f_frsize));
             gauge!(MEDIA_DISK_SIZE).set(bytes(disk.f_blocks, disk.f_frsize));
         }
-        Err(error) => tracing::debug!(%error, "the disk of the media store does not tell its size"),
+        Err(error) => tracing::debug!(%error, "the size of the media store's disk cannot be read"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! From a W3C `traceparent` to a span and back. It is what stands in a job's row, and so leads from one process to the
-//! next.
+//! Converts a W3C `traceparent` to a span and back. A job's row holds it, so a trace goes on in the next
+//! process.
 
 use std::{
     collections::HashMap,
@@ -22,13 +22,14 @@ pub(crate) fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// How the queue has its attempts follow whoever enqueued the job; `None` while nobody collects spans.
+/// The function that links an attempt's span to the span that enqueued the job. `None` while no spans are
+/// collected.
 pub(crate) fn follow_jobs() -> Option<queue::Follow> {
     is_on().then_some(follow)
 }
 
-/// Makes a span, which nobody has entered yet, a child of the one that this `traceparent` names, and answers its own.
-/// `None` if it is not collected.
+/// Makes a span a child of the span that this `traceparent` names, and returns the span's own
+/// `traceparent`. The span must not have been entered yet. `None` if it is not collected.
 pub(crate) fn follow(span: &Span, parent: Option<&str>) -> Option<String> {
     let propagator = TraceContextPropagator::new();
     if let Some(parent) = parent {

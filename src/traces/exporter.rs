@@ -1,4 +1,4 @@
-//! The last step of a span on its way out: what kind it is, and whether anybody takes it.
+//! Exports spans: sets their kind, and logs whether the collector accepts them.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -12,14 +12,14 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-/// Sends spans by another exporter, and says once when that fails and once when it works again.
+/// Sends spans by another exporter. Logs once when that fails, and once when it works again.
 #[derive(Debug)]
-pub(super) struct Exporter<E> {
+pub(super) struct LoggingExporter<E> {
     sender: E,
     failing: AtomicBool,
 }
 
-impl<E> Exporter<E> {
+impl<E> LoggingExporter<E> {
     pub(super) fn new(sender: E) -> Self {
         Self {
             sender,
@@ -28,7 +28,7 @@ impl<E> Exporter<E> {
     }
 }
 
-impl<E: SpanExporter> SpanExporter for Exporter<E> {
+impl<E: SpanExporter> SpanExporter for LoggingExporter<E> {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
         for span in &mut batch {
             span.span_kind = kind(&span.name);
@@ -59,7 +59,7 @@ impl<E: SpanExporter> SpanExporter for Exporter<E> {
     }
 }
 
-/// On which side of a call a span stands, by its name.
+/// The kind of a span, by its name.
 fn kind(name: &str) -> SpanKind {
     match name.split_once('.') {
         Some(("receiver", "accept") | ("api", "request")) => SpanKind::Server,

@@ -1,8 +1,9 @@
-//! Traces: what a webhook or a request led to, across processes, as spans for an OpenTelemetry collector.
+//! Traces: the work that a webhook or a request caused, across processes, as spans for an OpenTelemetry
+//! collector.
 //!
-//! Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set, and then nothing of this costs anything. Spans hold what log lines
-//! hold: SIDs, ids and numbers of jobs, and nothing that a person has written. They are handed over in memory and sent
-//! by a thread of their own; what a collector does not take is dropped, and holds up nothing.
+//! Traces are off and cost nothing unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set. Spans hold what log lines
+//! hold: SIDs, ids and numbers of jobs, and no text that a person has written. A thread of its own sends
+//! them. Spans that the collector does not accept are dropped, and delay nothing.
 
 mod context;
 mod exporter;
@@ -21,13 +22,13 @@ use tracing_subscriber::{Layer, filter::DynFilterFn, registry::LookupSpan};
 
 pub(crate) use context::{TRACEPARENT, follow, follow_jobs, is_on};
 
-use crate::config::TracesConfig;
-use exporter::Exporter;
+use crate::{config::TracesConfig, process_identity::host_and_process};
+use exporter::LoggingExporter;
 
-/// Where our spans come from. Those of libraries may hold statements and addresses.
+/// The crates whose spans are sent. Spans of libraries may hold statements and addresses.
 const OURS: [&str; 5] = ["jobs", "pigeonhole", "queue", "store", "twilio"];
 
-/// Spans that wait for the next delivery; what comes on top is dropped.
+/// How many spans may wait for the next delivery. Further spans are dropped.
 const WAITING: usize = 8192;
 
 /// Spans in one delivery.
@@ -42,17 +43,17 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a stop may wait for the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
-/// Collects spans for as long as the process lives.
+/// Collects spans until the process ends.
 #[derive(Debug, Default)]
 pub struct Traces(Option<SdkTracerProvider>);
 
 impl Traces {
-    /// Starts the thread that sends spans, if they go anywhere. The collector need not be there.
+    /// Starts the thread that sends spans, if a collector is set. The collector may be away.
     pub async fn start(config: Option<TracesConfig>) -> anyhow::Result<Self> {
         let Some(config) = config else {
             return Ok(Self::default());
         };
-        // A blocking client cannot be made on a thread that must not block.
+        // A blocking client cannot be made on a thread of the async runtime.
         let provider = tokio::task::spawn_blocking(move || provider(config))
             .await
             .context("starting traces panicked")?
@@ -61,7 +62,7 @@ impl Traces {
         Ok(Self(Some(provider)))
     }
 
-    /// What takes spans from the program, if anything does.
+    /// The layer that collects spans, if traces are on.
     pub(crate) fn layer<S>(&self) -> Option<impl Layer<S> + Send + Sync + use<S>>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
@@ -73,14 +74,14 @@ impl Traces {
             .with_target(false)
             .with_tracked_inactivity(false)
             .with_tracer(tracer);
-        // Asked each time, not once a callsite: a span that all filters are known to let through is lost when a library
-        // has just asked, and been told no, whether a line of its own would be logged (`tracing::enabled!`, as sqlx does
-        // with every statement). That answer stays in the thread until the filters are asked again.
+        // A dynamic filter, which is evaluated for each span. With a static one, a span is lost after a library
+        // has asked whether a disabled line of its own is enabled (`tracing::enabled!`, as sqlx does for every
+        // statement): that result stays in the thread until the filters are evaluated again.
         let filter = DynFilterFn::new(|metadata, _| is_traced(metadata));
         Some(layer.with_filter(filter.with_max_level_hint(LevelFilter::DEBUG)))
     }
 
-    /// Sends what waits, if that is soon done.
+    /// Sends the spans that wait, within a time limit.
     pub async fn end(self) {
         let Some(provider) = self.0 else { return };
         let ended =
@@ -91,14 +92,14 @@ impl Traces {
     }
 }
 
-/// All of our spans, and of log lines those that tell of trouble.
+/// All of our spans, and of our log lines warnings and errors.
 fn is_traced(metadata: &Metadata<'_>) -> bool {
     let root = metadata.target().split("::").next().unwrap_or_default();
     OURS.contains(&root) && (metadata.is_span() || *metadata.level() <= Level::WARN)
 }
 
 fn provider(config: TracesConfig) -> anyhow::Result<SdkTracerProvider> {
-    // As everywhere: it goes where it is told and nowhere else.
+    // No proxy and no redirect: spans go only to the configured address.
     let client = reqwest::blocking::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -113,22 +114,19 @@ fn provider(config: TracesConfig) -> anyhow::Result<SdkTracerProvider> {
         .with_headers(config.headers)
         .with_timeout(TIMEOUT)
         .build()?;
-    // Everything is said here, so that no variable has a say of which the list of settings knows nothing.
+    // Every option is set here, so that no environment variable that is not in our list has an effect.
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(WAITING)
         .with_max_export_batch_size(BATCH)
         .with_scheduled_delay(DELAY)
         .build();
-    let processor = BatchSpanProcessor::builder(Exporter::new(sender))
+    let processor = BatchSpanProcessor::builder(LoggingExporter::new(sender))
         .with_batch_config(batches)
         .build();
     let resource = Resource::builder_empty()
         .with_service_name(config.service)
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .with_attribute(KeyValue::new(
-            "service.instance.id",
-            crate::worker::host_and_process(),
-        ))
+        .with_attribute(KeyValue::new("service.instance.id", host_and_process()))
         .build();
     let share = Box::new(Sampler::TraceIdRatioBased(config.share));
     Ok(SdkTracerProvider::builder()

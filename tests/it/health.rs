@@ -54,7 +54,7 @@ async fn readiness_depends_on_the_database_and_liveness_does_not() {
     let (status, body) = get(receiver, "/readyz").await;
     assert_eq!(
         (status, body.as_str()),
-        (503, "the database does not answer\n")
+        (503, "the database does not respond\n")
     );
     assert_eq!(get(receiver, "/healthz").await.0, 200);
     tokio::task::block_in_place(|| server.start_again()).unwrap();
@@ -118,8 +118,7 @@ async fn a_process_with_all_threads_blocked_reports_that_it_is_stuck() {
     let stuck = eventually("its loops are missed", PATIENCE, async || {
         let (status, body) = get(admin, "/healthz").await;
         assert!(status == 503 || body == "ok\n", "{status}: {body}");
-        body.contains("claims: no sign of life for ")
-            .then_some(body)
+        body.contains("claims: no heartbeat for ").then_some(body)
     })
     .await;
     assert!(stuck.contains("threads: no sign of life"), "{stuck}");
