@@ -10,7 +10,8 @@ pub mod config;
 pub mod country;
 pub mod database;
 pub mod descriptors;
-pub mod dev;
+#[cfg(feature = "dev")]
+mod dev;
 mod health;
 pub mod http;
 pub mod metrics;

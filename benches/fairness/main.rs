@@ -9,11 +9,10 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
-use embedded_postgres::{Server, Settings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
-    config::{Env, Reader, ReceiverConfig},
-    dev::twilio::{SimulatedTwilio, Text},
+    config::{Env, Reader, WEBHOOK_PATH},
     services::{Role, Services, ServicesConfig},
 };
 use sqlx::PgPool;
@@ -23,6 +22,7 @@ use store::{
     user_phone_numbers, users,
 };
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::{InboundText, MAGIC_NUMBER, SimulatedAccount, WebhookSender};
 use uuid::Uuid;
 
 const BACKLOG: usize = 100_000;
@@ -30,6 +30,8 @@ const MESSAGES: usize = 300;
 const FLOODER: &str = "+12025550101";
 const OTHER: &str = "+12025550102";
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+const AUTH_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const PUBLIC_BASE_URL: &str = "https://sms.example.com";
 
 #[tokio::main]
 async fn main() {
@@ -40,8 +42,8 @@ async fn main() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(dir.path(), open).unwrap();
     let kept = dir.path().join("postgres");
-    let settings = Settings::default().set("max_wal_size", "4GB");
-    let server = tokio::task::spawn_blocking(move || Server::start_kept(&kept, settings));
+    let settings = PostgresSettings::default().set("max_wal_size", "4GB");
+    let server = tokio::task::spawn_blocking(move || PostgresServer::start_kept(&kept, settings));
     let server = server.await.unwrap().unwrap();
     let url = server.ensure_database("bench").await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
@@ -49,7 +51,6 @@ async fn main() {
 
     let env = env(&url);
     let config = Reader::read(&env, |r| ServicesConfig::read(r, Role::Both)).unwrap();
-    let receiver = Reader::read(&env, ReceiverConfig::read).unwrap();
     let keyring = config.keyring.clone();
     link(&pool, &keyring).await;
     let stop = CancellationToken::new();
@@ -58,7 +59,7 @@ async fn main() {
         .await
         .unwrap();
     let target = format!("http://{}", services.receiver_addr.unwrap());
-    let twilio = SimulatedTwilio::new(&receiver, &target).unwrap();
+    let twilio = webhook_sender(&target);
 
     send(&twilio).await; // warms everything up
     let idle = measure(&twilio, &pool).await;
@@ -92,9 +93,9 @@ fn env(database: &str) -> Env {
         ("RATE_LIMIT_BURST", "1000000"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
-        ("PUBLIC_BASE_URL", "https://sms.example.com"),
+        ("PUBLIC_BASE_URL", PUBLIC_BASE_URL),
         ("TWILIO_ACCOUNT_SID", ACCOUNT),
-        ("TWILIO_AUTH_TOKEN", "0123456789abcdef0123456789abcdef"),
+        ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
         (
             "ENCRYPTION_KEY",
             "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
@@ -105,6 +106,20 @@ fn env(database: &str) -> Env {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     Env::of(values)
+}
+
+fn webhook_sender(receiver: &str) -> WebhookSender {
+    let account = SimulatedAccount {
+        sid: ACCOUNT.parse().unwrap(),
+        auth_token: AUTH_TOKEN.into(),
+        keys: Vec::new(),
+        number: MAGIC_NUMBER.to_owned(),
+        public_base_url: PUBLIC_BASE_URL.to_owned(),
+        webhook_path: WEBHOOK_PATH.to_owned(),
+    };
+    // No message of this benchmark has a file, so nobody asks this API for one.
+    let api_base_url = "http://127.0.0.1:9".parse().unwrap();
+    WebhookSender::new(&account, &api_base_url, receiver).unwrap()
 }
 
 async fn link(pool: &PgPool, keyring: &Keyring) {
@@ -118,11 +133,11 @@ async fn link(pool: &PgPool, keyring: &Keyring) {
     }
 }
 
-async fn send(twilio: &SimulatedTwilio) -> String {
-    let text = Text {
+async fn send(twilio: &WebhookSender) -> String {
+    let text = InboundText {
         from: OTHER.to_owned(),
         body: "Lunch with Bo #friends".to_owned(),
-        ..Text::default()
+        ..InboundText::default()
     };
     let delivery = twilio.deliver(&text).await.unwrap();
     assert_eq!(delivery.status, 200);
@@ -130,7 +145,7 @@ async fn send(twilio: &SimulatedTwilio) -> String {
 }
 
 /// The median and the 99th percentile of the other sender's messages, in milliseconds.
-async fn measure(twilio: &SimulatedTwilio, pool: &PgPool) -> (f64, f64) {
+async fn measure(twilio: &WebhookSender, pool: &PgPool) -> (f64, f64) {
     let mut sids = Vec::new();
     for n in 0..MESSAGES {
         sids.push(send(twilio).await);

@@ -8,7 +8,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-use embedded_postgres::{Server, Settings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
     config::{Env, LogConfig, Reader},
@@ -36,7 +36,7 @@ pub(crate) fn number(user: u64) -> String {
 }
 
 pub(crate) struct Rig {
-    pub(crate) server: Server,
+    pub(crate) server: PostgresServer,
     pub(crate) pool: PgPool,
     pub(crate) pgbench_url: String,
     pub(crate) pgbench_pool: PgPool,
@@ -67,10 +67,11 @@ impl Rig {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(dir.path(), open).unwrap();
         let kept = dir.path().join("postgres");
-        let settings = Settings::default()
+        let settings = PostgresSettings::default()
             .set("max_wal_size", "4GB")
             .set("shared_buffers", "256MB");
-        let server = tokio::task::spawn_blocking(move || Server::start_kept(&kept, settings));
+        let server =
+            tokio::task::spawn_blocking(move || PostgresServer::start_kept(&kept, settings));
         let server = server.await.unwrap().unwrap();
         let (url, pool) = database(&server, "pipeline").await;
         let (pgbench_url, pgbench_pool) = database(&server, "one_by_one").await;
@@ -137,7 +138,7 @@ impl Rig {
     }
 }
 
-async fn database(server: &Server, name: &str) -> (String, PgPool) {
+async fn database(server: &PostgresServer, name: &str) -> (String, PgPool) {
     let url = server.ensure_database(name).await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
     store::migrate(&pool).await.unwrap();

@@ -9,7 +9,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-use embedded_postgres::{Server, Settings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
     config::{Env, Reader},
@@ -26,7 +26,7 @@ pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const PUBLIC: &str = "https://sms.example.com";
 
 pub(crate) struct Rig {
-    server: Server,
+    server: PostgresServer,
     pool: PgPool,
     url: String,
     pub(crate) with_database: SocketAddr,
@@ -57,10 +57,11 @@ impl Rig {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(dir.path(), open).unwrap();
         let kept = dir.path().join("postgres");
-        let settings = Settings::default()
+        let settings = PostgresSettings::default()
             .set("max_wal_size", "4GB")
             .set("shared_buffers", "256MB");
-        let server = tokio::task::spawn_blocking(move || Server::start_kept(&kept, settings));
+        let server =
+            tokio::task::spawn_blocking(move || PostgresServer::start_kept(&kept, settings));
         let server = server.await.unwrap().unwrap();
         let url = server.ensure_database("bench").await.unwrap();
         let pool = PgPool::connect(&url).await.unwrap();

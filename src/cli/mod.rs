@@ -9,13 +9,18 @@ mod migrate;
 pub(crate) mod output;
 mod phone_numbers;
 mod processes;
+#[cfg(feature = "dev")]
 mod simulate;
+#[cfg(not(feature = "dev"))]
+mod without_dev;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Env, dev, services::Role};
+#[cfg(feature = "dev")]
+use crate::dev;
+use crate::{config::Env, services::Role};
 use flags::Flags;
 
 /// Takes text messages in through Twilio webhooks and never loses one.
@@ -45,9 +50,14 @@ enum Command {
     /// Apply the migrations that the database does not have yet. Safe to run at any time, and again.
     Migrate,
     /// See it work: an embedded Postgres, receiver, worker and a simulated Twilio. No account, no configuration.
-    Dev(dev::Args),
+    #[cfg(feature = "dev")]
+    Dev(dev::DevArgs),
     /// Play Twilio against a running receiver: send signed text messages.
-    Simulate(simulate::Args),
+    #[cfg(feature = "dev")]
+    Simulate(simulate::SimulateArgs),
+    #[cfg(not(feature = "dev"))]
+    #[command(flatten)]
+    WithoutDev(without_dev::WithoutDev),
     /// Link phone numbers to users, as an operator.
     #[command(subcommand)]
     PhoneNumbers(phone_numbers::Command),
@@ -88,12 +98,16 @@ fn report(error: &anyhow::Error) {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let env = || Env::load(cli.env_file.as_deref(), cli.flags.values.clone());
     match cli.command {
+        #[cfg(feature = "dev")]
         Command::Dev(args) => dev::run(args, cli.flags.values).await,
         Command::Receiver => processes::run(&env()?, Role::Receiver).await,
         Command::Worker => processes::run(&env()?, Role::Worker).await,
         Command::Serve => processes::run(&env()?, Role::Both).await,
         Command::Migrate => migrate::run(&env()?).await,
+        #[cfg(feature = "dev")]
         Command::Simulate(args) => simulate::run(&env()?, args).await,
+        #[cfg(not(feature = "dev"))]
+        Command::WithoutDev(command) => Err(command.explain()),
         Command::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
         Command::Media(command) => media::open_and_run(&env()?, command).await,
         Command::Messages(command) => messages::run(&env()?, command).await,

@@ -1,39 +1,42 @@
-//! `simulate`: plays Twilio against a running receiver.
+//! `pigeonhole simulate` plays Twilio: it sends signed webhooks to a running receiver.
 
-#![expect(clippy::print_stdout, reason = "what an operator asked to see")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the output that the operator asked for"
+)]
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
+use twilio_simulator::{InboundText, WebhookDelivery, WebhookSender};
 
 use crate::{
     config::{Env, LogConfig, Reader, ReceiverConfig},
-    dev::twilio::{Delivery, SimulatedTwilio, Text},
-    telemetry,
+    dev, telemetry,
 };
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// What the message says.
+pub(super) struct SimulateArgs {
+    /// The text of the message.
     #[arg(long, default_value = "Hello from #pigeonhole")]
     body: String,
-    /// Who sends it.
-    #[arg(long, default_value = crate::dev::DEMO_NUMBER)]
+    /// The sender's number.
+    #[arg(long, default_value = dev::DEMO_NUMBER)]
     from: String,
-    /// An attachment of this MIME type, which makes it an MMS; may be repeated.
+    /// Attach a file of this MIME type; may be repeated.
     #[arg(long, value_name = "TYPE")]
     media: Vec<String>,
-    /// Any webhook parameter, added or replaced; may be repeated.
+    /// Add or replace a parameter of the webhook; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
     field: Vec<(String, String)>,
-    /// How many messages, each under its own SID.
+    /// Send this many messages, each with its own SID.
     #[arg(long, default_value_t = 1)]
     count: u32,
-    /// How many a second; without it, one after the other.
+    /// Send this many messages a second. Without it, each message waits for the answer to the one before.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// The receiver, if not at `LISTEN_ADDR`. The signature is for `PUBLIC_BASE_URL` all the same.
+    /// The receiver's URL, if it does not listen at `LISTEN_ADDR`. The signature is always for `PUBLIC_BASE_URL`.
     #[arg(long, value_name = "URL")]
     receiver: Option<String>,
 }
@@ -52,39 +55,39 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) async fn run(env: &Env, args: Args) -> anyhow::Result<()> {
+pub(super) async fn run(env: &Env, args: SimulateArgs) -> anyhow::Result<()> {
     let (log, config) = Reader::read(env, |r| {
         let (log, config) = (LogConfig::read(r), ReceiverConfig::read(r));
         Some((log?, config?))
     })?;
     telemetry::init_logs(&log)?;
-    let target = args
+    let receiver = args
         .receiver
         .unwrap_or_else(|| format!("http://{}", config.listen));
-    let twilio = SimulatedTwilio::new(&config, &target)?;
-    let text = Text {
+    let sender = dev::webhook_sender(&config, &receiver)?;
+    let text = InboundText {
         from: args.from,
         body: args.body,
         media: args.media,
         fields: args.field,
     };
     let deliveries = match args.rate {
-        None => one_by_one(&twilio, &text, args.count).await,
-        Some(rate) => paced(&twilio, &text, args.count, rate).await,
+        None => one_by_one(&sender, &text, args.count).await,
+        Some(rate) => paced(&sender, &text, args.count, rate).await,
     }?;
     summarise(&deliveries)
 }
 
 async fn one_by_one(
-    twilio: &SimulatedTwilio,
-    text: &Text,
+    sender: &WebhookSender,
+    text: &InboundText,
     count: u32,
-) -> anyhow::Result<Vec<Delivery>> {
+) -> anyhow::Result<Vec<WebhookDelivery>> {
     let mut deliveries = Vec::new();
     for _ in 0..count {
-        let delivery = twilio.deliver(text).await?;
+        let delivery = sender.deliver(text).await?;
         if count <= 10 {
-            let Delivery {
+            let WebhookDelivery {
                 message_sid,
                 status,
                 took,
@@ -100,23 +103,23 @@ async fn one_by_one(
 }
 
 async fn paced(
-    twilio: &SimulatedTwilio,
-    text: &Text,
+    sender: &WebhookSender,
+    text: &InboundText,
     count: u32,
     rate: f64,
-) -> anyhow::Result<Vec<Delivery>> {
+) -> anyhow::Result<Vec<WebhookDelivery>> {
     let mut clock = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
-    clock.set_missed_tick_behavior(MissedTickBehavior::Burst); // the rate holds on average
+    clock.set_missed_tick_behavior(MissedTickBehavior::Burst); // keeps the average rate
     let mut running = JoinSet::new();
     for _ in 0..count {
         clock.tick().await;
-        let (twilio, text) = (twilio.clone(), text.clone());
-        running.spawn(async move { twilio.deliver(&text).await });
+        let (sender, text) = (sender.clone(), text.clone());
+        running.spawn(async move { sender.deliver(&text).await });
     }
     running.join_all().await.into_iter().collect()
 }
 
-fn summarise(deliveries: &[Delivery]) -> anyhow::Result<()> {
+fn summarise(deliveries: &[WebhookDelivery]) -> anyhow::Result<()> {
     let mut by_status: BTreeMap<u16, usize> = BTreeMap::new();
     for delivery in deliveries {
         *by_status.entry(delivery.status).or_default() += 1;
@@ -142,7 +145,7 @@ fn summarise(deliveries: &[Delivery]) -> anyhow::Result<()> {
     match refused {
         None => Ok(()),
         Some(status) => Err(anyhow::anyhow!("not all were accepted")).with_context(|| match status {
-            403 => "refused as forged: does the receiver have the same TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL?",
+            403 => "the receiver found the signature wrong: does it have the same TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL?",
             503 => "the receiver has no database, or it is not migrated",
             _ => "see the receiver's log for the reason",
         }),

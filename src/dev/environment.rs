@@ -1,4 +1,5 @@
-//! The settings of `dev`: made up once, kept with its database, and written where other commands can read them.
+//! The settings of `dev`. The first run generates secrets and keeps them with the database. Each run
+//! writes all settings to a file that other commands can read.
 
 use std::{
     collections::BTreeMap,
@@ -12,23 +13,22 @@ use std::{
 use anyhow::Context;
 use url::Url;
 
-use super::twilio::hex;
 use crate::config::{Env, VARIABLES};
 
-/// Where the secrets are kept: as long as the database, which they seal.
+/// The file of the secrets. It must last as long as the database, whose columns they seal.
 const SECRETS: &str = "secrets.env";
 
-/// What other commands are to be pointed at.
+/// The file of all settings, for the `--env-file` of other commands.
 const SETTINGS: &str = "dev.env";
 
-/// The folder and secrets of a `dev`.
-pub(super) struct Environment {
+/// The data directory and the secrets of `dev`.
+pub(super) struct DevEnvironment {
     pub(super) dir: PathBuf,
     secrets: BTreeMap<String, String>,
 }
 
-impl Environment {
-    /// Opens the folder, or makes it with new secrets.
+impl DevEnvironment {
+    /// Opens the data directory, or creates it with new secrets.
     pub(super) fn open(dir: Option<PathBuf>) -> anyhow::Result<Self> {
         let dir = match dir {
             Some(dir) => dir,
@@ -36,7 +36,7 @@ impl Environment {
         };
         fs::create_dir_all(&dir).with_context(|| {
             format!(
-                "cannot make {}: --data-dir names another folder",
+                "cannot create {}: set --data-dir to another directory",
                 dir.display()
             )
         })?;
@@ -46,7 +46,7 @@ impl Environment {
             Err(error) if error.not_found() => BTreeMap::new(),
             Err(_) => anyhow::bail!("{} cannot be read", path.display()),
         };
-        // The file of an earlier version lacks what is newer; what it has seals the database, and stays.
+        // The file of an earlier version may lack newer secrets. Those that it has stay: they seal columns.
         let mut secrets = new_secrets();
         secrets.extend(kept.clone());
         if secrets != kept {
@@ -55,28 +55,30 @@ impl Environment {
         Ok(Self { dir, secrets })
     }
 
-    /// The file for other commands.
+    /// The file of all settings, for other commands.
     pub(super) fn env_file(&self) -> PathBuf {
         self.dir.join(SETTINGS)
     }
 
-    /// The files of messages, beside the database that knows them.
+    /// The URL of the message files, which are kept beside the database.
     pub(super) fn media_store(&self) -> anyhow::Result<String> {
         let dir = fs::canonicalize(&self.dir)?;
         let url = Url::from_directory_path(dir.join("media")).ok();
-        Ok(url.context("the data folder has no path")?.to_string())
+        Ok(url
+            .context("the data directory has no file URL")?
+            .to_string())
     }
 
-    /// All settings, which are also written to [`Self::env_file`]. Those made for this run give way to flags. An address
-    /// that is in use is replaced by a free one, unless a flag names it.
+    /// Returns all settings, and writes them to [`Self::env_file`]. Flags win over `run_settings`. An
+    /// address in use is replaced by a free one, unless a flag sets it.
     pub(super) fn complete(
         &self,
-        of_this_run: impl IntoIterator<Item = (&'static str, String)>,
+        run_settings: impl IntoIterator<Item = (&'static str, String)>,
         flags: BTreeMap<String, String>,
     ) -> anyhow::Result<Env> {
         let mut settings = self.secrets.clone();
         settings.insert("RUST_LOG".to_owned(), "warn".to_owned());
-        for (name, value) in of_this_run {
+        for (name, value) in run_settings {
             settings.insert(name.to_owned(), value);
         }
         for name in ["LISTEN_ADDR", "ADMIN_ADDR"] {
@@ -94,11 +96,16 @@ impl Environment {
 
 fn default_dir() -> anyhow::Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
-        // Postgres refuses to run as root, and whoever it runs as cannot enter root's home.
+        // Postgres refuses to run as root, and its account may not enter root's home directory.
         return Ok("/var/lib/pigeonhole-dev".into());
     }
-    let home = std::env::home_dir().context("there is no home folder: name one with --data-dir")?;
+    let home = std::env::home_dir().context("no home directory is known: set --data-dir")?;
     Ok(home.join(".local/state/pigeonhole-dev"))
+}
+
+/// 32 random hexadecimal digits.
+fn hex() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 fn new_secrets() -> BTreeMap<String, String> {
@@ -116,7 +123,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, dotenvy::Error> {
     dotenvy::from_path_iter(path)?.collect()
 }
 
-/// Writes the file for our eyes only, whole or not at all.
+/// Writes the file atomically, readable by its owner only.
 fn write(path: &Path, values: &BTreeMap<String, String>) -> anyhow::Result<()> {
     let lines: Vec<_> = values
         .iter()
@@ -142,14 +149,14 @@ fn write(path: &Path, values: &BTreeMap<String, String>) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Where to look for a free port: below those that systems hand out to connections, as one of these would be gone again
-/// by the time it is listened on.
+/// The range to search for a free port. It lies below the ports that systems assign to outgoing
+/// connections: one of those could be taken before the listener opens it.
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 10_000..=30_000;
 
-/// How many to try.
+/// The number of ports to try.
 const TRIES: usize = 100;
 
-/// The setting's default address, or one with a free port if that is in use.
+/// Returns the setting's default address, or one with a free port if that is in use.
 fn free_addr(name: &str) -> anyhow::Result<SocketAddr> {
     let default = VARIABLES
         .iter()
@@ -160,5 +167,5 @@ fn free_addr(name: &str) -> anyhow::Result<SocketAddr> {
     std::iter::once(default)
         .chain(others)
         .find(|addr| TcpListener::bind(addr).is_ok())
-        .with_context(|| format!("no port is free: {name} names one"))
+        .with_context(|| format!("no free port found: set {name}"))
 }

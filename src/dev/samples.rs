@@ -1,25 +1,27 @@
-//! What there is to see at once: a user with a number, and a message of each kind that is handled differently.
+//! The demo user's number, and one sample message of each kind.
 
 use anyhow::Context;
 use sqlx::PgPool;
 use store::{E164, Keyring, user_phone_numbers, users};
+use twilio_simulator::InboundText;
 
-use super::{DEMO_NUMBER, DEMO_USER, twilio::Text};
+use super::demo_user::{DEMO_NUMBER, DEMO_USER};
 
-/// A number that nobody has linked.
-const STRANGER: &str = "+12025550199";
+/// A number that no user has linked.
+const UNLINKED_NUMBER: &str = "+12025550199";
 
-/// Gives the demo user their number, and no other. On the demo page, they or others may have done anything with it.
+/// Links the demo number, and no other, to the demo user. Visitors of the demo page may have unlinked
+/// it or linked it to another user.
 pub(super) async fn link_demo_user(pool: &PgPool, keyring: &Keyring) -> anyhow::Result<()> {
     let mut conn = pool.acquire().await?;
     let number = E164::parse(DEMO_NUMBER).context("the demo number is no number")?;
     users::ensure(&mut conn, DEMO_USER).await?;
-    let owner = user_phone_numbers::find_verified_owner(&mut conn, keyring, &number).await?;
-    if owner.is_some_and(|owner| owner != DEMO_USER) {
+    let linked_to = user_phone_numbers::find_verified_owner(&mut conn, keyring, &number).await?;
+    if linked_to.is_some_and(|user| user != DEMO_USER) {
         user_phone_numbers::unlink(&mut conn, keyring, &number).await?;
     }
-    for had in user_phone_numbers::list(&mut conn, keyring, Some(DEMO_USER)).await? {
-        if let Some(other) = had.number.filter(|had| *had != number) {
+    for linked in user_phone_numbers::list(&mut conn, keyring, Some(DEMO_USER)).await? {
+        if let Some(other) = linked.number.filter(|linked| *linked != number) {
             user_phone_numbers::unlink(&mut conn, keyring, &other).await?;
         }
     }
@@ -27,17 +29,17 @@ pub(super) async fn link_demo_user(pool: &PgPool, keyring: &Keyring) -> anyhow::
     Ok(())
 }
 
-/// The messages.
-pub(super) fn texts() -> Vec<Text> {
-    let text = |from: &str, body: &str| Text {
+/// The sample messages.
+pub(super) fn texts() -> Vec<InboundText> {
+    let text = |from: &str, body: &str| InboundText {
         from: from.to_owned(),
         body: body.to_owned(),
-        ..Text::default()
+        ..InboundText::default()
     };
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     vec![
         text(DEMO_NUMBER, "Met Ana at #RustConf, she builds #databases"),
-        Text {
+        InboundText {
             fields: vec![
                 field("Latitude", "52.5163"),
                 field("Longitude", "13.3777"),
@@ -45,10 +47,10 @@ pub(super) fn texts() -> Vec<Text> {
             ],
             ..text(DEMO_NUMBER, "We meet here on Friday")
         },
-        Text {
+        InboundText {
             media: vec!["text/vcard".to_owned(), "image/jpeg".to_owned()],
             ..text(DEMO_NUMBER, "Her card #contact")
         },
-        text(STRANGER, "Nobody has linked this number"),
+        text(UNLINKED_NUMBER, "Nobody has linked this number"),
     ]
 }

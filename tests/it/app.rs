@@ -4,9 +4,9 @@
 use std::{net::SocketAddr, ops::Deref};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use twilio_simulator::{WebhookDelivery, SimulatedApi, WebhookSender, InboundText};
 use pigeonhole::{
     config::Reader,
-    dev::twilio::{Delivery, SimulatedApi, SimulatedTwilio, Text},
     services::{Role, Services, ServicesConfig},
 };
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::database::{Database, NUMBER};
 pub(crate) struct TestApp {
     database: Database,
     pub(crate) receiver: SocketAddr,
-    pub(crate) twilio: SimulatedTwilio,
+    pub(crate) twilio: WebhookSender,
     services: Services,
     stop: CancellationToken,
 }
@@ -81,8 +81,8 @@ impl TestApp {
     }
 
     /// Delivers a message, which the receiver must accept. Returns its SID.
-    pub(crate) async fn deliver_text(&self, text: &Text) -> String {
-        let Delivery {
+    pub(crate) async fn deliver_text(&self, text: &InboundText) -> String {
+        let WebhookDelivery {
             message_sid,
             status,
             ..
@@ -100,11 +100,11 @@ impl Deref for TestApp {
     }
 }
 
-pub(crate) fn text(from: &str, body: &str) -> Text {
-    Text {
+pub(crate) fn text(from: &str, body: &str) -> InboundText {
+    InboundText {
         from: from.to_owned(),
         body: body.to_owned(),
-        ..Text::default()
+        ..InboundText::default()
     }
 }
 

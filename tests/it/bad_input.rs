@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use pigeonhole::dev::twilio::SimulatedTwilio;
 use reqwest::{RequestBuilder, header};
 use serde_json::Value;
 use tokio::{
@@ -11,6 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use twilio::signature;
+use twilio_simulator::WebhookSender;
 
 use crate::{
     app::text,
@@ -31,7 +31,7 @@ struct ReceiverHarness {
     database: Database,
     process: Process,
     addr: SocketAddr,
-    twilio: SimulatedTwilio,
+    twilio: WebhookSender,
 }
 
 impl ReceiverHarness {

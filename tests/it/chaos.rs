@@ -12,8 +12,8 @@ mod effect_log;
 
 use std::time::{Duration, Instant};
 
-use embedded_postgres::{Server, Settings};
-use pigeonhole::dev::twilio::SimulatedTwilio;
+use embedded_postgres::{PostgresServer, PostgresSettings};
+use twilio_simulator::WebhookSender;
 use rand::seq::SliceRandom;
 use rustix::process::Signal;
 use sqlx::Executor;
@@ -128,10 +128,10 @@ struct ChaosTotals {
 
 struct ChaosHarness {
     scenario: &'static str,
-    server: Server,
+    server: PostgresServer,
     database: Database,
     effect_log: EffectLog,
-    twilio: SimulatedTwilio,
+    twilio: WebhookSender,
     /// Only `None` while it is being replaced.
     receiver: Option<Process>,
     workers: Vec<ChaosWorker>,
@@ -140,7 +140,7 @@ struct ChaosHarness {
 
 impl ChaosHarness {
     async fn start(scenario: &'static str) -> Self {
-        let server = block_in_place(|| Server::start_temporary(Settings::default())).unwrap();
+        let server = block_in_place(|| PostgresServer::start_temporary(PostgresSettings::default())).unwrap();
         let database = Database::create_on(&server)
             .await
             .with("JOB_LEASE_SECONDS", LEASE.as_secs().to_string())

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use embedded_postgres::{Server, testing::TestDatabase};
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, SimulatedApi},
-};
+use embedded_postgres::{PostgresServer, testing::TestDatabase};
+use twilio_simulator::SimulatedApi;
 use serde_json::Value;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use store::{E164, user_phone_numbers, users};
@@ -71,7 +68,7 @@ impl Database {
     }
 
     /// Creates a database on a server that the test may stop.
-    pub(crate) async fn create_on(server: &Server) -> Self {
+    pub(crate) async fn create_on(server: &PostgresServer) -> Self {
         let url = server.ensure_database("pigeonhole").await.unwrap();
         let pool = connect(&url).await;
         store::migrate(&pool).await.unwrap();
@@ -106,8 +103,7 @@ impl Database {
         let database = self
             .with("TWILIO_API_BASE_URL", bound.base_url())
             .with("MEDIA_EXTRA_HOSTS", bound.addr().to_string());
-        let config = Reader::read(&database.settings.env(), ReceiverConfig::read).unwrap();
-        let account = Account::of(&config).unwrap();
+        let account = database.settings.account();
         let api = bound.serve(account, CancellationToken::new()).unwrap();
         (database, api)
     }

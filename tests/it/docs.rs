@@ -84,6 +84,9 @@ async fn every_command_and_flag_that_the_documentation_names_exists() {
         );
     }
     for (path, flags) in &commands {
+        if !cfg!(feature = "dev") && ["dev", "simulate"].contains(&path[0]) {
+            continue; // this build has neither
+        }
         let arguments = [path.as_slice(), &["--help"]].concat();
         let help = run(&arguments, &ProgramSettings::none()).await;
         // The first line must be the usage of this command, not a list of others.

@@ -13,9 +13,9 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use pigeonhole::dev::twilio::SimulatedApi;
 use reqwest::Client;
 use serde_json::{Value, json};
+use twilio_simulator::SimulatedApi;
 use uuid::Uuid;
 
 use crate::{

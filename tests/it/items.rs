@@ -1,8 +1,8 @@
 //! A signed message becomes items, with the columns that the web app expects.
 
-use pigeonhole::dev::twilio::Text;
 use serde_json::Value;
 use store::{Context, enrichment_items::item_id};
+use twilio_simulator::InboundText;
 
 use crate::{
     app::{TestApp, field, text},
@@ -49,7 +49,7 @@ fn assert_awaits_review(app: &TestApp, sid: &str, items: &[ItemRow], source: &st
 #[tokio::test]
 async fn a_text_with_tags_and_a_place_becomes_a_note_tags_and_a_location() {
     let app = TestApp::start().await;
-    let text = Text {
+    let text = InboundText {
         fields: vec![
             field("Latitude", "52.5163"),
             field("Longitude", "13.3777"),
@@ -90,7 +90,7 @@ async fn a_text_with_tags_and_a_place_becomes_a_note_tags_and_a_location() {
 #[tokio::test]
 async fn a_message_with_media_is_an_mms_and_names_the_type_of_its_first_file() {
     let (app, _) = TestApp::with_twilio(|database| database).await;
-    let text = Text {
+    let text = InboundText {
         media: vec!["image/jpeg".to_owned(), "audio/ogg".to_owned()],
         ..text(NUMBER, "Her card #contact")
     };

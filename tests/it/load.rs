@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use pigeonhole::dev::twilio::{Delivery, SimulatedTwilio};
+use twilio_simulator::{SimulatorError, WebhookDelivery, WebhookSender};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ pub(crate) struct DeliveryResults {
 }
 
 impl DeliveryResults {
-    fn note(&mut self, delivery: anyhow::Result<Delivery>) {
+    fn note(&mut self, delivery: Result<WebhookDelivery, SimulatorError>) {
         match delivery {
             Ok(delivery) if delivery.status == 200 => self.accepted.push(delivery.message_sid),
             Ok(_) | Err(_) => self.refused += 1,
@@ -46,7 +46,7 @@ impl DeliveryResults {
 
 impl MessageLoad {
     /// Starts `senders` senders. Each pauses shortly after each response.
-    pub(crate) fn start(twilio: &SimulatedTwilio, senders: usize) -> Self {
+    pub(crate) fn start(twilio: &WebhookSender, senders: usize) -> Self {
         let mut load = Self {
             answered: Arc::default(),
             held: Arc::default(),

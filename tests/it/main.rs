@@ -19,7 +19,9 @@ mod connections;
 mod crashes;
 mod dashboards;
 mod database;
+#[cfg(feature = "dev")]
 mod demo;
+#[cfg(feature = "dev")]
 mod dev;
 mod diagnosis;
 mod docs;
@@ -47,9 +49,13 @@ mod replies;
 mod senders;
 mod sends;
 mod settings;
+#[cfg(feature = "dev")]
+mod simulate;
 mod simulated_twilio;
 mod stop;
 mod traces;
 mod unlinking;
 mod wait;
 mod webhook;
+#[cfg(not(feature = "dev"))]
+mod without_dev;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use embedded_postgres::{Server, Settings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use pigeonhole::services::Role;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_of_postgres_under_load_loses_no_accepted_message() {
-    let mut server = Server::start_temporary(Settings::default()).unwrap();
+    let mut server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let database = Database::create_on(&server).await;
     let (mut receiver, addr) = Process::receiver("receiver", &database.settings).await;
     let mut worker = Process::start("worker", &database.settings);
@@ -52,7 +52,7 @@ async fn a_crash_of_postgres_under_load_loses_no_accepted_message() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_recovers_at_once_after_a_crash_cuts_its_connections() {
-    let mut server = Server::start_temporary(Settings::default()).unwrap();
+    let mut server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let app = TestApp::on(Database::create_on(&server).await, Role::Receiver).await;
     for _ in 0..40 {
         app.deliver("Hello").await;

@@ -1,6 +1,6 @@
 //! Every acceptable message is stored and reaches a final state, whatever its sender and content.
 
-use pigeonhole::dev::twilio::Text;
+use twilio_simulator::InboundText;
 
 use crate::{
     app::{TestApp, field, text},
@@ -62,11 +62,11 @@ async fn an_empty_message_is_processed_and_creates_no_items() {
 #[tokio::test]
 async fn the_media_parameters_decide_when_the_number_of_media_is_wrong() {
     let (app, _) = TestApp::with_twilio(|database| database).await;
-    let fewer = Text {
+    let fewer = InboundText {
         fields: vec![field("NumMedia", "3")],
         ..text(NUMBER, "no media")
     };
-    let more = Text {
+    let more = InboundText {
         media: vec!["image/png".to_owned()],
         fields: vec![field("NumMedia", "0")],
         ..text(NUMBER, "one medium")

@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
+use twilio_simulator::{SimulatedAccount, WebhookSender};
 use pigeonhole::{
-    config::{Env, Reader, ReceiverConfig},
-    dev::twilio::SimulatedTwilio,
+    config::{Env, Reader},
 };
 use store::Keyring;
 use twilio::signature;
@@ -72,10 +72,23 @@ impl ProgramSettings {
         Reader::read(&self.env(), pigeonhole::config::keyring).unwrap()
     }
 
-    /// A simulated Twilio that has the account of these settings and delivers to this receiver.
-    pub(crate) fn twilio(&self, receiver: SocketAddr) -> SimulatedTwilio {
-        let config = Reader::read(&self.env(), ReceiverConfig::read).unwrap();
-        SimulatedTwilio::new(&config, &format!("http://{receiver}")).unwrap()
+    /// The account of these settings, as the simulated Twilio plays it.
+    pub(crate) fn account(&self) -> SimulatedAccount {
+        SimulatedAccount {
+            sid: self.get("TWILIO_ACCOUNT_SID").parse().unwrap(),
+            auth_token: self.get("TWILIO_AUTH_TOKEN").into(),
+            keys: Vec::new(),
+            number: self.get("TWILIO_PHONE_NUMBER").to_owned(),
+            public_base_url: self.get("PUBLIC_BASE_URL").to_owned(),
+            webhook_path: WEBHOOK.to_owned(),
+        }
+    }
+
+    /// Sends webhooks of the account of these settings to this receiver.
+    pub(crate) fn twilio(&self, receiver: SocketAddr) -> WebhookSender {
+        let api_base_url = self.get("TWILIO_API_BASE_URL").parse().unwrap();
+        let receiver = format!("http://{receiver}");
+        WebhookSender::new(&self.account(), &api_base_url, &receiver).unwrap()
     }
 
     /// The signature of these parameters.

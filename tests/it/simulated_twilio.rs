@@ -12,14 +12,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, extract::Request};
 use chrono::{DateTime, TimeDelta, Utc};
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, BoundApi, SimulatedApi},
-    http,
-};
+use pigeonhole::http;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use twilio::rest::{Client, CreateError, Created, Credentials, NewMessage, Sender};
+use twilio_simulator::{BoundApi, SimulatedAccount, SimulatedApi};
 
 use crate::{
     settings::{PUBLIC_BASE_URL, ProgramSettings},
@@ -45,8 +42,7 @@ impl SimulatorHarness {
         let bound = bind().await;
         let settings = ProgramSettings::random("postgres://nobody@127.0.0.1/none")
             .with("TWILIO_API_BASE_URL", bound.base_url());
-        let config = Reader::read(&settings.env(), ReceiverConfig::read).unwrap();
-        let mut account = Account::of(&config).unwrap();
+        let mut account = settings.account();
         account.keys = vec![("SKkey".to_owned(), "of-the-key".into())];
         let stop = CancellationToken::new();
         let api = bound.serve(account, stop.clone()).unwrap();

@@ -13,7 +13,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use embedded_postgres::{Server, Settings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use sqlx::{Connection, PgConnection, migrate::Migrator};
 
 #[tokio::main]
@@ -22,7 +22,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let (Some(migrations), Some(program)) = (arguments.next(), arguments.next()) else {
         return Err("usage: with_database MIGRATIONS COMMAND [ARGUMENT...]".into());
     };
-    let server = Server::start_temporary(Settings::default())?;
+    let server = PostgresServer::start_temporary(PostgresSettings::default())?;
     let url = server.ensure_database("pigeonhole").await?;
     migrate(migrations.into(), &url).await?;
 

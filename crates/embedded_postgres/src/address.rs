@@ -2,9 +2,9 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::Server;
+use crate::PostgresServer;
 
-impl Server {
+impl PostgresServer {
     /// The address of a database, for sqlx and libpq alike. There is always one named `postgres`.
     pub fn url(&self, database: &str) -> String {
         let socket_dir = percent_encode(&self.socket_dir.to_string_lossy());

@@ -21,6 +21,6 @@ mod wait;
 
 pub use crate::{
     error::{StartError, StopError},
-    server::Server,
-    settings::Settings,
+    server::PostgresServer,
+    settings::PostgresSettings,
 };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Settings, StartError, StopError,
+    PostgresSettings, StartError, StopError,
     account::Account,
     binaries, kept, log, postmaster,
     scratch::Scratch,
@@ -23,7 +23,7 @@ const STOP_LIMIT: Duration = Duration::from_mins(1);
 
 /// A Postgres server of our own. Dropping it stops it, and so does the end of this process, however
 /// it ends.
-pub struct Server {
+pub struct PostgresServer {
     account: Account,
     bin_dir: PathBuf,
     base: PathBuf,
@@ -38,10 +38,10 @@ pub struct Server {
     scratch: Option<Scratch>,
 }
 
-impl Server {
+impl PostgresServer {
     /// Starts a server on new data, which is thrown away with it. Made for tests: fast, and nothing
     /// survives.
-    pub fn start_temporary(settings: Settings) -> Result<Self, StartError> {
+    pub fn start_temporary(settings: PostgresSettings) -> Result<Self, StartError> {
         let bin_dir = binaries::find(settings.bin_dir.as_deref(), None)?;
         let account = Account::for_data(None)?;
         let scratch = Scratch::create(&account)?;
@@ -62,7 +62,7 @@ impl Server {
 
     /// Starts a server on the data in this directory, which is made if need be and stays. For
     /// `pigeonhole dev`.
-    pub fn start_kept(dir: &Path, settings: Settings) -> Result<Self, StartError> {
+    pub fn start_kept(dir: &Path, settings: PostgresSettings) -> Result<Self, StartError> {
         let kept = kept::Kept::open(dir, settings.bin_dir.as_deref())?;
         let scratch = kept
             .needs_short_socket_dir()
@@ -190,7 +190,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         let how = if self.durable {
             Stop::Fast

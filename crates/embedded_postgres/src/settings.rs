@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 /// What a caller may choose about a server. The default suits most.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct PostgresSettings {
     pub(crate) bin_dir: Option<PathBuf>,
     pub(crate) parameters: Vec<(String, String)>,
 }
 
-impl Settings {
+impl PostgresSettings {
     /// Uses the server binaries in this directory and looks nowhere else.
     #[must_use]
     pub fn bin_dir(mut self, dir: impl Into<PathBuf>) -> Self {
@@ -52,7 +52,7 @@ pub(crate) const TEMPORARY: &[(&str, &str)] = &[
     ("autovacuum", "off"),
 ];
 
-impl Settings {
+impl PostgresSettings {
     /// All parameters, those that win last.
     pub(crate) fn over(self, kind: &[(&str, &str)]) -> Vec<(String, String)> {
         let ours = ALWAYS.iter().chain(kind);

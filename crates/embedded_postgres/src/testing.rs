@@ -19,13 +19,14 @@ use sqlx::{
 };
 use tokio::sync::Mutex;
 
-use crate::{Server, Settings};
+use crate::{PostgresServer, PostgresSettings};
 
 /// The server all tests of this process share. Nobody drops it: it ends with the process.
-pub fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
+pub fn server() -> &'static PostgresServer {
+    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
     SERVER.get_or_init(|| {
-        Server::start_temporary(Settings::default()).unwrap_or_else(|error| panic!("{error}"))
+        PostgresServer::start_temporary(PostgresSettings::default())
+            .unwrap_or_else(|error| panic!("{error}"))
     })
 }
 

@@ -13,13 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use embedded_postgres::{Server, Settings, testing};
+use embedded_postgres::{PostgresServer, PostgresSettings, testing};
 
 /// Not a test: what the tests start and kill. Ends when they do, as its standard input does.
 #[test]
 #[ignore = "a process for the other tests to kill"]
 fn hold_a_server() {
-    let hold = |server: &Server| {
+    let hold = |server: &PostgresServer| {
         println!(
             "\nholding {} {}",
             server.process_id().unwrap(),
@@ -28,7 +28,9 @@ fn hold_a_server() {
         io::stdin().read_to_end(&mut Vec::new()).unwrap();
     };
     match env::var_os("HOLD_KEPT") {
-        Some(dir) => hold(&Server::start_kept(Path::new(&dir), Settings::default()).unwrap()),
+        Some(dir) => {
+            hold(&PostgresServer::start_kept(Path::new(&dir), PostgresSettings::default()).unwrap())
+        }
         None => hold(testing::server()),
     }
 }
@@ -183,7 +185,7 @@ fn a_killed_program_with_kept_data_leaves_a_clean_shutdown_which_the_next_one_aw
     let dir = kept_dir();
     let mut holder = Holder::kept(&dir.path().join("data"));
     holder.kill();
-    let server = Server::start_kept(&holder.dir, Settings::default()).unwrap();
+    let server = PostgresServer::start_kept(&holder.dir, PostgresSettings::default()).unwrap();
     let log = fs::read_to_string(server.log_path()).unwrap();
     assert!(log.contains("database system is shut down"), "{log}");
     assert!(!log.contains("automatic recovery"), "{log}");
@@ -191,7 +193,7 @@ fn a_killed_program_with_kept_data_leaves_a_clean_shutdown_which_the_next_one_aw
 
 #[test]
 fn a_killed_supervisor_is_made_up_for_by_its_program() {
-    let server = Server::start_temporary(Settings::default()).unwrap();
+    let server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let dir = server.dir().to_path_buf();
     kill_9(&ps("ppid=", &server.process_id().unwrap().to_string()));
     drop(server);
@@ -204,7 +206,7 @@ fn a_supervisor_killed_with_its_program_is_made_up_for_by_the_next_start() {
     let mut holder = Holder::temporary();
     kill_9(&holder.supervisor());
     holder.kill();
-    drop(Server::start_temporary(Settings::default()).unwrap());
+    drop(PostgresServer::start_temporary(PostgresSettings::default()).unwrap());
     eventually_gone(&holder.dir);
 }
 
@@ -213,7 +215,7 @@ fn so_is_a_killed_process_group() {
     let mut holder = Holder::temporary();
     kill_9(&format!("-{}", holder.supervisor()));
     holder.kill();
-    drop(Server::start_temporary(Settings::default()).unwrap());
+    drop(PostgresServer::start_temporary(PostgresSettings::default()).unwrap());
     eventually_gone(&holder.dir);
 }
 
@@ -223,7 +225,7 @@ fn kept_data_outlives_the_kill_of_everything_but_postgres() {
     let mut holder = Holder::kept(&dir.path().join("data"));
     kill_9(&holder.supervisor());
     holder.kill();
-    let server = Server::start_kept(&holder.dir, Settings::default()).unwrap();
+    let server = PostgresServer::start_kept(&holder.dir, PostgresSettings::default()).unwrap();
     let first = format!("{} ", holder.postmaster);
     let left = processes(&holder.dir)
         .into_iter()
@@ -234,7 +236,7 @@ fn kept_data_outlives_the_kill_of_everything_but_postgres() {
 
 #[test]
 fn a_terminals_interrupt_does_not_reach_the_server() {
-    let server = Server::start_temporary(Settings::default()).unwrap();
+    let server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let postmaster = server.process_id().unwrap().to_string();
     assert_ne!(
         ps("pgid=", &postmaster),

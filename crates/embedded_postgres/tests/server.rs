@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use embedded_postgres::{Server, Settings, StartError};
+use embedded_postgres::{PostgresServer, PostgresSettings, StartError};
 use sqlx::{Connection, PgConnection};
 
 async fn ask(url: &str, sql: &'static str) -> String {
@@ -33,7 +33,9 @@ fn kept_dir() -> tempfile::TempDir {
 #[tokio::test]
 async fn a_temporary_server_is_fast_private_and_gone_when_dropped() {
     let start = Instant::now();
-    let server = Server::start_temporary(Settings::default().set("work_mem", "7MB")).unwrap();
+    let server =
+        PostgresServer::start_temporary(PostgresSettings::default().set("work_mem", "7MB"))
+            .unwrap();
     println!(
         "started in {:?}: {}",
         start.elapsed(),
@@ -57,7 +59,7 @@ async fn a_temporary_server_is_fast_private_and_gone_when_dropped() {
 
 #[tokio::test]
 async fn libpq_takes_the_same_address_whatever_the_environment_says() {
-    let server = Server::start_temporary(Settings::default()).unwrap();
+    let server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let url = server.ensure_database("Größe \"1\"").await.unwrap();
     assert_eq!(
         ask(&url, "select current_database()::text").await,
@@ -76,7 +78,7 @@ async fn libpq_takes_the_same_address_whatever_the_environment_says() {
 
 #[tokio::test]
 async fn a_server_comes_back_after_a_clean_stop_a_crash_and_a_kill() {
-    let mut server = Server::start_temporary(Settings::default()).unwrap();
+    let mut server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let url = server.url("postgres");
     tell(&url, "create table t as select 42::text as n").await;
 
@@ -112,13 +114,13 @@ async fn a_server_comes_back_after_a_clean_stop_a_crash_and_a_kill() {
 async fn kept_data_is_durable_and_survives_its_server() {
     let dir = kept_dir();
     let data = dir.path().join("made/with/parents");
-    let server = Server::start_kept(&data, Settings::default()).unwrap();
+    let server = PostgresServer::start_kept(&data, PostgresSettings::default()).unwrap();
     let url = server.ensure_database("pigeonhole").await.unwrap();
     assert_eq!(ask(&url, "show fsync").await, "on");
     tell(&url, "create table t as select 42::text as n").await;
     drop(server);
 
-    let server = Server::start_kept(&data, Settings::default()).unwrap();
+    let server = PostgresServer::start_kept(&data, PostgresSettings::default()).unwrap();
     let url = server.ensure_database("pigeonhole").await.unwrap();
     assert_eq!(ask(&url, "select n from t").await, "42");
     let log = fs::read_to_string(server.log_path()).unwrap();
@@ -128,8 +130,11 @@ async fn kept_data_is_durable_and_survives_its_server() {
 #[tokio::test]
 async fn a_directory_whose_name_is_too_long_for_a_socket_works() {
     let dir = kept_dir();
-    let server =
-        Server::start_kept(&dir.path().join("x".repeat(100)), Settings::default()).unwrap();
+    let server = PostgresServer::start_kept(
+        &dir.path().join("x".repeat(100)),
+        PostgresSettings::default(),
+    )
+    .unwrap();
     assert_eq!(ask(&server.url("postgres"), "show fsync").await, "on");
 }
 
@@ -137,8 +142,8 @@ async fn a_directory_whose_name_is_too_long_for_a_socket_works() {
 fn a_second_server_on_the_same_data_is_told_who_has_it() {
     let dir = kept_dir();
     let data = dir.path().join("data");
-    let _first = Server::start_kept(&data, Settings::default()).unwrap();
-    let Err(error) = Server::start_kept(&data, Settings::default()) else {
+    let _first = PostgresServer::start_kept(&data, PostgresSettings::default()).unwrap();
+    let Err(error) = PostgresServer::start_kept(&data, PostgresSettings::default()) else {
         panic!("two servers")
     };
     assert!(matches!(error, StartError::InUse { .. }), "{error}");
@@ -154,7 +159,7 @@ fn a_second_server_on_the_same_data_is_told_who_has_it() {
 fn a_directory_with_other_things_in_it_is_left_alone() {
     let dir = kept_dir();
     fs::write(dir.path().join("diary"), "dear diary").unwrap();
-    let Err(error) = Server::start_kept(dir.path(), Settings::default()) else {
+    let Err(error) = PostgresServer::start_kept(dir.path(), PostgresSettings::default()) else {
         panic!("started")
     };
     assert!(matches!(error, StartError::NotOurs { .. }), "{error}");
@@ -162,8 +167,8 @@ fn a_directory_with_other_things_in_it_is_left_alone() {
 
 #[test]
 fn a_server_that_cannot_start_shows_its_log() {
-    let settings = Settings::default().set("shared_buffers", "lots");
-    let Err(error) = Server::start_temporary(settings) else {
+    let settings = PostgresSettings::default().set("shared_buffers", "lots");
+    let Err(error) = PostgresServer::start_temporary(settings) else {
         panic!("started")
     };
     assert!(error.to_string().contains("shared_buffers"), "{error}");
@@ -171,8 +176,8 @@ fn a_server_that_cannot_start_shows_its_log() {
 
 #[test]
 fn missing_binaries_are_explained() {
-    let settings = Settings::default().bin_dir("/nowhere");
-    let Err(error) = Server::start_temporary(settings) else {
+    let settings = PostgresSettings::default().bin_dir("/nowhere");
+    let Err(error) = PostgresServer::start_temporary(settings) else {
         panic!("started")
     };
     let said = error.to_string();
@@ -189,7 +194,7 @@ fn root_is_told_which_directory_is_in_the_way() {
     }
     let dir = tempfile::tempdir_in("/root").unwrap();
     let data = dir.path().join("data");
-    let Err(error) = Server::start_kept(&data, Settings::default()) else {
+    let Err(error) = PostgresServer::start_kept(&data, PostgresSettings::default()) else {
         panic!("started")
     };
     let StartError::OutOfReach { barrier, .. } = error else {

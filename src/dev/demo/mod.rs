@@ -1,8 +1,8 @@
-//! The demo page, which plays the app: its sign-in, its front end, and its user's phone. Only `dev` has it: whoever
-//! reaches it may sign in as anybody.
+//! The demo page stands in for the app: its sign-in, its front end, and its user's phone. Only `dev`
+//! serves it, as every visitor may sign in as any user.
 //!
-//! What a real front end would ask the receiver, the page asks the receiver; this server gives it only what the app has
-//! of its own, and the phone.
+//! The page calls the receiver's API as a real front end does. This server adds only what the app itself
+//! would have, and the phone.
 
 mod page;
 mod sign_in;
@@ -25,64 +25,65 @@ use sqlx::PgPool;
 use store::{enrichment_items, users};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::{InboundText, SimulatedApi, WebhookSender};
 use url::form_urlencoded;
 
-use super::twilio::{SimulatedApi, SimulatedTwilio, Text};
 use crate::{config::Reader, http};
-use sign_in::{Guest, Tokens};
+use sign_in::{DemoTokens, DemoUser};
 
-/// Where the page is, unless that is in use.
+/// The page's address, unless it is in use.
 const DEFAULT_ADDR: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3001);
 
-/// More than the page's user cares to see.
+/// The most items that the page shows.
 const MOST_ITEMS: i64 = 100;
 
-/// How long requests may go on when `dev` stops.
+/// The time that running requests get when `dev` stops.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The page's listener: it is there before the receiver, which must know the page's origin.
-pub(super) struct Demo {
+/// The page's listener. It opens before the receiver starts, as the receiver must know the page's
+/// origin.
+pub(super) struct DemoServer {
     listener: TcpListener,
     addr: SocketAddr,
 }
 
-/// What the page needs.
-pub(super) struct Parts {
-    /// The database.
+/// What the page needs from the rest of `dev`.
+pub(super) struct DemoParts {
     pub(super) pool: PgPool,
     /// `JWT_SECRET`.
     pub(super) secret: SecretString,
-    /// The receiver's address, for browsers.
-    pub(super) api: String,
-    /// Our number at Twilio.
+    /// The receiver's URL, for browsers.
+    pub(super) receiver: String,
+    /// The number that users text.
     pub(super) our_number: Option<String>,
-    /// Sends texts to our number.
-    pub(super) twilio: SimulatedTwilio,
-    /// Has the SMS that have arrived at people's phones.
+    /// Sends texts to that number.
+    pub(super) sender: WebhookSender,
+    /// Holds the SMS that were delivered to phones.
     pub(super) phones: SimulatedApi,
 }
 
-struct Backing {
+struct DemoContext {
     pool: PgPool,
-    tokens: Tokens,
-    api: String,
+    tokens: DemoTokens,
+    receiver: String,
     our_number: Option<String>,
-    twilio: SimulatedTwilio,
+    sender: WebhookSender,
     phones: SimulatedApi,
 }
 
-/// `JWT_SECRET`.
+/// Reads `JWT_SECRET`.
 pub(super) fn secret(r: &mut Reader<'_>) -> Option<SecretString> {
     r.required("JWT_SECRET", |text| Ok(text.to_owned().into()))
 }
 
-impl Demo {
-    /// Listens at this address, or else at the default one, or else at a free one.
+impl DemoServer {
+    /// Listens at this address. Without one, listens at the default address, or at a free port if that is
+    /// in use.
     pub(super) async fn bind(addr: Option<SocketAddr>) -> anyhow::Result<Self> {
         let listener = match addr {
             Some(addr) => TcpListener::bind(addr).await.with_context(|| {
-                format!("cannot listen on {addr}: is it in use? --demo-addr names another")
+                format!("cannot listen on {addr}: is it in use? Set --demo-addr to another")
             })?,
             None => match TcpListener::bind(DEFAULT_ADDR).await {
                 Ok(listener) => listener,
@@ -93,25 +94,29 @@ impl Demo {
         Ok(Self { listener, addr })
     }
 
-    /// The page's address.
+    /// The page's URL.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// The origins that the page may have, as `CORS_ALLOWED_ORIGINS` wants them.
+    /// The page's possible origins, in the format of `CORS_ALLOWED_ORIGINS`.
     pub(super) fn origins(&self) -> String {
         format!("{},http://localhost:{}", self.url(), self.addr.port())
     }
 
     /// Serves until `stop`.
-    pub(super) async fn serve(self, parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
-        let page = page::router(&parts.api)?;
-        let backing = Backing {
-            tokens: Tokens::new(&parts.secret),
+    pub(super) async fn serve(
+        self,
+        parts: DemoParts,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let page = page::router(&parts.receiver)?;
+        let context = DemoContext {
+            tokens: DemoTokens::new(&parts.secret),
             pool: parts.pool,
-            api: parts.api,
+            receiver: parts.receiver,
             our_number: parts.our_number,
-            twilio: parts.twilio,
+            sender: parts.sender,
             phones: parts.phones,
         };
         let routes = Router::new()
@@ -121,19 +126,19 @@ impl Demo {
             .route("/demo/texts", post(text))
             .route("/demo/items", get(items))
             .merge(page)
-            .with_state(Arc::new(backing));
+            .with_state(Arc::new(context));
         http::serve(self.listener, routes, stop, GRACE).await;
         Ok(())
     }
 }
 
-/// Why there is no answer of the usual kind.
+/// Why a request failed.
 enum DemoError {
-    /// The request is no good.
+    /// The request is invalid.
     Request(&'static str),
-    /// The token is no good.
+    /// The token is missing or invalid.
     Token,
-    /// Something else does not work.
+    /// Something else failed.
     Failed(anyhow::Error),
 }
 
@@ -149,7 +154,7 @@ impl IntoResponse for DemoError {
             Self::Request(sentence) => (StatusCode::BAD_REQUEST, sentence),
             Self::Token => (StatusCode::UNAUTHORIZED, "Please sign in again"),
             Self::Failed(error) => {
-                tracing::warn!(%error, "the demo page got no answer");
+                tracing::warn!(%error, "a request of the demo page failed");
                 (
                     StatusCode::BAD_GATEWAY,
                     "That did not work; see the log of dev",
@@ -168,7 +173,7 @@ fn answer(value: &Value) -> Response {
     (headers, value.to_string()).into_response()
 }
 
-/// JSON only: a form of another site's page cannot send that unasked.
+/// Accepts JSON only: a form on another site cannot send JSON without the browser asking first.
 fn parse<'b, T: Deserialize<'b>>(headers: &HeaderMap, body: &'b Bytes) -> Result<T, DemoError> {
     let content_type = headers.get(header::CONTENT_TYPE);
     if content_type.is_none_or(|value| value != "application/json") {
@@ -177,21 +182,21 @@ fn parse<'b, T: Deserialize<'b>>(headers: &HeaderMap, body: &'b Bytes) -> Result
     serde_json::from_slice(body).map_err(|_| DemoError::Request("The request lacks something"))
 }
 
-async fn settings(State(demo): State<Arc<Backing>>) -> Response {
-    answer(&json!({ "api": demo.api, "ourNumber": demo.our_number }))
+async fn settings(State(demo): State<Arc<DemoContext>>) -> Response {
+    answer(&json!({ "api": demo.receiver, "ourNumber": demo.our_number }))
 }
 
 #[derive(Deserialize)]
-struct SignIn {
-    user: Guest,
+struct SignInRequest {
+    user: DemoUser,
 }
 
 async fn sign_in(
-    State(demo): State<Arc<Backing>>,
+    State(demo): State<Arc<DemoContext>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, DemoError> {
-    let SignIn { user } = parse(&headers, &body)?;
+    let SignInRequest { user } = parse(&headers, &body)?;
     let (id, name) = user.user();
     let mut conn = demo.pool.acquire().await?;
     users::ensure(&mut conn, id).await?;
@@ -199,8 +204,8 @@ async fn sign_in(
     Ok(answer(&json!({ "token": token, "name": name })))
 }
 
-/// The SMS that have arrived at the number `to`, the oldest first.
-async fn sms(State(demo): State<Arc<Backing>>, RawQuery(query): RawQuery) -> Response {
+/// Lists the SMS that were delivered to the number `to`, oldest first.
+async fn sms(State(demo): State<Arc<DemoContext>>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     let to = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "to");
     let to = to.map(|(_, value)| value.into_owned()).unwrap_or_default();
@@ -211,24 +216,24 @@ async fn sms(State(demo): State<Arc<Backing>>, RawQuery(query): RawQuery) -> Res
 }
 
 #[derive(Deserialize)]
-struct NewText {
+struct TextRequest {
     from: String,
     body: String,
 }
 
-/// Sends a text, whose webhook must be accepted.
+/// Sends a text. The receiver must accept its webhook.
 async fn text(
-    State(demo): State<Arc<Backing>>,
+    State(demo): State<Arc<DemoContext>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, DemoError> {
-    let NewText { from, body } = parse(&headers, &body)?;
-    let text = Text {
+    let TextRequest { from, body } = parse(&headers, &body)?;
+    let text = InboundText {
         from,
         body,
-        ..Text::default()
+        ..InboundText::default()
     };
-    let delivery = demo.twilio.deliver(&text).await?;
+    let delivery = demo.sender.deliver(&text).await?;
     if delivery.status != 200 {
         let error = anyhow::anyhow!("the receiver answered HTTP {}", delivery.status);
         return Err(DemoError::Failed(error));
@@ -236,9 +241,9 @@ async fn text(
     Ok(answer(&json!({ "sid": delivery.message_sid })))
 }
 
-/// The items of the user who is signed in, the newest first.
+/// Lists the items of the signed-in user, newest first.
 async fn items(
-    State(demo): State<Arc<Backing>>,
+    State(demo): State<Arc<DemoContext>>,
     headers: HeaderMap,
 ) -> Result<Response, DemoError> {
     let user_id = demo.tokens.user_of(&headers).ok_or(DemoError::Token)?;

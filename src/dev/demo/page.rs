@@ -1,4 +1,4 @@
-//! The page itself: a few files within the program, and the headers that keep everything else out of it.
+//! The page's files, which are part of the program, and the headers that forbid all other content.
 
 use axum::{
     Router,
@@ -7,10 +7,13 @@ use axum::{
     routing::get,
 };
 
-/// The files, whose policy lets them talk to this server and to the receiver at `api` only.
-pub(super) fn router<S: Clone + Send + Sync + 'static>(api: &str) -> anyhow::Result<Router<S>> {
+/// The routes of the files. Their content security policy allows connections only to this server and to
+/// `receiver`.
+pub(super) fn router<S: Clone + Send + Sync + 'static>(
+    receiver: &str,
+) -> anyhow::Result<Router<S>> {
     let policy = HeaderValue::try_from(format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' {api}; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' {receiver}; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ))?;
     let file = |content_type: &'static str, content: &'static str| {

@@ -1,4 +1,4 @@
-//! Who may sign in on the demo page, and the bearer tokens that stand for them.
+//! The users of the demo page and their bearer tokens.
 
 use anyhow::Context;
 use axum::http::{HeaderMap, header};
@@ -8,27 +8,27 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::dev::DEMO_USER;
+use crate::dev::demo_user::DEMO_USER;
 
-/// The second user who is kept between runs.
+/// The second user that is kept between runs.
 const BO: Uuid = Uuid::from_u128(0x0de3_0000_0000_4000_8000_0000_0000_0002);
 
-/// How long somebody stays signed in.
-const LIFE: TimeDelta = TimeDelta::days(1);
+/// The lifetime of a token.
+const LIFETIME: TimeDelta = TimeDelta::days(1);
 
-/// Whom somebody wants to be.
+/// The users to choose from.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Guest {
-    /// The demo user, whose number the samples come from.
+pub(super) enum DemoUser {
+    /// The user of the sample messages.
     Ana,
-    /// Another one, who has nothing yet.
+    /// A second user, with no number and no items at first.
     Bo,
-    /// One who was never there before.
+    /// A new user.
     New,
 }
 
-impl Guest {
+impl DemoUser {
     /// The user's id and name.
     pub(super) fn user(self) -> (Uuid, String) {
         match self {
@@ -43,24 +43,24 @@ impl Guest {
     }
 }
 
-/// What the app's own tokens say.
+/// The claims of the app's tokens.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Claims {
+struct DemoClaims {
     user_id: Uuid,
     role: String,
     iat: i64,
     exp: i64,
 }
 
-/// Makes tokens as the app does, with the secret that the receiver checks them by, and reads them.
-pub(super) struct Tokens {
+/// Makes and reads tokens as the app does, with the receiver's secret.
+pub(super) struct DemoTokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
 }
 
-impl Tokens {
-    /// With `JWT_SECRET`.
+impl DemoTokens {
+    /// Uses `JWT_SECRET`.
     pub(super) fn new(secret: &SecretString) -> Self {
         let secret = secret.expose_secret().as_bytes();
         Self {
@@ -69,24 +69,24 @@ impl Tokens {
         }
     }
 
-    /// A token of this user's.
+    /// Returns a token for this user.
     pub(super) fn mint(&self, user_id: Uuid, now: DateTime<Utc>) -> anyhow::Result<String> {
-        let claims = Claims {
+        let claims = DemoClaims {
             user_id,
             role: "user".to_owned(),
             iat: now.timestamp(),
-            exp: (now + LIFE).timestamp(),
+            exp: (now + LIFETIME).timestamp(),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .context("cannot sign a token")
     }
 
-    /// The user whose token a request carries.
+    /// Returns the user of the request's token, if the token is valid.
     pub(super) fn user_of(&self, headers: &HeaderMap) -> Option<Uuid> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let token = value.strip_prefix("Bearer ")?;
         let validation = Validation::new(Algorithm::HS256);
-        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).ok()?;
+        let token = jsonwebtoken::decode::<DemoClaims>(token, &self.decoding, &validation).ok()?;
         Some(token.claims.user_id)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use embedded_postgres::{Server, Settings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 
 use super::{ApiAnswer, ApiHarness, FREE};
 use crate::{
@@ -21,7 +21,7 @@ fn assert_away(answer: &ApiAnswer, started: Instant) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_every_route_returns_503_and_later_recovers() {
-    let mut server = Server::start_temporary(Settings::default()).unwrap();
+    let mut server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let api = ApiHarness::on(Database::create_on(&server).await).await;
     let caller = api.user().await;
     assert_eq!(caller.link(FREE).await.status, 201);

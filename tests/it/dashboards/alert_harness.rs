@@ -3,11 +3,11 @@
 
 use std::{fs, net::SocketAddr, time::Duration};
 
-use embedded_postgres::Server;
-use pigeonhole::dev::twilio::{SimulatedApi, SimulatedTwilio, Text};
+use embedded_postgres::PostgresServer;
 use serde_json::json;
 use store::users;
 use tempfile::TempDir;
+use twilio_simulator::{InboundText, SimulatedApi, WebhookSender};
 use uuid::Uuid;
 
 use super::{
@@ -56,13 +56,15 @@ pub(super) struct AlertHarness {
     admin: [SocketAddr; 2],
     prometheus: Prometheus,
     _rules: TempDir,
-    pub(super) server: Server,
+    pub(super) server: PostgresServer,
 }
 
 impl AlertHarness {
     /// Starts a healthy system.
     pub(super) async fn open(settings: impl FnOnce(Database) -> Database) -> Self {
-        let server = Server::start_temporary(embedded_postgres::Settings::default()).unwrap();
+        let server =
+            PostgresServer::start_temporary(embedded_postgres::PostgresSettings::default())
+                .unwrap();
         let database = Database::create_on(&server)
             .await
             .with("LISTEN_ADDR", format!("127.0.0.1:{}", free_port()))
@@ -134,7 +136,7 @@ impl AlertHarness {
         ran.stdout
     }
 
-    fn twilio(&self) -> SimulatedTwilio {
+    fn twilio(&self) -> WebhookSender {
         let settings = &self.database.settings;
         settings.twilio(settings.get("LISTEN_ADDR").parse().unwrap())
     }
@@ -159,7 +161,7 @@ impl AlertHarness {
 
     /// Delivers a text with a file, which must be accepted. Returns its SID.
     pub(super) async fn deliver_file(&self) -> String {
-        let text = Text {
+        let text = InboundText {
             media: vec!["image/jpeg".to_owned()],
             ..text(NUMBER, "Look at this")
         };

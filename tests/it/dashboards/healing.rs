@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use pigeonhole::dev::twilio::{Answer, Behaviour};
+use twilio_simulator::{SendAnswer, Behaviour};
 use sqlx::{Connection, PgConnection};
 use url::Url;
 
@@ -144,7 +144,7 @@ async fn an_account_refused_by_twilio_pauses_sending_until_it_is_fixed() {
         return;
     }
     let harness = AlertHarness::open(|database| database).await;
-    harness.api.behave(&number(0), Answer::BadCredentials);
+    harness.api.behave(&number(0), SendAnswer::BadCredentials);
     assert_eq!(harness.ask_for_code(&number(0)).await, 201);
     harness.wait_until_firing("PigeonholeTwilioRefusesUs").await;
     harness.wait_until_firing("PigeonholeKindPaused").await;

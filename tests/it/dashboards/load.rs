@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use embedded_postgres::Server;
+use embedded_postgres::PostgresServer;
 use jobs::ProcessMessage;
-use pigeonhole::dev::twilio::{Callbacks, SimulatedApi, SimulatedTwilio, Text};
+use twilio_simulator::{Callbacks, SimulatedApi, WebhookSender, InboundText};
 use reqwest::header;
 use serde_json::{Value, json};
 use store::users;
@@ -27,7 +27,7 @@ pub(super) struct DashboardHarness {
     targets: Arc<LoadTargets>,
     _processes: Vec<Process>,
     admin: Vec<SocketAddr>,
-    _server: Server,
+    _server: PostgresServer,
 }
 
 /// The number of people who text from time to time, beside the one who texts all the time.
@@ -41,7 +41,7 @@ fn number_of(quiet: usize) -> String {
 struct LoadTargets {
     database: Database,
     api: SimulatedApi,
-    twilio: SimulatedTwilio,
+    twilio: WebhookSender,
     receiver: SocketAddr,
     client: reqwest::Client,
 }
@@ -74,10 +74,10 @@ impl DashboardHarness {
     pub(super) async fn start() -> Self {
         // A server of its own, so that its statistics show only this load. It is vacuumed as a
         // production server is.
-        let postgres = embedded_postgres::Settings::default()
+        let postgres = embedded_postgres::PostgresSettings::default()
             .set("autovacuum", "on")
             .set("autovacuum_naptime", "15s");
-        let server = Server::start_temporary(postgres).unwrap();
+        let server = PostgresServer::start_temporary(postgres).unwrap();
         let (database, api) = Database::create_on(&server)
             .await
             .with("REPLIES", "problems")
@@ -183,7 +183,7 @@ impl LoadActor {
 
 impl LoadTargets {
     /// Ignores the result: the dashboards show it.
-    async fn deliver(&self, text: &Text) {
+    async fn deliver(&self, text: &InboundText) {
         self.twilio.deliver(text).await.ok();
     }
 

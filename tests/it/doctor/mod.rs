@@ -9,11 +9,8 @@ mod twilio;
 
 use std::sync::OnceLock;
 
-use embedded_postgres::Server;
-use pigeonhole::{
-    config::{Reader, ReceiverConfig},
-    dev::twilio::{Account, SimulatedApi},
-};
+use embedded_postgres::PostgresServer;
+use twilio_simulator::{SimulatedAccount, SimulatedApi};
 use serde_json::Value;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,11 +21,11 @@ use crate::{
 };
 
 /// A server with autovacuum, which the server of the other tests does not have.
-fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
+fn server() -> &'static PostgresServer {
+    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let settings = embedded_postgres::Settings::default().set("autovacuum", "on");
-        Server::start_temporary(settings).unwrap()
+        let settings = embedded_postgres::PostgresSettings::default().set("autovacuum", "on");
+        PostgresServer::start_temporary(settings).unwrap()
     })
 }
 
@@ -54,15 +51,14 @@ impl DoctorHarness {
     }
 
     /// An empty database.
-    async fn without_tables(of_the_account: impl FnOnce(&mut Account)) -> Self {
+    async fn without_tables(of_the_account: impl FnOnce(&mut SimulatedAccount)) -> Self {
         let url = server().ensure_database(&hex()).await.unwrap();
         let pool = PgPoolOptions::new().max_connections(4).connect(&url).await;
         let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
             .await
             .unwrap();
         let settings = ProgramSettings::random(&url).with("TWILIO_API_BASE_URL", bound.base_url());
-        let config = Reader::read(&settings.env(), ReceiverConfig::read).unwrap();
-        let mut account = Account::of(&config).unwrap();
+        let mut account = settings.account();
         of_the_account(&mut account);
         let stop = CancellationToken::new();
         Self {

@@ -1,6 +1,6 @@
 //! Faults of the Twilio account and of the settings in its console.
 
-use pigeonhole::dev::twilio::ServiceSettings;
+use twilio_simulator::ServiceSettings;
 
 use super::DoctorHarness;
 use crate::{process::run, settings::hex};

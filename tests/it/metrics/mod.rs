@@ -7,10 +7,12 @@ mod observer;
 
 use std::net::SocketAddr;
 
-use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks, SimulatedApi, SimulatedTwilio, Text};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use store::users;
+use twilio_simulator::{
+    Behaviour, Callbacks, InboundText, SendAnswer, SimulatedApi, WebhookSender,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -33,7 +35,7 @@ const NOWHERE: &str = "+12025550144";
 struct MetricsHarness {
     database: Database,
     api: SimulatedApi,
-    twilio: SimulatedTwilio,
+    twilio: WebhookSender,
     client: Client,
     receiver: SocketAddr,
     admin: SocketAddr,
@@ -119,7 +121,7 @@ impl MetricsHarness {
             let forged = webhook(self.receiver, &forged, encode(&parameters));
             assert_eq!(forged.send().await.unwrap().status(), 403);
         }
-        let picture = Text {
+        let picture = InboundText {
             media: vec!["image/jpeg".to_owned()],
             ..text(NUMBER, "Look")
         };
@@ -130,13 +132,13 @@ impl MetricsHarness {
     }
 
     async fn verification(&self) {
-        let refused = Answer::Refuse {
+        let refused = SendAnswer::Refuse {
             status: 400,
             code: 21211,
         };
         self.api.behave(NOWHERE, refused.without_callbacks());
         let delivered = Behaviour {
-            answer: Answer::Accept,
+            answer: SendAnswer::Accept,
             callbacks: Callbacks::default(),
         };
         self.api.behave(FREE, delivered);

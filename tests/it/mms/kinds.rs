@@ -1,7 +1,7 @@
 //! What each file of a message becomes.
 
 use axum::http::Method;
-use pigeonhole::dev::twilio::Text;
+use twilio_simulator::InboundText;
 
 use super::{MediaRow, MmsHarness, mms, names_and_values};
 use crate::{app::field, media::harness::FileServer, process::run};
@@ -140,7 +140,7 @@ async fn an_operator_lists_the_files_of_a_message_and_opens_one() {
 async fn wrapping_files_are_skipped_and_disallowed_types_are_refused_regardless_of_their_declared_type()
  {
     let harness = MmsHarness::start().await;
-    let text = Text {
+    let text = InboundText {
         fields: vec![field("MediaContentType3", "image/jpeg")],
         ..mms(
             "Look",
@@ -206,7 +206,7 @@ async fn waiting_for_a_file_that_twilio_does_not_have_yet_costs_no_attempt() {
 async fn a_url_outside_twilio_is_refused_without_a_request() {
     let elsewhere = FileServer::start().await;
     let harness = MmsHarness::start().await;
-    let text = Text {
+    let text = InboundText {
         fields: vec![field("MediaUrl0", &elsewhere.url("/Media/ME1"))],
         ..mms("Look", &["image/png"])
     };

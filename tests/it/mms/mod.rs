@@ -8,7 +8,7 @@ mod models;
 use std::path::Path;
 
 use jobs::CleanupMediaFiles;
-use pigeonhole::dev::twilio::{SimulatedApi, Text};
+use twilio_simulator::{SimulatedApi, InboundText};
 use tempfile::TempDir;
 use url::Url;
 
@@ -56,7 +56,7 @@ impl MmsHarness {
         self.process_text(&mms(body, media)).await
     }
 
-    async fn process_text(&self, text: &Text) -> String {
+    async fn process_text(&self, text: &InboundText) -> String {
         let sid = self.app.deliver_text(text).await;
         assert_eq!(self.app.wait_until_ended(&sid).await, "processed");
         sid
@@ -112,8 +112,8 @@ fn count_files(folder: &Path) -> usize {
         .sum()
 }
 
-fn mms(body: &str, media: &[&str]) -> Text {
-    Text {
+fn mms(body: &str, media: &[&str]) -> InboundText {
+    InboundText {
         media: media.iter().map(|kind| (*kind).to_owned()).collect(),
         ..text(NUMBER, body)
     }

@@ -3,11 +3,11 @@
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
-use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks, SimulatedApi, SimulatedTwilio};
 use reqwest::{Client, Method, RequestBuilder, header};
 use serde_json::{Value, json};
 use store::{sends, users};
 use twilio::signature;
+use twilio_simulator::{Behaviour, Callbacks, SendAnswer, SimulatedApi, WebhookSender};
 use uuid::Uuid;
 
 use super::{
@@ -29,15 +29,15 @@ const VERIFY: &str = "/api/user/phone-number/verify";
 
 /// The behaviours of Twilio for the numbers, in turn.
 fn behaviours() -> [Behaviour; 8] {
-    let refused = |code| Answer::Refuse { status: 400, code };
+    let refused = |code| SendAnswer::Refuse { status: 400, code };
     [
-        Answer::Accept.into(),
+        SendAnswer::Accept.into(),
         refused(21211).into(),
-        Answer::CutAfter.without_callbacks(),
-        Answer::CutBefore.into(),
+        SendAnswer::CutAfter.without_callbacks(),
+        SendAnswer::CutBefore.into(),
         Callbacks::Undelivered { code: 30005 }.into(),
-        Answer::Garbage.without_callbacks(),
-        Answer::ServerError { accept: false }.into(),
+        SendAnswer::Garbage.without_callbacks(),
+        SendAnswer::ServerError { accept: false }.into(),
         refused(21610).into(),
     ]
 }
@@ -54,7 +54,7 @@ struct LinkingUser {
 struct LinkingHarness {
     database: Database,
     api: SimulatedApi,
-    twilio: SimulatedTwilio,
+    twilio: WebhookSender,
     receiver: Process,
     addr: SocketAddr,
     client: Client,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pigeonhole::dev::twilio::{Answer, Callbacks, Text};
+use twilio_simulator::{SendAnswer, Callbacks, InboundText};
 use queue::testing::Outcome;
 use store::{
     E164, opt_outs,
@@ -131,7 +131,7 @@ async fn a_keyword_creates_no_items_gets_no_reply_and_uses_no_rate_limit() {
 #[tokio::test]
 async fn stop_counts_from_unknown_numbers_and_in_twilios_own_keywords() {
     let harness = ReplyHarness::start().await;
-    let arret = Text {
+    let arret = InboundText {
         fields: vec![field("OptOutType", "STOP")],
         ..text(UNLINKED_NUMBER, "ARRET")
     };
@@ -177,7 +177,7 @@ async fn opt_outs_are_learned_from_twilios_refusals_and_reports() {
     let harness = ReplyHarness::start().await;
     harness.api.behave(
         UNLINKED_NUMBER,
-        Answer::Refuse {
+        SendAnswer::Refuse {
             status: 400,
             code: 21610,
         },

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use pigeonhole::dev::twilio::Answer;
+use twilio_simulator::SendAnswer;
 
 use crate::{
     app::text,
@@ -42,9 +42,9 @@ async fn a_worker_killed_at_any_point_never_replies_twice_and_loses_no_message()
         for n in 0..MESSAGES {
             let number = format!("+12023{:06}", round * MESSAGES + n);
             let answer = match random(5) {
-                0 => Answer::CutAfter.without_callbacks(),
-                1 => Answer::CutBefore.into(),
-                _ => Answer::Slow {
+                0 => SendAnswer::CutAfter.without_callbacks(),
+                1 => SendAnswer::CutBefore.into(),
+                _ => SendAnswer::Slow {
                     before_accepting: random(LONGEST),
                     after: random(LONGEST),
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pigeonhole::dev::twilio::Callbacks;
+use twilio_simulator::Callbacks;
 
 use super::{NOT_LINKED, ReplyHarness};
 use crate::{

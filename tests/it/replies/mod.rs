@@ -11,9 +11,9 @@ use jobs::{
     CleanupMessageBodies, Deps, ProcessMessage, ReconcileDeadMessages, RetentionDeps, SendDeps,
     SendReply, SendVerification,
 };
+use twilio_simulator::{SendAnswer, SimulatedApi, InboundText};
 use pigeonhole::{
     config::{Reader, SendingConfig, WorkerConfig},
-    dev::twilio::{Answer, SimulatedApi, Text},
     worker,
 };
 use queue::testing::{Outcome, Ran, TestQueue};
@@ -84,7 +84,7 @@ impl ReplyHarness {
         self.process_text(&text(from, body)).await
     }
 
-    pub(crate) async fn process_text(&self, text: &Text) -> String {
+    pub(crate) async fn process_text(&self, text: &InboundText) -> String {
         let sid = self.app.deliver_text(text).await;
         self.queue.drain().await;
         sid
@@ -219,9 +219,9 @@ async fn a_message_processed_late_gets_no_reply() {
 #[tokio::test]
 async fn a_reply_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
     for answer in [
-        Answer::CutAfter,
-        Answer::Garbage,
-        Answer::ServerError { accept: true },
+        SendAnswer::CutAfter,
+        SendAnswer::Garbage,
+        SendAnswer::ServerError { accept: true },
     ] {
         let harness = ReplyHarness::start().await;
         harness.api.behave(NUMBER, answer.without_callbacks());
@@ -241,7 +241,7 @@ async fn a_reply_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
 #[tokio::test]
 async fn a_reply_that_twilio_throttles_is_counted_once_and_sent_later() {
     let harness = ReplyHarness::start().await;
-    let throttled = Answer::Throttle {
+    let throttled = SendAnswer::Throttle {
         times: 2,
         retry_after: Some(3),
     };

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks};
+use twilio_simulator::{Behaviour, Callbacks, SendAnswer};
 use uuid::Uuid;
 
 use super::{age_sends, receiver_and_twilio, row, send};
@@ -34,13 +34,13 @@ fn random(below: u64) -> u64 {
 /// Slow to accept, slow to respond, sometimes interrupted; with or without status callbacks.
 fn behaviour() -> Behaviour {
     let answer = match random(8) {
-        0 => Answer::CutAfter,
-        1 => Answer::CutBefore,
-        2 => Answer::Throttle {
+        0 => SendAnswer::CutAfter,
+        1 => SendAnswer::CutBefore,
+        2 => SendAnswer::Throttle {
             times: 1,
             retry_after: None,
         },
-        _ => Answer::Slow {
+        _ => SendAnswer::Slow {
             before_accepting: random(LONGEST),
             after: random(LONGEST),
         },

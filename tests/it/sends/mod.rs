@@ -11,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 use jobs::{Deps, SendDeps, SendVerification};
 use pigeonhole::{
     config::{Reader, WorkerConfig},
-    dev::twilio::SimulatedApi,
     services::Role,
 };
 use queue::testing::{Outcome, TestQueue};
@@ -20,6 +19,7 @@ use store::{
     sends::{self, NewSend, Purpose},
 };
 use twilio::rest::Client;
+use twilio_simulator::SimulatedApi;
 use uuid::Uuid;
 
 use crate::{app::TestApp, database::Database, wait::eventually};

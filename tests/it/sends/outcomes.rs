@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pigeonhole::dev::twilio::{Answer, Callbacks};
+use twilio_simulator::{SendAnswer, Callbacks};
 use queue::{admin, testing::Outcome};
 
 use super::{BODY, LIFE, SendHarness, SendRow, TO, age_sends};
@@ -37,7 +37,7 @@ async fn a_number_that_cannot_receive_sms_ends_the_send_with_its_reason() {
         (21610, "opted_out"),
     ] {
         let status = if code == 21408 { 403 } else { 400 };
-        harness.api.behave(TO, Answer::Refuse { status, code });
+        harness.api.behave(TO, SendAnswer::Refuse { status, code });
         let id = harness.send().await;
         assert_eq!(harness.run().await, Outcome::Completed, "{code}");
         let expected = SendRow {
@@ -56,7 +56,7 @@ async fn a_number_that_cannot_receive_sms_ends_the_send_with_its_reason() {
 #[tokio::test]
 async fn a_throttled_send_waits_as_long_as_twilio_says_and_costs_no_attempt() {
     let harness = SendHarness::start().await;
-    let throttled = Answer::Throttle {
+    let throttled = SendAnswer::Throttle {
         times: 2,
         retry_after: Some(7),
     };
@@ -80,7 +80,7 @@ async fn a_throttled_send_waits_as_long_as_twilio_says_and_costs_no_attempt() {
 #[tokio::test]
 async fn wrong_credentials_pause_the_kind_and_cost_no_attempt() {
     let harness = SendHarness::start().await;
-    harness.api.behave(TO, Answer::BadCredentials);
+    harness.api.behave(TO, SendAnswer::BadCredentials);
     let id = harness.send().await;
     harness.send().await;
     assert!(matches!(harness.run().await, Outcome::Snoozed { .. }));
@@ -100,7 +100,7 @@ async fn wrong_credentials_pause_the_kind_and_cost_no_attempt() {
         assert!(shown.contains(words), "{words} is not in {shown}");
     }
 
-    harness.api.behave(TO, Answer::Accept);
+    harness.api.behave(TO, SendAnswer::Accept);
     admin::resume(&mut conn, "send_verification").await.unwrap();
     harness.advance(Duration::from_secs(31)).await;
     let ran = harness.queue.drain().await;

@@ -1,8 +1,8 @@
 //! Twilio's status callbacks: signed, in any order, repeated, early.
 
-use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks};
 use reqwest::StatusCode;
 use twilio::signature;
+use twilio_simulator::{Behaviour, Callbacks, SendAnswer};
 use uuid::Uuid;
 
 use super::{SendHarness, TO};
@@ -75,7 +75,7 @@ async fn status_callbacks_in_any_order_and_number_end_in_the_furthest_state() {
 async fn a_status_callback_that_arrives_before_the_response_is_not_undone_by_it() {
     let harness = SendHarness::start().await;
     let behaviour = Behaviour {
-        answer: Answer::Slow {
+        answer: SendAnswer::Slow {
             before_accepting: 0,
             after: 300,
         },

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pigeonhole::dev::twilio::Answer;
+use twilio_simulator::SendAnswer;
 use queue::testing::Outcome;
 
 use super::{SendHarness, TO};
@@ -15,13 +15,13 @@ const FOUND: [&str; 2] = ["sent", "delivered"];
 
 /// Every way in which a response is missing or unclear, with the number of messages that Twilio has
 /// then.
-fn unclear_answers() -> Vec<(Answer, usize)> {
+fn unclear_answers() -> Vec<(SendAnswer, usize)> {
     vec![
-        (Answer::CutAfter, 1),
-        (Answer::CutBefore, 0),
-        (Answer::Garbage, 1),
-        (Answer::ServerError { accept: true }, 1),
-        (Answer::ServerError { accept: false }, 0),
+        (SendAnswer::CutAfter, 1),
+        (SendAnswer::CutBefore, 0),
+        (SendAnswer::Garbage, 1),
+        (SendAnswer::ServerError { accept: true }, 1),
+        (SendAnswer::ServerError { accept: false }, 0),
     ]
 }
 
@@ -66,7 +66,7 @@ async fn an_sms_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
 
 #[tokio::test]
 async fn a_status_callback_resolves_an_unclear_send_before_the_list_is_read() {
-    for answer in [Answer::CutAfter, Answer::Garbage] {
+    for answer in [SendAnswer::CutAfter, SendAnswer::Garbage] {
         let harness = SendHarness::start().await;
         harness.api.behave(TO, answer);
         let id = harness.send().await;
@@ -83,10 +83,10 @@ async fn a_status_callback_resolves_an_unclear_send_before_the_list_is_read() {
 #[tokio::test]
 async fn two_unclear_sends_of_one_text_each_find_their_own_message() {
     let harness = SendHarness::start().await;
-    harness.api.behave(TO, Answer::CutAfter.without_callbacks());
+    harness.api.behave(TO, SendAnswer::CutAfter.without_callbacks());
     let (first, second) = (harness.send().await, harness.send().await);
     harness.queue.drain().await;
-    harness.api.behave(TO, Answer::CutBefore);
+    harness.api.behave(TO, SendAnswer::CutBefore);
     let third = harness.send().await;
     harness.queue.drain().await;
     harness.advance(FIRST_LOOK).await;
@@ -104,7 +104,7 @@ async fn two_unclear_sends_of_one_text_each_find_their_own_message() {
 #[tokio::test]
 async fn twilios_list_is_read_thirty_seconds_after_the_request_at_the_earliest() {
     let harness = SendHarness::start().await;
-    harness.api.behave(TO, Answer::CutAfter.without_callbacks());
+    harness.api.behave(TO, SendAnswer::CutAfter.without_callbacks());
     let id = harness.send().await;
     harness.run().await;
     harness.advance(Duration::from_secs(10)).await;

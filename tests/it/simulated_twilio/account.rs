@@ -1,9 +1,9 @@
 //! Credentials, validation of requests, single messages, and the control endpoint.
 
-use pigeonhole::dev::twilio::Callbacks;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use twilio::rest::{Client, CreateError, Credentials};
+use twilio_simulator::Callbacks;
 
 use super::{ANA, OURS, SimulatorHarness, client, send, soon};
 use crate::webhook;

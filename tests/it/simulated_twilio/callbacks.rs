@@ -2,7 +2,7 @@
 //! with them.
 
 use axum::{body::to_bytes, extract::Request};
-use pigeonhole::dev::twilio::{Answer, Callbacks};
+use twilio_simulator::{SendAnswer, Callbacks};
 use tokio::sync::mpsc;
 use twilio::{
     form,
@@ -155,8 +155,8 @@ async fn a_message_with_a_lost_response_gets_callbacks_unless_disabled() {
     let quiet = "+12025550101";
     simulator
         .api
-        .behave(quiet, Answer::CutAfter.without_callbacks());
-    simulator.api.behave(ANA, Answer::CutAfter);
+        .behave(quiet, SendAnswer::CutAfter.without_callbacks());
+    simulator.api.behave(ANA, SendAnswer::CutAfter);
     simulator.send(quiet, "hello").await.unwrap_err();
     simulator.send(ANA, "hello").await.unwrap_err();
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Looking up messages whose creation is uncertain.
 
-use pigeonhole::dev::twilio::{Answer, Callbacks};
+use twilio_simulator::{SendAnswer, Callbacks};
 use serde_json::json;
 use twilio::rest::{AccountProblem, ListError, Unclear};
 
@@ -16,9 +16,9 @@ async fn a_message_with_a_lost_response_is_listed_and_messages_to_other_numbers_
     let first = simulator.send(ANA, "first").await.unwrap();
     simulator
         .api
-        .behave(ANA, Answer::CutAfter.without_callbacks());
+        .behave(ANA, SendAnswer::CutAfter.without_callbacks());
     simulator.send(ANA, "second").await.unwrap_err();
-    simulator.api.behave(ANA, Answer::CutBefore);
+    simulator.api.behave(ANA, SendAnswer::CutBefore);
     simulator.send(ANA, "third").await.unwrap_err();
 
     let found = simulator.client.messages_to(ANA, long_ago()).await.unwrap();

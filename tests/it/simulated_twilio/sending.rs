@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
-use pigeonhole::dev::twilio::{Answer, Behaviour};
+use twilio_simulator::{SendAnswer, Behaviour};
 use tokio::net::TcpListener;
 use twilio::rest::{AccountProblem, CreateError, NotProcessed, Refusal, Unclear};
 
@@ -39,7 +39,7 @@ async fn a_message_is_accepted_with_all_its_parameters() {
 #[tokio::test]
 async fn each_failure_has_its_class_and_only_accepted_messages_were_sent() {
     let simulator = SimulatorHarness::start().await;
-    let refuse = |status, code| Answer::Refuse { status, code };
+    let refuse = |status, code| SendAnswer::Refuse { status, code };
     let refused = |status, code, reason| CreateError::Refused {
         status,
         code: Some(code),
@@ -61,7 +61,7 @@ async fn each_failure_has_its_class_and_only_accepted_messages_were_sent() {
         retry_after: Some(Duration::from_mins(1)),
         why: NotProcessed::QueueFull,
     };
-    let throttle = Answer::Throttle {
+    let throttle = SendAnswer::Throttle {
         times: 1,
         retry_after: Some(7),
     };
@@ -97,21 +97,21 @@ async fn each_failure_has_its_class_and_only_accepted_messages_were_sent() {
             0,
         ),
         (
-            Answer::BadCredentials,
+            SendAnswer::BadCredentials,
             account(401, 20003, AccountProblem::Credentials),
             0,
         ),
         (throttle, throttled, 0),
         (refuse(429, 21611), full, 0),
         (
-            Answer::ServerError { accept: false },
+            SendAnswer::ServerError { accept: false },
             server_error.clone(),
             0,
         ),
-        (Answer::ServerError { accept: true }, server_error, 1),
-        (Answer::CutBefore, lost.clone(), 0),
-        (Answer::CutAfter, lost, 1),
-        (Answer::Garbage, odd(201), 1),
+        (SendAnswer::ServerError { accept: true }, server_error, 1),
+        (SendAnswer::CutBefore, lost.clone(), 0),
+        (SendAnswer::CutAfter, lost, 1),
+        (SendAnswer::Garbage, odd(201), 1),
         (refuse(307, 0), odd(307), 0),
     ] {
         let number = format!("+1202555{:04}", simulator.api.requests().create);
@@ -136,7 +136,7 @@ async fn a_throttled_request_succeeds_later() {
     let simulator = SimulatorHarness::start().await;
     simulator.api.behave(
         ANA,
-        Answer::Throttle {
+        SendAnswer::Throttle {
             times: 2,
             retry_after: None,
         },
@@ -175,7 +175,7 @@ async fn twilios_magic_numbers_are_refused_with_twilios_reasons() {
 #[tokio::test]
 async fn the_client_waits_for_a_late_response_and_gives_up_on_a_missing_one() {
     let simulator = SimulatorHarness::start().await;
-    let slow = |before_accepting, after| Answer::Slow {
+    let slow = |before_accepting, after| SendAnswer::Slow {
         before_accepting,
         after,
     };
@@ -183,7 +183,7 @@ async fn the_client_waits_for_a_late_response_and_gives_up_on_a_missing_one() {
     simulator.send(ANA, "late").await.unwrap();
 
     let (never, too_late, taken) = ("+12025550101", "+12025550102", "+12025550103");
-    simulator.api.behave(never, Answer::Never);
+    simulator.api.behave(never, SendAnswer::Never);
     simulator.api.behave(too_late, slow(16_000, 0));
     simulator.api.behave(taken, slow(0, 600_000));
     let timeout = Err(CreateError::Unclear(Unclear::Timeout));

@@ -8,10 +8,10 @@ mod personal;
 use std::net::SocketAddr;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use pigeonhole::dev::twilio::{SimulatedApi, Text};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use store::users;
+use twilio_simulator::{InboundText, SimulatedApi};
 use uuid::Uuid;
 
 use self::collector::{ExportedSpan, TraceCollector};
@@ -58,7 +58,7 @@ impl TraceHarness {
         self.deliver_text(&text(from, body)).await
     }
 
-    async fn deliver_text(&self, text: &Text) -> String {
+    async fn deliver_text(&self, text: &InboundText) -> String {
         let twilio = self.database.settings.twilio(self.addr);
         let delivery = twilio.deliver(text).await.unwrap();
         assert_eq!(delivery.status, 200);

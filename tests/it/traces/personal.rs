@@ -1,8 +1,8 @@
 //! No personal data gets into a trace, even when something fails.
 
-use pigeonhole::dev::twilio::{Answer, Behaviour, Callbacks};
 use serde_json::json;
 use store::sends;
+use twilio_simulator::{Behaviour, Callbacks, SendAnswer};
 use uuid::Uuid;
 
 use super::{ExportedSpan, TraceCollector, TraceHarness};
@@ -40,15 +40,15 @@ impl PersonalValues {
 }
 
 fn behaviours() -> Vec<Behaviour> {
-    let refused = |code| Answer::Refuse { status: 400, code };
+    let refused = |code| SendAnswer::Refuse { status: 400, code };
     vec![
-        Answer::Accept.into(),
+        SendAnswer::Accept.into(),
         refused(21211).into(),
-        Answer::CutAfter.without_callbacks(),
-        Answer::CutBefore.into(),
+        SendAnswer::CutAfter.without_callbacks(),
+        SendAnswer::CutBefore.into(),
         Callbacks::Undelivered { code: 30005 }.into(),
-        Answer::Garbage.without_callbacks(),
-        Answer::ServerError { accept: false }.into(),
+        SendAnswer::Garbage.without_callbacks(),
+        SendAnswer::ServerError { accept: false }.into(),
     ]
 }
 

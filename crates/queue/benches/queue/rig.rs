@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use embedded_postgres::{Server, Settings as ServerSettings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use queue::{Attempt, Job, JobError, NewJob, Runner, Settings};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
@@ -39,7 +39,7 @@ impl Job for NoOp {
 
 /// A server with the queue's tables, `fsync` on, and a pool.
 pub(crate) struct Rig {
-    pub(crate) server: Server,
+    pub(crate) server: PostgresServer,
     pub(crate) pool: PgPool,
     pub(crate) url: String,
     _dir: tempfile::TempDir,
@@ -57,13 +57,14 @@ impl Rig {
         )
         .unwrap();
         let kept = dir.path().join("postgres");
-        let settings = ServerSettings::default()
+        let settings = PostgresSettings::default()
             .set("max_wal_size", "4GB")
             .set("shared_buffers", "256MB");
-        let server = tokio::task::spawn_blocking(move || Server::start_kept(&kept, settings))
-            .await
-            .unwrap()
-            .unwrap();
+        let server =
+            tokio::task::spawn_blocking(move || PostgresServer::start_kept(&kept, settings))
+                .await
+                .unwrap()
+                .unwrap();
         let url = server.ensure_database("bench").await.unwrap();
         let pool = pool(&url, 20).await;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use embedded_postgres::{Server, Settings as ServerSettings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use queue::Runner;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_of_postgres_under_load_loses_nothing_and_ends_nothing() {
-    let start = || Server::start_temporary(ServerSettings::default()).unwrap();
+    let start = || PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let mut server = tokio::task::spawn_blocking(start).await.unwrap();
     let url = server.ensure_database("crashing").await.unwrap();
     let pool = connect(&url, "test", 1).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use embedded_postgres::{Server, Settings as ServerSettings};
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use queue::{Pulse, Runner};
 use sqlx::postgres::PgPoolOptions;
 
@@ -59,7 +59,7 @@ async fn loops_whose_thread_a_job_blocks_are_stuck_until_it_lets_go() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_loop_is_stuck_for_want_of_a_database_or_of_work_or_of_slots() {
-    let start = || Server::start_temporary(ServerSettings::default()).unwrap();
+    let start = || PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let mut server = tokio::task::spawn_blocking(start).await.unwrap();
     let url = server.ensure_database("away").await.unwrap();
     let pool = connect(&url, "test", 1).await;

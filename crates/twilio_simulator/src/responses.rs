@@ -1,4 +1,4 @@
-//! Answers in the words of Twilio's API.
+//! HTTP answers in the format of Twilio's API.
 
 use axum::{
     body::Body,
@@ -7,23 +7,33 @@ use axum::{
 use serde_json::{Value, json};
 use twilio::AccountSid;
 
-use super::ledger::AcceptedMessage;
+use crate::send_state::AcceptedMessage;
 
-/// Marks an answer that is not to be given: the connection ends instead.
+/// Marks an answer that the server must not send: it closes the connection instead.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cut;
+pub(crate) struct DropConnection;
 
-pub(super) fn cut() -> Response<Body> {
+/// Closes the connection without an answer.
+pub(crate) fn drop_connection() -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    response.extensions_mut().insert(Cut);
+    response.extensions_mut().insert(DropConnection);
     response
 }
 
-pub(super) fn json(status: u16, body: &Value) -> Response<Body> {
+/// 204.
+pub(crate) fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: u16, body: &Value) -> Response<Body> {
     text(status, "application/json;charset=utf-8", body.to_string())
 }
 
-pub(super) fn text(status: u16, content_type: &'static str, body: String) -> Response<Body> {
+/// An answer of any content type.
+pub(crate) fn text(status: u16, content_type: &'static str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -34,8 +44,8 @@ pub(super) fn text(status: u16, content_type: &'static str, body: String) -> Res
     response
 }
 
-/// An error as Twilio has them. Its sentences are Twilio's in sense, not to the letter.
-pub(super) fn error(status: u16, code: u32) -> Response<Body> {
+/// One of Twilio's errors. Its message has Twilio's meaning, not Twilio's exact words.
+pub(crate) fn error(status: u16, code: u32) -> Response<Body> {
     let message = match code {
         20003 => "Authenticate",
         20009 => "Delete failed because the message is still in progress",
@@ -65,8 +75,16 @@ pub(super) fn error(status: u16, code: u32) -> Response<Body> {
     json(status, &body)
 }
 
-/// A message as the API shows it.
-pub(super) fn message(account: &AccountSid, message: &AcceptedMessage) -> Value {
+/// 401, which asks for credentials.
+pub(crate) fn unauthorized() -> Response<Body> {
+    let mut answer = error(401, 20003);
+    let realm = HeaderValue::from_static("Basic realm=\"Twilio API\"");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+    answer
+}
+
+/// The JSON of a message.
+pub(crate) fn message(account: &AccountSid, message: &AcceptedMessage) -> Value {
     let uri = format!("/2010-04-01/Accounts/{account}/Messages/{}", message.sid);
     let created = message.at.to_rfc2822();
     json!({
@@ -93,7 +111,8 @@ pub(super) fn message(account: &AccountSid, message: &AcceptedMessage) -> Value 
     })
 }
 
-/// How many parts a text takes. What is beyond ASCII is taken for beyond GSM-7, too, which is wrong for a few letters.
+/// The number of SMS segments of a text. It treats every text beyond ASCII as beyond GSM-7, which is
+/// wrong for a few letters.
 fn segments(body: &str) -> usize {
     let (whole, part) = if body.is_ascii() {
         (160, 153)

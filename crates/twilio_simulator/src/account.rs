@@ -1,45 +1,38 @@
-//! The account that is played, and who may use it.
+//! The simulated account and its credentials.
 
-use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use twilio::AccountSid;
 
-use crate::config::ReceiverConfig;
+/// One of Twilio's [magic numbers](https://www.twilio.com/docs/iam/test-credentials): every account
+/// may send from it.
+pub const MAGIC_NUMBER: &str = "+15005550006";
 
-/// What Twilio knows of an account.
+/// An account at the simulated Twilio.
 #[derive(Debug, Clone)]
-pub struct Account {
-    /// Its SID.
+pub struct SimulatedAccount {
+    /// The account's SID.
     pub sid: AccountSid,
-    /// Its auth token: signs callbacks, and lets requests in.
+    /// The auth token: it signs callbacks and webhooks, and is a password of the API.
     pub auth_token: SecretString,
-    /// API keys, each with its secret: let requests in, too.
+    /// API keys, each with its secret: more passwords of the API.
     pub keys: Vec<(String, SecretString)>,
-    /// Its phone number. The magic `+15005550006` sends as well.
+    /// The account's phone number. [`MAGIC_NUMBER`] may send as well.
     pub number: String,
-    /// `PUBLIC_BASE_URL`: where callbacks seem to go.
+    /// The receiver's public URL: signatures cover it, and callbacks must be under it.
     pub public_base_url: String,
+    /// The path of the receiver's webhook.
+    pub webhook_path: String,
 }
 
-impl Account {
-    /// The account that a receiver is configured for. It has no API keys yet.
-    pub fn of(config: &ReceiverConfig) -> anyhow::Result<Self> {
-        let token = config.twilio.auth_tokens.first().context("no auth token")?;
-        let number = config.twilio.phone_number.as_ref();
-        Ok(Self {
-            sid: config.twilio.account_sid.clone(),
-            auth_token: token.clone(),
-            keys: Vec::new(),
-            number: number
-                .map_or("+15005550006", |number| number.as_str())
-                .to_owned(),
-            public_base_url: config.public_base_url.clone(),
-        })
+impl SimulatedAccount {
+    /// The webhook's public URL.
+    pub(crate) fn webhook_url(&self) -> String {
+        format!("{}{}", self.public_base_url, self.webhook_path)
     }
 
-    /// Does this `Authorization` header let its bearer in?
-    pub(super) fn lets_in(&self, authorization: &str) -> bool {
+    /// Whether this `Authorization` header has the account's credentials.
+    pub(crate) fn accepts_credentials(&self, authorization: &str) -> bool {
         let login = |username: &str, secret: &SecretString| {
             let pair = STANDARD.encode(format!("{username}:{}", secret.expose_secret()));
             authorization == format!("Basic {pair}")
@@ -48,8 +41,9 @@ impl Account {
             || self.keys.iter().any(|(key, secret)| login(key, secret))
     }
 
-    /// Where a callback to this URL is really requested, if the receiver is at `target`.
-    pub(super) fn route(&self, url: &str, target: &str) -> Option<String> {
+    /// The URL to post a callback to, for a receiver at `target`. None if the callback's own URL is
+    /// not under [`Self::public_base_url`].
+    pub(crate) fn route(&self, url: &str, target: &str) -> Option<String> {
         let rest = url.strip_prefix(&self.public_base_url)?;
         let rest = rest.split('#').next().unwrap_or(rest);
         (rest.is_empty() || rest.starts_with(['/', '?'])).then(|| format!("{target}{rest}"))
@@ -61,13 +55,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_callback_goes_to_the_receiver_if_its_url_is_under_the_public_one_and_else_nowhere() {
-        let account = Account {
+    fn a_callback_is_posted_to_the_receiver_only_if_its_url_is_under_the_public_base_url() {
+        let account = SimulatedAccount {
             sid: format!("AC{}", "0".repeat(32)).parse().unwrap(),
             auth_token: "a-token".into(),
             keys: Vec::new(),
-            number: "+15005550006".to_owned(),
+            number: MAGIC_NUMBER.to_owned(),
             public_base_url: "https://sms.example.com".to_owned(),
+            webhook_path: "/webhook".to_owned(),
         };
         for (rest, expected) in [
             ("/status?send=a%20b", Some("/status?send=a%20b")),

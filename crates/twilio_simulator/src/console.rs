@@ -1,7 +1,4 @@
-//! What is set in Twilio's console: the account's state, and where messages to its number and messaging services are
-//! sent on to. Looked at and changed through the API, as the console does.
-
-use std::collections::BTreeMap;
+//! The part of the API that shows and changes the console's settings.
 
 use axum::{
     Router,
@@ -11,83 +8,19 @@ use axum::{
     routing::get,
 };
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use twilio::form;
 
-use super::{account::Account, answers, api::Shared};
-use crate::config::WEBHOOK_PATH;
+use crate::{context::SharedContext, responses};
 
-/// Of a request's body, in bytes.
+/// The longest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// The SID of the account's phone number.
 const NUMBER_SID: &str = "PN00000000000000000000000000000001";
 
-/// What is set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Console {
-    /// `active`, `suspended` or `closed`.
-    pub account_status: String,
-    /// It is a trial account.
-    pub trial: bool,
-    /// The account's phone number.
-    pub number: NumberSettings,
-    /// Messaging services, by SID.
-    pub services: BTreeMap<String, ServiceSettings>,
-}
-
-/// Where messages to the number go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "these are Twilio's own names")]
-#[serde(deny_unknown_fields)]
-pub struct NumberSettings {
-    pub sms_url: String,
-    pub sms_method: String,
-    pub sms_fallback_url: String,
-    pub sms_fallback_method: String,
-    pub sms_application_sid: String,
-    /// It can send and receive text messages.
-    pub sms: bool,
-}
-
-/// Where messages to a messaging service's numbers go.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "these are Twilio's own names")]
-#[serde(default, deny_unknown_fields)]
-pub struct ServiceSettings {
-    pub inbound_request_url: String,
-    pub inbound_method: String,
-    pub fallback_url: String,
-    pub fallback_method: String,
-    pub use_inbound_webhook_on_number: bool,
-    /// The account's number is one of its own.
-    pub has_number: bool,
-}
-
-impl Console {
-    /// As an account is that somebody has set up well.
-    pub(super) fn of(account: &Account) -> Self {
-        let webhook = format!("{}{WEBHOOK_PATH}#rc=3&rp=all", account.public_base_url);
-        Self {
-            account_status: "active".to_owned(),
-            trial: false,
-            number: NumberSettings {
-                sms_url: webhook.clone(),
-                sms_method: "POST".to_owned(),
-                sms_fallback_url: webhook,
-                sms_fallback_method: "POST".to_owned(),
-                sms_application_sid: String::new(),
-                sms: true,
-            },
-            services: BTreeMap::new(),
-        }
-    }
-}
-
-/// Part of an account's routes.
-pub(super) fn of_account() -> Router<Shared> {
+/// The routes below the account's path.
+pub(crate) fn account_routes() -> Router<SharedContext> {
     Router::new()
         .route("/IncomingPhoneNumbers.json", get(numbers))
         .route(
@@ -96,8 +29,8 @@ pub(super) fn of_account() -> Router<Shared> {
         )
 }
 
-/// What is elsewhere at Twilio, on `messaging.twilio.com`.
-pub(super) fn messaging() -> Router<Shared> {
+/// The routes that Twilio has on `messaging.twilio.com`.
+pub(crate) fn messaging_routes() -> Router<SharedContext> {
     Router::new()
         .route("/v1/Services/{sid}", get(service).post(change_service))
         .route(
@@ -106,11 +39,11 @@ pub(super) fn messaging() -> Router<Shared> {
         )
 }
 
-/// The account itself.
-pub(super) async fn account(State(api): State<Shared>) -> Response<Body> {
-    let console = api.ledger.look(|state| state.console.clone());
+/// Returns the account itself.
+pub(crate) async fn account(State(api): State<SharedContext>) -> Response<Body> {
+    let console = api.state.read(|state| state.console.clone());
     let sid = &api.account.sid;
-    answers::json(
+    responses::json(
         200,
         &json!({
             "sid": sid.as_str(),
@@ -124,8 +57,8 @@ pub(super) async fn account(State(api): State<Shared>) -> Response<Body> {
     )
 }
 
-fn shown(api: &Shared) -> Value {
-    let number = api.ledger.look(|state| state.console.number.clone());
+fn number_json(api: &SharedContext) -> Value {
+    let number = api.state.read(|state| state.console.number.clone());
     let account = &api.account.sid;
     json!({
         "sid": NUMBER_SID,
@@ -141,14 +74,18 @@ fn shown(api: &Shared) -> Value {
     })
 }
 
-/// Those of which the wanted one is a part, as Twilio does.
-async fn numbers(State(api): State<Shared>, RawQuery(query): RawQuery) -> Response<Body> {
+/// Lists the numbers that contain the `PhoneNumber` of the query, as Twilio does.
+async fn numbers(State(api): State<SharedContext>, RawQuery(query): RawQuery) -> Response<Body> {
     let query = form::parse(query.unwrap_or_default().as_bytes(), 20).unwrap_or_default();
     let wanted = query.iter().find(|(name, _)| name == "PhoneNumber");
-    let there = wanted.is_none_or(|(_, part)| api.account.number.contains(part.as_str()));
-    let numbers = if there { vec![shown(&api)] } else { Vec::new() };
+    let matches = wanted.is_none_or(|(_, part)| api.account.number.contains(part.as_str()));
+    let numbers = if matches {
+        vec![number_json(&api)]
+    } else {
+        Vec::new()
+    };
     let body = json!({ "incoming_phone_numbers": numbers, "page": 0, "next_page_uri": null });
-    answers::json(200, &body)
+    responses::json(200, &body)
 }
 
 fn is_number(file: &str) -> bool {
@@ -156,30 +93,30 @@ fn is_number(file: &str) -> bool {
 }
 
 async fn number(
-    State(api): State<Shared>,
+    State(api): State<SharedContext>,
     Path((_, file)): Path<(String, String)>,
 ) -> Response<Body> {
     if is_number(&file) {
-        answers::json(200, &shown(&api))
+        responses::json(200, &number_json(&api))
     } else {
-        answers::error(404, 20404)
+        responses::error(404, 20404)
     }
 }
 
 async fn change_number(
-    State(api): State<Shared>,
+    State(api): State<SharedContext>,
     Path((_, file)): Path<(String, String)>,
     request: Request,
 ) -> Response<Body> {
     if !is_number(&file) {
-        return answers::error(404, 20404);
+        return responses::error(404, 20404);
     }
     let Some(fields) = fields(request).await else {
-        return answers::error(400, 20001);
+        return responses::error(400, 20001);
     };
-    let mut number = api.ledger.look(|state| state.console.number.clone());
+    let mut number = api.state.read(|state| state.console.number.clone());
     for (name, value) in fields {
-        let (place, right) = match name.as_str() {
+        let (field, is_valid) = match name.as_str() {
             "SmsUrl" => (&mut number.sms_url, is_url(&value)),
             "SmsMethod" => (&mut number.sms_method, is_method(&value)),
             "SmsFallbackUrl" => (&mut number.sms_fallback_url, is_url(&value)),
@@ -187,24 +124,24 @@ async fn change_number(
             "SmsApplicationSid" => (&mut number.sms_application_sid, true),
             _ => continue,
         };
-        if !right {
-            return answers::error(400, 21502);
+        if !is_valid {
+            return responses::error(400, 21502);
         }
-        *place = value;
+        *field = value;
     }
-    api.ledger.change(|state| state.console.number = number);
-    answers::json(200, &shown(&api))
+    api.state.update(|state| state.console.number = number);
+    responses::json(200, &number_json(&api))
 }
 
-async fn service(State(api): State<Shared>, Path(sid): Path<String>) -> Response<Body> {
+async fn service(State(api): State<SharedContext>, Path(sid): Path<String>) -> Response<Body> {
     let service = api
-        .ledger
-        .look(|state| state.console.services.get(&sid).cloned());
+        .state
+        .read(|state| state.console.services.get(&sid).cloned());
     let Some(service) = service else {
-        return answers::error(404, 20404);
+        return responses::error(404, 20404);
     };
     let or_null = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    answers::json(
+    responses::json(
         200,
         &json!({
             "sid": sid,
@@ -220,30 +157,30 @@ async fn service(State(api): State<Shared>, Path(sid): Path<String>) -> Response
 }
 
 async fn service_number(
-    State(api): State<Shared>,
+    State(api): State<SharedContext>,
     Path((sid, number)): Path<(String, String)>,
 ) -> Response<Body> {
-    let has = api.ledger.look(|state| {
+    let has = api.state.read(|state| {
         let service = state.console.services.get(&sid);
         service.is_some_and(|service| service.has_number)
     });
     if has && number == NUMBER_SID {
         let body = json!({ "sid": number, "service_sid": sid, "phone_number": api.account.number });
-        answers::json(200, &body)
+        responses::json(200, &body)
     } else {
-        answers::error(404, 20404)
+        responses::error(404, 20404)
     }
 }
 
 async fn change_service(
-    State(api): State<Shared>,
+    State(api): State<SharedContext>,
     Path(sid): Path<String>,
     request: Request,
 ) -> Response<Body> {
     let Some(fields) = fields(request).await else {
-        return answers::error(400, 20001);
+        return responses::error(400, 20001);
     };
-    let there = api.ledger.change(|state| {
+    let exists = api.state.update(|state| {
         let Some(service) = state.console.services.get_mut(&sid) else {
             return false;
         };
@@ -261,10 +198,10 @@ async fn change_service(
         }
         true
     });
-    if there {
+    if exists {
         self::service(State(api), Path(sid)).await
     } else {
-        answers::error(404, 20404)
+        responses::error(404, 20404)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sending a message: is the request one that Twilio would take, and what is it to get?
+//! The operation that sends a message: checks the request as Twilio does, then answers as configured.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,67 +10,65 @@ use axum::{
 use twilio::form;
 use url::Url;
 
-use super::{
-    answers,
-    api::{Inner, Shared},
-    behaviour::{Answer, Behaviour},
-    callbacks, hex,
-    ledger::{AcceptedMessage, now},
-    server,
+use crate::{
+    account::MAGIC_NUMBER,
+    behaviour::{Behaviour, SendAnswer},
+    callbacks,
+    context::{ApiContext, SharedContext},
+    ids::{is_phone_number, now, random_hex},
+    responses,
+    send_state::AcceptedMessage,
 };
 
-/// Of a request's body, in bytes.
+/// The longest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Of a message's body, in characters.
+/// The longest text, in characters.
 const MAX_TEXT: usize = 1600;
 
-/// Sends from any account, as in Twilio's test credentials.
-const MAGIC_SENDER: &str = "+15005550006";
-
-/// As Twilio would, goes on when the client has left.
-pub(super) async fn create(State(api): State<Shared>, request: Request) -> Response<Body> {
+/// Sends a message. As at Twilio, the work goes on if the client disconnects.
+pub(crate) async fn create(State(api): State<SharedContext>, request: Request) -> Response<Body> {
     let stop = api.stop.clone();
     let work = tokio::spawn(async move {
         tokio::select! {
             answer = answer(api, request) => answer,
-            () = stop.cancelled() => answers::cut(),
+            () = stop.cancelled() => responses::drop_connection(),
         }
     });
-    work.await.unwrap_or_else(|_| answers::error(500, 20500))
+    work.await.unwrap_or_else(|_| responses::error(500, 20500))
 }
 
-async fn answer(api: Shared, request: Request) -> Response<Body> {
-    api.ledger.change(|state| state.requests.create += 1);
+async fn answer(api: SharedContext, request: Request) -> Response<Body> {
+    api.state.update(|state| state.requests.create += 1);
     let Ok(body) = to_bytes(request.into_body(), MAX_BODY).await else {
-        return answers::error(400, 20001);
+        return responses::error(400, 20001);
     };
     let Ok(fields) = form::parse(&body, 200) else {
-        return answers::error(400, 20001);
+        return responses::error(400, 20001);
     };
     let message = match check(&api, &fields) {
         Ok(message) => message,
-        Err(code) => return answers::error(400, code),
+        Err(code) => return responses::error(400, code),
     };
-    let behaviour = api.ledger.asked_to_send(&message.to);
+    let behaviour = api.state.count_post(&message.to);
     match behaviour.answer {
-        Answer::Refuse { status, code } => answers::error(status, code),
-        Answer::BadCredentials => server::unauthorized(),
-        Answer::Throttle { times, retry_after } if times > 0 => {
-            let mut answer = answers::error(429, 20429);
+        SendAnswer::Refuse { status, code } => responses::error(status, code),
+        SendAnswer::BadCredentials => responses::unauthorized(),
+        SendAnswer::Throttle { times, retry_after } if times > 0 => {
+            let mut answer = responses::error(429, 20429);
             if let Some(seconds) = retry_after {
                 answer.headers_mut().insert("retry-after", seconds.into());
             }
             answer
         }
-        Answer::Accept | Answer::Throttle { .. } => accept(&api, message, &behaviour).await,
-        Answer::ServerError { accept: taken } => {
-            if taken {
+        SendAnswer::Accept | SendAnswer::Throttle { .. } => accept(&api, message, &behaviour).await,
+        SendAnswer::ServerError { accept: accepted } => {
+            if accepted {
                 accept(&api, message, &behaviour).await;
             }
-            answers::error(500, 20500)
+            responses::error(500, 20500)
         }
-        Answer::Slow {
+        SendAnswer::Slow {
             before_accepting,
             after,
         } => {
@@ -79,33 +77,38 @@ async fn answer(api: Shared, request: Request) -> Response<Body> {
             tokio::time::sleep(Duration::from_millis(after)).await;
             answer
         }
-        Answer::CutBefore => answers::cut(),
-        Answer::CutAfter => {
+        SendAnswer::CutBefore => responses::drop_connection(),
+        SendAnswer::CutAfter => {
             accept(&api, message, &behaviour).await;
-            answers::cut()
+            responses::drop_connection()
         }
-        Answer::Garbage => {
+        SendAnswer::Garbage => {
             accept(&api, message, &behaviour).await;
-            answers::text(201, "text/html", "<html>Created</html>".to_owned())
+            responses::text(201, "text/html", "<html>Created</html>".to_owned())
         }
-        Answer::Never => std::future::pending().await,
+        SendAnswer::Never => std::future::pending().await,
     }
 }
 
-async fn accept(api: &Shared, message: AcceptedMessage, behaviour: &Behaviour) -> Response<Body> {
-    let answer = answers::json(201, &answers::message(&api.account.sid, &message));
-    api.ledger.accept(message.clone());
-    let telling = callbacks::tell(Arc::clone(api), message, behaviour.callbacks.clone());
+async fn accept(
+    api: &SharedContext,
+    message: AcceptedMessage,
+    behaviour: &Behaviour,
+) -> Response<Body> {
+    let answer = responses::json(201, &responses::message(&api.account.sid, &message));
+    api.state.accept(message.clone());
+    let reporting =
+        callbacks::report_statuses(Arc::clone(api), message, behaviour.callbacks.clone());
     if behaviour.callbacks.before_answer() {
-        telling.await;
+        reporting.await;
     } else {
-        tokio::spawn(telling);
+        tokio::spawn(reporting);
     }
     answer
 }
 
-/// The message that is asked for, or the code of what is wrong with it.
-fn check(api: &Inner, fields: &[(String, String)]) -> Result<AcceptedMessage, u32> {
+/// Returns the requested message, or the error code if Twilio would refuse it.
+fn check(api: &ApiContext, fields: &[(String, String)]) -> Result<AcceptedMessage, u32> {
     let field = |name: &str| {
         let found = fields.iter().find(|(n, _)| n == name);
         found
@@ -113,7 +116,7 @@ fn check(api: &Inner, fields: &[(String, String)]) -> Result<AcceptedMessage, u3
             .filter(|value| !value.is_empty())
     };
     let to = field("To").ok_or(21604_u32)?;
-    if !is_number(&to) {
+    if !is_phone_number(&to) {
         return Err(21211);
     }
     let (from, messaging_service) = (field("From"), field("MessagingServiceSid"));
@@ -144,7 +147,7 @@ fn check(api: &Inner, fields: &[(String, String)]) -> Result<AcceptedMessage, u3
         "queued"
     };
     Ok(AcceptedMessage {
-        sid: format!("SM{}", hex()),
+        sid: format!("SM{}", random_hex()),
         to,
         from: from.filter(|_| messaging_service.is_none()),
         messaging_service,
@@ -159,15 +162,6 @@ fn check(api: &Inner, fields: &[(String, String)]) -> Result<AcceptedMessage, u3
     })
 }
 
-/// E.164, roughly.
-pub(super) fn is_number(text: &str) -> bool {
-    text.strip_prefix('+').is_some_and(|digits| {
-        (8..=15).contains(&digits.len())
-            && digits.bytes().all(|b| b.is_ascii_digit())
-            && !digits.starts_with('0')
-    })
-}
-
 fn check_service(sid: &str) -> Result<(), u32> {
     let known = sid
         .strip_prefix("MG")
@@ -175,18 +169,18 @@ fn check_service(sid: &str) -> Result<(), u32> {
     if known { Ok(()) } else { Err(21701) }
 }
 
-/// Our own number may send, and Twilio's magic numbers do what they are for.
+/// The account's number and the magic number may send; other magic numbers have their own errors.
 fn check_sender(from: &str, own: &str) -> Result<(), u32> {
     match from {
         _ if from == own => Ok(()),
-        MAGIC_SENDER => Ok(()),
+        MAGIC_NUMBER => Ok(()),
         "+15005550008" => Err(21611),
-        _ if !is_number(from) || from == "+15005550001" => Err(21212),
+        _ if !is_phone_number(from) || from == "+15005550001" => Err(21212),
         _ => Err(21606),
     }
 }
 
-/// Twilio takes no host with an underscore in it.
+/// Whether Twilio accepts the URL for callbacks. It refuses hosts with an underscore.
 fn is_callback(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| {
         let host = url.host_str().unwrap_or_default();

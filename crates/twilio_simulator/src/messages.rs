@@ -1,70 +1,70 @@
-//! The list of messages, single messages, and deleting them.
+//! The operations that list, show and delete messages.
 
 use axum::{
     body::Body,
     extract::{Path, RawQuery, State},
-    http::{Response, StatusCode},
+    http::Response,
 };
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde_json::json;
 use twilio::form;
 use url::form_urlencoded;
 
-use super::{
-    answers,
-    api::Shared,
-    ledger::{AcceptedMessage, Deleted},
+use crate::{
+    context::SharedContext,
+    responses,
+    send_state::{AcceptedMessage, DeleteResult},
 };
 
-/// Twilio's own, without `PageSize`.
+/// Twilio's page size if the query has no `PageSize`.
 const PAGE_SIZE: usize = 50;
 
-/// Twilio's own.
+/// Twilio's largest page size.
 const MAX_PAGE_SIZE: usize = 1000;
 
-/// What of the list is asked for.
+/// The query of a list request.
 #[derive(Debug, Default)]
-struct Filter {
+struct MessageListQuery {
     to: Option<String>,
     from: Option<String>,
-    /// Sent at or after this.
+    /// Messages sent at or after this time.
     sent_from: Option<DateTime<Utc>>,
-    /// Sent before this.
+    /// Messages sent before this time.
     sent_before: Option<DateTime<Utc>>,
     page_size: usize,
     page: usize,
-    /// The last message of the page before, which keeps its place when new messages arrive.
+    /// The last message of the page before. It marks the place even if new messages arrive.
     after: Option<String>,
 }
 
-impl Filter {
+impl MessageListQuery {
     fn read(query: &[(String, String)]) -> Option<Self> {
-        let mut filter = Self {
+        let mut list = Self {
             page_size: PAGE_SIZE,
             ..Self::default()
         };
         for (name, value) in query {
             match name.as_str() {
-                "To" => filter.to = Some(value.clone()),
-                "From" => filter.from = Some(value.clone()),
-                "DateSent>" => filter.sent_from = Some(time(value)?.0),
-                "DateSent<" => filter.sent_before = Some(time(value)?.1),
+                "To" => list.to = Some(value.clone()),
+                "From" => list.from = Some(value.clone()),
+                "DateSent>" => list.sent_from = Some(time(value)?.0),
+                "DateSent<" => list.sent_before = Some(time(value)?.1),
                 "DateSent" => {
                     let (start, end) = time(value)?;
-                    (filter.sent_from, filter.sent_before) = (Some(start), Some(end));
+                    (list.sent_from, list.sent_before) = (Some(start), Some(end));
                 }
-                "PageSize" => filter.page_size = value.parse().ok()?,
-                "Page" => filter.page = value.parse().ok()?,
-                "PageToken" => filter.after = Some(value.strip_prefix("PA")?.to_owned()),
+                "PageSize" => list.page_size = value.parse().ok()?,
+                "Page" => list.page = value.parse().ok()?,
+                "PageToken" => list.after = Some(value.strip_prefix("PA")?.to_owned()),
                 _ => {}
             }
         }
-        filter.page_size = filter.page_size.clamp(1, MAX_PAGE_SIZE);
-        Some(filter)
+        list.page_size = list.page_size.clamp(1, MAX_PAGE_SIZE);
+        Some(list)
     }
 
-    /// What has not been sent yet has no date that could be asked for.
-    fn lets_through(&self, message: &AcceptedMessage) -> bool {
+    /// Whether the message matches. A message that was not sent matches no date.
+    fn matches(&self, message: &AcceptedMessage) -> bool {
         let same =
             |wanted: &Option<String>, is: Option<&str>| wanted.is_none() || wanted.as_deref() == is;
         !message.deleted
@@ -78,26 +78,23 @@ impl Filter {
                 .is_none_or(|end| message.sent.is_some_and(|at| at < end))
     }
 
-    /// The page, newest first, and one message more if there are any.
+    /// The messages of the page, newest first, and the first one of the next page.
     fn page(&self, messages: &[AcceptedMessage]) -> Vec<AcceptedMessage> {
         let end = self
             .after
             .as_ref()
             .and_then(|sid| messages.iter().position(|m| m.sid == *sid));
         let older = &messages[..end.unwrap_or(messages.len())];
-        let wanted = older
-            .iter()
-            .rev()
-            .filter(|message| self.lets_through(message));
+        let wanted = older.iter().rev().filter(|message| self.matches(message));
         wanted.take(self.page_size + 1).cloned().collect()
     }
 
     /// The query of another page of the same list.
     fn query(&self, given: &[(String, String)], page: usize, after: Option<&str>) -> String {
-        let about_pages = |name: &str| matches!(name, "Page" | "PageSize" | "PageToken");
+        let is_paging = |name: &str| matches!(name, "Page" | "PageSize" | "PageToken");
         let mut query = form_urlencoded::Serializer::new(String::new());
         query
-            .extend_pairs(given.iter().filter(|(name, _)| !about_pages(name)))
+            .extend_pairs(given.iter().filter(|(name, _)| !is_paging(name)))
             .append_pair("PageSize", &self.page_size.to_string())
             .append_pair("Page", &page.to_string());
         if let Some(sid) = after {
@@ -107,7 +104,7 @@ impl Filter {
     }
 }
 
-/// A day or a moment: when it starts, and when it is over.
+/// Parses a day or a moment into its start and its end.
 fn time(text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
         return Some((moment.to_utc(), moment.to_utc()));
@@ -117,70 +114,69 @@ fn time(text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     Some((midnight(day), midnight(day.checked_add_days(Days::new(1))?)))
 }
 
-/// Newest first, a page at a time.
-pub(super) async fn list(State(api): State<Shared>, RawQuery(query): RawQuery) -> Response<Body> {
-    api.ledger.change(|state| state.requests.list += 1);
+/// Lists messages, newest first, one page at a time.
+pub(crate) async fn list(
+    State(api): State<SharedContext>,
+    RawQuery(query): RawQuery,
+) -> Response<Body> {
+    api.state.update(|state| state.requests.list += 1);
     let Ok(query) = form::parse(query.unwrap_or_default().as_bytes(), 200) else {
-        return answers::error(400, 20001);
+        return responses::error(400, 20001);
     };
-    let Some(filter) = Filter::read(&query) else {
-        return answers::error(400, 20001);
+    let Some(list) = MessageListQuery::read(&query) else {
+        return responses::error(400, 20001);
     };
-    let mut page = api.ledger.look(|state| filter.page(&state.messages));
-    let more = page.len() > filter.page_size;
-    page.truncate(filter.page_size);
+    let mut page = api.state.read(|state| list.page(&state.messages));
+    let more = page.len() > list.page_size;
+    page.truncate(list.page_size);
 
     let path = format!("/2010-04-01/Accounts/{}/Messages.json", api.account.sid);
     let uri = |page: usize, after: Option<&str>| {
-        let query = filter.query(&query, page, after);
+        let query = list.query(&query, page, after);
         format!("{path}?{query}")
     };
-    let start = filter.page * filter.page_size;
+    let start = list.page * list.page_size;
     let last = page.last().filter(|_| more).map(|m| m.sid.as_str());
-    let messages = page.iter().map(|m| answers::message(&api.account.sid, m));
+    let messages = page.iter().map(|m| responses::message(&api.account.sid, m));
     let body = json!({
         "end": start + page.len().saturating_sub(1),
         "first_page_uri": uri(0, None),
         "messages": messages.collect::<Vec<_>>(),
-        "next_page_uri": last.map(|sid| uri(filter.page + 1, Some(sid))),
-        "page": filter.page,
-        "page_size": filter.page_size,
+        "next_page_uri": last.map(|sid| uri(list.page + 1, Some(sid))),
+        "page": list.page,
+        "page_size": list.page_size,
         "previous_page_uri": null,
         "start": start,
-        "uri": uri(filter.page, filter.after.as_deref()),
+        "uri": uri(list.page, list.after.as_deref()),
     });
-    answers::json(200, &body)
+    responses::json(200, &body)
 }
 
-pub(super) async fn fetch(
-    State(api): State<Shared>,
+pub(crate) async fn fetch(
+    State(api): State<SharedContext>,
     Path((_, file)): Path<(String, String)>,
 ) -> Response<Body> {
-    api.ledger.change(|state| state.requests.fetch += 1);
+    api.state.update(|state| state.requests.fetch += 1);
     let sid = file.strip_suffix(".json").unwrap_or(&file);
-    let found = api.ledger.look(|state| {
+    let found = api.state.read(|state| {
         let message = state.message(sid).filter(|message| !message.deleted)?;
-        Some(answers::message(&api.account.sid, message))
+        Some(responses::message(&api.account.sid, message))
     });
     match found {
-        Some(message) => answers::json(200, &message),
-        None => answers::error(404, 20404),
+        Some(message) => responses::json(200, &message),
+        None => responses::error(404, 20404),
     }
 }
 
-pub(super) async fn delete(
-    State(api): State<Shared>,
+pub(crate) async fn delete(
+    State(api): State<SharedContext>,
     Path((_, file)): Path<(String, String)>,
 ) -> Response<Body> {
-    api.ledger.change(|state| state.requests.delete += 1);
+    api.state.update(|state| state.requests.delete += 1);
     let sid = file.strip_suffix(".json").unwrap_or(&file);
-    match api.ledger.delete(sid) {
-        Deleted::Done => {
-            let mut answer = Response::new(Body::empty());
-            *answer.status_mut() = StatusCode::NO_CONTENT;
-            answer
-        }
-        Deleted::StillOnItsWay => answers::error(409, 20009),
-        Deleted::NotThere => answers::error(404, 20404),
+    match api.state.delete(sid) {
+        DeleteResult::Deleted => responses::no_content(),
+        DeleteResult::InProgress => responses::error(409, 20009),
+        DeleteResult::NotFound => responses::error(404, 20404),
     }
 }

@@ -1,38 +1,30 @@
-//! What becomes of a message: its statuses, one after the other, and the callbacks that tell of them.
+//! Moves an accepted message through its statuses and reports each one by a callback.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
 use secrecy::ExposeSecret;
 use twilio::signature;
 
-use super::{
-    api::{Inner, Shared},
-    behaviour::{Callbacks, Step},
-    hex,
-    ledger::{AcceptedMessage, CallbackDelivery},
+use crate::{
+    behaviour::{Callbacks, StatusStep},
+    context::ApiContext,
+    ids::random_hex,
+    send_state::{AcceptedMessage, CallbackDelivery},
 };
 
-/// Between a message's statuses, and before the first one, so that the request that made it is answered by then.
+/// The pause before each status. The first one lets the request that made the message end.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long Twilio waits for an answer.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// Twilio tries once more if it cannot connect.
+const CONNECTION_ATTEMPTS: usize = 2;
 
-/// Twilio tries once more if it gets no connection.
-const CONNECTIONS: usize = 2;
-
-pub(super) fn client() -> anyhow::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .timeout(TIMEOUT)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .context("cannot make an HTTP client")
-}
-
-/// Takes the message through its statuses. Each callback is answered before the next is made: the order is kept.
-pub(super) async fn tell(api: Shared, message: AcceptedMessage, callbacks: Callbacks) {
+/// Moves the message through its statuses. It waits for the answer to each callback before the next
+/// one, so callbacks arrive in order.
+pub(crate) async fn report_statuses(
+    api: Arc<ApiContext>,
+    message: AcceptedMessage,
+    callbacks: Callbacks,
+) {
     for step in callbacks.steps(message.messaging_service.is_some()) {
         if !callbacks.before_answer() {
             tokio::select! {
@@ -40,37 +32,44 @@ pub(super) async fn tell(api: Shared, message: AcceptedMessage, callbacks: Callb
                 () = api.stop.cancelled() => return,
             }
         }
-        api.ledger.advance(&message.sid, &step);
+        api.state.advance(&message.sid, &step);
         if let Some(url) = message
             .status_callback
             .as_deref()
-            .filter(|_| callbacks.told())
+            .filter(|_| callbacks.are_made())
         {
             let delivery = CallbackDelivery {
                 message_sid: message.sid.clone(),
                 status: step.status.clone(),
                 http_status: post(&api, url, &message, &step).await,
             };
-            api.ledger.change(|state| state.callbacks.push(delivery));
+            api.state.update(|state| state.callbacks.push(delivery));
         }
     }
 }
 
-/// Signs it for the URL as it was given, and requests it where the receiver really is. Nobody else is ever called back.
-async fn post(api: &Inner, url: &str, message: &AcceptedMessage, step: &Step) -> Option<u16> {
-    let receiver = api.ledger.look(|state| state.receiver.clone());
+/// Signs the callback for the URL that the client gave, and posts it to the connected receiver. The
+/// simulator never calls anyone else.
+async fn post(
+    api: &ApiContext,
+    url: &str,
+    message: &AcceptedMessage,
+    step: &StatusStep,
+) -> Option<u16> {
+    let receiver = api.state.read(|state| state.receiver.clone());
     let target = receiver.and_then(|receiver| api.account.route(url, &receiver));
     let Some(target) = target else {
         tracing::warn!(
-            "the simulated Twilio calls back nobody but the receiver that it is connected to"
+            "a status callback was dropped: the simulated Twilio calls only the receiver that it is \
+             connected to"
         );
         return None;
     };
     let parameters = parameters(api, message, step);
     let token = api.account.auth_token.expose_secret();
     let signature = signature::sign(token, url, &parameters);
-    let token = hex();
-    for _ in 0..CONNECTIONS {
+    let token = random_hex();
+    for _ in 0..CONNECTION_ATTEMPTS {
         let sent = api
             .client
             .post(&target)
@@ -88,7 +87,11 @@ async fn post(api: &Inner, url: &str, message: &AcceptedMessage, step: &Step) ->
     None
 }
 
-fn parameters(api: &Inner, message: &AcceptedMessage, step: &Step) -> Vec<(String, String)> {
+fn parameters(
+    api: &ApiContext,
+    message: &AcceptedMessage,
+    step: &StatusStep,
+) -> Vec<(String, String)> {
     let from = message.from.as_deref().unwrap_or(&api.account.number);
     let mut parameters = vec![
         ("ApiVersion", "2010-04-01".to_owned()),

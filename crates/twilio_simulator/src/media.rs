@@ -1,61 +1,62 @@
-//! The files of messages: the API says where each is, to who has its credentials; there, nobody is asked for any.
+//! The files of inbound messages. The API asks for credentials and redirects to the file, which is
+//! served without credentials.
 
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Response, header},
     routing::get,
 };
 use futures_util::stream;
 use serde_json::json;
 
-use super::{
-    answers,
-    api::Shared,
-    ledger::now,
-    samples::{self, Sample},
+use crate::{
+    context::SharedContext,
+    ids::now,
+    responses,
+    samples::{self, SampleFile},
 };
 
-/// Where the files are, on the same listener. Twilio's are on another host.
+/// The path of the files, on the same listener. Twilio's files are on another host.
 const FILES: &str = "/simulated/media";
 
-/// Part of an account's routes.
-pub(super) fn of_account() -> Router<Shared> {
+/// The routes below the account's path.
+pub(crate) fn account_routes() -> Router<SharedContext> {
     Router::new().route(
         "/Messages/{message}/Media/{file}",
         get(locate).delete(delete),
     )
 }
 
-/// Outside of any account.
-pub(super) fn files() -> Router<Shared> {
+/// The route of the files.
+pub(crate) fn file_routes() -> Router<SharedContext> {
     Router::new().route(&format!("{FILES}/{{sid}}"), get(file))
 }
 
-/// The file's sample, while the file is there.
-fn find(api: &Shared, sid: &str) -> Option<&'static Sample> {
-    let deleted = api.ledger.look(|state| state.media.deleted.contains(sid));
-    samples::of(sid).filter(|_| !deleted)
+/// Returns the file's sample, unless a request deleted the file.
+fn find(api: &SharedContext, sid: &str) -> Option<&'static SampleFile> {
+    let deleted = api.state.read(|state| state.media.deleted.contains(sid));
+    samples::by_sid(sid).filter(|_| !deleted)
 }
 
-/// Sends to the file, or with `.json` tells of it.
+/// Redirects to the file, or with `.json` describes it.
 async fn locate(
-    State(api): State<Shared>,
+    State(api): State<SharedContext>,
     Path((_, message, name)): Path<(String, String, String)>,
 ) -> Response<Body> {
-    let early = api.ledger.change(|state| {
+    let early = api.state.update(|state| {
         state.requests.media += 1;
         state.media.is_early(&name)
     });
     let sid = name.strip_suffix(".json").unwrap_or(&name);
     let Some(sample) = find(&api, sid).filter(|_| !early) else {
-        return answers::error(404, 20404);
+        return responses::error(404, 20404);
     };
     if sid != name {
         let account = api.account.sid.as_str();
         let date = now().to_rfc2822();
-        return answers::json(
+        return responses::json(
             200,
             &json!({
                 "account_sid": account,
@@ -68,7 +69,7 @@ async fn locate(
             }),
         );
     }
-    let mut answer = answers::text(307, "text/plain", String::new());
+    let mut answer = responses::text(307, "text/plain", String::new());
     let location = format!("http://{}{FILES}/{sid}", api.addr);
     if let Ok(location) = HeaderValue::try_from(location) {
         answer.headers_mut().insert(header::LOCATION, location);
@@ -76,23 +77,23 @@ async fn locate(
     answer
 }
 
-/// The file itself. Whoever comes with credentials has sent them where they do not belong.
+/// Returns the file itself. It refuses credentials, which a client must not send to another host.
 async fn file(
-    State(api): State<Shared>,
+    State(api): State<SharedContext>,
     Path(sid): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
     if headers.contains_key(header::AUTHORIZATION) {
-        return answers::text(400, "text/plain", "no credentials are wanted here\n".into());
+        return responses::text(400, "text/plain", "this host takes no credentials\n".into());
     }
     let Some(sample) = find(&api, &sid) else {
-        return answers::text(404, "text/plain", "there is no such file\n".into());
+        return responses::text(404, "text/plain", "there is no such file\n".into());
     };
     let bytes = sample.bytes();
-    let body = if sample.announces_its_length() {
+    let body = if sample.has_content_length() {
         Body::from(bytes)
     } else {
-        in_pieces(bytes)
+        chunked(bytes)
     };
     let mut answer = Response::new(body);
     let content_type = HeaderValue::from_static(sample.content_type);
@@ -102,29 +103,27 @@ async fn file(
     answer
 }
 
-fn in_pieces(bytes: Bytes) -> Body {
-    const PIECE: usize = 16 * 1024;
-    let starts = (0..bytes.len()).step_by(PIECE);
-    let pieces = starts.map(move |start| {
-        let end = bytes.len().min(start + PIECE);
+fn chunked(bytes: Bytes) -> Body {
+    const CHUNK: usize = 16 * 1024;
+    let starts = (0..bytes.len()).step_by(CHUNK);
+    let chunks = starts.map(move |start| {
+        let end = bytes.len().min(start + CHUNK);
         Ok::<_, std::convert::Infallible>(bytes.slice(start..end))
     });
-    Body::from_stream(stream::iter(pieces))
+    Body::from_stream(stream::iter(chunks))
 }
 
 async fn delete(
-    State(api): State<Shared>,
+    State(api): State<SharedContext>,
     Path((_, _, name)): Path<(String, String, String)>,
 ) -> Response<Body> {
     let sid = name.strip_suffix(".json").unwrap_or(&name);
-    let there = samples::of(sid).is_some();
+    let exists = samples::by_sid(sid).is_some();
     let deleted = api
-        .ledger
-        .change(|state| there && state.media.deleted.insert(sid.to_owned()));
+        .state
+        .update(|state| exists && state.media.deleted.insert(sid.to_owned()));
     if !deleted {
-        return answers::error(404, 20404);
+        return responses::error(404, 20404);
     }
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    answer
+    responses::no_content()
 }

@@ -1,21 +1,18 @@
-//! Messages that people send to our number: made up as Twilio would, signed and delivered.
+//! Inbound messages: the sender makes a webhook up as Twilio would, signs it and delivers it.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use twilio::signature;
 use url::Url;
 
-use super::{hex, samples};
-use crate::config::{ReceiverConfig, WEBHOOK_PATH};
+use crate::{
+    account::SimulatedAccount, error::SimulatorError, http_client, ids::random_hex, samples,
+};
 
-/// How long Twilio waits for an answer.
-const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Plays the account that the receiver is configured for.
+/// Plays the people who text the account's number.
 #[derive(Debug, Clone)]
-pub struct SimulatedTwilio {
+pub struct WebhookSender {
     client: reqwest::Client,
     account_sid: String,
     auth_token: SecretString,
@@ -27,58 +24,52 @@ pub struct SimulatedTwilio {
     target: String,
 }
 
-/// A message that somebody sends to our number.
+/// A message that a person sends to the account's number.
 #[derive(Debug, Clone, Default)]
-pub struct Text {
-    /// Who sends it.
+pub struct InboundText {
+    /// The sender's number.
     pub from: String,
-    /// What it says.
+    /// The text.
     pub body: String,
-    /// The MIME type of each attachment. Of many types, the simulated API has a file.
+    /// The MIME type of each attachment. The simulated API serves a file of each common type.
     pub media: Vec<String>,
-    /// More parameters, or other values for those that are sent anyway. An empty value sends an empty parameter.
+    /// Parameters to add or to replace. An empty value sends an empty parameter.
     pub fields: Vec<(String, String)>,
 }
 
-/// What became of a delivery.
+/// How the receiver answered a webhook.
 #[derive(Debug, Clone)]
-pub struct Delivery {
+pub struct WebhookDelivery {
     /// The message's SID.
     pub message_sid: String,
     /// The HTTP status.
     pub status: u16,
-    /// From request to answer.
+    /// The time from request to answer.
     pub took: Duration,
 }
 
-impl SimulatedTwilio {
-    /// `target` is the receiver's own address, such as `http://127.0.0.1:3000`; signatures are made for the public one.
-    pub fn new(config: &ReceiverConfig, target: &str) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .context("cannot make an HTTP client")?;
-        let token = config.twilio.auth_tokens.first().context("no auth token")?;
-        let number = config
-            .twilio
-            .phone_number
-            .as_ref()
-            .map(|number| number.as_str().to_owned());
+impl WebhookSender {
+    /// Delivers to the receiver at `receiver`, such as `http://127.0.0.1:3000`. Signatures are made
+    /// for the account's public URL. The files of messages are at `api_base_url`.
+    pub fn new(
+        account: &SimulatedAccount,
+        api_base_url: &Url,
+        receiver: &str,
+    ) -> Result<Self, SimulatorError> {
+        let receiver = receiver.trim_end_matches('/');
         Ok(Self {
-            client,
-            account_sid: config.twilio.account_sid.to_string(),
-            auth_token: token.clone(),
-            number: number.unwrap_or_else(|| "+15005550006".to_owned()),
-            api_base_url: config.twilio.api_base_url.clone(),
-            public_url: format!("{}{WEBHOOK_PATH}", config.public_base_url),
-            target: format!("{}{WEBHOOK_PATH}", target.trim_end_matches('/')),
+            client: http_client::client()?,
+            account_sid: account.sid.to_string(),
+            auth_token: account.auth_token.clone(),
+            number: account.number.clone(),
+            api_base_url: api_base_url.clone(),
+            public_url: account.webhook_url(),
+            target: format!("{receiver}{}", account.webhook_path),
         })
     }
 
     /// Signs the message and posts it once, as Twilio does by default.
-    pub async fn deliver(&self, text: &Text) -> anyhow::Result<Delivery> {
+    pub async fn deliver(&self, text: &InboundText) -> Result<WebhookDelivery, SimulatorError> {
         let parameters = self.parameters(text);
         let message_sid = parameters
             .iter()
@@ -88,12 +79,12 @@ impl SimulatedTwilio {
         self.post(message_sid, &parameters).await
     }
 
-    /// Signs these parameters, whatever they are, and posts them.
+    /// Signs these parameters, valid or not, and posts them.
     pub async fn post(
         &self,
         message_sid: String,
         parameters: &[(String, String)],
-    ) -> anyhow::Result<Delivery> {
+    ) -> Result<WebhookDelivery, SimulatorError> {
         let signature = signature::sign(
             self.auth_token.expose_secret(),
             &self.public_url,
@@ -104,24 +95,28 @@ impl SimulatedTwilio {
             .client
             .post(&self.target)
             .header(signature::HEADER, signature)
-            .header("I-Twilio-Idempotency-Token", hex())
+            .header("I-Twilio-Idempotency-Token", random_hex())
             .form(parameters)
             .send()
             .await
-            .with_context(|| format!("no answer from {}", self.target))?;
+            .map_err(|source| SimulatorError::NoAnswer {
+                url: self.target.clone(),
+                source,
+            })?;
         let status = response.status().as_u16();
-        response.bytes().await.context("the answer ended early")?;
-        Ok(Delivery {
+        let body = response.bytes().await;
+        body.map_err(SimulatorError::AnswerEndedEarly)?;
+        Ok(WebhookDelivery {
             message_sid,
             status,
             took: started.elapsed(),
         })
     }
 
-    /// The parameters of the webhook, under a new SID.
-    pub fn parameters(&self, text: &Text) -> Vec<(String, String)> {
+    /// The webhook's parameters, with a new SID.
+    pub fn parameters(&self, text: &InboundText) -> Vec<(String, String)> {
         let kind = if text.media.is_empty() { "SM" } else { "MM" };
-        let sid = format!("{kind}{}", hex());
+        let sid = format!("{kind}{}", random_hex());
         let segments = text
             .body
             .encode_utf16()

@@ -1,8 +1,8 @@
-//! Shows on the terminal what came of each message, as it ends.
+//! Prints the result of each message on the terminal.
 
 #![expect(
     clippy::print_stdout,
-    reason = "`dev` talks to the person who started it"
+    reason = "`dev` prints for the person who started it"
 )]
 
 use std::{collections::HashSet, time::Duration};
@@ -14,19 +14,19 @@ use store::{
     inbound_messages::{self, Ended},
     media,
 };
+use twilio_simulator::SimulatedApi;
 
-use super::twilio::SimulatedApi;
-
-/// How often to look.
+/// The pause between two queries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// More than a message makes.
+/// More items than one message makes.
 const MOST_ITEMS: u32 = 200;
 
-/// How far to look back for messages whose transaction took longer than their neighbours'.
+/// Each query looks back this far. A message whose transaction took long becomes visible after messages
+/// that ended later.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);
 
-/// Shows each SMS that goes out, for as long as it is polled: whoever watches has no other phone.
+/// Prints each SMS that goes out. It never returns. The terminal stands in for the phone.
 pub(super) async fn show_sms(api: &SimulatedApi) {
     let mut seen = 0;
     loop {
@@ -38,14 +38,14 @@ pub(super) async fn show_sms(api: &SimulatedApi) {
     }
 }
 
-/// Looks for messages that have ended since it was started.
-pub(super) struct Watch {
+/// Prints the messages that end after its start.
+pub(super) struct MessagePrinter {
     conn: PoolConnection<Postgres>,
     since: DateTime<Utc>,
     shown: HashSet<String>,
 }
 
-impl Watch {
+impl MessagePrinter {
     pub(super) async fn start(pool: &sqlx::PgPool) -> anyhow::Result<Self> {
         let mut conn = pool.acquire().await?;
         let since = store::now(&mut conn).await?;
@@ -56,7 +56,8 @@ impl Watch {
         })
     }
 
-    /// Shows what ends until all of these have been shown. Others may come between: an earlier run may have left some.
+    /// Prints messages until all of these were printed. It also prints messages of an earlier run that end
+    /// now.
     pub(super) async fn show_until(&mut self, mut awaited: HashSet<String>) -> anyhow::Result<()> {
         while !awaited.is_empty() {
             for message_sid in self.show_new().await? {
@@ -66,14 +67,14 @@ impl Watch {
         Ok(())
     }
 
-    /// Shows what ends, for as long as it is polled.
+    /// Prints messages until an error.
     pub(super) async fn show_on(&mut self) -> anyhow::Result<()> {
         loop {
             self.show_new().await?;
         }
     }
 
-    /// Looks once, shows what is new, and answers what that was; pauses if there is no more.
+    /// Queries once, prints the new messages and returns their SIDs. It pauses if no more are ready.
     async fn show_new(&mut self) -> anyhow::Result<Vec<String>> {
         let ended = inbound_messages::ended_since(&mut self.conn, self.since).await?;
         let mut new = Vec::new();
@@ -108,7 +109,7 @@ impl Watch {
             let state = file.state.label();
             println!("    file {}: {kind}, {state}", file.position);
         }
-        // In the order of the message.
+        // The order of the message's text.
         items.sort_by_key(|item| {
             (0..MOST_ITEMS).find(|at| item_id(&message.message_sid, *at) == item.id)
         });

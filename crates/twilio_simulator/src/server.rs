@@ -1,4 +1,5 @@
-//! The simulated API's HTTP: who may come in, which operation it is, and connections that end without an answer.
+//! The HTTP server of the simulated API: it checks credentials, routes requests, and can close a
+//! connection without an answer.
 
 use std::{
     convert::Infallible,
@@ -25,20 +26,22 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{answers, api::Shared, console, control, create, hex, media, read};
+use crate::{
+    console, context::SharedContext, control, ids::random_hex, media, messages, responses,
+    send_message,
+};
 
-/// How long to wait before accepting again when the system has no more file descriptors.
+/// The pause after a failed `accept`, which fails when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The connection is to end without an answer, as was asked for.
+/// A handler asked to close the connection without an answer.
 #[derive(Debug, thiserror::Error)]
-#[error("cut")]
-struct CutError;
+#[error("the connection is closed on purpose")]
+struct DroppedConnection;
 
-/// Serves until `stop`, and then lets nothing finish: nobody is to be kept waiting by [`super::Answer::Never`].
-///
-/// Not [`crate::http::serve`], which always answers.
-pub(super) async fn run(listener: TcpListener, api: Shared, stop: CancellationToken) {
+/// Serves until `stop`, which closes all connections at once: [`crate::SendAnswer::Never`] would
+/// otherwise keep the server running.
+pub(crate) async fn run(listener: TcpListener, api: SharedContext, stop: CancellationToken) {
     let service = TowerToHyperService::new(router(api));
     let in_flight = Arc::new(AtomicU64::new(0));
     let mut http = http1::Builder::new();
@@ -58,16 +61,16 @@ pub(super) async fn run(listener: TcpListener, api: Shared, stop: CancellationTo
         let (service, in_flight) = (service.clone(), Arc::clone(&in_flight));
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
             let started = Instant::now();
-            let (in_flight, concurrent) = InFlight::enter(&in_flight);
+            let (in_flight, concurrent) = InFlightRequest::enter(&in_flight);
             let answer = service.call(request);
             async move {
                 let answer: Result<_, Infallible> = answer.await;
                 drop(in_flight);
                 let Ok(answer) = answer;
-                // hyper ends the connection of a service that fails.
+                // hyper closes the connection if the service returns an error.
                 match answer.extensions().get() {
-                    Some(answers::Cut) => Err(CutError),
-                    None => Ok(signed_off(answer, concurrent, started.elapsed())),
+                    Some(responses::DropConnection) => Err(DroppedConnection),
+                    None => Ok(with_twilio_headers(answer, concurrent, started.elapsed())),
                 }
             }
         });
@@ -84,26 +87,30 @@ pub(super) async fn run(listener: TcpListener, api: Shared, stop: CancellationTo
     }
 }
 
-/// Counts a request for as long as it is there, however it ends.
-struct InFlight(Arc<AtomicU64>);
+/// Counts a request until it is dropped.
+struct InFlightRequest(Arc<AtomicU64>);
 
 impl InFlight {
-    /// With how many there are now.
+    /// Also returns the number of requests in flight.
     fn enter(count: &Arc<AtomicU64>) -> (Self, u64) {
         let now = count.fetch_add(1, Ordering::Relaxed) + 1;
         (Self(Arc::clone(count)), now)
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The headers that all of Twilio's answers have.
-fn signed_off(mut answer: Response<Body>, concurrent: u64, took: Duration) -> Response<Body> {
-    let id = format!("RQ{}", hex());
+/// Adds the headers that all of Twilio's answers have.
+fn with_twilio_headers(
+    mut answer: Response<Body>,
+    concurrent: u64,
+    took: Duration,
+) -> Response<Body> {
+    let id = format!("RQ{}", random_hex());
     let took = format!("{:.3}", took.as_secs_f64());
     for (name, value) in [
         ("twilio-request-id", HeaderValue::try_from(id)),
@@ -117,61 +124,60 @@ fn signed_off(mut answer: Response<Body>, concurrent: u64, took: Duration) -> Re
     answer
 }
 
-fn router(api: Shared) -> Router {
-    let messaging = console::messaging()
-        .method_not_allowed_fallback(async || answers::error(405, 20004))
+fn router(api: SharedContext) -> Router {
+    let messaging = console::messaging_routes()
+        .method_not_allowed_fallback(async || responses::error(405, 20004))
         .route_layer(middleware::from_fn_with_state(api.clone(), admit));
     let account = Router::new()
         .route("/", get(console::account))
-        .route("/Messages.json", get(read::list).post(create::create))
-        .route("/Messages/{file}", get(read::fetch).delete(read::delete))
-        .merge(media::of_account())
-        .merge(console::of_account())
-        .fallback(async || answers::error(404, 20404))
-        .method_not_allowed_fallback(async || answers::error(405, 20004))
+        .route(
+            "/Messages.json",
+            get(messages::list).post(send_message::create),
+        )
+        .route(
+            "/Messages/{file}",
+            get(messages::fetch).delete(messages::delete),
+        )
+        .merge(media::account_routes())
+        .merge(console::account_routes())
+        .fallback(async || responses::error(404, 20404))
+        .method_not_allowed_fallback(async || responses::error(405, 20004))
         .layer(middleware::from_fn_with_state(api.clone(), admit));
     Router::new()
         .nest("/2010-04-01/Accounts/{account}", account)
         .merge(messaging)
-        .merge(control::router())
-        .merge(media::files())
-        .fallback(async || answers::error(404, 20404))
+        .merge(control::routes())
+        .merge(media::file_routes())
+        .fallback(async || responses::error(404, 20404))
         .with_state(api)
 }
 
-/// Lets in who knows the account's credentials and asks for that account, or for what belongs to no other.
+/// Passes requests on that have the account's credentials and do not name another account.
 async fn admit(
-    State(api): State<Shared>,
+    State(api): State<SharedContext>,
     Path(path): Path<Vec<(String, String)>>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
     let authorization = request.headers().get(header::AUTHORIZATION);
     let authorization = authorization.and_then(|value| value.to_str().ok());
-    if !authorization.is_some_and(|value| api.account.lets_in(value)) {
-        api.ledger.change(|state| state.requests.unauthorized += 1);
-        return unauthorized();
+    if !authorization.is_some_and(|value| api.account.accepts_credentials(value)) {
+        api.state.update(|state| state.requests.unauthorized += 1);
+        return responses::unauthorized();
     }
     let ours = api.account.sid.as_str();
-    // The account itself is a file, too.
-    let itself = request.uri().path() == "/";
-    let others = path.iter().any(|(name, value)| {
-        let sid = if itself {
+    // The account's own path ends in `.json`.
+    let is_account_path = request.uri().path() == "/";
+    let names_another = path.iter().any(|(name, value)| {
+        let sid = if is_account_path {
             value.strip_suffix(".json")
         } else {
             Some(value.as_str())
         };
         name == "account" && sid != Some(ours)
     });
-    if others {
-        return answers::error(404, 20404);
+    if names_another {
+        return responses::error(404, 20404);
     }
     next.run(request).await
-}
-
-pub(super) fn unauthorized() -> Response<Body> {
-    let mut answer = answers::error(401, 20003);
-    let realm = HeaderValue::from_static("Basic realm=\"Twilio API\"");
-    answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
-    answer
 }

@@ -2,83 +2,83 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a request to send to a number gets, and what its status callbacks are.
+/// How the API answers a request to send to a number, and which status callbacks it makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
-    /// What the request gets.
-    pub answer: Answer,
-    /// What becomes of the message, if there is one.
+    /// The answer to the request.
+    pub answer: SendAnswer,
+    /// The statuses of the message, if it was accepted.
     pub callbacks: Callbacks,
 }
 
-/// What a request to send a message gets.
+/// The answer to a request to send a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// 201, and there is a message.
+pub enum SendAnswer {
+    /// 201; the message is accepted.
     #[default]
     Accept,
-    /// An error of Twilio's, and there is no message.
+    /// One of Twilio's errors; no message is accepted.
     Refuse {
         /// The HTTP status.
         status: u16,
-        /// Twilio's code.
+        /// Twilio's error code.
         code: u32,
     },
     /// 401 with code 20003, as if the auth token had been changed.
     BadCredentials,
-    /// 429 for so many times, then 201.
+    /// 429 for the first `times` requests, then 201.
     Throttle {
-        /// How often.
+        /// The number of requests that get 429.
         times: u32,
         /// `Retry-After`, in seconds.
         retry_after: Option<u64>,
     },
-    /// 500, with or without there being a message.
+    /// 500.
     ServerError {
-        /// Is there one?
+        /// Whether the message is accepted all the same.
         accept: bool,
     },
-    /// 201, but late. The message is made even if the client does not wait for it.
+    /// 201, but late. The message is accepted even if the client gives up earlier.
     Slow {
-        /// Milliseconds until there is a message.
+        /// Milliseconds until the message is accepted.
         before_accepting: u64,
         /// Milliseconds from then to the answer.
         after: u64,
     },
-    /// The connection ends without an answer, and there is no message.
+    /// The connection closes without an answer; no message is accepted.
     CutBefore,
-    /// The connection ends without an answer, and there is a message.
+    /// The connection closes without an answer; the message is accepted.
     CutAfter,
-    /// 201 with a body that is no JSON, and there is a message.
+    /// 201 with a body that is not JSON; the message is accepted.
     Garbage,
-    /// No answer for as long as the client waits, and there is no message.
+    /// No answer at all; no message is accepted.
     Never,
 }
 
-/// What becomes of a message, and which status callbacks tell of it.
+/// The statuses that an accepted message goes through, and the callbacks that report them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Callbacks {
-    /// It is sent and delivered, and each is told.
+    /// The message is sent and delivered; both are reported.
     #[default]
     Delivered,
-    /// It is sent, and then found not to be deliverable, with this code.
+    /// The message is sent, then undelivered with this code; both are reported.
     Undelivered {
-        /// Such as 30005.
+        /// Twilio's error code, such as 30005.
         code: u32,
     },
-    /// It is sent and delivered, and nobody is told.
+    /// The message is sent and delivered; nothing is reported.
     None,
-    /// These are told in this order, one after the other, whether it makes sense or not.
+    /// These statuses are reported in this order, even if Twilio would never do so.
     Sequence {
-        /// Twilio's words: `queued`, `sending`, `sent`, `delivered`, `undelivered`, `failed` …
+        /// Twilio's names of them: `queued`, `sending`, `sent`, `delivered`, `undelivered`, `failed` …
         statuses: Vec<String>,
-        /// Goes with `undelivered` and `failed`.
+        /// The error code reported with `undelivered` and `failed`.
         #[serde(default)]
         error_code: Option<u32>,
-        /// All of them before the request that made the message is answered.
+        /// Whether all are reported before the request that made the message is answered.
         #[serde(default)]
         before_answer: bool,
     },
@@ -86,14 +86,15 @@ pub enum Callbacks {
 
 /// A status that a message gets.
 #[derive(Debug, Clone)]
-pub(super) struct Step {
-    pub(super) status: String,
-    pub(super) error_code: Option<u32>,
+pub(crate) struct StatusStep {
+    pub(crate) status: String,
+    pub(crate) error_code: Option<u32>,
 }
 
 impl Behaviour {
-    /// How a number is treated that nobody has said anything about: as Twilio's [magic
-    /// numbers](https://www.twilio.com/docs/iam/test-credentials#test-sms-messages) are, else well.
+    /// The default for a number. Twilio's [magic
+    /// numbers](https://www.twilio.com/docs/iam/test-credentials#test-sms-messages) are refused as
+    /// Twilio refuses them; messages to all others are delivered.
     pub fn of(number: &str) -> Self {
         let code = match number {
             "+15005550001" => 21211,
@@ -103,12 +104,12 @@ impl Behaviour {
             "+15005550009" => 21614,
             _ => return Self::default(),
         };
-        Answer::Refuse { status: 400, code }.into()
+        SendAnswer::Refuse { status: 400, code }.into()
     }
 }
 
-impl Answer {
-    /// This answer, and no callback for the message if there is one.
+impl SendAnswer {
+    /// This answer, and no callbacks.
     pub fn without_callbacks(self) -> Behaviour {
         Behaviour {
             answer: self,
@@ -117,8 +118,8 @@ impl Answer {
     }
 }
 
-impl From<Answer> for Behaviour {
-    fn from(answer: Answer) -> Self {
+impl From<SendAnswer> for Behaviour {
+    fn from(answer: SendAnswer) -> Self {
         Self {
             answer,
             callbacks: Callbacks::default(),
@@ -129,16 +130,16 @@ impl From<Answer> for Behaviour {
 impl From<Callbacks> for Behaviour {
     fn from(callbacks: Callbacks) -> Self {
         Self {
-            answer: Answer::default(),
+            answer: SendAnswer::default(),
             callbacks,
         }
     }
 }
 
 impl Callbacks {
-    /// In order. The initial status is none of them: Twilio does not call back for it.
-    pub(super) fn steps(&self, by_service: bool) -> Vec<Step> {
-        let step = |status: &str, error_code| Step {
+    /// The statuses in order, without the initial one, for which Twilio makes no callback.
+    pub(crate) fn steps(&self, by_service: bool) -> Vec<StatusStep> {
+        let step = |status: &str, error_code| StatusStep {
             status: status.to_owned(),
             error_code,
         };
@@ -157,7 +158,7 @@ impl Callbacks {
             Self::Undelivered { code } => ("undelivered", Some(*code)),
             Self::Delivered | Self::None => ("delivered", None),
         };
-        // A message by a service starts as `accepted`, and one by a number as `queued`.
+        // A message sent by a messaging service starts as `accepted`, one sent by a number as `queued`.
         let mut steps = Vec::new();
         if by_service {
             steps.push(step("queued", None));
@@ -166,11 +167,13 @@ impl Callbacks {
         steps
     }
 
-    pub(super) fn told(&self) -> bool {
+    /// Whether any callback is made.
+    pub(crate) fn are_made(&self) -> bool {
         !matches!(self, Self::None)
     }
 
-    pub(super) fn before_answer(&self) -> bool {
+    /// Whether all callbacks are made before the request is answered.
+    pub(crate) fn before_answer(&self) -> bool {
         matches!(
             self,
             Self::Sequence {
@@ -181,8 +184,8 @@ impl Callbacks {
     }
 }
 
-/// How far a status is on a message's way: what a message has reached it does not lose.
-pub(super) fn rank(status: &str) -> u8 {
+/// The order of statuses: a message never moves to a lower rank.
+pub(crate) fn rank(status: &str) -> u8 {
     match status {
         "accepted" | "scheduled" => 0,
         "queued" => 1,

@@ -1,0 +1,30 @@
+//! Why the simulator could not do what was asked.
+
+use std::{io, net::SocketAddr};
+
+/// Why the simulator could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorError {
+    /// The address is in use, or is not ours.
+    #[error("the simulated Twilio cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system reported.
+        source: io::Error,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot make an HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// The receiver did not answer a webhook.
+    #[error("no answer from {url}")]
+    NoAnswer {
+        /// Where the webhook was posted.
+        url: String,
+        /// What the client reported.
+        source: reqwest::Error,
+    },
+    /// The receiver's answer broke off.
+    #[error("the answer ended early")]
+    AnswerEndedEarly(#[source] reqwest::Error),
+}

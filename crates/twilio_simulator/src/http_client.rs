@@ -1,0 +1,18 @@
+//! The HTTP client that plays Twilio's own.
+
+use std::time::Duration;
+
+use crate::error::SimulatorError;
+
+/// Twilio's own limit for the answer to a webhook or callback.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A client that waits as long as Twilio does and follows no redirects.
+pub(crate) fn client() -> Result<reqwest::Client, SimulatorError> {
+    reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(SimulatorError::Client)
+}
