@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
-use twilio_simulator::{InboundText, WebhookDelivery, WebhookSender};
+use twilio_simulator::{InboundText, SimulatorError, WebhookDelivery, WebhookSender};
 
 use crate::{
     config::{Env, LogConfig, Reader, ReceiverConfig},
@@ -116,7 +116,8 @@ async fn paced(
         let (sender, text) = (sender.clone(), text.clone());
         running.spawn(async move { sender.deliver(&text).await });
     }
-    running.join_all().await.into_iter().collect()
+    let delivered: Result<_, SimulatorError> = running.join_all().await.into_iter().collect();
+    Ok(delivered?)
 }
 
 fn summarise(deliveries: &[WebhookDelivery]) -> anyhow::Result<()> {

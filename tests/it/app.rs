@@ -4,12 +4,12 @@
 use std::{net::SocketAddr, ops::Deref};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use twilio_simulator::{WebhookDelivery, SimulatedApi, WebhookSender, InboundText};
 use pigeonhole::{
     config::Reader,
     services::{Role, Services, ServicesConfig},
 };
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::{InboundText, SimulatedApi, WebhookDelivery, WebhookSender};
 
 use crate::database::{Database, NUMBER};
 

@@ -13,11 +13,11 @@ mod effect_log;
 use std::time::{Duration, Instant};
 
 use embedded_postgres::{PostgresServer, PostgresSettings};
-use twilio_simulator::WebhookSender;
 use rand::seq::SliceRandom;
 use rustix::process::Signal;
 use sqlx::Executor;
 use tokio::task::block_in_place;
+use twilio_simulator::WebhookSender;
 
 use self::{
     backlog_monitor::BacklogMonitor,
@@ -140,7 +140,9 @@ struct ChaosHarness {
 
 impl ChaosHarness {
     async fn start(scenario: &'static str) -> Self {
-        let server = block_in_place(|| PostgresServer::start_temporary(PostgresSettings::default())).unwrap();
+        let server =
+            block_in_place(|| PostgresServer::start_temporary(PostgresSettings::default()))
+                .unwrap();
         let database = Database::create_on(&server)
             .await
             .with("JOB_LEASE_SECONDS", LEASE.as_secs().to_string())

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use embedded_postgres::{PostgresServer, testing::TestDatabase};
-use twilio_simulator::SimulatedApi;
 use serde_json::Value;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use store::{E164, user_phone_numbers, users};
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::SimulatedApi;
 use uuid::Uuid;
 
 use crate::{

@@ -46,7 +46,8 @@ async fn readiness_depends_on_the_migrations_and_liveness_does_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_depends_on_the_database_and_liveness_does_not() {
-    let mut server = PostgresServer::start_temporary(embedded_postgres::PostgresSettings::default()).unwrap();
+    let mut server =
+        PostgresServer::start_temporary(embedded_postgres::PostgresSettings::default()).unwrap();
     let database = Database::create_on(&server).await;
     let (_process, receiver) = Process::receiver("receiver", &database.settings).await;
     assert_eq!(get(receiver, "/readyz").await.0, 200);
@@ -66,7 +67,8 @@ async fn readiness_depends_on_the_database_and_liveness_does_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_stays_alive_during_an_outage_of_postgres() {
-    let mut server = PostgresServer::start_temporary(embedded_postgres::PostgresSettings::default()).unwrap();
+    let mut server =
+        PostgresServer::start_temporary(embedded_postgres::PostgresSettings::default()).unwrap();
     let database = Database::create_on(&server).await;
     for role in ["receiver", "worker"] {
         let process = Process::start(role, &database.settings);

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use twilio_simulator::{SimulatorError, WebhookDelivery, WebhookSender};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::{SimulatorError, WebhookDelivery, WebhookSender};
 
 use crate::{
     app::text,

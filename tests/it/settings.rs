@@ -3,12 +3,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
-use twilio_simulator::{SimulatedAccount, WebhookSender};
-use pigeonhole::{
-    config::{Env, Reader},
-};
+use pigeonhole::config::{Env, Reader};
 use store::Keyring;
 use twilio::signature;
+use twilio_simulator::{SimulatedAccount, WebhookSender};
 use url::Url;
 
 /// The URL that Twilio signs. Nothing listens there: only its text matters.

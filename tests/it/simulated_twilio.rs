@@ -16,7 +16,7 @@ use pigeonhole::http;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use twilio::rest::{Client, CreateError, Created, Credentials, NewMessage, Sender};
-use twilio_simulator::{BoundApi, SimulatedAccount, SimulatedApi};
+use twilio_simulator::{BoundApi, SimulatedApi};
 
 use crate::{
     settings::{PUBLIC_BASE_URL, ProgramSettings},

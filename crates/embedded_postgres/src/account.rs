@@ -1,4 +1,4 @@
-//! Whom the server runs as: us, or, as Postgres refuses to run as root, somebody else.
+//! The operating system's account that the server runs as. Postgres refuses to run as root.
 
 use std::{
     fs, io,
@@ -10,27 +10,31 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::StartError;
+use crate::error::StartError;
 
-/// Whom the server runs as.
-pub(crate) struct Account {
+/// The account that the server runs as.
+pub(crate) struct ServerAccount {
     pub(crate) uid: u32,
-    /// Set when we are root and must drop to this account.
-    drop_to: Option<Other>,
+    /// Set if this process is root and must switch to the account.
+    switch_to: Option<OtherAccount>,
 }
 
-struct Other {
+/// An account other than our own.
+struct OtherAccount {
     name: String,
     gid: u32,
 }
 
-impl Account {
-    /// Ourselves, or, when we are root, the owner of the existing data, else `postgres`, else
+impl ServerAccount {
+    /// Our own account. If we are root: the owner of the existing data, else `postgres`, else
     /// `nobody`.
     pub(crate) fn for_data(data: Option<&Path>) -> Result<Self, StartError> {
         let uid = rustix::process::geteuid().as_raw();
         if uid != 0 {
-            return Ok(Self { uid, drop_to: None });
+            return Ok(Self {
+                uid,
+                switch_to: None,
+            });
         }
         let owner = data
             .and_then(|data| fs::metadata(data).ok())
@@ -40,45 +44,45 @@ impl Account {
             let gid = owner.gid();
             return Ok(Self {
                 uid: owner.uid(),
-                drop_to: Some(Other { name, gid }),
+                switch_to: Some(OtherAccount { name, gid }),
             });
         }
         ["postgres", "nobody"]
             .into_iter()
             .find_map(|name| {
                 let (uid, gid) = (id("-u", name)?, id("-g", name)?);
-                let drop_to = Some(Other {
+                let switch_to = Some(OtherAccount {
                     name: format!("user `{name}`"),
                     gid,
                 });
-                (uid != 0).then_some(Self { uid, drop_to })
+                (uid != 0).then_some(Self { uid, switch_to })
             })
             .ok_or(StartError::NoAccount)
     }
 
-    /// A command that runs as this account.
+    /// Returns a command that runs as this account.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        if let Some(other) = &self.drop_to {
-            command.gid(other.gid).uid(self.uid); // which also gives up root's supplementary groups
+        if let Some(other) = &self.switch_to {
+            command.gid(other.gid).uid(self.uid); // this also drops root's supplementary groups
         }
         command
     }
 
-    /// Makes a file or directory this account's own.
-    pub(crate) fn own(&self, path: &Path) -> io::Result<()> {
-        match &self.drop_to {
+    /// Makes this account the owner of a file or directory.
+    pub(crate) fn take_ownership(&self, path: &Path) -> io::Result<()> {
+        match &self.switch_to {
             Some(other) => chown(path, Some(self.uid), Some(other.gid)),
             None => Ok(()),
         }
     }
 
-    /// Errors, naming the directory in the way, unless this account can enter `dir`.
-    pub(crate) fn check_reaches(&self, dir: &Path) -> Result<(), StartError> {
-        let Some(other) = &self.drop_to else {
+    /// Fails unless this account can enter `dir`. The error names the directory that it cannot enter.
+    pub(crate) fn check_access(&self, dir: &Path) -> Result<(), StartError> {
+        let Some(other) = &self.switch_to else {
             return Ok(());
         };
-        let enters = |dir: &Path| {
+        let can_enter = |dir: &Path| {
             let mut command = self.command("sh");
             command
                 .args(["-c", "cd \"$1\"", "sh"])
@@ -89,12 +93,12 @@ impl Account {
                 .status()
                 .is_ok_and(|status| status.success())
         };
-        if enters(dir) {
+        if can_enter(dir) {
             return Ok(());
         }
         let barrier = dir
             .ancestors()
-            .filter(|ancestor| !enters(ancestor))
+            .filter(|ancestor| !can_enter(ancestor))
             .last()
             .unwrap_or(dir);
         Err(StartError::OutOfReach {
@@ -104,10 +108,11 @@ impl Account {
     }
 }
 
-/// Asks `id`, which knows every source of accounts the system has (and needs no unsafe code here).
-fn id(what: &str, name: &str) -> Option<u32> {
+/// Runs `id`, which reads every source of accounts that the system has. The same lookup in Rust would
+/// need unsafe code.
+fn id(option: &str, name: &str) -> Option<u32> {
     let output = Command::new("id")
-        .args([what, name])
+        .args([option, name])
         .stderr(Stdio::null())
         .output()
         .ok()?;

@@ -1,22 +1,21 @@
-//! How a server's databases are reached.
+//! The URLs of a server's databases.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::PostgresServer;
+use crate::server::PostgresServer;
 
 impl PostgresServer {
-    /// The address of a database, for sqlx and libpq alike. There is always one named `postgres`.
+    /// The URL of a database, for sqlx and libpq. The database `postgres` always exists.
     pub fn url(&self, database: &str) -> String {
         let socket_dir = percent_encode(&self.socket_dir.to_string_lossy());
-        // The port is a part of the socket's name. It is spelt out because PGPORT would replace a
-        // default.
+        // The port is part of the socket's name. The URL names it, as PGPORT would replace a default.
         format!(
             "postgres://postgres@{socket_dir}:5432/{}",
             percent_encode(database)
         )
     }
 
-    /// The address of a database, which is created if there is none of this name.
+    /// Creates the database if it is missing, and returns its URL.
     pub async fn ensure_database(&self, name: &str) -> Result<String, sqlx::Error> {
         let mut conn = PgConnection::connect(&self.url("postgres")).await?;
         let exists: bool =
@@ -34,8 +33,8 @@ impl PostgresServer {
     }
 }
 
-/// Everything but letters, digits and `-_.~`, also slashes: the directory of the socket stands
-/// where a host would.
+/// Encodes everything but letters, digits and `-_.~`. It also encodes slashes, as the directory of the
+/// socket stands in the place of a host.
 fn percent_encode(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),

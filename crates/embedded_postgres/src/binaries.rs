@@ -1,4 +1,4 @@
-//! Finds the server binaries. `script/bootstrap` looks in the same places: change both.
+//! Finds the server binaries. `script/bootstrap` searches the same directories: change both together.
 
 use std::{
     cmp::Reverse,
@@ -7,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::StartError;
+use crate::error::StartError;
 
-/// Directories that hold one directory a version: its parent, what its name starts with, and where
-/// its binaries are.
+/// Directories with one subdirectory per version: the parent, the prefix of the subdirectory's name, and
+/// the directory of the binaries in it.
 const VERSIONED: &[(&str, &str, &str)] = &[
     ("/usr/lib/postgresql", "", "bin"),          // Debian, Ubuntu
     ("/usr", "pgsql-", "bin"),                   // Fedora and RHEL, from postgresql.org
@@ -20,13 +20,14 @@ const VERSIONED: &[(&str, &str, &str)] = &[
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 
-/// The directory of `initdb` and `postgres`: the one asked for, else the first found. For existing
-/// data its major version must be `wanted`, or the server would refuse the data.
+/// Returns the directory of `initdb` and `postgres`: the requested one, else the first found. For
+/// existing data, `wanted` is its directory and major version: a server of another version would refuse
+/// the data.
 pub(crate) fn find(
-    asked: Option<&Path>,
+    requested: Option<&Path>,
     wanted: Option<(&Path, &str)>,
 ) -> Result<PathBuf, StartError> {
-    let searched = asked.map_or_else(candidates, |dir| vec![dir.to_path_buf()]);
+    let searched = requested.map_or_else(candidates, |dir| vec![dir.to_path_buf()]);
     let mut complete = searched.iter().filter(|dir| is_complete(dir)).peekable();
     if complete.peek().is_none() {
         return Err(StartError::NoBinaries { searched });
@@ -52,7 +53,8 @@ fn is_complete(dir: &Path) -> bool {
         .all(|binary| dir.join(binary).is_file())
 }
 
-/// What the user chose (`pg_config`, PATH) comes before what we look for, newest first.
+/// The directories to search: first the user's choice (`pg_config`, PATH), then known directories,
+/// newest version first.
 fn candidates() -> Vec<PathBuf> {
     let pg_config = Command::new("pg_config")
         .arg("--bindir")
@@ -90,8 +92,8 @@ fn candidates() -> Vec<PathBuf> {
     dirs
 }
 
-/// Whether `postgres --version` says, for example, `postgres (PostgreSQL) 17.2 (Debian 17.2-1)` for
-/// major version 17.
+/// Whether the binaries are of this major version. For 17, `postgres --version` prints for example
+/// `postgres (PostgreSQL) 17.2 (Debian 17.2-1)`.
 fn is_major(dir: &Path, major: &str) -> bool {
     let Ok(output) = Command::new(dir.join("postgres")).arg("--version").output() else {
         return false;

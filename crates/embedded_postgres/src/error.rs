@@ -1,4 +1,4 @@
-//! Why a server did not start or stop.
+//! The errors of starting and stopping a server.
 
 use std::{io, path::PathBuf};
 
@@ -15,7 +15,7 @@ pub enum StartError {
         /// The directories searched, in order.
         searched: Vec<PathBuf>,
     },
-    /// The data was made by a major version whose binaries are not here.
+    /// The binaries of the major version that created the data are not installed.
     #[error(
         "{} holds the data of Postgres {wanted}, but only other versions are installed; install \
          Postgres {wanted} or move the directory away. Searched: {}",
@@ -23,77 +23,77 @@ pub enum StartError {
         list(searched)
     )]
     NoBinariesOfVersion {
-        /// Where the data is.
+        /// The directory of the data.
         dir: PathBuf,
-        /// The major version that made it.
+        /// The major version that created it.
         wanted: String,
         /// The directories searched, in order.
         searched: Vec<PathBuf>,
     },
-    /// We are root, which Postgres refuses to run as, and found nobody else to run it as.
+    /// We are root, Postgres refuses to run as root, and no other account was found.
     #[error("Postgres does not run as root, and there is no user `postgres` or `nobody` to run it")]
     NoAccount,
-    /// We are root and the user Postgres runs as cannot reach its directory.
+    /// We are root, and the account that Postgres runs as cannot enter its directory.
     #[error(
-        "Postgres does not run as root but as {account}, who may not enter {}; choose a directory \
-         outside it, or run as an ordinary user",
+        "Postgres does not run as root but as {account}, which may not enter {}; choose another \
+         directory, or run as an ordinary user",
         barrier.display()
     )]
     OutOfReach {
-        /// The directory that user cannot enter.
+        /// The directory that the account cannot enter.
         barrier: PathBuf,
-        /// The user.
+        /// The account.
         account: String,
     },
-    /// The directory holds something else, which we will not touch.
-    #[error("{} is not empty and was not made by us; choose a directory of its own", dir.display())]
+    /// The directory holds files that we did not create.
+    #[error("{} is not empty, and pigeonhole did not create it; choose another directory", dir.display())]
     NotOurs {
         /// The directory.
         dir: PathBuf,
     },
-    /// Another process runs a server on this data.
+    /// Another process uses this data.
     #[error("another `pigeonhole dev` is using {} ({owner})", dir.display())]
     InUse {
         /// The directory.
         dir: PathBuf,
-        /// What is known of the other process.
+        /// A description of the other process.
         owner: String,
     },
-    /// `initdb` or `postgres` ended instead of starting.
+    /// `initdb` or `postgres` exited during the start.
     #[error("Postgres did not start; its log ends with:\n{log_tail}")]
     Failed {
         /// The last lines of the log.
         log_tail: String,
     },
-    /// Postgres is running but was not ready in time.
+    /// Postgres runs but was not ready in time.
     #[error("Postgres was not ready in time; its log ends with:\n{log_tail}")]
     TimedOut {
         /// The last lines of the log.
         log_tail: String,
     },
-    /// The operating system refused something.
+    /// An operation of the operating system failed.
     #[error("cannot {doing}: {source}")]
     Io {
-        /// What we were doing.
+        /// The operation.
         doing: String,
-        /// What it said.
+        /// The reason.
         source: io::Error,
     },
 }
 
 impl StartError {
-    /// For `map_err`: says what was being done when the operating system refused.
+    /// For `map_err`: adds the operation to an error of the operating system.
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
 }
 
-/// Postgres was told to stop and did not.
+/// Postgres did not stop in time.
 #[derive(Debug, thiserror::Error)]
 #[error("Postgres did not stop in time; its log is {}", log.display())]
 pub struct StopError {
-    /// Where its log is.
+    /// Its log.
     pub log: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! Opens a directory whose data is kept.
+//! Opens a directory whose data outlives the server.
 
 use std::{
     fs::{self, File, Permissions},
@@ -6,22 +6,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{StartError, account::Account, binaries, lock, postmaster, supervisor::Stop};
+use crate::{
+    account::ServerAccount, binaries, error::StartError, lock, postmaster, supervisor::Stop,
+};
 
-/// Sockets have names of at most 104 bytes on macOS, 108 on Linux, their end included.
+/// The longest path of a socket. macOS allows 104 bytes and Linux 108, with the final zero.
 const LONGEST_SOCKET: usize = 100;
 
-/// A directory whose data is kept, locked, and ready to start a server on.
-pub(crate) struct Kept {
-    pub(crate) account: Account,
+/// A locked directory on which a server can start.
+pub(crate) struct KeptDirectory {
+    pub(crate) account: ServerAccount,
     pub(crate) bin_dir: PathBuf,
     pub(crate) base: PathBuf,
     pub(crate) lock: File,
 }
 
-impl Kept {
-    /// Makes the directory if need be, locks it, and stops a server that killed processes left
-    /// running on it.
+impl KeptDirectory {
+    /// Creates the directory if it is missing, locks it, and stops a server that still runs on it
+    /// because its supervisor was killed.
     pub(crate) fn open(dir: &Path, bin_dir: Option<&Path>) -> Result<Self, StartError> {
         let doing = |what: &str| StartError::io(format!("{what} {}", dir.display()));
         fs::create_dir_all(dir).map_err(doing("create"))?;
@@ -33,32 +35,31 @@ impl Kept {
         }
 
         let data = base.join("data");
-        let account = Account::for_data(Some(&data))?;
+        let account = ServerAccount::for_data(Some(&data))?;
         let major = fs::read_to_string(data.join("PG_VERSION")).ok();
         let wanted = major.as_deref().map(|major| (&*base, major.trim()));
         let bin_dir = binaries::find(bin_dir, wanted)?;
-        let lock = lock::take(&lock_path).map_err(|refused| match refused {
-            lock::Refused::Held(owner) => {
+        let lock = lock::take(&lock_path).map_err(|error| match error {
+            lock::LockError::Held(owner) => {
                 let owner =
-                    owner.map_or("a process unknown".into(), |pid| format!("process {pid}"));
+                    owner.map_or("an unknown process".into(), |pid| format!("process {pid}"));
                 StartError::InUse {
                     dir: base.clone(),
                     owner,
                 }
             }
-            lock::Refused::Io(error) => doing("lock")(error),
+            lock::LockError::Io(error) => doing("lock")(error),
         })?;
 
-        // Only the server's account and root may use the socket: whoever connects is not asked for
-        // a password.
+        // The server asks for no password, so only its account and root may reach the socket.
         fs::set_permissions(&base, Permissions::from_mode(0o700)).map_err(doing("close"))?;
         account
-            .own(&base)
-            .and_then(|()| account.own(&lock_path))
+            .take_ownership(&base)
+            .and_then(|()| account.take_ownership(&lock_path))
             .map_err(doing("change owner of"))?;
-        account.check_reaches(&base)?;
-        if !postmaster::end_orphan(&data, Stop::Fast) {
-            let owner = "a server left running that does not stop".into();
+        account.check_access(&base)?;
+        if !postmaster::stop_orphan(&data, Stop::Fast) {
+            let owner = "an earlier server that does not stop".into();
             return Err(StartError::InUse { dir: base, owner });
         }
         Ok(Self {
@@ -69,7 +70,7 @@ impl Kept {
         })
     }
 
-    /// Whether a socket in this directory would have too long a name.
+    /// Whether the path of a socket in this directory would be too long.
     pub(crate) fn needs_short_socket_dir(&self) -> bool {
         self.base.join(".s.PGSQL.5432").as_os_str().as_bytes().len() > LONGEST_SOCKET
     }

@@ -1,8 +1,8 @@
-//! A private Postgres server, from whatever server binaries the machine has: for `pigeonhole dev`,
-//! whose data is kept, and for tests, whose data is not.
+//! Starts a private Postgres server with the server binaries that the machine has. `pigeonhole dev` keeps
+//! the server's data; tests delete it.
 //!
-//! It listens on a Unix socket only, so it clashes with nothing, and it ends with the process that
-//! started it, however that one ends. See `docs/decisions/0001-embedded-postgres.md`.
+//! The server listens on a Unix socket only, so it needs no port. It stops when the process that started
+//! it ends, even by `kill -9`. See `docs/decisions/0001-embedded-postgres.md`.
 
 mod account;
 mod address;
@@ -12,10 +12,10 @@ mod kept;
 mod lock;
 mod log;
 mod postmaster;
-mod scratch;
 mod server;
 mod settings;
 mod supervisor;
+mod temporary_directory;
 pub mod testing;
 mod wait;
 

@@ -1,5 +1,5 @@
-//! A lock file says that somebody uses its directory. It is held by a process of ours and its
-//! supervisor, and the kernel releases it when both have ended, however they ended.
+//! The lock file of a server's directory. Our process and its supervisor hold the lock. The kernel
+//! releases it when both have ended, even by `kill -9`.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -21,22 +21,22 @@ use crate::wait;
 /// The name of the lock file in a server's directory.
 pub(crate) const NAME: &str = "lock";
 
-/// Why a lock was not taken.
-pub(crate) enum Refused {
-    /// A process holds it: its number, if it has written it.
+/// Why the lock was not taken.
+pub(crate) enum LockError {
+    /// Another process holds it. The process id is known if the process has written it.
     Held(Option<i32>),
-    /// The operating system refused.
+    /// An operation on the file failed.
     Io(io::Error),
 }
 
-impl From<io::Error> for Refused {
+impl From<io::Error> for LockError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-/// Opens the lock file, never through a link: root may do this in a directory that is another
-/// user's.
+/// Opens the lock file. It follows no symbolic link, as root may open the file in another user's
+/// directory.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
@@ -50,9 +50,9 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Takes the lock. One that is left from a process just killed is waited for: its supervisor is
+/// Takes the lock. If the process that held it was just killed, this waits for its supervisor, which is
 /// still stopping Postgres.
-pub(crate) fn take(path: &Path) -> Result<File, Refused> {
+pub(crate) fn take(path: &Path) -> Result<File, LockError> {
     let mut lock = open(path)?;
     let mut outcome = lock.try_lock();
     if matches!(outcome, Err(TryLockError::WouldBlock)) {
@@ -65,7 +65,7 @@ pub(crate) fn take(path: &Path) -> Result<File, Refused> {
     }
     match outcome {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Refused::Held(owner(&mut lock))),
+        Err(TryLockError::WouldBlock) => return Err(LockError::Held(owner(&mut lock))),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
     lock.set_len(0)?;
@@ -74,7 +74,7 @@ pub(crate) fn take(path: &Path) -> Result<File, Refused> {
     Ok(lock)
 }
 
-/// The process that last took this lock.
+/// Returns the process that last took this lock.
 pub(crate) fn owner(lock: &mut File) -> Option<i32> {
     let mut content = String::new();
     lock.rewind().ok()?;
@@ -83,6 +83,6 @@ pub(crate) fn owner(lock: &mut File) -> Option<i32> {
 }
 
 fn is_alive(pid: i32) -> bool {
-    // "Not permitted" means it is there, but another user's.
+    // "Not permitted" means that the process exists and belongs to another user.
     Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 const TAIL_LINES: usize = 20;
 
-/// The last lines of the log, to show with an error.
+/// Returns the last lines of the log, for an error message.
 pub(crate) fn tail(log: &Path) -> String {
     let Ok(bytes) = fs::read(log) else {
         return format!("(no log at {})", log.display());

@@ -1,4 +1,4 @@
-//! What `postmaster.pid` in the data directory tells of the server that runs, or ran, on it.
+//! Reads `postmaster.pid` in the data directory, which describes the server that runs or ran on it.
 
 use std::{
     fs,
@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{supervisor::Stop, wait};
 
-/// The file, if there is one. What was there before a start tells a crashed server's file from the
-/// new one's.
+/// Returns the file's content, if the file exists. A caller reads it before a start, to tell the file of
+/// a crashed server from the new one.
 pub(crate) fn file(data: &Path) -> Option<String> {
     fs::read_to_string(data.join("postmaster.pid")).ok()
 }
@@ -29,28 +29,28 @@ pub(crate) fn is_ready(data: &Path, stale: Option<&str>) -> bool {
     })
 }
 
-/// The process that runs on this data, if one does.
+/// Returns the process that runs on this data, if there is one.
 pub(crate) fn pid(data: &Path) -> Option<Pid> {
     let pid = Pid::from_raw(file(data)?.lines().next()?.trim().parse().ok()?)?;
-    // The file outlives a crash and the number may be another process's by now: look at its command
-    // line.
+    // The file outlives a crash, and another process may have the number by now. The command line
+    // shows whether it is Postgres on this data.
     command_line(pid).contains(data.to_str()?).then_some(pid)
 }
 
-/// Signals the process that runs on this data. For when its supervisor is gone and nobody else
-/// would.
+/// Signals the process that runs on this data, if its supervisor is gone.
 pub(crate) fn signal(data: &Path, how: Stop) {
     let signal = match how {
         Stop::Fast => Signal::INT,
         Stop::Immediate => Signal::QUIT,
     };
     if let Some(pid) = pid(data) {
-        kill_process(pid, signal).ok(); // it has just ended if this fails
+        kill_process(pid, signal).ok(); // an error means that it has just ended
     }
 }
 
-/// Stops a server whose supervisor was killed. Only for who holds the lock: nobody can be using it.
-pub(crate) fn end_orphan(data: &Path, how: Stop) -> bool {
+/// Stops a server whose supervisor was killed. The caller must hold the lock, so that no process uses
+/// the server.
+pub(crate) fn stop_orphan(data: &Path, how: Stop) -> bool {
     signal(data, how);
     wait::until(Duration::from_secs(10), || pid(data).is_none())
 }

@@ -1,4 +1,4 @@
-//! A running server, from the caller's side.
+//! A running server.
 
 use std::{
     fs::File,
@@ -7,86 +7,86 @@ use std::{
 };
 
 use crate::{
-    PostgresSettings, StartError, StopError,
-    account::Account,
-    binaries, kept, log, postmaster,
-    scratch::Scratch,
-    settings,
-    supervisor::{Plan, Stop, Supervisor},
+    account::ServerAccount,
+    binaries,
+    error::{StartError, StopError},
+    kept::KeptDirectory,
+    log, postmaster,
+    settings::{self, PostgresSettings},
+    supervisor::{Stop, Supervisor, SupervisorArguments},
+    temporary_directory::TemporaryDirectory,
     wait,
 };
 
-/// `initdb` and start take between half a second and three, on a machine that is not busy.
+/// On an idle machine, `initdb` and the start take between half a second and three seconds.
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// A clean stop writes everything out first.
+/// A clean stop writes all changes to disk first.
 const STOP_LIMIT: Duration = Duration::from_mins(1);
 
-/// A Postgres server of our own. Dropping it stops it, and so does the end of this process, however
-/// it ends.
+/// A private Postgres server. It stops when this is dropped, and when the process ends in any way.
 pub struct PostgresServer {
-    account: Account,
+    account: ServerAccount,
     bin_dir: PathBuf,
     base: PathBuf,
     pub(crate) socket_dir: PathBuf,
     parameters: Vec<(String, String)>,
     durable: bool,
-    /// Locked by us and by each supervisor.
+    /// The lock. Each supervisor holds it as well.
     lock: File,
     supervisor: Option<Supervisor>,
-    /// All of a temporary server, or the socket of one whose own directory has too long a name.
-    /// Dropped last.
-    scratch: Option<Scratch>,
+    /// The directory of a temporary server, or of the socket if the server's own path is too long.
+    /// It is dropped last.
+    temporary: Option<TemporaryDirectory>,
 }
 
 impl PostgresServer {
-    /// Starts a server on new data, which is thrown away with it. Made for tests: fast, and nothing
-    /// survives.
+    /// Starts a server on new data, which is deleted with it. For tests: it does not wait for the disk.
     pub fn start_temporary(settings: PostgresSettings) -> Result<Self, StartError> {
         let bin_dir = binaries::find(settings.bin_dir.as_deref(), None)?;
-        let account = Account::for_data(None)?;
-        let scratch = Scratch::create(&account)?;
-        let base = scratch.path().to_path_buf();
+        let account = ServerAccount::for_data(None)?;
+        let temporary = TemporaryDirectory::create(&account)?;
+        let base = temporary.path().to_path_buf();
         Self {
             account,
             bin_dir,
             socket_dir: base.clone(),
             base,
-            parameters: settings.over(settings::TEMPORARY),
+            parameters: settings.with_defaults(settings::TEMPORARY),
             durable: false,
-            lock: scratch.lock()?,
+            lock: temporary.lock()?,
             supervisor: None,
-            scratch: Some(scratch),
+            temporary: Some(temporary),
         }
         .started()
     }
 
-    /// Starts a server on the data in this directory, which is made if need be and stays. For
-    /// `pigeonhole dev`.
+    /// Starts a server on the data in this directory and keeps the data. It creates the directory if it
+    /// is missing. For `pigeonhole dev`.
     pub fn start_kept(dir: &Path, settings: PostgresSettings) -> Result<Self, StartError> {
-        let kept = kept::Kept::open(dir, settings.bin_dir.as_deref())?;
-        let scratch = kept
+        let kept = KeptDirectory::open(dir, settings.bin_dir.as_deref())?;
+        let temporary = kept
             .needs_short_socket_dir()
-            .then(|| Scratch::create(&kept.account));
-        let scratch = scratch.transpose()?;
-        let socket_dir = scratch
+            .then(|| TemporaryDirectory::create(&kept.account));
+        let temporary = temporary.transpose()?;
+        let socket_dir = temporary
             .as_ref()
-            .map_or(&*kept.base, Scratch::path)
+            .map_or(&*kept.base, TemporaryDirectory::path)
             .to_path_buf();
         Self {
             account: kept.account,
             bin_dir: kept.bin_dir,
             socket_dir,
             base: kept.base,
-            parameters: settings.over(&[]),
+            parameters: settings.with_defaults(&[]),
             durable: true,
             lock: kept.lock,
             supervisor: None,
-            scratch,
+            temporary,
         }
         .started()
     }
 
-    /// Where this server's programs are: `pg_dump`, `psql` and the like, of the same version.
+    /// The directory of this server's programs, such as `pg_dump` and `psql`.
     pub fn bin_dir(&self) -> &Path {
         &self.bin_dir
     }
@@ -96,38 +96,38 @@ impl PostgresServer {
         self.base.join("log")
     }
 
-    /// The directory of the data, the log and, unless its name is too long, the socket.
+    /// The directory of the data, the log and, unless the path is too long, the socket.
     pub fn dir(&self) -> &Path {
         &self.base
     }
 
-    /// The number of the server's main process, if it runs.
+    /// The process id of the server's main process, if it runs.
     pub fn process_id(&self) -> Option<i32> {
         postmaster::pid(&self.data()).map(|pid| pid.as_raw_nonzero().get())
     }
 
-    /// Stops the server cleanly; [`Self::start_again`] starts it again on the same data.
+    /// Stops the server cleanly. [`Self::start_again`] starts it again on the same data.
     pub fn stop(&mut self) -> Result<(), StopError> {
         self.stop_by(Stop::Fast)
     }
 
-    /// Stops the server as a crash would; [`Self::start_again`] then makes it recover.
+    /// Stops the server as a crash would. [`Self::start_again`] then recovers the data.
     pub fn stop_immediate(&mut self) -> Result<(), StopError> {
         self.stop_by(Stop::Immediate)
     }
 
-    /// Starts the server again, on the same data and address, after it was stopped or has crashed.
-    /// One that still runs is stopped cleanly first.
+    /// Starts the server again on the same data and address, after a stop or a crash. If it still runs,
+    /// this stops it cleanly first.
     pub fn start_again(&mut self) -> Result<(), StartError> {
-        // Also after a crash: its last processes may still be ending, and Postgres does not start
-        // beside them.
-        self.stop().ok(); // if it does not stop, the start says so
-        // The old supervisor goes only when there is a new one: at any time one of them would clean
-        // up after us.
-        let ended = self.supervisor.take();
+        // This matters after a crash as well: Postgres does not start while processes of the old server
+        // are still ending.
+        self.stop().ok(); // if it does not stop, the start reports it
+        // The old supervisor ends only once the new one runs, so that at any time one of them cleans up
+        // if this process dies.
+        let old = self.supervisor.take();
         let started = self.start();
-        if let Some(ended) = ended {
-            ended.dismiss();
+        if let Some(old) = old {
+            old.dismiss();
         }
         started
     }
@@ -140,15 +140,15 @@ impl PostgresServer {
     fn start(&mut self) -> Result<(), StartError> {
         let data = self.data();
         let stale = postmaster::file(&data);
-        let plan = Plan {
+        let arguments = SupervisorArguments {
             bin_dir: &self.bin_dir,
             base: &self.base,
             socket_dir: &self.socket_dir,
-            remove: self.scratch.as_ref().map(Scratch::path),
+            remove: self.temporary.as_ref().map(TemporaryDirectory::path),
             durable: self.durable,
             parameters: &self.parameters,
         };
-        let supervisor = Supervisor::spawn(&self.account, &plan, &self.lock)
+        let supervisor = Supervisor::spawn(&self.account, &arguments, &self.lock)
             .map_err(StartError::io("start a supervisor for Postgres"))?;
         let supervisor = self.supervisor.insert(supervisor);
 
@@ -174,7 +174,7 @@ impl PostgresServer {
             return Ok(());
         };
         if supervisor.order_stop(how).is_err() {
-            postmaster::signal(&data, how); // the supervisor was killed: nobody else would
+            postmaster::signal(&data, how); // the supervisor was killed
         }
         if wait::until(STOP_LIMIT, || supervisor.postgres_has_ended()) {
             Ok(())
@@ -203,7 +203,7 @@ impl Drop for PostgresServer {
         };
         supervisor.end(STOP_LIMIT);
         if !supervisor.postgres_has_ended() {
-            postmaster::signal(&data, how); // the supervisor was killed: nobody else would
+            postmaster::signal(&data, how); // the supervisor was killed
             wait::until(STOP_LIMIT, || supervisor.postgres_has_ended());
         }
     }

@@ -1,8 +1,8 @@
-//! What a caller may choose about a server, and the settings each kind of server starts from.
+//! The settings of a server: the caller's choices and our defaults.
 
 use std::path::PathBuf;
 
-/// What a caller may choose about a server. The default suits most.
+/// A caller's choices for a server. The default suits most callers.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresSettings {
     pub(crate) bin_dir: Option<PathBuf>,
@@ -10,14 +10,15 @@ pub struct PostgresSettings {
 }
 
 impl PostgresSettings {
-    /// Uses the server binaries in this directory and looks nowhere else.
+    /// Uses the server binaries in this directory only.
     #[must_use]
     pub fn bin_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.bin_dir = Some(dir.into());
         self
     }
 
-    /// Sets a server parameter, as in `postgresql.conf`. Later ones win, and win over our own.
+    /// Sets a server parameter, as in `postgresql.conf`. Later calls win over earlier ones and over our
+    /// defaults.
     #[must_use]
     pub fn set(mut self, parameter: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((parameter.into(), value.into()));
@@ -25,16 +26,16 @@ impl PostgresSettings {
     }
 }
 
-/// For every server: quiet, and the same on every machine.
+/// For every server: a short log, and the same settings on every machine.
 pub(crate) const ALWAYS: &[(&str, &str)] = &[
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),
     ("log_checkpoints", "off"),
 ];
 
-/// For servers that are thrown away: nothing waits for the disk, as no crash of the machine is
-/// survived anyway. A crash of Postgres alone loses no commit, so tests may kill it; therefore
-/// `synchronous_commit` stays on, which without `fsync` costs next to nothing.
+/// For temporary servers. They need not survive a crash of the machine, so they never wait for the disk.
+/// Tests kill Postgres, and a crash of Postgres alone must lose no commit: so `synchronous_commit` stays
+/// on, which costs almost nothing without `fsync`.
 pub(crate) const TEMPORARY: &[(&str, &str)] = &[
     ("fsync", "off"),
     ("full_page_writes", "off"),
@@ -44,18 +45,18 @@ pub(crate) const TEMPORARY: &[(&str, &str)] = &[
     ("max_wal_senders", "0"),
     ("min_wal_size", "32MB"),
     ("max_wal_size", "256MB"),
-    // In the data directory, so that nothing stays in /dev/shm, nor fills it where a container has
-    // little.
+    // Shared memory lies in the data directory: after a kill nothing stays in /dev/shm, which is small in
+    // containers.
     ("dynamic_shared_memory_type", "mmap"),
-    // Its workers would connect to a template database just as it is being copied, which fails the
-    // copy.
+    // A worker of autovacuum may connect to a template database while it is copied. The copy would
+    // fail.
     ("autovacuum", "off"),
 ];
 
 impl PostgresSettings {
-    /// All parameters, those that win last.
-    pub(crate) fn over(self, kind: &[(&str, &str)]) -> Vec<(String, String)> {
-        let ours = ALWAYS.iter().chain(kind);
+    /// Returns all parameters. Later ones win.
+    pub(crate) fn with_defaults(self, defaults: &[(&str, &str)]) -> Vec<(String, String)> {
+        let ours = ALWAYS.iter().chain(defaults);
         let ours = ours.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         ours.chain(self.parameters).collect()
     }

@@ -1,4 +1,5 @@
-//! Our end of `supervisor.sh`, which runs one Postgres and ends it when we end, however we end.
+//! Starts and controls `supervisor.sh`, a shell that runs one Postgres and stops it when our process ends
+//! in any way.
 
 use std::{
     fs::File,
@@ -10,16 +11,16 @@ use std::{
     time::Duration,
 };
 
-use crate::{account::Account, wait};
+use crate::{account::ServerAccount, wait};
 
 const SCRIPT: &str = include_str!("supervisor.sh");
 
-/// How Postgres is told to stop.
+/// How Postgres stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Ends sessions, writes everything out.
+    /// Closes sessions and writes all changes to disk.
     Fast,
-    /// Drops everything at once, as a crash would.
+    /// Exits at once, as in a crash.
     Immediate,
 }
 
@@ -32,13 +33,13 @@ impl Stop {
     }
 }
 
-/// What a supervisor is to run.
-pub(crate) struct Plan<'a> {
+/// The arguments of a supervisor.
+pub(crate) struct SupervisorArguments<'a> {
     pub(crate) bin_dir: &'a Path,
-    /// Holds `data` and `log`.
+    /// The directory of `data` and `log`.
     pub(crate) base: &'a Path,
     pub(crate) socket_dir: &'a Path,
-    /// Removed once this process is gone.
+    /// The supervisor removes this directory when our process has ended.
     pub(crate) remove: Option<&'a Path>,
     /// Whether the data must survive a crash of the machine.
     pub(crate) durable: bool,
@@ -48,50 +49,54 @@ pub(crate) struct Plan<'a> {
 /// A running `supervisor.sh`.
 pub(crate) struct Supervisor {
     shell: Child,
-    /// Closed, by us or by the kernel, it makes the shell stop Postgres and end.
+    /// When we or the kernel close this pipe, the shell stops Postgres and exits.
     orders: Option<ChildStdin>,
-    /// Ends when no process of this Postgres is left: they all hold the pipe it reads.
+    /// This thread ends when no process of this Postgres is left: all of them hold the pipe that it reads.
     postgres: JoinHandle<()>,
 }
 
 impl Supervisor {
-    /// Starts Postgres, after `initdb` if there is no data yet. `lock` stays locked until the
-    /// supervisor ends.
-    pub(crate) fn spawn(account: &Account, plan: &Plan<'_>, lock: &File) -> io::Result<Self> {
-        let on_our_death = if plan.durable {
+    /// Starts Postgres, after `initdb` if there is no data yet. The supervisor holds `lock` until it
+    /// ends.
+    pub(crate) fn spawn(
+        account: &ServerAccount,
+        arguments: &SupervisorArguments<'_>,
+        lock: &File,
+    ) -> io::Result<Self> {
+        let on_parent_death = if arguments.durable {
             Stop::Fast
         } else {
             Stop::Immediate
         };
         let mut command = account.command("sh");
-        // Through the environment, as the list of processes shows arguments.
+        // The script goes through the environment: a list of processes shows arguments.
         command
             .env("SUPERVISOR", SCRIPT)
             .args(["-c", "eval \"$SUPERVISOR\"", "embedded_postgres"]);
-        command.arg(plan.bin_dir).arg(plan.base);
-        command.arg(if plan.durable { "" } else { "--no-sync" });
+        command.arg(arguments.bin_dir).arg(arguments.base);
+        command.arg(if arguments.durable { "" } else { "--no-sync" });
         command
-            .arg(plan.remove.unwrap_or(Path::new("")))
-            .arg(on_our_death.signal());
+            .arg(arguments.remove.unwrap_or(Path::new("")))
+            .arg(on_parent_death.signal());
         command
             .args(["-c", "listen_addresses=", "-p", "5432", "-k"])
-            .arg(plan.socket_dir);
-        for (parameter, value) in plan.parameters {
+            .arg(arguments.socket_dir);
+        for (parameter, value) in arguments.parameters {
             command.arg("-c").arg(format!("{parameter}={value}"));
         }
-        // Postgres reads these, and they are meant for some other server.
-        for meant_for_others in [
+        // Postgres would read these variables, which the user set for another server.
+        for variable in [
             "PGDATA",
             "PGPORT",
             "PGTZ",
             "PGDATESTYLE",
             "PGCLIENTENCODING",
         ] {
-            command.env_remove(meant_for_others);
+            command.env_remove(variable);
         }
         command.env("LC_ALL", "C").current_dir("/");
-        // A terminal's Ctrl-C goes to a whole group: it must reach us only, who then stop Postgres
-        // in order.
+        // A terminal sends Ctrl-C to a whole process group. It must reach only our process, which then
+        // stops Postgres cleanly.
         command.process_group(0);
         command
             .stdin(Stdio::piped())
@@ -100,10 +105,10 @@ impl Supervisor {
 
         let mut shell = command.spawn()?;
         let orders = shell.stdin.take();
-        let alive = shell.stdout.take();
+        let open_pipe = shell.stdout.take();
         let postgres = thread::spawn(move || {
-            // Nothing is ever written: this returns when the last writer has closed.
-            alive.map(|mut alive| alive.read_to_end(&mut Vec::new()));
+            // Nothing is ever written: this returns when the last writer closes the pipe.
+            open_pipe.map(|mut pipe| pipe.read_to_end(&mut Vec::new()));
         });
         Ok(Self {
             shell,
@@ -117,19 +122,20 @@ impl Supervisor {
         self.postgres.is_finished()
     }
 
-    /// Tells the shell to stop Postgres. Errors if the shell is gone.
+    /// Asks the shell to stop Postgres. Fails if the shell has ended.
     pub(crate) fn order_stop(&mut self, how: Stop) -> io::Result<()> {
         self.order(how.signal())
     }
 
-    /// Ends a supervisor whose Postgres has ended, leaving its directories to the next one.
+    /// Ends a supervisor whose Postgres has ended. It removes no directory, as the next supervisor uses
+    /// them.
     pub(crate) fn dismiss(mut self) {
-        self.order("leave").ok(); // it is gone already if this fails
+        self.order("leave").ok(); // an error means that it has already ended
         self.end(Duration::from_secs(5));
     }
 
-    /// Closes the pipe and waits until the shell has stopped Postgres and removed what was
-    /// temporary.
+    /// Closes the pipe, and waits until the shell has stopped Postgres and removed the temporary
+    /// directory.
     pub(crate) fn end(&mut self, limit: Duration) -> bool {
         self.orders = None;
         wait::until(limit, || !matches!(self.shell.try_wait(), Ok(None)))

@@ -1,24 +1,25 @@
-# Runs one Postgres for as long as the program at the other end of our standard input lives.
+# Runs one Postgres until the program at the other end of standard input ends.
 #
-# However that program ends, `kill -9` included, the kernel closes its end of the pipe: `read`
-# fails, and we stop Postgres and remove what was temporary. Written for any POSIX sh (dash, bash
-# 3.2, busybox).
+# When that program ends, even by `kill -9`, the kernel closes its end of the pipe. Then `read` fails,
+# and this script stops Postgres and removes the temporary directory. It runs in any POSIX sh (dash,
+# bash 3.2, busybox).
 #
 # stdin: orders, one a line.
-# stdout: a pipe only Postgres keeps open, so that its end tells that Postgres has ended.
-# stderr: the lock file, kept open until the very end as descriptor 3: that is what holds the lock.
+# stdout: a pipe that only Postgres keeps open. The program reads it to learn that Postgres has ended.
+# stderr: the lock file. Descriptor 3 keeps it open until this script exits, which holds the lock.
 bin=$1 base=$2 durability=$3 remove=$4 on_parent_death=$5
-shift 5 # what is left are settings for Postgres
+shift 5 # the remaining arguments are for Postgres
 unset SUPERVISOR
 
-# A terminal's or a container's signals are for the program, whose end is ours.
+# Terminals and containers signal the program. This script must outlive it, so it ignores these signals.
 trap '' HUP INT TERM
 exec 3>&2 2>>"$base/log" || exit 1
 cd "$base" || exit 1
 
 postgres=
 if [ -d data ] || {
-    # Renamed when complete, so that a half-made directory is never taken for a database.
+    # initdb writes to data.new, which is renamed when it is complete: an incomplete directory never
+    # looks like a database.
     rm -rf data.new
     "$bin/initdb" -D data.new -U postgres -A trust -E UTF8 --locale=C $durability </dev/null >&2 3>&- &&
         mv data.new data
@@ -28,11 +29,11 @@ if [ -d data ] || {
 fi
 exec >&2
 
-# Not reaped before `wait`, so its number cannot have passed to another process meanwhile.
+# The kernel cannot reuse the process id of Postgres before `wait`.
 end_postgres() {
     [ -n "$postgres" ] || return 0
-    # sh makes background processes ignore INT and QUIT. Until Postgres has installed its handlers
-    # a signal is lost, so signal until it has ended.
+    # sh makes background processes ignore INT and QUIT until Postgres installs its own handlers. An
+    # earlier signal is lost, so repeat it until Postgres has ended.
     (cd / && while kill -s "$1" "$postgres"; do sleep 1; done) >/dev/null 2>&1 3>&- &
     repeater=$!
     wait "$postgres"

@@ -1,9 +1,9 @@
-//! A database of its own for each test, on one throw-away server for each test process.
+//! Gives each test its own database, on one temporary server per test process.
 //!
-//! Everything here panics on failure: it is for tests, which have nothing better to do.
+//! Everything here panics on failure, as it serves tests only.
 #![expect(
     clippy::expect_used,
-    reason = "a test that has no database can only fail"
+    reason = "a test without a database can only fail"
 )]
 
 use std::{
@@ -19,9 +19,10 @@ use sqlx::{
 };
 use tokio::sync::Mutex;
 
-use crate::{PostgresServer, PostgresSettings};
+use crate::{server::PostgresServer, settings::PostgresSettings};
 
-/// The server all tests of this process share. Nobody drops it: it ends with the process.
+/// The server that all tests of this process share. It is never dropped; it stops when the process
+/// ends.
 pub fn server() -> &'static PostgresServer {
     static SERVER: OnceLock<PostgresServer> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -30,7 +31,7 @@ pub fn server() -> &'static PostgresServer {
     })
 }
 
-/// A database of one test. It may stay when the test ends, as the server is thrown away.
+/// The database of one test. It stays after the test and is deleted with the server.
 pub struct TestDatabase {
     name: String,
 }
@@ -56,13 +57,13 @@ impl TestDatabase {
         Self::prepared("empty", async |_| {}).await
     }
 
-    /// A copy of the template of this name, which `prepare` fills the first time this process asks
-    /// for it.
+    /// Copies the template of this name. The first call in this process creates the template with
+    /// `prepare`.
     pub async fn prepared(template: &str, prepare: impl AsyncFnOnce(&PgPool)) -> Self {
         static TEMPLATES: Mutex<Templates> = Mutex::const_new(Templates { made: Vec::new() });
         static NEXT: AtomicU32 = AtomicU32::new(1);
 
-        // One at a time: a template cannot be copied while anybody is connected to it.
+        // One at a time: Postgres cannot copy a template while a session is connected to it.
         let mut templates = TEMPLATES.lock().await;
         let mut conn = PgConnection::connect(&server().url("postgres"))
             .await
@@ -78,12 +79,12 @@ impl TestDatabase {
         Self { name }
     }
 
-    /// The database's address.
+    /// The database's URL.
     pub fn url(&self) -> String {
         server().url(&self.name)
     }
 
-    /// A new pool on this database. Pools belong to a runtime, and each test has its own.
+    /// Returns a new pool on this database. A pool belongs to a runtime, and each test has its own runtime.
     pub async fn pool(&self) -> PgPool {
         PgPoolOptions::new()
             .max_connections(8)
@@ -93,8 +94,7 @@ impl TestDatabase {
     }
 }
 
-/// The templates made so far, by the name the tests gave them: template `n` is the database
-/// `template_n`.
+/// The names of the templates created so far. The template at index `n` is the database `template_n`.
 struct Templates {
     made: Vec<String>,
 }
@@ -110,7 +110,7 @@ impl Templates {
             return format!("template_{n}");
         }
         let name = format!("template_{}", self.made.len());
-        // What an earlier test left unfinished when its `prepare` panicked.
+        // An earlier test may have left the database half-made, if its `prepare` panicked.
         run(conn, format!("drop database if exists {name} with (force)")).await;
         run(conn, format!("create database {name}")).await;
         let pool = PgPool::connect(&server().url(&name))

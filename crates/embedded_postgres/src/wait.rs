@@ -1,11 +1,11 @@
-//! Waiting for what no descriptor or signal tells us, with a deadline.
+//! Waits for a condition that no descriptor or signal reports.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// Whether `done` came true within `limit`.
+/// Polls `done`, and returns whether it became true within `limit`.
 pub(crate) fn until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     loop {

@@ -90,7 +90,7 @@ pub(crate) async fn run(listener: TcpListener, api: SharedContext, stop: Cancell
 /// Counts a request until it is dropped.
 struct InFlightRequest(Arc<AtomicU64>);
 
-impl InFlight {
+impl InFlightRequest {
     /// Also returns the number of requests in flight.
     fn enter(count: &Arc<AtomicU64>) -> (Self, u64) {
         let now = count.fetch_add(1, Ordering::Relaxed) + 1;

@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use twilio_simulator::{SendAnswer, Behaviour};
 use sqlx::{Connection, PgConnection};
+use twilio_simulator::{Behaviour, SendAnswer};
 use url::Url;
 
 use super::{

@@ -4,13 +4,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use embedded_postgres::PostgresServer;
 use jobs::ProcessMessage;
-use twilio_simulator::{Callbacks, SimulatedApi, WebhookSender, InboundText};
 use reqwest::header;
 use serde_json::{Value, json};
 use store::users;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use twilio::{MessageSid, signature};
+use twilio_simulator::{Callbacks, InboundText, SimulatedApi, WebhookSender};
 use uuid::Uuid;
 
 use crate::{

@@ -10,10 +10,10 @@ mod twilio;
 use std::sync::OnceLock;
 
 use embedded_postgres::PostgresServer;
-use twilio_simulator::{SimulatedAccount, SimulatedApi};
 use serde_json::Value;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use twilio_simulator::{SimulatedAccount, SimulatedApi};
 
 use crate::{
     process::run,

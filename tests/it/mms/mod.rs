@@ -8,8 +8,8 @@ mod models;
 use std::path::Path;
 
 use jobs::CleanupMediaFiles;
-use twilio_simulator::{SimulatedApi, InboundText};
 use tempfile::TempDir;
+use twilio_simulator::{InboundText, SimulatedApi};
 use url::Url;
 
 use crate::{

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use twilio_simulator::{SendAnswer, Callbacks, InboundText};
 use queue::testing::Outcome;
 use store::{
     E164, opt_outs,
     sends::{self, NewSend, Purpose},
 };
+use twilio_simulator::{Callbacks, InboundText, SendAnswer};
 use uuid::Uuid;
 
 use super::{ReplyHarness, ReplyRow};

@@ -11,13 +11,13 @@ use jobs::{
     CleanupMessageBodies, Deps, ProcessMessage, ReconcileDeadMessages, RetentionDeps, SendDeps,
     SendReply, SendVerification,
 };
-use twilio_simulator::{SendAnswer, SimulatedApi, InboundText};
 use pigeonhole::{
     config::{Reader, SendingConfig, WorkerConfig},
     worker,
 };
 use queue::testing::{Outcome, Ran, TestQueue};
 use twilio::rest::Client;
+use twilio_simulator::{InboundText, SendAnswer, SimulatedApi};
 
 use crate::{
     app::{TestApp, text},

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use twilio_simulator::{SendAnswer, Callbacks};
 use queue::{admin, testing::Outcome};
+use twilio_simulator::{Callbacks, SendAnswer};
 
 use super::{BODY, LIFE, SendHarness, SendRow, TO, age_sends};
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use twilio_simulator::SendAnswer;
 use queue::testing::Outcome;
+use twilio_simulator::SendAnswer;
 
 use super::{SendHarness, TO};
 
@@ -83,7 +83,9 @@ async fn a_status_callback_resolves_an_unclear_send_before_the_list_is_read() {
 #[tokio::test]
 async fn two_unclear_sends_of_one_text_each_find_their_own_message() {
     let harness = SendHarness::start().await;
-    harness.api.behave(TO, SendAnswer::CutAfter.without_callbacks());
+    harness
+        .api
+        .behave(TO, SendAnswer::CutAfter.without_callbacks());
     let (first, second) = (harness.send().await, harness.send().await);
     harness.queue.drain().await;
     harness.api.behave(TO, SendAnswer::CutBefore);
@@ -104,7 +106,9 @@ async fn two_unclear_sends_of_one_text_each_find_their_own_message() {
 #[tokio::test]
 async fn twilios_list_is_read_thirty_seconds_after_the_request_at_the_earliest() {
     let harness = SendHarness::start().await;
-    harness.api.behave(TO, SendAnswer::CutAfter.without_callbacks());
+    harness
+        .api
+        .behave(TO, SendAnswer::CutAfter.without_callbacks());
     let id = harness.send().await;
     harness.run().await;
     harness.advance(Duration::from_secs(10)).await;

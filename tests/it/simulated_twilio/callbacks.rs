@@ -2,7 +2,6 @@
 //! with them.
 
 use axum::{body::to_bytes, extract::Request};
-use twilio_simulator::{SendAnswer, Callbacks};
 use tokio::sync::mpsc;
 use twilio::{
     form,
@@ -10,6 +9,7 @@ use twilio::{
     signature::{self, AuthTokens, Body, Validator},
     status::{StatusCallback, reason},
 };
+use twilio_simulator::{Callbacks, SendAnswer};
 
 use super::{ANA, FakeTwilio, SimulatorHarness, long_ago, soon};
 use crate::settings::PUBLIC_BASE_URL;

@@ -1,8 +1,8 @@
 //! Looking up messages whose creation is uncertain.
 
-use twilio_simulator::{SendAnswer, Callbacks};
 use serde_json::json;
 use twilio::rest::{AccountProblem, ListError, Unclear};
+use twilio_simulator::{Callbacks, SendAnswer};
 
 use super::{ANA, FakeTwilio, SimulatorHarness, client, client_at, long_ago, second, soon};
 

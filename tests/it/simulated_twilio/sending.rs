@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
-use twilio_simulator::{SendAnswer, Behaviour};
 use tokio::net::TcpListener;
 use twilio::rest::{AccountProblem, CreateError, NotProcessed, Refusal, Unclear};
+use twilio_simulator::{Behaviour, SendAnswer};
 
 use super::{ANA, FakeTwilio, OURS, SimulatorHarness, client_at, send, soon};
 use crate::settings::PUBLIC_BASE_URL;

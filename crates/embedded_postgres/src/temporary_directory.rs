@@ -1,4 +1,4 @@
-//! Directories that are thrown away, and the sweep of those whose owners could not.
+//! Temporary directories, and the removal of those that killed processes left.
 
 use std::{
     env,
@@ -11,53 +11,52 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{StartError, account::Account, lock, postmaster, supervisor::Stop};
+use crate::{account::ServerAccount, error::StartError, lock, postmaster, supervisor::Stop};
 
 const PREFIX: &str = "pigeonhole-pg-";
 
-/// A directory of the server's account, locked, and removed on drop or by the supervisor, whichever
-/// comes first.
-pub(crate) struct Scratch {
+/// A locked directory of the server's account. The supervisor or `drop` removes it, whichever comes
+/// first.
+pub(crate) struct TemporaryDirectory {
     dir: TempDir,
     lock: File,
 }
 
-impl Scratch {
-    /// Makes one with a name nobody can guess, after removing what killed processes of ours left.
-    pub(crate) fn create(account: &Account) -> Result<Self, StartError> {
+impl TemporaryDirectory {
+    /// Creates a directory with a random name. First removes directories that killed processes left.
+    pub(crate) fn create(account: &ServerAccount) -> Result<Self, StartError> {
         let parent = parent();
-        sweep(&parent, account);
+        remove_abandoned(&parent, account);
         let doing = format!("create a directory in {}", parent.display());
         let create = || -> io::Result<Self> {
             let dir = tempfile::Builder::new()
                 .prefix(PREFIX)
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(&parent)?;
-            let lock =
-                lock::take(&dir.path().join(lock::NAME)).map_err(|refused| match refused {
-                    lock::Refused::Held(_) => io::ErrorKind::ResourceBusy.into(),
-                    lock::Refused::Io(error) => error,
-                })?;
-            account.own(dir.path())?;
+            let lock = lock::take(&dir.path().join(lock::NAME)).map_err(|error| match error {
+                lock::LockError::Held(_) => io::ErrorKind::ResourceBusy.into(),
+                lock::LockError::Io(error) => error,
+            })?;
+            account.take_ownership(dir.path())?;
             Ok(Self { dir, lock })
         };
-        let scratch = create().map_err(StartError::io(doing))?;
-        account.check_reaches(scratch.path())?;
-        Ok(scratch)
+        let directory = create().map_err(StartError::io(doing))?;
+        account.check_access(directory.path())?;
+        Ok(directory)
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The lock, once more: it is released when the last of its descriptors closes.
+    /// Returns another descriptor of the lock. The kernel releases the lock when the last one closes.
     pub(crate) fn lock(&self) -> Result<File, StartError> {
         self.lock.try_clone().map_err(StartError::io("keep a lock"))
     }
 }
 
-/// `/var/tmp` as it is short, which socket paths must be, on a disk, and open to the account that
-/// root drops to.
+/// `/var/tmp` suits: socket paths must be short, it lies on a disk, and the account that root switches
+/// to can enter it.
 fn parent() -> PathBuf {
     let var_tmp = Path::new("/var/tmp");
     if var_tmp.is_dir() {
@@ -67,9 +66,9 @@ fn parent() -> PathBuf {
     }
 }
 
-/// Removes directories of ours whose process and supervisor were both killed. What cannot be
-/// removed is left for later.
-fn sweep(parent: &Path, account: &Account) {
+/// Removes directories whose process and supervisor were both killed. A later call retries those that
+/// cannot be removed.
+fn remove_abandoned(parent: &Path, account: &ServerAccount) {
     let owners = [account.uid, rustix::process::geteuid().as_raw()];
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let ours = entry
@@ -80,14 +79,14 @@ fn sweep(parent: &Path, account: &Account) {
                 .metadata()
                 .is_ok_and(|dir| dir.is_dir() && owners.contains(&dir.uid()));
         if ours && is_abandoned(&entry) {
-            postmaster::end_orphan(&entry.path().join("data"), Stop::Immediate);
+            postmaster::stop_orphan(&entry.path().join("data"), Stop::Immediate);
             fs::remove_dir_all(entry.path()).ok();
         }
     }
 }
 
 fn is_abandoned(entry: &DirEntry) -> bool {
-    // Between making a directory and locking it its owner is at work on it: give it a minute.
+    // A process first creates a directory and then locks it: allow a minute between the two.
     let is_old = entry
         .metadata()
         .and_then(|dir| dir.modified())
