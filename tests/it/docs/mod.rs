@@ -1,4 +1,7 @@
-//! The documentation names only existing things: commands and flags, settings, and linked files.
+//! What the documentation names exists: commands and their flags, settings, files, tests, panels, CI steps.
+
+mod named_files;
+mod named_tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,9 +17,15 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README and all files in `docs/`.
+/// The documents in the repository's root, and all of `docs/`.
 fn documents() -> Vec<PathBuf> {
-    let mut documents = vec![root().join("README.md")];
+    let names = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ];
+    let mut documents: Vec<_> = names.iter().map(|name| root().join(name)).collect();
     let mut open = vec![root().join("docs")];
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -138,18 +147,109 @@ fn every_setting_that_the_guides_name_exists() {
     }
 }
 
+/// The anchor that a Markdown heading gets.
+fn anchor(heading: &str) -> String {
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
 #[test]
-fn every_link_to_a_file_points_to_an_existing_file() {
+fn every_link_leads_to_a_file_and_to_a_heading_in_it() {
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         let links = text
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split(')').next());
-        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
-            let file = link.split('#').next().unwrap_or(link);
-            let there = document.parent().unwrap().join(file).exists();
-            assert!(there, "{} links to {link}", document.display());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            let name = document.display();
+            assert!(target.exists(), "{name} links to {link}");
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|line| anchor(line) == heading),
+                    "{name} links to {link}, which has no such heading"
+                );
+            }
         }
     }
+    assert_eq!(anchor("## What `kill -9` does"), "what-kill--9-does");
+}
+
+#[test]
+fn the_readme_is_short_and_prose_has_at_most_100_columns() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 150);
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for line in text.lines() {
+            let is_code_or_table = line.starts_with("    ") || line.starts_with('|');
+            assert!(
+                is_code_or_table || line.chars().count() <= 100,
+                "{}: {line}",
+                document.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn each_panel_that_a_runbook_names_is_on_a_dashboard() {
+    let mut titles = BTreeSet::new();
+    for file in fs::read_dir(root().join("grafana/dashboards")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap().iter();
+        titles.extend(panels.map(|panel| panel["title"].as_str().unwrap().to_owned()));
+    }
+    for page in documents() {
+        if !page.parent().unwrap().ends_with("runbooks") {
+            continue;
+        }
+        // A title may be wrapped.
+        let text = fs::read_to_string(&page).unwrap().replace('\n', " ");
+        for title in text.split('"').skip(1).step_by(2) {
+            if title.ends_with('?') {
+                assert!(titles.contains(title), "{}: {title}", page.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn each_step_of_ci_is_a_job() {
+    let script = fs::read_to_string(root().join(".ci/run")).unwrap();
+    let workflow = fs::read_to_string(root().join(".github/workflows/ci.yml")).unwrap();
+    let jobs: Vec<_> = workflow
+        .lines()
+        .filter_map(|line| {
+            line.trim()
+                .split_once("step: ")
+                .or(line.trim().split_once("first: "))
+        })
+        .map(|(_, name)| name)
+        .collect();
+    let mut steps = 0;
+    for line in script.lines() {
+        let Some(rest) = line.trim().strip_prefix("step ") else {
+            continue;
+        };
+        let quote = rest.chars().next().unwrap();
+        let name = rest[1..].split(quote).next().unwrap();
+        assert!(jobs.contains(&name), "no job runs {name}");
+        steps += 1;
+    }
+    assert!(steps > 5, "{steps} steps");
 }
