@@ -82,9 +82,9 @@ fn each_alert_has_its_own_runbook_and_each_runbook_has_an_alert_and_a_panel() {
 const PARTS: [&str; 5] = [
     "## What it means",
     "## What users notice",
-    "## How to look",
-    "## How to heal",
-    "## How to know that it healed",
+    "## How to investigate",
+    "## How to fix",
+    "## How to verify",
 ];
 
 #[test]
