@@ -6,7 +6,7 @@ use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 
 use crate::config::DatabaseConfig;
 
-/// How long to wait for a connection. It is longer than every deadline of those who wait.
+/// How long to wait for a connection. It is longer than the deadline of every request.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for longer is tested before use. After a restart of the database, all

@@ -134,8 +134,8 @@ impl Services {
             metrics: metrics.clone(),
         };
         let admin = Admin {
-            config: config.process.admin,
-            database: config.database,
+            config: config.process.admin.clone(),
+            database: config.database.clone(),
             metrics,
             observed: observed.clone(),
             pulse: pulse.clone(),
@@ -160,41 +160,63 @@ impl Services {
             observers,
         };
         if let Some(receiver) = &config.receiver {
-            let waker = Waker::start(&pool);
-            let listener = bind("LISTEN_ADDR", receiver.listen).await?;
-            let addr = listener.local_addr()?;
-            services.receiver_addr = Some(addr);
-            let mut routes =
-                Receiver::new(receiver, pool.clone(), config.keyring.clone(), &waker)?.router();
-            if let Some(api) = &config.api {
-                let api = Api::start(api, pool.clone(), config.keyring.clone(), &waker)?;
-                routes = routes.merge(api.router());
-            }
-            let readiness = Readiness {
-                pool: pool.clone(),
-                stop: stop.clone(),
-            };
-            routes = routes.merge(health::public(readiness));
-            tracing::info!(%addr, public = receiver.public_base_url, "receiver listens");
-            let close = closing(&stop, config.process.delay);
-            let serving = http::serve(listener, routes, close, grace);
-            services.running.spawn(async move {
-                serving.await;
-                Ok(())
-            });
+            services.start_receiver(receiver, &config, &stop).await?;
         }
         if let Some(worker) = &config.worker {
-            let keyring = config.keyring.clone();
-            let observer = ObserverTask::new(&worker.observer, pool.clone(), keyring, observed);
-            services.observers.spawn(observer.run(stop.clone()));
-            let runner = worker::runner(worker, pool.clone(), config.keyring.clone(), grace)?
-                .with_pulse(&pulse);
-            tracing::info!(concurrency = worker.concurrency, "worker runs");
-            services
-                .running
-                .spawn(async move { Ok(runner.run(stop).await?) });
+            services.start_worker(worker, &config, observed, &pulse, stop)?;
         }
         Ok(services)
+    }
+
+    async fn start_receiver(
+        &mut self,
+        receiver: &ReceiverConfig,
+        config: &ServicesConfig,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (pool, keyring) = (&self.pool, &config.keyring);
+        let waker = Waker::start(pool);
+        let listener = bind("LISTEN_ADDR", receiver.listen).await?;
+        let addr = listener.local_addr()?;
+        self.receiver_addr = Some(addr);
+        let mut routes = Receiver::new(receiver, pool.clone(), keyring.clone(), &waker)?.router();
+        if let Some(api) = &config.api {
+            let api = Api::start(api, pool.clone(), keyring.clone(), &waker)?;
+            routes = routes.merge(api.router());
+        }
+        let readiness = Readiness {
+            pool: pool.clone(),
+            stop: stop.clone(),
+        };
+        routes = routes.merge(health::public(readiness));
+        tracing::info!(%addr, public = receiver.public_base_url, "receiver listens");
+        let close = closing(stop, config.process.delay);
+        let serving = http::serve(listener, routes, close, config.process.grace);
+        self.running.spawn(async move {
+            serving.await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn start_worker(
+        &mut self,
+        worker: &WorkerConfig,
+        config: &ServicesConfig,
+        observed: ObservedMetrics,
+        pulse: &Pulse,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (pool, keyring) = (&self.pool, &config.keyring);
+        let observer = ObserverTask::new(&worker.observer, pool.clone(), keyring.clone(), observed);
+        let grace = config.process.grace;
+        let runner =
+            worker::runner(worker, pool.clone(), keyring.clone(), grace)?.with_pulse(pulse);
+        tracing::info!(concurrency = worker.concurrency, "worker runs");
+        self.observers.spawn(observer.run(stop.clone()));
+        self.running
+            .spawn(async move { Ok(runner.run(stop).await?) });
+        Ok(())
     }
 
     /// Waits until the services have been stopped and have drained.
@@ -232,7 +254,7 @@ fn closing(stop: &CancellationToken, delay: Duration) -> CancellationToken {
 }
 
 async fn bind(name: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr)
-        .await
-        .with_context(|| format!("cannot listen on {addr}: is it in use? {name} names another"))
+    TcpListener::bind(addr).await.with_context(|| {
+        format!("cannot listen on {addr}: is it in use? {name} sets another address")
+    })
 }

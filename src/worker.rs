@@ -107,7 +107,7 @@ pub fn runner(
             .register::<SendReply>(deps, config.concurrency);
     } else {
         tracing::warn!(
-            "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then they wait"
+            "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then the jobs wait"
         );
     }
     if !config.policy.enrichment {
@@ -140,7 +140,9 @@ pub fn message_deps(deps: Deps, config: &WorkerConfig) -> anyhow::Result<Message
 
 fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
     if !config.extra_hosts.is_empty() {
-        tracing::info!("MEDIA_EXTRA_HOSTS is set, which is for tests: media may come from inside");
+        tracing::info!(
+            "MEDIA_EXTRA_HOSTS is set, which is for tests: media may come from inside the network"
+        );
     }
     let settings = media::Settings {
         api_base_url: config.api_base_url.clone(),

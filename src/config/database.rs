@@ -20,7 +20,9 @@ impl DatabaseConfig {
     pub fn read(r: &mut Reader<'_>) -> Option<Self> {
         let max_connections = r.required("DATABASE_POOL_MAX", |text| match text.parse() {
             Ok(n @ 3..=1000) => Ok(n),
-            _ => Err("must be a number from 3 to 1000: the receiver alone needs three".to_owned()),
+            _ => {
+                Err("must be a number from 3 to 1000: the receiver needs at least three".to_owned())
+            }
         });
         let options = if r.text("DATABASE_URL").is_none() && r.text("DATABASE_HOST").is_none() {
             r.mistake(

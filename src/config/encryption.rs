@@ -10,7 +10,9 @@ pub fn keyring(r: &mut Reader<'_>) -> Option<Keyring> {
     r.required("ENCRYPTION_KEY", |text| {
         Keyring::parse(text, old).map_err(|error| match error {
             store::KeyError::Current => format!("is not usable: {error}"),
-            store::KeyError::Older { .. } => format!("is fine, but in ENCRYPTION_KEYS_OLD {error}"),
+            store::KeyError::Older { .. } => {
+                format!("is valid, but in ENCRYPTION_KEYS_OLD {error}")
+            }
         })
     })
 }

@@ -13,7 +13,7 @@ pub struct ProcessConfig {
     pub delay: Duration,
     /// `SHUTDOWN_GRACE_SECONDS`.
     pub grace: Duration,
-    /// How long a loop may give no sign of life. Nobody needs to set it; tests are in a hurry.
+    /// How long a loop may run without a heartbeat. It has no setting; tests shorten it.
     pub stuck_after: Duration,
 }
 

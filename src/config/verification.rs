@@ -77,7 +77,7 @@ fn message(text: &str) -> Result<String, String> {
     }
     let filled_in = fill_in(text, "000000", 60);
     if filled_in.contains(['{', '}']) {
-        return Err("knows {code} and {minutes}; other braces are not filled in".to_owned());
+        return Err("may hold {code} and {minutes}, and no other braces".to_owned());
     }
     if filled_in.chars().any(char::is_control) || !fits_one_sms(&filled_in) {
         return Err(

@@ -16,7 +16,7 @@ pub struct WorkerConfig {
     pub name: Option<String>,
     /// `WORKER_CONCURRENCY`.
     pub concurrency: usize,
-    /// `JOB_LEASE_SECONDS`: how long a dead worker's jobs wait before others take them.
+    /// `JOB_LEASE_SECONDS`: how long a dead worker's jobs wait before other workers claim them.
     pub lease: Duration,
     /// `DEAD_LETTER_RETENTION_DAYS`.
     pub keep_dead_letters: Duration,
@@ -24,13 +24,13 @@ pub struct WorkerConfig {
     pub keep_messages: Duration,
     /// `SMS_ENRICHMENT_ENABLED`, `RATE_LIMIT_…`, `REPLIES` and `REPLY_…`.
     pub policy: Policy,
-    /// How SMS are sent, where there is somebody to send from.
+    /// How SMS are sent. `None` where there is no number to send from.
     pub sending: Option<SendingConfig>,
-    /// What becomes of the files of messages.
+    /// The files of messages.
     pub media: MediaConfig,
-    /// Who finds what messages say.
+    /// The extractor of messages.
     pub extraction: ExtractionConfig,
-    /// What metrics need to know.
+    /// The observer.
     pub observer: ObserverConfig,
 }
 

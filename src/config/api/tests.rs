@@ -24,11 +24,11 @@ fn on(settings: &[(&str, &str)]) -> Result<ApiConfig, Mistakes> {
 }
 
 #[test]
-fn without_a_way_to_check_tokens_no_api_is_wanted() {
+fn without_a_way_to_check_tokens_the_api_is_off() {
     assert!(read(&[]).unwrap().is_none());
     let issuer_only = read(&[("JWT_ISSUER", "https://id.example.com")]);
     assert!(issuer_only.unwrap().is_none());
-    // A mistake is one all the same.
+    // Mistakes are reported in any case.
     assert!(read(&[("TRUSTED_PROXIES", "everybody")]).is_err());
 }
 
@@ -45,7 +45,7 @@ fn the_defaults_are_cautious() {
 }
 
 #[test]
-fn lists_are_read_as_browsers_and_networks_write_them() {
+fn lists_of_origins_and_networks_are_parsed() {
     let config = on(&[
         (
             "CORS_ALLOWED_ORIGINS",
@@ -71,7 +71,7 @@ fn lists_are_read_as_browsers_and_networks_write_them() {
 }
 
 #[test]
-fn each_mistake_is_told_by_its_name_and_no_secret_with_it() {
+fn each_mistake_is_reported_by_name_without_secrets() {
     let long = format!("{{code}}{}", "x".repeat(155));
     let curly = format!("{{code}} ’{}", "x".repeat(63));
     for (name, values) in [
@@ -141,7 +141,7 @@ fn each_mistake_is_told_by_its_name_and_no_secret_with_it() {
 }
 
 #[test]
-fn an_api_that_nobody_could_send_for_is_a_mistake_that_names_both_ways() {
+fn an_api_without_a_number_to_send_from_is_a_mistake_that_names_both_settings() {
     let mistakes = read(&[("JWT_SECRET", SECRET)]).unwrap_err().to_string();
     assert!(
         mistakes.contains("TWILIO_PHONE_NUMBER is not set"),
@@ -160,7 +160,7 @@ fn an_api_that_nobody_could_send_for_is_a_mistake_that_names_both_ways() {
 }
 
 #[test]
-fn a_message_may_be_of_one_sms_and_in_any_language() {
+fn the_verification_message_fits_one_sms_in_any_language() {
     let fits = format!("{{code}}{}", "x".repeat(154));
     let german = "Dein Code: {code}. Er gilt {minutes} Minuten, für dich allein";
     let russian = "Ваш код: {code}. Он действует {minutes} минут";

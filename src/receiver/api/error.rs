@@ -1,7 +1,7 @@
 //! Why a request was refused: each reason's HTTP status, body, metric label and log line in one place.
 //!
 //! Where the app's front end knows a reason by its code, the body has the app's shape, `{"error",
-//! "code"}`. Every other body is a problem (RFC 9457). No body tells more than the reason, and none quotes
+//! "code"}`. Every other body is a problem (RFC 9457). No body holds more than the reason, and none quotes
 //! the request.
 
 use std::{sync::Arc, time::Duration};

@@ -3,8 +3,8 @@
 //! The reading order of a request: `observe` opens its span, the extractors (`extractors`, `idempotency`,
 //! `json_body`) check who sends it and read it, and a handler (`link`, `verify`, `own`) does the work in
 //! one transaction. In the transaction the handler first looks for the response to an earlier request
-//! with the same key (`idempotency`), then checks the limits (`limits`). No response tells a user
-//! anything about other users: whether a number belongs to somebody else is not even looked up.
+//! with the same key (`idempotency`), then checks the limits (`limits`). No response holds
+//! anything about other users: the API does not look up whether a number belongs to another user.
 
 mod client_ip;
 mod delivery;
