@@ -123,7 +123,7 @@ async fn a_process_with_all_threads_blocked_reports_that_it_is_stuck() {
         body.contains("claims: no heartbeat for ").then_some(body)
     })
     .await;
-    assert!(stuck.contains("threads: no sign of life"), "{stuck}");
+    assert!(stuck.contains("threads: no heartbeat"), "{stuck}");
     assert_eq!(get(admin, "/metrics").await.0, 200);
     drop(gates);
     eventually("it is alive again", PATIENCE, async || {
