@@ -3,7 +3,7 @@
 use std::{fmt::Write, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use queue::Pulse;
+use queue::Watchdog;
 use sqlx::PgPool;
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -30,9 +30,9 @@ pub(crate) fn public(readiness: Readiness) -> Router {
 }
 
 /// The checks of every process, for an orchestrator. A process whose loops run is alive.
-pub(crate) fn internal(readiness: Readiness, pulse: Pulse) -> Router {
+pub(crate) fn internal(readiness: Readiness, watchdog: Watchdog) -> Router {
     Router::new()
-        .route("/healthz", get(async move || healthz(&pulse)))
+        .route("/healthz", get(async move || healthz(&watchdog)))
         .merge(ready(readiness))
 }
 
@@ -42,8 +42,8 @@ fn ready(readiness: Readiness) -> Router {
         .with_state(readiness)
 }
 
-fn healthz(pulse: &Pulse) -> (StatusCode, String) {
-    let stuck = pulse.stuck();
+fn healthz(watchdog: &Watchdog) -> (StatusCode, String) {
+    let stuck = watchdog.stuck();
     if stuck.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }

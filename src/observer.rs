@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use queue::admin::{self, AdminError, Stats};
+use queue::admin::{self, AdminError, QueueStats};
 use sqlx::{Connection, PgConnection, PgPool};
 use store::{
     Keyring,
@@ -150,7 +150,7 @@ impl ObserverTask {
 }
 
 /// The jobs, and how many workers send heartbeats.
-async fn queue(conn: &mut PgConnection) -> Result<(Stats, usize), AdminError> {
+async fn queue(conn: &mut PgConnection) -> Result<(QueueStats, usize), AdminError> {
     let mut tx = admin::begin(conn).await?;
     let stats = admin::stats(&mut tx).await?;
     let workers = admin::workers(&mut tx).await?;

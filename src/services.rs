@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
-use queue::{Pulse, Waker};
+use queue::{Waker, Watchdog};
 use sqlx::PgPool;
 use store::Keyring;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
@@ -122,7 +122,10 @@ impl Services {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let pool = database::pool(&config.database);
-        let (grace, pulse) = (config.process.grace, Pulse::new(config.process.stuck_after));
+        let (grace, watchdog) = (
+            config.process.grace,
+            Watchdog::new(config.process.stuck_after),
+        );
         let listener = bind("ADMIN_ADDR", config.process.admin.addr).await?;
         let admin_addr = listener.local_addr()?;
         tracing::info!(addr = %admin_addr, "admin listens");
@@ -138,7 +141,7 @@ impl Services {
             database: config.database.clone(),
             metrics,
             observed: observed.clone(),
-            pulse: pulse.clone(),
+            watchdog: watchdog.clone(),
             stop: stop.clone(),
         };
         // The admin listener runs until the services have ended, so that operators see a slow stop.
@@ -146,10 +149,10 @@ impl Services {
         let admin = admin
             .serve(listener, ended.clone(), grace)
             .context("cannot start the admin listener")?;
-        let alive = pulse.beat("threads");
+        let alive = watchdog.heartbeat("threads");
         let mut observers = JoinSet::new();
         observers.spawn(process.run(ended.clone()));
-        observers.spawn(async move { match alive.meanwhile().await {} });
+        observers.spawn(async move { match alive.keep_beating().await {} });
         let mut services = Self {
             pool: pool.clone(),
             receiver_addr: None,
@@ -163,7 +166,7 @@ impl Services {
             services.start_receiver(receiver, &config, &stop).await?;
         }
         if let Some(worker) = &config.worker {
-            services.start_worker(worker, &config, observed, &pulse, stop)?;
+            services.start_worker(worker, &config, observed, &watchdog, stop)?;
         }
         Ok(services)
     }
@@ -204,14 +207,14 @@ impl Services {
         worker: &WorkerConfig,
         config: &ServicesConfig,
         observed: ObservedMetrics,
-        pulse: &Pulse,
+        watchdog: &Watchdog,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         let (pool, keyring) = (&self.pool, &config.keyring);
         let observer = ObserverTask::new(&worker.observer, pool.clone(), keyring.clone(), observed);
         let grace = config.process.grace;
         let runner =
-            worker::runner(worker, pool.clone(), keyring.clone(), grace)?.with_pulse(pulse);
+            worker::runner(worker, pool.clone(), keyring.clone(), grace)?.with_watchdog(watchdog);
         tracing::info!(concurrency = worker.concurrency, "worker runs");
         self.observers.spawn(observer.run(stop.clone()));
         self.running

@@ -5,12 +5,15 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use jobs::{
     CleanupMediaFiles, CleanupMessageBodies, CleanupOrphanedObjects, CleanupSends,
-    CleanupTwilioCopies, Deps, MediaDeps, MediaUpkeepDeps, MessageDeps, ProcessMessage,
-    ReconcileDeadMessages, RetentionDeps, SendDeps, SendReply, SendVerification,
+    CleanupTwilioCopies, Deps, MediaDeps, MediaUpkeepDeps, MessageDeps, ReconcileDeadMessages,
+    RetentionDeps, SendDeps,
 };
-use queue::{CleanupQueue, CleanupQueueDeps, Job, Runner, Settings};
+use queue::{CleanupQueue, CleanupQueueDeps, JobArgs, Runner, RunnerSettings};
 use sqlx::PgPool;
-use store::Keyring;
+use store::{
+    Keyring,
+    job_args::{ProcessMessage, SendReply, SendVerification},
+};
 use tokio::sync::Semaphore;
 use twilio::{
     media::{self, Downloader},
@@ -50,11 +53,11 @@ pub fn runner(
     keyring: Arc<Keyring>,
     grace: Duration,
 ) -> anyhow::Result<Runner> {
-    let settings = Settings {
+    let settings = RunnerSettings {
         lease: config.lease,
         grace,
-        follow: traces::follow_jobs(),
-        ..Settings::new(config.name.clone().unwrap_or_else(host_and_process))
+        link_trace: traces::link_trace_of_jobs(),
+        ..RunnerSettings::new(config.name.clone().unwrap_or_else(host_and_process))
     };
     let deps = Deps::start(pool.clone(), keyring, config.policy.clone());
     let messages = message_deps(deps.clone(), config)?;
@@ -74,27 +77,27 @@ pub fn runner(
         messages: config.keep_messages,
     };
     let mut runner = Runner::new(pool, settings)
-        .register::<CleanupQueue>(maintenance, 1)
+        .register::<CleanupQueue, _>(maintenance, 1)
         .schedule("cleanup_queue", "17 * * * *", &CleanupQueue {})?
-        .register::<CleanupSends>(deps.clone(), 1)
+        .register::<CleanupSends, _>(deps.clone(), 1)
         .schedule("cleanup_sends", "*/10 * * * *", &CleanupSends {})?
-        .register::<ProcessMessage>(messages, config.concurrency)
-        .register::<CleanupTwilioCopies>(media, FILES_AT_ONCE)
-        .register::<CleanupMediaFiles>(upkeep.clone(), 1)
+        .register::<ProcessMessage, _>(messages, config.concurrency)
+        .register::<CleanupTwilioCopies, _>(media, FILES_AT_ONCE)
+        .register::<CleanupMediaFiles, _>(upkeep.clone(), 1)
         .schedule("cleanup_media_files", "*/5 * * * *", &CleanupMediaFiles {})?
-        .register::<CleanupOrphanedObjects>(upkeep, 1)
+        .register::<CleanupOrphanedObjects, _>(upkeep, 1)
         .schedule(
             "cleanup_orphaned_objects",
             "41 */6 * * *",
             &CleanupOrphanedObjects {},
         )?
-        .register::<CleanupMessageBodies>(retention, 1)
+        .register::<CleanupMessageBodies, _>(retention, 1)
         .schedule(
             "cleanup_message_bodies",
             "*/10 * * * *",
             &CleanupMessageBodies {},
         )?
-        .register::<ReconcileDeadMessages>(deps.clone(), 1)
+        .register::<ReconcileDeadMessages, _>(deps.clone(), 1)
         .schedule(
             "reconcile_dead_messages",
             "*/5 * * * *",
@@ -103,8 +106,8 @@ pub fn runner(
     if let Some(sending) = &config.sending {
         let deps = send_deps(deps.clone(), sending)?;
         runner = runner
-            .register::<SendVerification>(deps.clone(), config.concurrency)
-            .register::<SendReply>(deps, config.concurrency);
+            .register::<SendVerification, _>(deps.clone(), config.concurrency)
+            .register::<SendReply, _>(deps, config.concurrency);
     } else {
         tracing::warn!(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then the jobs wait"

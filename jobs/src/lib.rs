@@ -28,11 +28,10 @@ pub use error::StepError;
 pub use line::{Line, Taker, line};
 pub use media_store::{MediaReader, MediaStore, MediaStoreError, MediaWriter};
 pub use process_message::{
-    ProcessMessage,
     download::{DownloadError, MediaDeps, download},
     extract,
 };
 pub use reconcile_dead_messages::ReconcileDeadMessages;
 pub use replay::{Change, ReplayDeps, ReplayError, Replayed, What, replay};
 pub use replies::{Notice, Replies, ReplyTo, Words, default_words};
-pub use send_sms::{reply::SendReply, state_of, verification::SendVerification};
+pub use send_sms::state_of;

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use queue::{Attempt, Job, JobError, dead_letters};
+use queue::{Attempt, Job, JobArgs, JobError, dead_letters};
 use serde::{Deserialize, Serialize};
+use store::job_args::ProcessMessage;
 
-use crate::{Deps, ProcessMessage, StepError, process_message::fail_abandoned};
+use crate::{Deps, StepError, process_message::fail_abandoned};
 
 /// How far it looks back. Workers write dead letters, and they run this.
 const RECENT: Duration = Duration::from_hours(24);
@@ -18,11 +19,13 @@ const BATCH: u16 = 500;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReconcileDeadMessages {}
 
-impl Job for ReconcileDeadMessages {
+impl JobArgs for ReconcileDeadMessages {
     const NAME: &'static str = "reconcile_dead_messages";
     const MAX_ATTEMPTS: u16 = 3;
+}
+
+impl Job<Deps> for ReconcileDeadMessages {
     const TIMEOUT: Duration = Duration::from_mins(10);
-    type Deps = Deps;
 
     async fn run(&self, deps: &Deps, _: &Attempt) -> Result<(), JobError> {
         let messages = settle(deps).await?;

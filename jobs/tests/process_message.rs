@@ -5,17 +5,18 @@ use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use embedded_postgres::testing::TestDatabase;
 use jobs::{
-    Deps, MediaDeps, MediaStore, MessageDeps, Policy, ProcessMessage, Replies,
+    Deps, MediaDeps, MediaStore, MessageDeps, Policy, Replies,
     extract::{AnyExtractor, Fallback, Rules, WithFallback},
 };
 use queue::{
     rate_limit::RateLimit,
-    testing::{Outcome, TestQueue},
+    testing::{JobOutcome, TestQueue},
 };
 use sqlx::{PgConnection, PgPool};
 use store::{
     E164, Keyring,
     inbound_messages::{self, AcceptJob, Acceptance, MessageState, NewMessage},
+    job_args::ProcessMessage,
     user_phone_numbers, users,
 };
 use tokio::sync::Semaphore;
@@ -117,7 +118,7 @@ async fn rig() -> (PgPool, Arc<Keyring>, TestQueue) {
     let pool = database.pool().await;
     let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
     let deps = message_deps(Deps::start(pool.clone(), keyring.clone(), generous()));
-    let queue = TestQueue::new(pool.clone()).register::<ProcessMessage>(deps);
+    let queue = TestQueue::new(pool.clone()).register::<ProcessMessage, _>(deps);
     (pool, keyring, queue)
 }
 
@@ -137,7 +138,7 @@ async fn a_linked_senders_message_makes_its_items_and_completes() {
     accept(&mut conn, &keyring).await;
 
     let ran = queue.run_one().await.unwrap();
-    assert!(matches!(ran.outcome, Outcome::Completed), "{ran:?}");
+    assert!(matches!(ran.outcome, JobOutcome::Completed), "{ran:?}");
     let items = store::enrichment_items::of_message(&mut conn, SID)
         .await
         .unwrap();
@@ -162,7 +163,7 @@ async fn a_message_sealed_under_an_unknown_key_is_tried_again_and_not_lost() {
     let other = Keyring::parse(&"aa".repeat(32), "").unwrap();
     accept(&mut conn, &other).await;
     let ran = queue.run_one().await.unwrap();
-    assert!(matches!(ran.outcome, Outcome::Retried { .. }), "{ran:?}");
+    assert!(matches!(ran.outcome, JobOutcome::Retried { .. }), "{ran:?}");
     assert!(queue.run_one().await.is_none(), "it is not due yet");
     queue.advance(Duration::from_secs(2)).await;
     assert_eq!(queue.run_one().await.unwrap().attempt, 2);
@@ -180,8 +181,8 @@ async fn a_message_beyond_the_limit_is_put_off_until_its_own_slot_and_charged_on
     let mut waits = Vec::new();
     for _ in 0..4 {
         match queue.run_one().await.unwrap().outcome {
-            Outcome::Completed => waits.push(0),
-            Outcome::Snoozed { delay } => waits.push((delay.as_secs() + 60) / 3600),
+            JobOutcome::Completed => waits.push(0),
+            JobOutcome::Snoozed { delay } => waits.push((delay.as_secs() + 60) / 3600),
             other => panic!("{other:?}"),
         }
     }
@@ -198,7 +199,7 @@ async fn a_message_beyond_the_limit_is_put_off_until_its_own_slot_and_charged_on
         .unwrap();
     for _ in 0..2 {
         let ran = queue.run_one().await.unwrap();
-        assert!(matches!(ran.outcome, Outcome::Snoozed { .. }), "{ran:?}");
+        assert!(matches!(ran.outcome, JobOutcome::Snoozed { .. }), "{ran:?}");
     }
     sqlx::query("update pigeonhole.inbound_messages set slot_at = slot_at - interval '2 hours'")
         .execute(&pool)
@@ -210,7 +211,7 @@ async fn a_message_beyond_the_limit_is_put_off_until_its_own_slot_and_charged_on
         .unwrap();
     for _ in 0..2 {
         let ran = queue.run_one().await.unwrap();
-        assert!(matches!(ran.outcome, Outcome::Completed), "{ran:?}");
+        assert!(matches!(ran.outcome, JobOutcome::Completed), "{ran:?}");
         assert_eq!(ran.attempt, 1, "waiting costs no attempt");
     }
     assert_eq!(charged().await, before);
@@ -233,7 +234,7 @@ async fn messages_of_one_user_that_are_opened_at_the_same_time_share_their_limit
     let others: Vec<_> = (0..4)
         .map(|_| {
             let deps = message_deps(Deps::start(pool.clone(), keyring.clone(), generous()));
-            Arc::new(TestQueue::new(pool.clone()).register::<ProcessMessage>(deps))
+            Arc::new(TestQueue::new(pool.clone()).register::<ProcessMessage, _>(deps))
         })
         .collect();
     let mut tasks = Vec::new();

@@ -10,7 +10,7 @@ use std::{io, thread, time::Duration};
 
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
-use queue::Pulse;
+use queue::Watchdog;
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +33,7 @@ pub(crate) struct Admin {
     /// What is observed in the database, if this process does that.
     pub(crate) observed: ObservedMetrics,
     /// The process's loops.
-    pub(crate) pulse: Pulse,
+    pub(crate) watchdog: Watchdog,
     /// Cancelled when the process was asked to stop.
     pub(crate) stop: CancellationToken,
 }
@@ -79,7 +79,7 @@ impl Admin {
         };
         let (metrics, observed) = (self.metrics, self.observed);
         let all = async move || metrics.render() + &observed.text();
-        health::internal(readiness, self.pulse)
+        health::internal(readiness, self.watchdog)
             .route("/metrics", get(all))
             .merge(page::router(&self.config, pool))
     }

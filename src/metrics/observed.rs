@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use queue::admin::{KindStats, State, Stats};
+use queue::admin::{JobState, KindStats, QueueStats};
 use store::{
     inbound_messages::MessageState,
     observe::{Postgres, Sends},
@@ -110,7 +110,7 @@ pub(super) fn describe() {
 #[derive(Debug, Default)]
 pub(crate) struct ObservedCounts {
     /// The jobs, and the number of workers.
-    pub(crate) queue: Option<(Stats, usize)>,
+    pub(crate) queue: Option<(QueueStats, usize)>,
     pub(crate) messages: Option<Vec<(MessageState, i64)>>,
     /// The SMS, and the price of one.
     pub(crate) sends: Option<(Sends, f64)>,
@@ -157,7 +157,7 @@ impl ObservedCounts {
     }
 }
 
-fn queue(stats: &Stats) {
+fn queue(stats: &QueueStats) {
     // Every kind that this version knows, also without jobs, and the jobs of kinds that it does not know.
     let mut kinds: BTreeMap<&str, Vec<&KindStats>> =
         KINDS.iter().map(|kind| (*kind, Vec::new())).collect();
@@ -170,14 +170,14 @@ fn queue(stats: &Stats) {
     }
     for (kind, rows) in kinds {
         let kind = kind.to_owned();
-        let jobs = |state: State, count: fn(&KindStats) -> i64| {
+        let jobs = |state: JobState, count: fn(&KindStats) -> i64| {
             let count = rows.iter().map(|row| count(row)).sum::<i64>();
             gauge!(JOBS, "kind" => kind.clone(), "state" => state.as_str()).set(number(count));
         };
-        jobs(State::Available, |row| row.available.count);
-        jobs(State::Running, |row| row.running.count);
-        jobs(State::Scheduled, |row| row.scheduled.count);
-        jobs(State::Dead, |row| row.dead.count);
+        jobs(JobState::Available, |row| row.available.count);
+        jobs(JobState::Running, |row| row.running.count);
+        jobs(JobState::Scheduled, |row| row.scheduled.count);
+        jobs(JobState::Dead, |row| row.dead.count);
         let oldest = rows
             .iter()
             .filter_map(|row| row.oldest_available_since)

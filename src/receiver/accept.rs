@@ -13,12 +13,12 @@ use std::{
 };
 
 use group_commit::{BatchOperation, Limits, OnError, SubmitError, Submitter};
-use jobs::ProcessMessage;
-use queue::{NewJob, Waker};
+use queue::{JobArgs, NewJob, Waker};
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use store::{
     Keyring, StoreError,
     inbound_messages::{self, AcceptJob, Acceptance, NewMessage},
+    job_args::ProcessMessage,
 };
 use tracing::Instrument;
 use twilio::InboundWebhook;
@@ -218,9 +218,8 @@ impl MessageWriter {
             .collect();
         let acceptances: Vec<Acceptance> = by_sid.into_values().cloned().collect();
         let job = AcceptJob {
-            kind: <ProcessMessage as queue::Job>::NAME,
-            max_attempts: i16::try_from(<ProcessMessage as queue::Job>::MAX_ATTEMPTS)
-                .unwrap_or(i16::MAX),
+            kind: ProcessMessage::NAME,
+            max_attempts: i16::try_from(ProcessMessage::MAX_ATTEMPTS).unwrap_or(i16::MAX),
         };
         let mut conn = match kept {
             Some(conn) => conn,

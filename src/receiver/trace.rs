@@ -24,7 +24,7 @@ pub(super) fn begin(
         return (open(Some(&trace)), trace);
     }
     let span = open(None);
-    let trace = traces::follow(&span, given).unwrap_or_else(new_trace);
+    let trace = traces::link_trace(&span, given).unwrap_or_else(new_trace);
     span.record("trace", &trace);
     (span, trace)
 }

@@ -24,13 +24,13 @@ pub(crate) fn is_on() -> bool {
 
 /// The function that links an attempt's span to the span that enqueued the job. `None` while no spans are
 /// collected.
-pub(crate) fn follow_jobs() -> Option<queue::Follow> {
-    is_on().then_some(follow)
+pub(crate) fn link_trace_of_jobs() -> Option<queue::LinkTrace> {
+    is_on().then_some(link_trace)
 }
 
 /// Makes a span a child of the span that this `traceparent` names, and returns the span's own
 /// `traceparent`. The span must not have been entered yet. `None` if it is not collected.
-pub(crate) fn follow(span: &Span, parent: Option<&str>) -> Option<String> {
+pub(crate) fn link_trace(span: &Span, parent: Option<&str>) -> Option<String> {
     let propagator = TraceContextPropagator::new();
     if let Some(parent) = parent {
         let carrier = HashMap::from([(TRACEPARENT.to_owned(), parent.to_owned())]);

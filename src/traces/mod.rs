@@ -20,7 +20,7 @@ use opentelemetry_sdk::{
 use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::DynFilterFn, registry::LookupSpan};
 
-pub(crate) use context::{TRACEPARENT, follow, follow_jobs, is_on};
+pub(crate) use context::{TRACEPARENT, is_on, link_trace, link_trace_of_jobs};
 
 use crate::{config::TracesConfig, process_identity::host_and_process};
 use exporter::LoggingExporter;

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    Beat, JobId,
+    Heartbeat, JobId,
     claim::{Claimed, DATABASE_BACKOFF, STATEMENT_TIMEOUT},
     lease::Leases,
 };
@@ -43,18 +43,21 @@ pub(crate) enum Outcome {
     /// Due again after `delay`; the attempt does not count.
     Snooze { delay: Duration },
     /// A dead letter.
-    Bury { reason: Death, error: String },
+    DeadLetter {
+        reason: DeadLetterReason,
+        error: String,
+    },
 }
 
 /// Why a job became a dead letter.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Death {
+pub(crate) enum DeadLetterReason {
     Discarded,
     AttemptsExhausted,
     Undecodable,
 }
 
-impl Death {
+impl DeadLetterReason {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Discarded => "discarded",
@@ -92,7 +95,7 @@ impl Acks {
         leases: Leases,
         nudge: Arc<Notify>,
         room: Arc<Notify>,
-        beat: Beat,
+        heartbeat: Heartbeat,
     ) -> (Self, JoinHandle<()>) {
         let (outcomes, acks) = mpsc::unbounded_channel(); // bounded by the claimer, which looks at `waiting`
         let waiting = Arc::<AtomicUsize>::default();
@@ -105,7 +108,7 @@ impl Acks {
         };
         (
             Self { outcomes, waiting },
-            tokio::spawn(writer.run(acks, beat)),
+            tokio::spawn(writer.run(acks, heartbeat)),
         )
     }
 
@@ -150,17 +153,17 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut acks: mpsc::UnboundedReceiver<Ack>, beat: Beat) {
+    async fn run(self, mut acks: mpsc::UnboundedReceiver<Ack>, heartbeat: Heartbeat) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
                 received = acks.recv_many(&mut batch, BATCH) => if received == 0 { return },
-                never = beat.meanwhile() => match never {},
+                never = heartbeat.keep_beating() => match never {},
             }
-            if !write_patiently(&self.pool, &batch, &beat).await {
+            if !write_patiently(&self.pool, &batch, &heartbeat).await {
                 // Singly, so that the one that the database refuses does not hold up its neighbours.
                 for ack in &batch {
-                    if !write_patiently(&self.pool, std::slice::from_ref(ack), &beat).await {
+                    if !write_patiently(&self.pool, std::slice::from_ref(ack), &heartbeat).await {
                         tracing::error!(job.id = ack.id, "outcome refused; the job will run again");
                     }
                 }
@@ -177,15 +180,15 @@ impl Writer {
 }
 
 /// Tries for as long as the database is away; false if it refuses what we write.
-async fn write_patiently(pool: &PgPool, batch: &[Ack], beat: &Beat) -> bool {
+async fn write_patiently(pool: &PgPool, batch: &[Ack], heartbeat: &Heartbeat) -> bool {
     let (mut backoff, longest) = DATABASE_BACKOFF;
-    beat.now();
+    heartbeat.beat();
     while let Err(error) = write(pool, batch).await {
         tracing::warn!(%error, waiting = batch.len(), "cannot acknowledge jobs");
         if is_about_the_data(&error) {
             return false;
         }
-        beat.sleep(backoff).await;
+        heartbeat.sleep(backoff).await;
         backoff = (backoff * 2).min(longest);
     }
     true
@@ -240,7 +243,7 @@ async fn write_batch(pool: &PgPool, batch: &[Ack]) -> Result<u64, sqlx::Error> {
             Outcome::Complete => done.push(ack),
             Outcome::Retry { delay, error } => again.push(ack, *delay, 0, Some(error)),
             Outcome::Snooze { delay } => again.push(ack, *delay, 1, None),
-            Outcome::Bury { reason, error } => dead.push(ack, *reason, error),
+            Outcome::DeadLetter { reason, error } => dead.push(ack, *reason, error),
         }
     }
     if again.ids.is_empty() && dead.ids.is_empty() {
@@ -336,7 +339,7 @@ struct Dead {
 }
 
 impl Dead {
-    fn push(&mut self, ack: &Ack, reason: Death, error: &str) {
+    fn push(&mut self, ack: &Ack, reason: DeadLetterReason, error: &str) {
         self.ids.push(ack.id);
         self.claims.push(ack.claim);
         self.reasons.push(reason.as_str().to_owned());

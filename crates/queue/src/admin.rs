@@ -22,14 +22,14 @@ use sqlx::{Connection, PgConnection, PgTransaction};
 
 use crate::wake::CHANNEL;
 
-pub use counts::{Count, Precision};
-pub use kinds::{Pause, pause, resume};
-pub use list::{Filter, ListedJob, Page, list};
-pub use live::{Change, Changed, discard, retry};
-pub use requeue::{DeadFilter, Place, Requeued, requeue, requeue_all};
+pub use counts::{CountPrecision, JobCount};
+pub use kinds::{PauseResult, pause, resume};
+pub use list::{JobFilter, JobPage, ListedJob, list};
+pub use live::{ChangedJob, JobChange, discard, retry};
+pub use requeue::{DeadLetterCursor, DeadLetterFilter, RequeueResult, requeue, requeue_all};
 pub use show::{AttemptError, JobDetails, show};
-pub use stats::{KindStats, Stats, stats};
-pub use workers::{Worker, Workers, workers};
+pub use stats::{KindStats, QueueStats, stats};
+pub use workers::{WorkerList, WorkerProcess, workers};
 
 /// The longest that a statement may take.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ impl From<sqlx::Error> for AdminError {
 /// What a job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum JobState {
     /// Ready: a worker may claim it now.
     Available,
     /// A worker holds it.
@@ -89,7 +89,7 @@ pub enum State {
     Dead,
 }
 
-impl State {
+impl JobState {
     fn of_live(ready: bool, held: bool) -> Self {
         match (ready, held) {
             (true, _) => Self::Available,

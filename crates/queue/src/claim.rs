@@ -14,8 +14,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Beat, JobId, Settings, ack::Acks, backend::Feed, execute::Kind, lease::Leases, metrics,
-    scan::Floor,
+    Heartbeat, JobId, RunnerSettings, ack::Acks, backend::Feed, execute::Kind, lease::Leases,
+    metrics, scan_cursor::ScanCursor,
 };
 
 /// The longest that any statement of ours may take. Without it a connection whose other end has vanished would hold its
@@ -78,13 +78,13 @@ impl Eq for Claimed {}
 pub(crate) struct Source {
     pub(crate) kind: Arc<Kind>,
     pub(crate) feed: Feed,
-    pub(crate) floor: Floor,
+    pub(crate) floor: ScanCursor,
 }
 
 /// Claims for one process.
 pub(crate) struct Claimer {
     pub(crate) pool: PgPool,
-    pub(crate) settings: Settings,
+    pub(crate) settings: RunnerSettings,
     pub(crate) sources: Vec<Source>,
     pub(crate) leases: Leases,
     pub(crate) acks: Acks,
@@ -99,12 +99,12 @@ pub(crate) struct Claimer {
 impl Claimer {
     /// Claims whenever a slot is free, until `stop`. What a claim in flight at that moment brings goes to the feeds, to be
     /// given back from there.
-    pub(crate) async fn run(mut self, stop: CancellationToken, beat: Beat) {
+    pub(crate) async fn run(mut self, stop: CancellationToken, heartbeat: Heartbeat) {
         let (first, longest) = DATABASE_BACKOFF;
         let mut backoff = first;
         let mut notified = false;
         while !stop.is_cancelled() {
-            beat.now();
+            heartbeat.beat();
             let behind = self.acks.waiting() > MAX_UNWRITTEN;
             let wanted: Vec<usize> = self
                 .sources
@@ -117,7 +117,7 @@ impl Claimer {
                     () = self.room.notified() => {}
                     () = self.arrivals.notified(), if !behind => notified = true,
                     () = stop.cancelled() => {}
-                    never = beat.meanwhile() => match never {},
+                    never = heartbeat.keep_beating() => match never {},
                 }
                 continue;
             }
@@ -146,7 +146,7 @@ impl Claimer {
             };
             let full = wanted.contains(&0);
             tokio::select! {
-                () = beat.sleep(pause) => {}
+                () = heartbeat.sleep(pause) => {}
                 () = self.arrivals.notified(), if backoff == first => notified = true,
                 () = self.room.notified(), if full => {} // a kind that could not be asked for now can
                 () = stop.cancelled() => {}
@@ -217,7 +217,7 @@ pub(crate) struct Row {
 /// Claims at most `limits[i]` ready jobs of `kinds[i]`, beginning at `floors[i]`. Answers them in no order.
 pub(crate) async fn claim_ready(
     pool: &PgPool,
-    settings: &Settings,
+    settings: &RunnerSettings,
     kinds: &[String],
     limits: &[i64],
     floors: &[Option<DateTime<Utc>>],

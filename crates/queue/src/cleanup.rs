@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
-use crate::{Attempt, Job, JobError, metrics, rate_limit};
+use crate::{Attempt, Job, JobArgs, JobError, metrics, rate_limit};
 
 /// The most dead letters deleted in one statement: short transactions, even after a disaster.
 const BATCH: i64 = 5000;
@@ -24,11 +24,13 @@ pub struct CleanupQueueDeps {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupQueue {}
 
-impl Job for CleanupQueue {
+impl JobArgs for CleanupQueue {
     const NAME: &'static str = "cleanup_queue";
     const MAX_ATTEMPTS: u16 = 3;
+}
+
+impl Job<CleanupQueueDeps> for CleanupQueue {
     const TIMEOUT: Duration = Duration::from_mins(10);
-    type Deps = CleanupQueueDeps;
 
     async fn run(&self, deps: &CleanupQueueDeps, _: &Attempt) -> Result<(), JobError> {
         let deleted = clean(deps).await.map_err(JobError::retry)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::{Job, JobId};
+use crate::{JobArgs, JobId};
 
 /// A job that was given up.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct DeadLetter<J> {
 }
 
 /// Dead letters of this kind that died within `age`, in the order of their death, at most `most`, after this place.
-pub async fn dead_letters<J: Job>(
+pub async fn dead_letters<J: JobArgs>(
     conn: &mut PgConnection,
     age: Duration,
     after: Option<(DateTime<Utc>, JobId)>,

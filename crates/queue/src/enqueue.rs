@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use sqlx::PgConnection;
 
-use crate::{Job, JobId, Priority, ack::LONGEST_DELAY};
+use crate::{JobArgs, JobId, Priority, ack::LONGEST_DELAY};
 
 /// Why a job could not be enqueued.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub struct NewJob {
 
 impl NewJob {
     /// A job with its kind's own policy, due at once.
-    pub fn of<J: Job>(job: &J) -> Result<Self, EnqueueError> {
+    pub fn of<J: JobArgs>(job: &J) -> Result<Self, EnqueueError> {
         let args = serde_json::to_string(job).map_err(|source| EnqueueError::Args {
             kind: J::NAME,
             source,
@@ -112,7 +112,7 @@ impl NewJob {
 
 /// Inserts the job on the caller's connection: inside a transaction it becomes due when that commits, and not at all
 /// when that rolls back. For anything but the kind's own policy see [`enqueue_all`].
-pub async fn enqueue<J: Job>(conn: &mut PgConnection, job: &J) -> Result<JobId, EnqueueError> {
+pub async fn enqueue<J: JobArgs>(conn: &mut PgConnection, job: &J) -> Result<JobId, EnqueueError> {
     let job = NewJob::of(job)?;
     // As text: a JSON parameter would be `jsonb` on its way, which refuses "\u0000" and rewrites numbers.
     let id = sqlx::query_scalar!(

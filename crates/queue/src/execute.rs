@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    Attempt, Backoff, Follow, Job, JobError,
-    ack::{Acks, Death, Outcome, storable},
+    Attempt, Backoff, Job, JobError, LinkTrace,
+    ack::{Acks, DeadLetterReason, Outcome, storable},
     claim::Claimed,
     lease::Leases,
-    metrics::{self, AttemptEnd, SlotInUse},
+    metrics::{self, AttemptEnd, PermitInUse},
 };
 
 /// What came of running a job, unless its arguments could not be read.
@@ -51,15 +51,20 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    pub(crate) fn new<J: Job>(deps: J::Deps, concurrency: usize, room: Arc<Notify>) -> Self {
+    pub(crate) fn new<J, D>(deps: D, concurrency: usize, room: Arc<Notify>) -> Self
+    where
+        J: Job<D>,
+        D: Send + Sync + 'static,
+    {
+        let deps = Arc::new(deps);
         let start = move |args: String, attempt: Arc<Attempt>| -> BoxFuture<'static, Ran> {
             let deps = deps.clone();
             Box::pin(async move {
                 let job: J = serde_json::from_str(&args)?;
-                if let Some(about) = job.about() {
-                    tracing::Span::current().record("job.about", about);
+                if let Some(subject) = job.subject() {
+                    tracing::Span::current().record("job.subject", subject);
                 }
-                Ok(job.run(&deps, &attempt).await)
+                Ok(job.run(&*deps, &attempt).await)
             })
         };
         Self {
@@ -123,8 +128,8 @@ impl Kind {
     fn after_failure(&self, job: &Claimed, error: &str, after: Option<Duration>) -> Outcome {
         let error = storable(error);
         if job.attempt >= job.max_attempts {
-            return Outcome::Bury {
-                reason: Death::AttemptsExhausted,
+            return Outcome::DeadLetter {
+                reason: DeadLetterReason::AttemptsExhausted,
                 error,
             };
         }
@@ -150,7 +155,7 @@ pub(crate) struct Executor {
     pub(crate) leases: Leases,
     /// Cancelled when the grace period of a shutdown is over.
     pub(crate) cut_off: CancellationToken,
-    pub(crate) follow: Option<Follow>,
+    pub(crate) link_trace: Option<LinkTrace>,
 }
 
 impl Executor {
@@ -171,16 +176,16 @@ impl Executor {
             job.kind = self.kind.name,
             job.attempt = job.attempt,
             job.wait_ms = waited.map(milliseconds),
-            job.about = tracing::field::Empty,
+            job.subject = tracing::field::Empty,
             outcome = tracing::field::Empty,
             trace = job.trace,
         );
         let trace = self
-            .follow
-            .and_then(|follow| follow(&span, job.trace.as_deref()));
+            .link_trace
+            .and_then(|link_trace| link_trace(&span, job.trace.as_deref()));
         let trace = trace.or_else(|| job.trace.clone());
         async {
-            let slot = SlotInUse::take();
+            let slot = PermitInUse::take();
             let started = tokio::time::Instant::now();
             if let Some(waited) = waited {
                 metrics::waited(self.kind.name, waited);
@@ -215,8 +220,8 @@ impl Executor {
                 "{} attempts ended with the death of their worker",
                 job.max_attempts
             );
-            return Ended::With(Outcome::Bury {
-                reason: Death::AttemptsExhausted,
+            return Ended::With(Outcome::DeadLetter {
+                reason: DeadLetterReason::AttemptsExhausted,
                 error,
             });
         }
@@ -255,13 +260,13 @@ impl Executor {
                 Ended::With(self.kind.after_failure(job, &format!("{source:#}"), after))
             }
             Ok(Ok(Err(JobError::Snooze(delay)))) => Ended::With(Outcome::Snooze { delay }),
-            Ok(Ok(Err(JobError::Discard(error)))) => Ended::With(Outcome::Bury {
-                reason: Death::Discarded,
+            Ok(Ok(Err(JobError::Discard(error)))) => Ended::With(Outcome::DeadLetter {
+                reason: DeadLetterReason::Discarded,
                 error: storable(&format!("{error:#}")),
             }),
             Ok(Ok(Err(JobError::LeaseLost))) => Ended::LeaseLost,
-            Ok(Err(error)) => Ended::With(Outcome::Bury {
-                reason: Death::Undecodable,
+            Ok(Err(error)) => Ended::With(Outcome::DeadLetter {
+                reason: DeadLetterReason::Undecodable,
                 error: storable(&format!("the arguments cannot be read: {error}")),
             }),
             // The panic's text may quote the data it choked on, so it is not kept.
@@ -307,16 +312,16 @@ fn report(kind: &Kind, ended: &Ended, took: Duration) {
             tracing::info!(duration_ms, outcome = "snoozed", delay_ms, "job snoozed");
             AttemptEnd::Snoozed
         }
-        Ended::With(Outcome::Bury { reason, error }) => {
+        Ended::With(Outcome::DeadLetter { reason, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
                 duration_ms,
-                outcome = "buried",
+                outcome = "dead_letter",
                 error,
                 reason = reason.as_str(),
                 "job is a dead letter"
             );
-            AttemptEnd::Buried
+            AttemptEnd::DeadLetter
         }
         Ended::LeaseLost => {
             let outcome = "lease_lost";

@@ -17,9 +17,9 @@ use crate::Backoff;
 /// A job's number, unique for ever.
 pub type JobId = i64;
 
-/// Joins the span of an attempt, before anybody enters it, to the trace context of whoever enqueued the job, and answers
-/// the span's own.
-pub type Follow = fn(span: &Span, enqueued_by: Option<&str>) -> Option<String>;
+/// Links the span of an attempt to the trace context that came with the job. Called before the span is entered. Returns
+/// the trace context of the span itself.
+pub type LinkTrace = fn(span: &Span, enqueued_by: Option<&str>) -> Option<String>;
 
 /// Who goes first. Each step is worth ten minutes of waiting, so that nothing waits for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,34 +34,39 @@ impl Priority {
     pub const LOW: Self = Self(1);
 }
 
-/// One kind of job: its arguments, its policy and what it does.
+/// The arguments of one kind of job, and what whoever enqueues it must know.
 ///
 /// The arguments are stored as JSON and read back by whatever version of the program claims the job, so a new field
-/// needs a default. They should be ids only: rows of the queue are shown to operators.
-pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+/// needs a default. They hold ids only: operators see the rows of the queue.
+pub trait JobArgs: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The kind, as stored in the rows. Never rename it.
     const NAME: &'static str;
     /// How many attempts may fail (or die with their process) before the job is a dead letter.
     const MAX_ATTEMPTS: u16 = 12;
+    /// The priority among the jobs of this kind, unless [`crate::NewJob::priority`] says otherwise.
+    const PRIORITY: Priority = Priority::NORMAL;
+
+    /// The id of the row that the job is about. It is a field of the log lines of each attempt.
+    fn subject(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What a worker does with a job: its policy for attempts, and the work.
+///
+/// It is a trait of its own, apart from [`JobArgs`], so that a crate can enqueue a job without the code that runs it.
+/// `Deps` is what the job works with: pools, clients, settings.
+pub trait Job<Deps>: JobArgs {
     /// How long one attempt may take before it is cancelled and counts as failed.
     const TIMEOUT: Duration = Duration::from_mins(1);
     /// The delay before the next attempt when the error does not name one.
     const BACKOFF: Backoff = Backoff::DEFAULT;
-    /// Who goes first among the jobs of this kind, unless [`crate::NewJob::priority`] says otherwise.
-    const PRIORITY: Priority = Priority::NORMAL;
-    /// What the job works with: pools, clients, settings.
-    type Deps: Clone + Send + Sync + 'static;
 
-    /// What the job is about, such as a row's id: stands in the log lines of its attempts.
-    fn about(&self) -> Option<String> {
-        None
-    }
-
-    /// Makes one attempt. It may be cancelled at any `.await`, and may run again after it has succeeded unless it
+    /// Makes one attempt. It may be cancelled at any `.await`. It may run again after it has succeeded, unless it
     /// completes through [`Attempt::complete`].
     fn run(
         &self,
-        deps: &Self::Deps,
+        deps: &Deps,
         attempt: &Attempt,
     ) -> impl Future<Output = Result<(), JobError>> + Send;
 }

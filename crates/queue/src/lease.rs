@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Beat, JobId, claim::Claimed, claim::STATEMENT_TIMEOUT};
+use crate::{Heartbeat, JobId, claim::Claimed, claim::STATEMENT_TIMEOUT};
 
 /// One held job.
 #[derive(Debug, Clone)]
@@ -88,12 +88,12 @@ impl Leases {
     }
 
     /// Renews all leases, three times in a lease's length, until `done`.
-    pub(crate) async fn renew(self, pool: PgPool, done: CancellationToken, beat: Beat) {
+    pub(crate) async fn renew(self, pool: PgPool, done: CancellationToken, heartbeat: Heartbeat) {
         let calm = self.length / 3;
         let hurried = (self.length / 10).min(Duration::from_secs(1));
         let mut pause = calm;
         loop {
-            tokio::select! { () = beat.sleep(pause) => {} () = done.cancelled() => return }
+            tokio::select! { () = heartbeat.sleep(pause) => {} () = done.cancelled() => return }
             pause = match self.renew_once(&pool).await {
                 Ok(()) => calm,
                 Err(error) => {
@@ -106,10 +106,10 @@ impl Leases {
 
     /// Cancels what was not renewed in time, until `done`. Apart from the renewal, which may be waiting for the
     /// database.
-    pub(crate) async fn expire(self, done: CancellationToken, beat: Beat) {
+    pub(crate) async fn expire(self, done: CancellationToken, heartbeat: Heartbeat) {
         let pause = (self.length / 20).min(Duration::from_secs(1));
         loop {
-            tokio::select! { () = beat.sleep(pause) => {} () = done.cancelled() => return }
+            tokio::select! { () = heartbeat.sleep(pause) => {} () = done.cancelled() => return }
             let now = Instant::now();
             for lease in self.lock().values().filter(|lease| lease.safe_until <= now) {
                 lease.lost.cancel();

@@ -21,7 +21,7 @@ pub fn describe() {
     describe_counter!(
         ATTEMPTS,
         Unit::Count,
-        "Attempts at jobs, by kind and outcome: completed, retried, snoozed, buried, lease_lost"
+        "Attempts at jobs, by kind and outcome: completed, retried, snoozed, dead_letter, lease_lost"
     );
     describe_histogram!(
         RUN,
@@ -66,7 +66,7 @@ pub(crate) enum AttemptEnd {
     Completed,
     Retried,
     Snoozed,
-    Buried,
+    DeadLetter,
     LeaseLost,
 }
 
@@ -75,7 +75,7 @@ impl AttemptEnd {
         Self::Completed,
         Self::Retried,
         Self::Snoozed,
-        Self::Buried,
+        Self::DeadLetter,
         Self::LeaseLost,
     ];
 
@@ -84,7 +84,7 @@ impl AttemptEnd {
             Self::Completed => "completed",
             Self::Retried => "retried",
             Self::Snoozed => "snoozed",
-            Self::Buried => "buried",
+            Self::DeadLetter => "dead_letter",
             Self::LeaseLost => "lease_lost",
         }
     }
@@ -133,16 +133,16 @@ pub(crate) fn dead_letters_removed(count: u64) {
 
 /// A slot in use, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct SlotInUse(());
+pub(crate) struct PermitInUse(());
 
-impl SlotInUse {
+impl PermitInUse {
     pub(crate) fn take() -> Self {
         gauge!(SLOTS_IN_USE).increment(1.0);
         Self(())
     }
 }
 
-impl Drop for SlotInUse {
+impl Drop for PermitInUse {
     fn drop(&mut self) {
         gauge!(SLOTS_IN_USE).decrement(1.0);
     }

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Follow, Job, Pulse, ScheduleError,
+    Job, JobArgs, LinkTrace, ScheduleError, Watchdog,
     ack::Acks,
     backend::{Feed, run_worker},
     claim::{Claimer, Source},
@@ -19,11 +19,11 @@ use crate::{
     execute::{Executor, Kind},
     lease::Leases,
     metrics,
-    presence::Presence,
-    scan::Floor,
+    scan_cursor::ScanCursor,
     schedule::Schedules,
     timers::Timers,
     wake::listen,
+    worker_registry::WorkerRegistry,
 };
 
 /// How long a stop may wait for what is only for people to read.
@@ -35,7 +35,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How a worker process behaves.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct RunnerSettings {
     /// The process's name in `queue.jobs.locked_by`, for people to read. Nothing depends on its being unique.
     pub worker: String,
     /// How long a claim is good for unless it is renewed; also how long a dead process's jobs wait. Renewed three
@@ -48,10 +48,10 @@ pub struct Settings {
     /// How long running jobs may go on after a stop was asked for.
     pub grace: Duration,
     /// How the span of an attempt joins the trace of its job, where spans are collected.
-    pub follow: Option<Follow>,
+    pub link_trace: Option<LinkTrace>,
 }
 
-impl Settings {
+impl RunnerSettings {
     /// Defaults for a process of this name: leases of 30 s, 20 s of grace; without work a look every 2 s,
     /// or every 250 ms while notifications do not reach us.
     pub fn new(worker: impl Into<String>) -> Self {
@@ -61,7 +61,7 @@ impl Settings {
             poll: Duration::from_millis(250),
             slow_poll: Duration::from_secs(2),
             grace: Duration::from_secs(20),
-            follow: None,
+            link_trace: None,
         }
     }
 }
@@ -69,11 +69,11 @@ impl Settings {
 /// Runs jobs of the registered kinds.
 pub struct Runner {
     pool: PgPool,
-    settings: Settings,
+    settings: RunnerSettings,
     kinds: Vec<Arc<Kind>>,
     schedules: Schedules,
     room: Arc<Notify>,
-    pulse: Pulse,
+    watchdog: Watchdog,
 }
 
 impl std::fmt::Debug for Runner {
@@ -89,7 +89,7 @@ impl std::fmt::Debug for Runner {
 impl Runner {
     /// A runner without kinds, on the database of this pool. It makes up to seven connections of its own, so that jobs
     /// that use up their pool do not cost each other their leases.
-    pub fn new(pool: PgPool, settings: Settings) -> Self {
+    pub fn new(pool: PgPool, settings: RunnerSettings) -> Self {
         let schedules = Schedules::default();
         Self {
             pool,
@@ -97,22 +97,26 @@ impl Runner {
             kinds: Vec::new(),
             schedules,
             room: Arc::default(),
-            pulse: Pulse::default(),
+            watchdog: Watchdog::default(),
         }
     }
 
     /// Its loops are to be heard here.
     #[must_use]
-    pub fn with_pulse(mut self, pulse: &Pulse) -> Self {
-        self.pulse = pulse.clone();
+    pub fn with_watchdog(mut self, watchdog: &Watchdog) -> Self {
+        self.watchdog = watchdog.clone();
         self
     }
 
     /// Adds a kind, of which at most `concurrency` jobs run here at once. Added again, the later one counts.
     #[must_use]
-    pub fn register<J: Job>(mut self, deps: J::Deps, concurrency: usize) -> Self {
+    pub fn register<J, D>(mut self, deps: D, concurrency: usize) -> Self
+    where
+        J: Job<D>,
+        D: Send + Sync + 'static,
+    {
         self.kinds.retain(|kind| kind.name != J::NAME);
-        self.kinds.push(Arc::new(Kind::new::<J>(
+        self.kinds.push(Arc::new(Kind::new::<J, D>(
             deps,
             concurrency.max(1),
             self.room.clone(),
@@ -121,7 +125,7 @@ impl Runner {
     }
 
     /// Adds a job that the clock enqueues: `cron` has five fields, in UTC. The kind must be registered somewhere.
-    pub fn schedule<J: Job>(
+    pub fn schedule<J: JobArgs>(
         mut self,
         name: &str,
         cron: &str,
@@ -179,7 +183,7 @@ impl Running {
             kinds,
             schedules,
             room,
-            pulse,
+            watchdog,
         } = runner;
         let pool_of_outcomes = connections::outcomes(&pool);
         let pool = connections::control(&pool);
@@ -193,18 +197,22 @@ impl Running {
             leases.clone(),
             nudge.clone(),
             room.clone(),
-            pulse.beat("outcomes"),
+            watchdog.heartbeat("outcomes"),
         );
 
         let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
         metrics::start(&names, kinds.iter().map(|kind| kind.concurrency).sum());
 
         let mut until_drained = JoinSet::new();
-        let beat = pulse.beat("renewals");
-        until_drained.spawn(leases.clone().renew(pool.clone(), drained.clone(), beat));
-        let beat = pulse.beat("leases");
-        until_drained.spawn(leases.clone().expire(drained.clone(), beat));
-        let presence = Presence {
+        let heartbeat = watchdog.heartbeat("renewals");
+        until_drained.spawn(
+            leases
+                .clone()
+                .renew(pool.clone(), drained.clone(), heartbeat),
+        );
+        let heartbeat = watchdog.heartbeat("leases");
+        until_drained.spawn(leases.clone().expire(drained.clone(), heartbeat));
+        let presence = WorkerRegistry {
             pool: pool.clone(),
             worker: settings.worker.clone(),
             kinds: kinds.clone(),
@@ -219,13 +227,13 @@ impl Running {
                 kind: kind.clone(),
                 leases: leases.clone(),
                 cut_off: cut_off.clone(),
-                follow: settings.follow,
+                link_trace: settings.link_trace,
             };
             workers.spawn(run_worker(feed.clone(), executor, stop.clone()));
             sources.push(Source {
                 kind,
                 feed,
-                floor: Floor::new(),
+                floor: ScanCursor::new(),
             });
         }
         let feeds = sources.iter().map(|source| source.feed.clone()).collect();
@@ -243,7 +251,7 @@ impl Running {
             arrivals: arrivals.clone(),
             nudge,
         };
-        until_stop.spawn(timers.run(stop.clone(), pulse.beat("timers")));
+        until_stop.spawn(timers.run(stop.clone(), watchdog.heartbeat("timers")));
         let acks_of_claimer = acks.clone();
         let claimer = Claimer {
             pool,
@@ -255,7 +263,7 @@ impl Running {
             arrivals,
             listening,
         };
-        until_stop.spawn(claimer.run(stop.clone(), pulse.beat("claims")));
+        until_stop.spawn(claimer.run(stop.clone(), watchdog.heartbeat("claims")));
         Self {
             grace,
             stop,

@@ -11,12 +11,12 @@ use croner::{
 };
 use sqlx::{PgConnection, PgPool};
 
-use crate::{EnqueueError, Job, NewJob, enqueue_all};
+use crate::{EnqueueError, JobArgs, NewJob, enqueue_all};
 
 /// A cron expression that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("`{expression}` is no cron expression: it needs five fields, such as `15 3 * * *`")]
-pub struct BadCron {
+pub struct InvalidCron {
     /// What was given.
     pub expression: String,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Schedules {
 }
 
 impl Schedules {
-    pub(crate) fn add<J: Job>(
+    pub(crate) fn add<J: JobArgs>(
         &mut self,
         name: &str,
         expression: &str,
@@ -48,7 +48,7 @@ impl Schedules {
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
             .build();
-        let cron = parser.parse(expression).map_err(|_| BadCron {
+        let cron = parser.parse(expression).map_err(|_| InvalidCron {
             expression: expression.to_owned(),
         })?;
         let job = NewJob::of(job)?.unique_key(format!("schedule:{name}"));
@@ -141,7 +141,7 @@ async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
 pub enum ScheduleError {
     /// Its time.
     #[error(transparent)]
-    Cron(#[from] BadCron),
+    Cron(#[from] InvalidCron),
     /// Its job.
     #[error(transparent)]
     Job(#[from] EnqueueError),

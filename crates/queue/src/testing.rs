@@ -5,10 +5,10 @@
 //! when that does not answer, as a test has nothing better to do.
 //!
 //! ```ignore
-//! let queue = queue::testing::TestQueue::new(pool.clone()).register::<SendReceipt>(deps);
+//! let queue = queue::testing::TestQueue::new(pool.clone()).register::<SendReceipt, _>(deps);
 //! queue::enqueue(&mut conn, &SendReceipt { order: 7 }).await?;
 //! let ran = queue.drain().await;
-//! assert_eq!(ran[0].outcome, Outcome::Retried { delay: Duration::from_secs(90), error: "busy".into() });
+//! assert_eq!(ran[0].outcome, JobOutcome::Retried { delay: Duration::from_secs(90), error: "busy".into() });
 //! queue.advance(Duration::from_secs(90)).await;
 //! assert_eq!(queue.run_one().await.unwrap().attempt, 2);
 //! queue.assert_empty().await;
@@ -25,12 +25,12 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Job, JobId, ScheduleError, Settings,
-    ack::{self, Outcome as Acked},
+    Job, JobArgs, JobId, RunnerSettings, ScheduleError,
+    ack::{self, Outcome},
     claim::{Claimed, claim_ready},
     execute::{Ended, Executor, Kind},
     lease::Leases,
-    scan::Floor,
+    scan_cursor::ScanCursor,
     schedule::Schedules,
     timers::Timers,
 };
@@ -40,7 +40,7 @@ const ENDLESS: usize = 10_000;
 
 /// One attempt that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ran {
+pub struct FinishedAttempt {
     /// The kind of job.
     pub kind: &'static str,
     /// Its number.
@@ -48,12 +48,12 @@ pub struct Ran {
     /// Which attempt it was, from 1.
     pub attempt: u16,
     /// What became of the job.
-    pub outcome: Outcome,
+    pub outcome: JobOutcome,
 }
 
 /// What became of a job after an attempt, as it stands in the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum JobOutcome {
     /// It is done.
     Completed,
     /// It failed and runs again.
@@ -69,7 +69,7 @@ pub enum Outcome {
         delay: Duration,
     },
     /// It is a dead letter.
-    Buried {
+    DeadLetter {
         /// As in `queue.dead_jobs`.
         reason: &'static str,
         /// What went wrong.
@@ -82,7 +82,7 @@ pub enum Outcome {
 /// The queue of one test.
 pub struct TestQueue {
     pool: PgPool,
-    settings: Settings,
+    settings: RunnerSettings,
     kinds: Vec<Arc<Kind>>,
     timers: Timers,
     leases: Leases,
@@ -100,7 +100,7 @@ impl std::fmt::Debug for TestQueue {
 impl TestQueue {
     /// A queue without kinds on the database of this pool, whose connections it shares.
     pub fn new(pool: PgPool) -> Self {
-        let settings = Settings::new("test");
+        let settings = RunnerSettings::new("test");
         let timers = Timers {
             pool: pool.clone(),
             schedules: Schedules::default(),
@@ -118,15 +118,19 @@ impl TestQueue {
 
     /// Adds a kind. Added again, the later one counts.
     #[must_use]
-    pub fn register<J: Job>(mut self, deps: J::Deps) -> Self {
+    pub fn register<J, D>(mut self, deps: D) -> Self
+    where
+        J: Job<D>,
+        D: Send + Sync + 'static,
+    {
         self.kinds.retain(|kind| kind.name != J::NAME);
-        let kind = Kind::new::<J>(deps, 1, Arc::new(Notify::new()));
+        let kind = Kind::new::<J, D>(deps, 1, Arc::new(Notify::new()));
         self.kinds.push(Arc::new(kind));
         self
     }
 
     /// Adds a job that the clock enqueues, as [`Runner::schedule`](crate::Runner::schedule) does.
-    pub fn schedule<J: Job>(
+    pub fn schedule<J: JobArgs>(
         mut self,
         name: &str,
         cron: &str,
@@ -137,20 +141,20 @@ impl TestQueue {
     }
 
     /// Runs the job whose turn it is, of all registered kinds; `None` if none is ready.
-    pub async fn run_one(&self) -> Option<Ran> {
+    pub async fn run_one(&self) -> Option<FinishedAttempt> {
         self.pass_time().await;
         let (kind, job) = self.claim().await?;
         let executor = Executor {
             kind: kind.clone(),
             leases: self.leases.clone(),
             cut_off: CancellationToken::new(),
-            follow: None,
+            link_trace: None,
         };
         kind.take_slot();
         let ended = executor.run(&job).await;
         let outcome = self.write(&job, ended).await;
         self.leases.forget(job.id, job.claim);
-        Some(Ran {
+        Some(FinishedAttempt {
             kind: kind.name,
             id: job.id,
             attempt: job.attempt,
@@ -159,7 +163,7 @@ impl TestQueue {
     }
 
     /// Runs ready jobs, in their order, until none is ready.
-    pub async fn drain(&self) -> Vec<Ran> {
+    pub async fn drain(&self) -> Vec<FinishedAttempt> {
         let mut all = Vec::new();
         while let Some(ran) = self.run_one().await {
             all.push(ran);
@@ -215,7 +219,7 @@ impl TestQueue {
     }
 
     /// The jobs of this kind that have not ended, in the order in which they will run.
-    pub async fn enqueued<J: Job>(&self) -> Vec<J> {
+    pub async fn enqueued<J: JobArgs>(&self) -> Vec<J> {
         let args = sqlx::query_scalar!(
             r#"select args::text as "args!" from queue.jobs where kind = $1
                order by ready desc, case when ready then position else run_at end, id"#,
@@ -249,7 +253,7 @@ impl TestQueue {
     async fn pass_time(&self) {
         let stored = self.timers.schedules.store(&self.pool).await;
         stored.expect("the schedules are stored");
-        let mut floor = Floor::new();
+        let mut floor = ScanCursor::new();
         while self.timers.pass(&mut floor).await.expect("a look") == Duration::ZERO {}
     }
 
@@ -272,28 +276,28 @@ impl TestQueue {
         Some((kind.clone(), job.job))
     }
 
-    async fn write(&self, job: &Claimed, ended: Ended) -> Outcome {
+    async fn write(&self, job: &Claimed, ended: Ended) -> JobOutcome {
         let (acked, outcome) = match ended {
-            Ended::Completed => return Outcome::Completed,
-            Ended::LeaseLost => return Outcome::LeaseLost,
-            Ended::With(acked) => (acked.clone(), Outcome::from(acked)),
+            Ended::Completed => return JobOutcome::Completed,
+            Ended::LeaseLost => return JobOutcome::LeaseLost,
+            Ended::With(acked) => (acked.clone(), JobOutcome::from(acked)),
         };
         let written = ack::write_one(&self.pool, job, acked).await;
         if written.expect("the outcome is written") {
             outcome
         } else {
-            Outcome::LeaseLost
+            JobOutcome::LeaseLost
         }
     }
 }
 
-impl From<Acked> for Outcome {
-    fn from(acked: Acked) -> Self {
+impl From<Outcome> for JobOutcome {
+    fn from(acked: Outcome) -> Self {
         match acked {
-            Acked::Complete => Self::Completed,
-            Acked::Retry { delay, error } => Self::Retried { delay, error },
-            Acked::Snooze { delay } => Self::Snoozed { delay },
-            Acked::Bury { reason, error } => Self::Buried {
+            Outcome::Complete => Self::Completed,
+            Outcome::Retry { delay, error } => Self::Retried { delay, error },
+            Outcome::Snooze { delay } => Self::Snoozed { delay },
+            Outcome::DeadLetter { reason, error } => Self::DeadLetter {
                 reason: reason.as_str(),
                 error,
             },

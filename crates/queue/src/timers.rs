@@ -12,9 +12,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Beat,
+    Heartbeat,
     claim::{DATABASE_BACKOFF, STATEMENT_TIMEOUT},
-    scan::Floor,
+    scan_cursor::ScanCursor,
     schedule::Schedules,
 };
 
@@ -50,17 +50,17 @@ struct Found {
 
 impl Timers {
     /// Watches until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken, beat: Beat) {
+    pub(crate) async fn run(self, stop: CancellationToken, heartbeat: Heartbeat) {
         let (longest, shortest) = PAUSE;
-        let mut floor = Floor::new();
+        let mut floor = ScanCursor::new();
         let mut schedules_stored = false;
         while !stop.is_cancelled() {
-            beat.now();
+            heartbeat.beat();
             if !schedules_stored {
                 let stored = timeout(STATEMENT_TIMEOUT, self.schedules.store(&self.pool)).await;
                 schedules_stored = matches!(stored, Ok(Ok(())));
             }
-            beat.now();
+            heartbeat.beat();
             let pause = match self.pass(&mut floor).await {
                 Ok(Duration::ZERO) => continue,
                 Ok(next) => next.clamp(shortest, longest),
@@ -70,7 +70,7 @@ impl Timers {
                 }
             };
             tokio::select! {
-                () = beat.sleep(pause) => {}
+                () = heartbeat.sleep(pause) => {}
                 () = self.nudge.notified() => {}
                 () = stop.cancelled() => {}
             }
@@ -78,7 +78,7 @@ impl Timers {
     }
 
     /// Makes ready what is due and enqueues what the schedules say; answers how long there is nothing to do.
-    pub(crate) async fn pass(&self, floor: &mut Floor) -> Result<Duration, sqlx::Error> {
+    pub(crate) async fn pass(&self, floor: &mut ScanCursor) -> Result<Duration, sqlx::Error> {
         let found = self.look(floor).await?;
         if found.schedule_due {
             match timeout(STATEMENT_TIMEOUT, self.schedules.enqueue_due(&self.pool)).await {
@@ -98,7 +98,7 @@ impl Timers {
     }
 
     /// Makes ready what is due, and asks for the next timer and the schedules in the same statement.
-    async fn look(&self, floor: &mut Floor) -> Result<Found, sqlx::Error> {
+    async fn look(&self, floor: &mut ScanCursor) -> Result<Found, sqlx::Error> {
         let start = floor.start();
         let sent = Instant::now();
         // Those of a lane stand behind each other, as when they are enqueued: many that come back at once hold up no

@@ -12,6 +12,7 @@ pub mod enrichment_items;
 mod error;
 pub mod idempotency_keys;
 pub mod inbound_messages;
+pub mod job_args;
 mod keyring;
 mod legacy;
 pub mod limit_log;

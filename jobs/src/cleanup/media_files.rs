@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use queue::{Attempt, Job, JobError};
+use queue::{Attempt, Job, JobArgs, JobError};
 use serde::{Deserialize, Serialize};
 use store::media::upkeep::{self, erase_older, garbage, give_up_storing, left_at_twilio};
 
@@ -38,11 +38,13 @@ pub struct MediaUpkeepDeps {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupMediaFiles {}
 
-impl Job for CleanupMediaFiles {
+impl JobArgs for CleanupMediaFiles {
     const NAME: &'static str = "cleanup_media_files";
     const MAX_ATTEMPTS: u16 = 3;
+}
+
+impl Job<MediaUpkeepDeps> for CleanupMediaFiles {
     const TIMEOUT: Duration = Duration::from_mins(30);
-    type Deps = MediaUpkeepDeps;
 
     async fn run(&self, deps: &MediaUpkeepDeps, _: &Attempt) -> Result<(), JobError> {
         Ok(keep_up(deps).await?)

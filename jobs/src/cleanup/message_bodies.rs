@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use queue::{Attempt, Job, JobError, rate_limit};
+use queue::{Attempt, Job, JobArgs, JobError, rate_limit};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use store::{inbound_messages, users};
@@ -34,11 +34,13 @@ pub struct RetentionDeps {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupMessageBodies {}
 
-impl Job for CleanupMessageBodies {
+impl JobArgs for CleanupMessageBodies {
     const NAME: &'static str = "cleanup_message_bodies";
     const MAX_ATTEMPTS: u16 = 3;
+}
+
+impl Job<RetentionDeps> for CleanupMessageBodies {
     const TIMEOUT: Duration = Duration::from_mins(10);
-    type Deps = RetentionDeps;
 
     async fn run(&self, deps: &RetentionDeps, _: &Attempt) -> Result<(), JobError> {
         let messages = erase(deps).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use queue::{Attempt, Job, JobError};
+use queue::{Attempt, Job, JobArgs, JobError};
 use serde::{Deserialize, Serialize};
 use store::media::upkeep::{namespace, unknown};
 
@@ -19,11 +19,13 @@ const IDLE: Duration = Duration::from_hours(6);
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupOrphanedObjects {}
 
-impl Job for CleanupOrphanedObjects {
+impl JobArgs for CleanupOrphanedObjects {
     const NAME: &'static str = "cleanup_orphaned_objects";
     const MAX_ATTEMPTS: u16 = 3;
+}
+
+impl Job<MediaUpkeepDeps> for CleanupOrphanedObjects {
     const TIMEOUT: Duration = Duration::from_hours(2);
-    type Deps = MediaUpkeepDeps;
 
     async fn run(&self, deps: &MediaUpkeepDeps, _: &Attempt) -> Result<(), JobError> {
         Ok(sweep(deps).await?)

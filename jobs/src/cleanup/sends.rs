@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{Attempt, Job, JobError};
+use queue::{Attempt, Job, JobArgs, JobError};
 use serde::{Deserialize, Serialize};
 use store::{idempotency_keys, limit_log, phone_number_claims, sends};
 
@@ -27,11 +27,12 @@ const SENDS: Duration = Duration::from_hours(30 * 24);
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupSends {}
 
-impl Job for CleanupSends {
+impl JobArgs for CleanupSends {
     const NAME: &'static str = "cleanup_sends";
     const MAX_ATTEMPTS: u16 = 3;
-    type Deps = Deps;
+}
 
+impl Job<Deps> for CleanupSends {
     async fn run(&self, deps: &Deps, _: &Attempt) -> Result<(), JobError> {
         Ok(forget(deps).await?)
     }

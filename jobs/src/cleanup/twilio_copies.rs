@@ -1,6 +1,6 @@
 //! Has Twilio delete the files of a message that we have dealt with: it keeps them until it is asked.
 
-use queue::{Attempt, EnqueueError, Job, JobError, NewJob};
+use queue::{Attempt, EnqueueError, Job, JobArgs, JobError, NewJob};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use store::media;
@@ -15,14 +15,15 @@ pub struct CleanupTwilioCopies {
     pub message: MessageSid,
 }
 
-impl Job for CleanupTwilioCopies {
+impl JobArgs for CleanupTwilioCopies {
     const NAME: &'static str = "cleanup_twilio_copies";
-    type Deps = MediaDeps;
 
-    fn about(&self) -> Option<String> {
+    fn subject(&self) -> Option<String> {
         Some(self.message.to_string())
     }
+}
 
+impl Job<MediaDeps> for CleanupTwilioCopies {
     async fn run(&self, deps: &MediaDeps, _: &Attempt) -> Result<(), JobError> {
         Ok(self.delete(deps).await?)
     }

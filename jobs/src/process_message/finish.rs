@@ -12,6 +12,7 @@ use store::{
     Keyring,
     enrichment_items::{NewItem, Origin, Source, item_id},
     inbound_messages::{FinalState, Finish, Finished, Found, MessageState, finish_all},
+    job_args::SendReply,
     opt_outs::{self, Wish},
     sends::{self, NewReply},
 };
@@ -20,8 +21,7 @@ use uuid::Uuid;
 
 use super::open::Owner;
 use crate::{
-    Deps, Notice, SendReply, StepError, batches::Together, extract::Extraction, metrics,
-    replies::LIFE,
+    Deps, Notice, StepError, batches::Together, extract::Extraction, metrics, replies::LIFE,
 };
 
 /// How long a message waits for whoever is changing its user or their number. Longer than that takes.

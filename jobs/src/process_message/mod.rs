@@ -13,8 +13,7 @@ mod release_files;
 use std::time::{Duration, Instant};
 
 use queue::{Attempt, Job, JobError};
-use serde::{Deserialize, Serialize};
-use store::inbound_messages::FinalState;
+use store::{inbound_messages::FinalState, job_args::ProcessMessage};
 use tracing::Instrument;
 use twilio::MessageSid;
 
@@ -28,25 +27,12 @@ pub(crate) use self::{
 use self::{fail::fail, find_items::find_items, open::Opened, release_files::release_files};
 use crate::{MessageDeps, Notice, StepError, metrics};
 
-/// Process the message with this SID.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ProcessMessage {
-    /// The message, which is in `pigeonhole.inbound_messages`.
-    pub message: MessageSid,
-}
-
-impl Job for ProcessMessage {
-    const NAME: &'static str = "process_message";
+impl Job<MessageDeps> for ProcessMessage {
     /// For ten files, one after the other if others are under way, and a model.
     const TIMEOUT: Duration = Duration::from_mins(10);
-    type Deps = MessageDeps;
-
-    fn about(&self) -> Option<String> {
-        Some(self.message.to_string())
-    }
 
     async fn run(&self, deps: &MessageDeps, attempt: &Attempt) -> Result<(), JobError> {
-        let Err(error) = self.process(deps, attempt).await else {
+        let Err(error) = process(&self.message, deps, attempt).await else {
             return Ok(());
         };
         let (reason, notice) = (error.reason(), error.notice());
@@ -66,59 +52,56 @@ impl Job for ProcessMessage {
     }
 }
 
-impl ProcessMessage {
-    async fn process(
-        &self,
-        message_deps: &MessageDeps,
-        attempt: &Attempt,
-    ) -> Result<(), StepError> {
-        let deps = &message_deps.media.deps;
-        let opening = deps.openings.ask(self.message.clone());
-        let (opened, age) = opening
-            .instrument(tracing::debug_span!("step.open"))
-            .await??;
-        let (started, had_ended) = (Instant::now(), matches!(opened, Opened::Ended));
-        self.go_on(message_deps, opened, attempt).await?;
-        if !had_ended {
-            metrics::message_took(age + started.elapsed());
-        }
-        Ok(())
+async fn process(
+    message: &MessageSid,
+    message_deps: &MessageDeps,
+    attempt: &Attempt,
+) -> Result<(), StepError> {
+    let deps = &message_deps.media.deps;
+    let opening = deps.openings.ask(message.clone());
+    let (opened, age) = opening
+        .instrument(tracing::debug_span!("step.open"))
+        .await??;
+    let (started, had_ended) = (Instant::now(), matches!(opened, Opened::Ended));
+    go_on(message_deps, opened, attempt).await?;
+    if !had_ended {
+        metrics::message_took(age + started.elapsed());
     }
+    Ok(())
+}
 
-    async fn go_on(
-        &self,
-        message_deps: &MessageDeps,
-        opened: Opened,
-        attempt: &Attempt,
-    ) -> Result<(), StepError> {
-        let deps = &message_deps.media.deps;
-        let enrichment = deps.policy.enrichment;
-        let (webhook, owner, came) = match opened {
-            // An operator has requeued a job whose message is done.
-            Opened::Ended => return finish::complete_only(deps, attempt).await,
-            Opened::Wait(time) => return Err(StepError::Wait(time)),
-            Opened::Keyword(webhook, keyword, owner) => {
-                return finish::finish_keyword(deps, &webhook, keyword, owner, attempt).await;
-            }
-            Opened::Stranger(webhook) => {
-                let state = FinalState::IgnoredUnlinked;
-                let notice = enrichment.then_some(Notice::NotLinked);
-                return finish::finish(deps, &webhook, state, None, notice, attempt).await;
-            }
-            Opened::Refused(webhook, owner, wait) => {
-                let state = FinalState::RateLimited;
-                let notice = Some(Notice::RateLimited(wait));
-                return finish::finish(deps, &webhook, state, Some(owner), notice, attempt).await;
-            }
-            Opened::Ready(webhook, owner, came) => (webhook, owner, came),
-        };
-        if !enrichment {
-            let state = FinalState::IgnoredDisabled;
-            return finish::finish(deps, &webhook, state, Some(owner), None, attempt).await;
+async fn go_on(
+    message_deps: &MessageDeps,
+    opened: Opened,
+    attempt: &Attempt,
+) -> Result<(), StepError> {
+    let deps = &message_deps.media.deps;
+    let enrichment = deps.policy.enrichment;
+    let (webhook, owner, came) = match opened {
+        // An operator has requeued a job whose message is done.
+        Opened::Ended => return finish::complete_only(deps, attempt).await,
+        Opened::Wait(time) => return Err(StepError::Wait(time)),
+        Opened::Keyword(webhook, keyword, owner) => {
+            return finish::finish_keyword(deps, &webhook, keyword, owner, attempt).await;
         }
-        let found = find_items(message_deps, &webhook, &owner, came, attempt).await?;
-        finish::write_items(deps, &webhook, owner, found, attempt).await?;
-        release_files(message_deps, &webhook).await;
-        Ok(())
+        Opened::Stranger(webhook) => {
+            let state = FinalState::IgnoredUnlinked;
+            let notice = enrichment.then_some(Notice::NotLinked);
+            return finish::finish(deps, &webhook, state, None, notice, attempt).await;
+        }
+        Opened::Refused(webhook, owner, wait) => {
+            let state = FinalState::RateLimited;
+            let notice = Some(Notice::RateLimited(wait));
+            return finish::finish(deps, &webhook, state, Some(owner), notice, attempt).await;
+        }
+        Opened::Ready(webhook, owner, came) => (webhook, owner, came),
+    };
+    if !enrichment {
+        let state = FinalState::IgnoredDisabled;
+        return finish::finish(deps, &webhook, state, Some(owner), None, attempt).await;
     }
+    let found = find_items(message_deps, &webhook, &owner, came, attempt).await?;
+    finish::write_items(deps, &webhook, owner, found, attempt).await?;
+    release_files(message_deps, &webhook).await;
+    Ok(())
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use queue::{
     JobId,
-    admin::{self, Change, DeadFilter},
+    admin::{self, DeadLetterFilter, JobChange},
 };
 use sqlx::PgConnection;
 use url::form_urlencoded;
@@ -173,9 +173,9 @@ impl Wish {
                 }
             }
             Self::RequeueKind(kind) => {
-                let filter = DeadFilter {
+                let filter = DeadLetterFilter {
                     kind: Some(kind.clone()),
-                    ..DeadFilter::default()
+                    ..DeadLetterFilter::default()
                 };
                 let limit = usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
                 let (result, _) = admin::requeue_all(&mut tx, &filter, limit, None).await?;
@@ -191,7 +191,7 @@ impl Wish {
             }
             Self::Retry(id) => {
                 let changed = admin::retry(&mut tx, &[*id]).await?;
-                let fine = |result| matches!(result, Change::Done | Change::AlreadyAvailable);
+                let fine = |result| matches!(result, JobChange::Done | JobChange::AlreadyAvailable);
                 if changed.iter().any(|changed| fine(changed.result)) {
                     tracing::info!(job.id = id, "an operator made a job ready");
                     Told::Retried

@@ -2,7 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use maud::{Markup, html};
-use queue::admin::{self, Filter, ListedJob, Page};
+use queue::admin::{self, JobFilter, JobPage, ListedJob};
 
 use super::{
     Answer, Fields, Shared, answer,
@@ -21,9 +21,9 @@ const ERROR_LENGTH: usize = 300;
 pub(super) async fn dead(State(page): Shared, query: RawQuery) -> Answer {
     let fields = Fields::of(query);
     let kind = fields.get("kind");
-    let filter = Filter {
+    let filter = JobFilter {
         kind: kind.map(str::to_owned),
-        state: Some(admin::State::Dead),
+        state: Some(admin::JobState::Dead),
         after: fields.get("after").and_then(|after| after.parse().ok()),
         limit: LIMIT,
         error: None,
@@ -60,7 +60,7 @@ pub(super) async fn dead(State(page): Shared, query: RawQuery) -> Answer {
 }
 
 /// A table of dead letters; `back` says where its buttons lead.
-pub(super) fn letters(page: &Page, forms: &FormToken, back: &[(&str, &str)]) -> Markup {
+pub(super) fn letters(page: &JobPage, forms: &FormToken, back: &[(&str, &str)]) -> Markup {
     let headings = ["Job", "Kind", "Attempts", "Died", "Why", "Last error", ""];
     let row = |job: &ListedJob| {
         let id = job.id.to_string();

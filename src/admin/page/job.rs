@@ -70,9 +70,9 @@ fn message(job: &JobDetails) -> Markup {
 fn button(job: &JobDetails, forms: &FormToken) -> Markup {
     let id = job.id.to_string();
     let (wish, text) = match job.state {
-        admin::State::Dead => ("requeue", "Retry: put it back into the queue"),
-        admin::State::Scheduled => ("retry", "Run it now"),
-        admin::State::Available | admin::State::Running => return html! {},
+        admin::JobState::Dead => ("requeue", "Retry: put it back into the queue"),
+        admin::JobState::Scheduled => ("retry", "Run it now"),
+        admin::JobState::Available | admin::JobState::Running => return html! {},
     };
     let fields = [("do", wish), ("id", &id), ("back", "job")];
     form(forms, &fields, &html! { button { (text) } })

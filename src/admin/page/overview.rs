@@ -3,7 +3,7 @@
 use axum::extract::{RawQuery, State};
 use chrono::{TimeDelta, Utc};
 use maud::{Markup, html};
-use queue::admin::{self, Filter, KindStats, Stats, Workers};
+use queue::admin::{self, JobFilter, KindStats, QueueStats, WorkerList};
 use store::inbound_messages::ledger;
 
 use super::{
@@ -30,10 +30,10 @@ pub(super) async fn overview(State(page): Shared, query: RawQuery) -> Answer {
     let mut tx = admin::begin(&mut conn).await?;
     let stats = admin::stats(&mut tx).await?;
     let workers = admin::workers(&mut tx).await?;
-    let filter = Filter {
-        state: Some(admin::State::Dead),
+    let filter = JobFilter {
+        state: Some(admin::JobState::Dead),
         limit: DEAD_LETTERS,
-        ..Filter::default()
+        ..JobFilter::default()
     };
     let dead = admin::list(&mut tx, &filter).await?;
     let counted = ledger::states(&mut tx).await?;
@@ -56,7 +56,7 @@ pub(super) async fn overview(State(page): Shared, query: RawQuery) -> Answer {
 }
 
 /// What an operator who was woken should look at first.
-fn attention(stats: &Stats, workers: &Workers) -> Markup {
+fn attention(stats: &QueueStats, workers: &WorkerList) -> Markup {
     let mut points: Vec<Markup> = Vec::new();
     if !workers.workers.iter().any(|worker| !worker.stale) {
         points.push(html! { strong { "No worker is at work." } " Start one with " code { "pigeonhole worker" } "." });
@@ -104,7 +104,7 @@ fn of_kind(kind: &KindStats, now: Time) -> Vec<Markup> {
     points
 }
 
-fn queues(stats: &Stats, forms: &FormToken) -> Markup {
+fn queues(stats: &QueueStats, forms: &FormToken) -> Markup {
     if stats.kinds.is_empty() {
         return html! { p { "The queue is empty, and no worker has been here." } };
     }
@@ -164,11 +164,11 @@ fn claims(kind: &KindStats, now: Time, forms: &FormToken) -> Markup {
     }
 }
 
-fn at_work(workers: &Workers) -> Markup {
+fn at_work(workers: &WorkerList) -> Markup {
     if workers.workers.is_empty() {
         return html! { p { "None." } };
     }
-    let row = |worker: &admin::Worker| {
+    let row = |worker: &admin::WorkerProcess| {
         vec![
             cell(&worker.name),
             html! { @if worker.stale { span.bad { "silent" } } @else { "at work" } },

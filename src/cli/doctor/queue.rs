@@ -1,12 +1,12 @@
 //! The queue: is somebody at work, and what waits for an operator?
 
-use ::jobs::{SendReply, SendVerification};
 use ::queue::{
-    Job,
-    admin::{self, AdminError, KindStats, Stats, Workers},
+    JobArgs,
+    admin::{self, AdminError, KindStats, QueueStats, WorkerList},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
+use store::job_args::{SendReply, SendVerification};
 
 use super::finding::Finding;
 use crate::{cli::output::duration, worker::KINDS};
@@ -27,7 +27,7 @@ pub(super) async fn check(conn: &mut PgConnection) -> Vec<Finding> {
     }
 }
 
-async fn look(conn: &mut PgConnection) -> Result<(Stats, Workers), AdminError> {
+async fn look(conn: &mut PgConnection) -> Result<(QueueStats, WorkerList), AdminError> {
     let mut tx = admin::begin(conn).await?;
     let stats = admin::stats(&mut tx).await?;
     let workers = admin::workers(&mut tx).await?;
@@ -35,7 +35,7 @@ async fn look(conn: &mut PgConnection) -> Result<(Stats, Workers), AdminError> {
     Ok((stats, workers))
 }
 
-fn judge(stats: &Stats, workers: &Workers) -> Vec<Finding> {
+fn judge(stats: &QueueStats, workers: &WorkerList) -> Vec<Finding> {
     let mut findings = at_work(workers);
     let anybody = workers.workers.iter().any(|worker| !worker.stale);
     let kinds = stats.kinds.iter();
@@ -76,7 +76,7 @@ fn all_or(
     }
 }
 
-fn at_work(workers: &Workers) -> Vec<Finding> {
+fn at_work(workers: &WorkerList) -> Vec<Finding> {
     let check = "workers";
     let start = "pigeonhole worker";
     let stale = workers.workers.iter().filter(|worker| worker.stale).count();

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args, ValueEnum};
-use queue::admin::{DeadFilter, Filter, State};
+use queue::admin::{DeadLetterFilter, JobFilter, JobState};
 
 use crate::cli::output::Output;
 
@@ -37,14 +37,14 @@ pub(in crate::cli) struct ListArgs {
 }
 
 impl ListArgs {
-    pub(super) fn into_filter(self) -> (Filter, Output) {
+    pub(super) fn into_filter(self) -> (JobFilter, Output) {
         let state = self.state.map(|state| match state {
-            StateArg::Available => State::Available,
-            StateArg::Running => State::Running,
-            StateArg::Scheduled => State::Scheduled,
-            StateArg::Dead => State::Dead,
+            StateArg::Available => JobState::Available,
+            StateArg::Running => JobState::Running,
+            StateArg::Scheduled => JobState::Scheduled,
+            StateArg::Dead => JobState::Dead,
         });
-        let filter = Filter {
+        let filter = JobFilter {
             kind: self.kind,
             state,
             error: self.error,
@@ -96,8 +96,8 @@ pub(in crate::cli) struct RequeueArgs {
 }
 
 impl RequeueArgs {
-    pub(super) fn filter(&self) -> DeadFilter {
-        DeadFilter {
+    pub(super) fn filter(&self) -> DeadLetterFilter {
+        DeadLetterFilter {
             kind: self.kind.clone(),
             error: self.error.clone(),
             after: self.after,

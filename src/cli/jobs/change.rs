@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
-use queue::admin::{self, Change, Changed, Pause, Place, Requeued};
+use queue::admin::{self, ChangedJob, DeadLetterCursor, JobChange, PauseResult, RequeueResult};
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -20,13 +20,13 @@ pub(super) async fn retry(conn: &mut PgConnection, ids: Ids) -> anyhow::Result<(
     tx.commit().await?;
     admin::wake(conn).await?;
     report(ids.output, jobs, "retried", |change| match change {
-        Change::Done => "available now",
-        Change::AlreadyAvailable => "available already",
-        Change::Running => {
+        JobChange::Done => "available now",
+        JobChange::AlreadyAvailable => "available already",
+        JobChange::Running => {
             "left alone: it is running. It is retried when it fails or its lease ends"
         }
-        Change::Dead => "left alone: it is a dead letter. Put it back with `jobs requeue`",
-        Change::NotFound => NOT_FOUND,
+        JobChange::Dead => "left alone: it is a dead letter. Put it back with `jobs requeue`",
+        JobChange::NotFound => NOT_FOUND,
     })
 }
 
@@ -35,10 +35,10 @@ pub(super) async fn discard(conn: &mut PgConnection, ids: Ids, force: bool) -> a
     let jobs = admin::discard(&mut tx, &ids.ids, force).await?;
     tx.commit().await?;
     report(ids.output, jobs, "discarded", |change| match change {
-        Change::Done => "a dead letter now",
-        Change::Running => "left alone: it is running. Add --force to take it from its worker",
-        Change::Dead => "a dead letter already",
-        Change::AlreadyAvailable | Change::NotFound => NOT_FOUND,
+        JobChange::Done => "a dead letter now",
+        JobChange::Running => "left alone: it is running. Add --force to take it from its worker",
+        JobChange::Dead => "a dead letter already",
+        JobChange::AlreadyAvailable | JobChange::NotFound => NOT_FOUND,
     })
 }
 
@@ -46,29 +46,30 @@ const NOT_FOUND: &str = "not found: it has completed, or was never enqueued";
 
 #[derive(Serialize)]
 struct Jobs {
-    jobs: Vec<Changed>,
+    jobs: Vec<ChangedJob>,
 }
 
 /// Prints what became of each; an error if any was left alone that should not have been.
 fn report(
     output: Output,
-    jobs: Vec<Changed>,
+    jobs: Vec<ChangedJob>,
     done: &str,
-    words: impl Fn(Change) -> &'static str,
+    words: impl Fn(JobChange) -> &'static str,
 ) -> anyhow::Result<()> {
     let jobs = Jobs { jobs };
     output.print(&jobs, |jobs| {
         let mut table = Table::new(&[">ID", "RESULT"]);
         for job in &jobs.jobs {
             let worker = match (&job.worker, job.result) {
-                (Some(worker), Change::Running) => format!(" (on {worker})"),
+                (Some(worker), JobChange::Running) => format!(" (on {worker})"),
                 _ => String::new(),
             };
             table.row([job.id.to_string(), format!("{}{worker}", words(job.result))]);
         }
         table.text()
     })?;
-    let fine = |job: &&Changed| matches!(job.result, Change::Done | Change::AlreadyAvailable);
+    let fine =
+        |job: &&ChangedJob| matches!(job.result, JobChange::Done | JobChange::AlreadyAvailable);
     let (all, left) = (
         jobs.jobs.len(),
         jobs.jobs.len() - jobs.jobs.iter().filter(fine).count(),
@@ -80,7 +81,7 @@ fn report(
 #[derive(Serialize)]
 struct RequeueReport {
     #[serde(flatten)]
-    result: Requeued,
+    result: RequeueResult,
     /// There may be more, which died at this time or later.
     next: Option<DateTime<Utc>>,
 }
@@ -129,10 +130,10 @@ fn requeued(report: &RequeueReport) -> String {
 async fn requeue_all(
     conn: &mut PgConnection,
     args: &RequeueArgs,
-) -> anyhow::Result<(Requeued, Option<DateTime<Utc>>)> {
+) -> anyhow::Result<(RequeueResult, Option<DateTime<Utc>>)> {
     let limit = usize::try_from(args.limit)?;
     let begun = Instant::now();
-    let mut result = Requeued::default();
+    let mut result = RequeueResult::default();
     let mut place = None;
     while result.requeued < limit && begun.elapsed() < LONG_ENOUGH {
         let left = limit - result.requeued;
@@ -156,8 +157,8 @@ async fn batch(
     conn: &mut PgConnection,
     args: &RequeueArgs,
     limit: usize,
-    from: Option<Place>,
-) -> anyhow::Result<(Requeued, Option<Place>)> {
+    from: Option<DeadLetterCursor>,
+) -> anyhow::Result<(RequeueResult, Option<DeadLetterCursor>)> {
     let mut tx = admin::begin(conn).await?;
     let batch = admin::requeue_all(&mut tx, &args.filter(), limit, from).await?;
     tx.commit().await?;
@@ -209,7 +210,7 @@ pub(super) async fn resume(
     })
 }
 
-fn hint(pause: &Pause) -> &'static str {
+fn hint(pause: &PauseResult) -> &'static str {
     if pause.known {
         ""
     } else {

@@ -1,7 +1,9 @@
 //! What the queue says, as text.
 
 use chrono::{DateTime, Utc};
-use queue::admin::{Count, JobDetails, ListedJob, Page, Precision, State, Stats, Workers};
+use queue::admin::{
+    CountPrecision, JobCount, JobDetails, JobPage, JobState, ListedJob, QueueStats, WorkerList,
+};
 
 use crate::cli::output::{Table, clipped, duration, plain, relative, time};
 
@@ -9,15 +11,15 @@ use crate::cli::output::{Table, clipped, duration, plain, relative, time};
 const ERROR_WIDTH: usize = 80;
 
 /// How many, and how well that is known.
-pub(crate) fn count(count: Count) -> String {
+pub(crate) fn count(count: JobCount) -> String {
     match count.precision {
-        Precision::Exact => count.count.to_string(),
-        Precision::AtLeast => format!("{}+", count.count),
-        Precision::About => format!("~{}", count.count),
+        CountPrecision::Exact => count.count.to_string(),
+        CountPrecision::AtLeast => format!("{}+", count.count),
+        CountPrecision::About => format!("~{}", count.count),
     }
 }
 
-pub(super) fn stats(stats: &Stats) -> String {
+pub(super) fn stats(stats: &QueueStats) -> String {
     if stats.kinds.is_empty() {
         return "The queue is empty, and no worker has been here.".to_owned();
     }
@@ -58,7 +60,7 @@ pub(super) fn stats(stats: &Stats) -> String {
     table.text()
 }
 
-pub(super) fn workers(workers: &Workers) -> String {
+pub(super) fn workers(workers: &WorkerList) -> String {
     if workers.workers.is_empty() {
         return "No worker is at work: start one with `pigeonhole worker`.".to_owned();
     }
@@ -82,20 +84,20 @@ pub(super) fn workers(workers: &Workers) -> String {
 fn when(job: &ListedJob, now: DateTime<Utc>) -> String {
     let at = |at: Option<DateTime<Utc>>| at.map_or_else(String::new, |at| relative(at, now));
     match job.state {
-        State::Available => format!("since {}", at(job.due_at).trim_end_matches(" ago")),
-        State::Scheduled => format!("due {}", at(job.due_at)),
-        State::Running => {
+        JobState::Available => format!("since {}", at(job.due_at).trim_end_matches(" ago")),
+        JobState::Scheduled => format!("due {}", at(job.due_at)),
+        JobState::Running => {
             let worker = job.worker.as_deref().unwrap_or_default();
             format!("on {worker}, lease ends {}", at(job.lease_until))
         }
-        State::Dead => {
+        JobState::Dead => {
             let reason = job.reason.as_deref().unwrap_or_default();
             format!("{reason} {}", at(job.died_at))
         }
     }
 }
 
-pub(super) fn page(page: &Page) -> String {
+pub(super) fn page(page: &JobPage) -> String {
     let mut table = Table::new(&[
         ">ID",
         "KIND",
@@ -155,7 +157,7 @@ pub(crate) fn lines(job: &JobDetails) -> Vec<(String, String)> {
     }
     let at = |at| time(at, job.at);
     lines.push(("enqueued", at(job.created_at)));
-    let due = if job.state == State::Available {
+    let due = if job.state == JobState::Available {
         "available since"
     } else {
         "due"

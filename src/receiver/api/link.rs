@@ -3,10 +3,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{Extension, extract::State, http::StatusCode};
-use jobs::SendVerification;
 use queue::NewJob;
 use sqlx::PgConnection;
 use store::{
+    job_args::SendVerification,
     phone_number_claims::{self, Issued},
     sends::{self, NewSend, Purpose},
     user_phone_numbers,

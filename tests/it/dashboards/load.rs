@@ -3,10 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use embedded_postgres::PostgresServer;
-use jobs::ProcessMessage;
 use reqwest::header;
 use serde_json::{Value, json};
-use store::users;
+use store::{job_args::ProcessMessage, users};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use twilio::{MessageSid, signature};

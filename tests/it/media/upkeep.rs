@@ -9,7 +9,7 @@ use axum::http::{Method, header};
 use jobs::{CleanupMediaFiles, CleanupOrphanedObjects, CleanupTwilioCopies};
 use queue::{
     Job,
-    testing::{Outcome, TestQueue},
+    testing::{JobOutcome, TestQueue},
 };
 use store::media::{self, MediaState, NewMedia};
 
@@ -18,8 +18,12 @@ use super::harness::{FileAnswer, MediaHarness, jpeg};
 const DAY: Duration = Duration::from_hours(24);
 
 impl MediaHarness {
-    async fn outcome<J: Job>(&self, job: &J, deps: J::Deps) -> Outcome {
-        let queue = TestQueue::new(self.database.pool.clone()).register::<J>(deps);
+    async fn outcome<J, D>(&self, job: &J, deps: D) -> JobOutcome
+    where
+        J: Job<D>,
+        D: Send + Sync + 'static,
+    {
+        let queue = TestQueue::new(self.database.pool.clone()).register::<J, _>(deps);
         let mut conn = self.database.pool.acquire().await.unwrap();
         queue::enqueue(&mut conn, job).await.unwrap();
         queue.run_one().await.unwrap().outcome
@@ -34,14 +38,14 @@ impl MediaHarness {
         let outcome = self
             .outcome(&CleanupMediaFiles {}, self.upkeep(retention))
             .await;
-        assert_eq!(outcome, Outcome::Completed);
+        assert_eq!(outcome, JobOutcome::Completed);
     }
 
     pub(crate) async fn sweep(&self) {
         let outcome = self
             .outcome(&CleanupOrphanedObjects {}, self.upkeep(30 * DAY))
             .await;
-        assert_eq!(outcome, Outcome::Completed);
+        assert_eq!(outcome, JobOutcome::Completed);
     }
 
     /// Makes every file in the folder a day old.
@@ -248,7 +252,7 @@ async fn garbage_that_cannot_be_deleted_blocks_no_other_garbage_and_is_retried()
     let outcome = harness
         .outcome(&CleanupMediaFiles {}, harness.upkeep(DAY))
         .await;
-    assert!(matches!(outcome, Outcome::Retried { .. }), "{outcome:?}");
+    assert!(matches!(outcome, JobOutcome::Retried { .. }), "{outcome:?}");
     assert!(harness.files().is_empty());
     assert_eq!(
         harness
@@ -308,10 +312,10 @@ async fn twilio_is_asked_to_delete_each_file_until_it_does() {
     };
     let before = harness.api.requests().len();
     let outcome = harness.outcome(&job, harness.deps.clone()).await;
-    assert!(matches!(outcome, Outcome::Retried { .. }), "{outcome:?}");
+    assert!(matches!(outcome, JobOutcome::Retried { .. }), "{outcome:?}");
     assert_eq!(
         harness.outcome(&job, harness.deps.clone()).await,
-        Outcome::Completed
+        JobOutcome::Completed
     );
     let asked = harness.api.requests().split_off(before);
     let deleted: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
@@ -339,7 +343,7 @@ async fn a_message_of_a_deleted_user_needs_no_deletion_at_twilio() {
     };
     assert_eq!(
         harness.outcome(&job, harness.deps.clone()).await,
-        Outcome::Completed
+        JobOutcome::Completed
     );
     assert!(harness.api.requests().is_empty());
 }

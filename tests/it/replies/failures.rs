@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{admin, testing::Outcome};
+use queue::{admin, testing::JobOutcome};
 
 use super::ReplyHarness;
 use crate::database::NUMBER;
@@ -36,8 +36,8 @@ async fn exhaust(harness: &ReplyHarness) -> u16 {
     loop {
         let ran = harness.queue.run_one().await.expect("a job is ready");
         match ran.outcome {
-            Outcome::Retried { delay, .. } => harness.queue.advance(delay).await,
-            Outcome::Buried { reason, .. } => {
+            JobOutcome::Retried { delay, .. } => harness.queue.advance(delay).await,
+            JobOutcome::DeadLetter { reason, .. } => {
                 assert_eq!(reason, "attempts_exhausted");
                 return ran.attempt;
             }
@@ -62,7 +62,7 @@ async fn the_user_is_told_after_the_last_failed_attempt_and_the_job_becomes_a_de
     let sid = harness.app.deliver("Met Ana").await;
     let first = harness.queue.run_one().await.unwrap();
     assert!(
-        matches!(first.outcome, Outcome::Retried { .. }),
+        matches!(first.outcome, JobOutcome::Retried { .. }),
         "{first:?}"
     );
     assert_eq!(harness.app.state(&sid).await.as_deref(), Some("received"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::testing::Outcome;
+use queue::testing::JobOutcome;
 use store::{
     E164, opt_outs,
     sends::{self, NewSend, Purpose},
@@ -37,7 +37,7 @@ async fn verification(harness: &ReplyHarness, to: &str) -> Uuid {
     let mut tx = harness.app.pool.begin().await.unwrap();
     let keyring = harness.app.settings.keyring();
     let send = sends::insert(&mut tx, &keyring, &send).await.unwrap();
-    let job = jobs::SendVerification { send };
+    let job = store::job_args::SendVerification { send };
     queue::enqueue(&mut tx, &job).await.unwrap();
     tx.commit().await.unwrap();
     harness.queue.drain().await;
@@ -223,7 +223,7 @@ async fn a_stop_whose_worker_dies_still_takes_effect() {
     .await
     .unwrap();
     let ran = harness.queue.run_one().await.unwrap();
-    assert!(matches!(ran.outcome, Outcome::Retried { .. }), "{ran:?}");
+    assert!(matches!(ran.outcome, JobOutcome::Retried { .. }), "{ran:?}");
     assert_eq!(
         harness.app.state(&sid).await.as_deref(),
         Some("received"),

@@ -7,15 +7,13 @@ mod limits;
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{
-    CleanupMessageBodies, Deps, ProcessMessage, ReconcileDeadMessages, RetentionDeps, SendDeps,
-    SendReply, SendVerification,
-};
+use jobs::{CleanupMessageBodies, Deps, ReconcileDeadMessages, RetentionDeps, SendDeps};
 use pigeonhole::{
     config::{Reader, SendingConfig, WorkerConfig},
     worker,
 };
-use queue::testing::{Outcome, Ran, TestQueue};
+use queue::testing::{FinishedAttempt, JobOutcome, TestQueue};
+use store::job_args::{ProcessMessage, SendReply, SendVerification};
 use twilio::rest::Client;
 use twilio_simulator::{InboundText, SendAnswer, SimulatedApi};
 
@@ -71,11 +69,11 @@ impl ReplyHarness {
             status_callback: sending.status_callback,
         };
         let queue = TestQueue::new(app.pool.clone())
-            .register::<ProcessMessage>(messages)
-            .register::<ReconcileDeadMessages>(deps)
-            .register::<CleanupMessageBodies>(retention)
-            .register::<SendVerification>(send_deps.clone())
-            .register::<SendReply>(send_deps);
+            .register::<ProcessMessage, _>(messages)
+            .register::<ReconcileDeadMessages, _>(deps)
+            .register::<CleanupMessageBodies, _>(retention)
+            .register::<SendVerification, _>(send_deps.clone())
+            .register::<SendReply, _>(send_deps);
         Self { app, api, queue }
     }
 
@@ -250,9 +248,12 @@ async fn a_reply_that_twilio_throttles_is_counted_once_and_sent_later() {
     assert_eq!(harness.reply(&sid).await.unwrap().state, "pending");
     for _ in 0..2 {
         harness.advance(Duration::from_secs(3)).await;
-        let ran: Vec<Ran> = harness.queue.drain().await;
+        let ran: Vec<FinishedAttempt> = harness.queue.drain().await;
         assert_eq!(ran.len(), 1);
-        assert!(!matches!(ran[0].outcome, Outcome::Buried { .. }), "{ran:?}");
+        assert!(
+            !matches!(ran[0].outcome, JobOutcome::DeadLetter { .. }),
+            "{ran:?}"
+        );
     }
     assert_eq!(harness.sent_to(UNLINKED_NUMBER), [NOT_LINKED]);
 }

@@ -8,14 +8,15 @@ mod unclear;
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{Deps, SendDeps, SendVerification};
+use jobs::{Deps, SendDeps};
 use pigeonhole::{
     config::{Reader, WorkerConfig},
     services::Role,
 };
-use queue::testing::{Outcome, TestQueue};
+use queue::testing::{JobOutcome, TestQueue};
 use store::{
     E164,
+    job_args::SendVerification,
     sends::{self, NewSend, Purpose},
 };
 use twilio::rest::Client;
@@ -62,7 +63,7 @@ impl SendHarness {
             sender: Arc::new(config.sender),
             status_callback: config.status_callback,
         };
-        let queue = TestQueue::new(app.pool.clone()).register::<SendVerification>(deps);
+        let queue = TestQueue::new(app.pool.clone()).register::<SendVerification, _>(deps);
         Self { app, api, queue }
     }
 
@@ -70,7 +71,7 @@ impl SendHarness {
         send(&self.app, TO).await
     }
 
-    async fn run(&self) -> Outcome {
+    async fn run(&self) -> JobOutcome {
         self.queue.run_one().await.expect("a job is ready").outcome
     }
 

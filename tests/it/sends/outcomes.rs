@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{admin, testing::Outcome};
+use queue::{admin, testing::JobOutcome};
 use twilio_simulator::{Callbacks, SendAnswer};
 
 use super::{BODY, LIFE, SendHarness, SendRow, TO, age_sends};
@@ -11,7 +11,7 @@ use super::{BODY, LIFE, SendHarness, SendRow, TO, age_sends};
 async fn an_accepted_sms_is_sent_once_and_status_callbacks_mark_it_delivered() {
     let harness = SendHarness::start().await;
     let id = harness.send().await;
-    assert_eq!(harness.run().await, Outcome::Completed);
+    assert_eq!(harness.run().await, JobOutcome::Completed);
     let message = harness.api.message_to(TO).await;
     assert_eq!(message.body, BODY);
     assert_eq!(message.from.as_deref(), Some("+15005550006"));
@@ -39,7 +39,7 @@ async fn a_number_that_cannot_receive_sms_ends_the_send_with_its_reason() {
         let status = if code == 21408 { 403 } else { 400 };
         harness.api.behave(TO, SendAnswer::Refuse { status, code });
         let id = harness.send().await;
-        assert_eq!(harness.run().await, Outcome::Completed, "{code}");
+        assert_eq!(harness.run().await, JobOutcome::Completed, "{code}");
         let expected = SendRow {
             state: "failed".to_owned(),
             reason: Some(reason.to_owned()),
@@ -64,13 +64,13 @@ async fn a_throttled_send_waits_as_long_as_twilio_says_and_costs_no_attempt() {
     let id = harness.send().await;
     for _ in 0..2 {
         let delay = Duration::from_secs(7);
-        assert_eq!(harness.run().await, Outcome::Snoozed { delay });
+        assert_eq!(harness.run().await, JobOutcome::Snoozed { delay });
         assert_eq!(harness.state(id).await, "pending");
         assert!(harness.queue.run_one().await.is_none(), "it is not due yet");
         harness.advance(delay).await;
     }
     let ran = harness.queue.run_one().await.unwrap();
-    assert_eq!((ran.outcome, ran.attempt), (Outcome::Completed, 1));
+    assert_eq!((ran.outcome, ran.attempt), (JobOutcome::Completed, 1));
     assert_eq!(
         (harness.api.posts_to(TO), harness.api.accepted().len()),
         (3, 1)
@@ -83,7 +83,7 @@ async fn wrong_credentials_pause_the_kind_and_cost_no_attempt() {
     harness.api.behave(TO, SendAnswer::BadCredentials);
     let id = harness.send().await;
     harness.send().await;
-    assert!(matches!(harness.run().await, Outcome::Snoozed { .. }));
+    assert!(matches!(harness.run().await, JobOutcome::Snoozed { .. }));
     assert_eq!(harness.state(id).await, "pending");
     assert!(
         harness.queue.run_one().await.is_none(),
@@ -121,7 +121,7 @@ async fn an_expired_code_is_never_delivered() {
 
     let late = harness.send().await;
     age_sends(&harness.app, LIFE).await;
-    assert_eq!(harness.run().await, Outcome::Completed);
+    assert_eq!(harness.run().await, JobOutcome::Completed);
     let row = harness.row(late).await;
     assert_eq!(
         (row.state.as_str(), row.reason.as_deref()),
@@ -143,6 +143,6 @@ async fn the_sends_of_a_deleted_user_are_not_sent() {
         .execute(&harness.app.pool)
         .await
         .unwrap();
-    assert_eq!(harness.run().await, Outcome::Completed);
+    assert_eq!(harness.run().await, JobOutcome::Completed);
     assert_eq!(harness.api.posts_to(TO), 0);
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use queue::testing::Outcome;
+use queue::testing::JobOutcome;
 use twilio_simulator::SendAnswer;
 
 use super::{SendHarness, TO};
@@ -31,7 +31,7 @@ async fn an_sms_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
         let harness = SendHarness::start().await;
         harness.api.behave(TO, answer.clone().without_callbacks());
         let id = harness.send().await;
-        let looked_for = Outcome::Snoozed { delay: FIRST_LOOK };
+        let looked_for = JobOutcome::Snoozed { delay: FIRST_LOOK };
         assert_eq!(harness.run().await, looked_for, "{answer:?}");
         assert_eq!(harness.state(id).await, "unknown");
         let mut outcomes = Vec::new();
@@ -46,7 +46,7 @@ async fn an_sms_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
                     .map(|ran| ran.outcome),
             );
         }
-        assert_eq!(outcomes.last(), Some(&Outcome::Completed), "{answer:?}");
+        assert_eq!(outcomes.last(), Some(&JobOutcome::Completed), "{answer:?}");
         harness.queue.assert_empty().await;
         let row = harness.row(id).await;
         let expected = if messages == 1 {
@@ -75,7 +75,7 @@ async fn a_status_callback_resolves_an_unclear_send_before_the_list_is_read() {
         let sid = harness.api.message_to(TO).await.sid;
         assert_eq!(harness.row(id).await.twilio_sid, Some(sid));
         harness.advance(FIRST_LOOK).await;
-        assert_eq!(harness.run().await, Outcome::Completed);
+        assert_eq!(harness.run().await, JobOutcome::Completed);
         assert_eq!(harness.api.requests().list, 0);
     }
 }
@@ -116,7 +116,7 @@ async fn twilios_list_is_read_thirty_seconds_after_the_request_at_the_earliest()
     assert_eq!(harness.api.requests().list, 0);
     harness.advance(Duration::from_secs(20)).await;
     let ran = harness.queue.run_one().await.unwrap();
-    assert_eq!((ran.attempt, ran.outcome), (1, Outcome::Completed));
+    assert_eq!((ran.attempt, ran.outcome), (1, JobOutcome::Completed));
     assert_eq!(harness.api.requests().list, 1);
     assert!(FOUND.contains(&harness.state(id).await.as_str()));
 }

@@ -44,9 +44,9 @@ async fn each_attempt_logs_one_line_and_one_trace_connects_the_request_with_the_
     assert_eq!((job.len(), reply.len()), (1, 1));
     let (job, reply) = (&job[0], &reply[0]);
     let send = &harness.api.accepted()[0];
-    assert_eq!(of_span(job, "job.about"), &*sid);
-    let about = of_span(reply, "job.about").as_str().unwrap();
-    assert!(send.status_callback.as_ref().unwrap().contains(about));
+    assert_eq!(of_span(job, "job.subject"), &*sid);
+    let subject = of_span(reply, "job.subject").as_str().unwrap();
+    assert!(send.status_callback.as_ref().unwrap().contains(subject));
     for line in [job, reply] {
         assert_eq!(of_span(line, "job.attempt"), 1);
         assert!(of_span(line, "job.id").as_i64().is_some_and(|id| id > 0));

@@ -121,7 +121,7 @@ async fn one_trace_connects_the_webhook_with_the_reply_across_processes() {
     let job = child(&spans, &webhook, "job.run");
     assert_eq!(job.get("job.kind"), "process_message");
     assert_eq!(
-        (job.get("job.about"), job.kind),
+        (job.get("job.subject"), job.kind),
         (sid.as_str(), SpanKind::Consumer)
     );
     assert_eq!(job.get("outcome"), "completed");
@@ -201,7 +201,7 @@ async fn a_group_commit_keeps_the_traces_of_its_messages_separate() {
         let sid = delivery.unwrap().message_sid;
         let job = collector
             .wait_for("its job", |span| {
-                span.get("job.kind") == "process_message" && span.get("job.about") == sid
+                span.get("job.kind") == "process_message" && span.get("job.subject") == sid
             })
             .await;
         let webhook = collector

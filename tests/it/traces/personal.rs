@@ -152,7 +152,7 @@ async fn no_span_contains_personal_data() {
 /// All allowed span attributes. A new attribute needs a review.
 const KNOWN: [&str; 13] = [
     "http.response.status_code",
-    "job.about",
+    "job.subject",
     "job.attempt",
     "job.id",
     "job.kind",

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use queue::Job;
+use queue::JobArgs;
 use tokio_util::sync::CancellationToken;
 
 use crate::{

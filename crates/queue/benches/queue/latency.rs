@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use queue::{Attempt, Job, JobError, NewJob, Runner, Settings, Waker};
+use queue::{Attempt, Job, JobArgs, JobError, NewJob, Runner, RunnerSettings, Waker};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,11 +20,16 @@ struct Ping {
     of_the_backlog: bool,
 }
 
-impl Job for Ping {
+impl JobArgs for Ping {
     const NAME: &'static str = "ping";
-    type Deps = mpsc::UnboundedSender<Instant>;
+}
 
-    async fn run(&self, started: &Self::Deps, _: &Attempt) -> Result<(), JobError> {
+impl Job<mpsc::UnboundedSender<Instant>> for Ping {
+    async fn run(
+        &self,
+        started: &mpsc::UnboundedSender<Instant>,
+        _: &Attempt,
+    ) -> Result<(), JobError> {
         if self.of_the_backlog {
             tokio::time::sleep(WORK).await;
             return Ok(());
@@ -83,8 +88,8 @@ async fn fill_lane(rig: &Rig) {
 async fn measure(rig: &Rig) -> (f64, f64) {
     let (sender, mut started) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
-    let runner =
-        Runner::new(rig.pool.clone(), Settings::new("latency")).register::<Ping>(sender, 20);
+    let runner = Runner::new(rig.pool.clone(), RunnerSettings::new("latency"))
+        .register::<Ping, _>(sender, 20);
     let runner = tokio::spawn(runner.run(stop.clone()));
     let waker = Waker::start(&rig.pool);
     let mut conn = rig.pool.acquire().await.unwrap();

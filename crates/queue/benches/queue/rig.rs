@@ -11,7 +11,7 @@ use std::{
 };
 
 use embedded_postgres::{PostgresServer, PostgresSettings};
-use queue::{Attempt, Job, JobError, NewJob, Runner, Settings};
+use queue::{Attempt, Job, JobArgs, JobError, NewJob, Runner, RunnerSettings};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
 
@@ -27,10 +27,11 @@ pub(crate) struct NoOp {
     pub(crate) payload: String,
 }
 
-impl Job for NoOp {
+impl JobArgs for NoOp {
     const NAME: &'static str = "no_op";
-    type Deps = Arc<AtomicU64>;
+}
 
+impl Job<Arc<AtomicU64>> for NoOp {
     async fn run(&self, done: &Arc<AtomicU64>, _: &Attempt) -> Result<(), JobError> {
         done.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -131,8 +132,8 @@ impl Rig {
 }
 
 pub(crate) fn runner(pool: &PgPool, done: &Arc<AtomicU64>) -> Runner {
-    let settings = Settings::new(format!("bench:{}", std::process::id()));
-    Runner::new(pool.clone(), settings).register::<NoOp>(done.clone(), 200)
+    let settings = RunnerSettings::new(format!("bench:{}", std::process::id()));
+    Runner::new(pool.clone(), settings).register::<NoOp, _>(done.clone(), 200)
 }
 
 pub(crate) async fn pool(url: &str, connections: u32) -> PgPool {

@@ -5,24 +5,24 @@ use std::collections::HashMap;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{AdminError, State};
+use super::{AdminError, JobState};
 
 /// The pages of a table in a sample of it, roughly.
 const SAMPLE_PAGES: f32 = 400.0;
 
 /// How many, and how well that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Count {
+pub struct JobCount {
     /// So many.
     pub count: i64,
     /// How well that is known.
-    pub precision: Precision,
+    pub precision: CountPrecision,
 }
 
 /// How well a count is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Precision {
+pub enum CountPrecision {
     /// Counted.
     Exact,
     /// Counting stopped there.
@@ -31,18 +31,18 @@ pub enum Precision {
     About,
 }
 
-impl Count {
+impl JobCount {
     pub(super) fn exact(count: i64) -> Self {
         Self {
             count,
-            precision: Precision::Exact,
+            precision: CountPrecision::Exact,
         }
     }
 
     pub(super) fn at_least(count: i64) -> Self {
         Self {
             count,
-            precision: Precision::AtLeast,
+            precision: CountPrecision::AtLeast,
         }
     }
 
@@ -51,7 +51,7 @@ impl Count {
         match estimate {
             Some(count) if count > counted => Self {
                 count,
-                precision: Precision::About,
+                precision: CountPrecision::About,
             },
             _ => Self::at_least(counted),
         }
@@ -59,7 +59,7 @@ impl Count {
 }
 
 /// How many jobs of each kind and state a sample suggests.
-pub(super) type Estimates = HashMap<(String, State), i64>;
+pub(super) type Estimates = HashMap<(String, JobState), i64>;
 
 /// Estimates the live jobs. The sample is of so many pages, whatever the size of the table.
 pub(super) async fn estimate_live(conn: &mut PgConnection) -> Result<Estimates, AdminError> {
@@ -78,7 +78,12 @@ pub(super) async fn estimate_live(conn: &mut PgConnection) -> Result<Estimates, 
     .await?;
     let rows = rows.into_iter();
     Ok(rows
-        .map(|row| ((row.kind, State::of_live(row.ready, row.held)), row.count))
+        .map(|row| {
+            (
+                (row.kind, JobState::of_live(row.ready, row.held)),
+                row.count,
+            )
+        })
         .collect())
 }
 
@@ -100,6 +105,6 @@ pub(super) async fn estimate_dead(conn: &mut PgConnection) -> Result<Estimates, 
     .await?;
     let rows = rows.into_iter();
     Ok(rows
-        .map(|row| ((row.kind, State::Dead), row.count))
+        .map(|row| ((row.kind, JobState::Dead), row.count))
         .collect())
 }

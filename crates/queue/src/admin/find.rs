@@ -7,11 +7,11 @@
 
 use sqlx::PgConnection;
 
-use super::{AdminError, LOOK, State, list::Filter};
+use super::{AdminError, JobState, LOOK, list::JobFilter};
 use crate::JobId;
 
 /// The jobs that have the wanted kind and state, in order.
-pub(super) struct Found {
+pub(super) struct FoundJobs {
     pub(super) ids: Vec<JobId>,
     /// Where the walk stopped, if it was cut short.
     pub(super) next: Option<JobId>,
@@ -19,36 +19,39 @@ pub(super) struct Found {
     pub(super) partial: bool,
 }
 
-struct Candidate {
+struct JobCandidate {
     id: JobId,
     kind: String,
-    state: State,
+    state: JobState,
 }
 
-pub(super) async fn find(conn: &mut PgConnection, filter: &Filter) -> Result<Found, AdminError> {
+pub(super) async fn find(
+    conn: &mut PgConnection,
+    filter: &JobFilter,
+) -> Result<FoundJobs, AdminError> {
     let after = filter.after.unwrap_or(0);
     let front = match filter.state {
-        Some(State::Available) => ready(conn, filter).await?,
-        Some(State::Running | State::Scheduled) => timers(conn).await?,
-        Some(State::Dead) if filter.kind.is_some() => dead_of_kind(conn, filter).await?,
-        Some(State::Dead) | None => Vec::new(),
+        Some(JobState::Available) => ready(conn, filter).await?,
+        Some(JobState::Running | JobState::Scheduled) => timers(conn).await?,
+        Some(JobState::Dead) if filter.kind.is_some() => dead_of_kind(conn, filter).await?,
+        Some(JobState::Dead) | None => Vec::new(),
     };
     let bound = usize::try_from(LOOK).unwrap_or(usize::MAX);
     let from_index = filter
         .state
-        .is_some_and(|state| state != State::Dead || filter.kind.is_some());
-    let partial = filter.state == Some(State::Running) && front.len() > bound;
+        .is_some_and(|state| state != JobState::Dead || filter.kind.is_some());
+    let partial = filter.state == Some(JobState::Running) && front.len() > bound;
     let mut next = None;
     let candidates = if from_index && (front.len() <= bound || partial) {
         front
     } else {
-        let walked = walk(conn, filter.state == Some(State::Dead), after).await?;
+        let walked = walk(conn, filter.state == Some(JobState::Dead), after).await?;
         if walked.len() == bound {
             next = walked.last().map(|candidate| candidate.id);
         }
         walked
     };
-    let wanted = |candidate: &Candidate| {
+    let wanted = |candidate: &JobCandidate| {
         candidate.id > after
             && filter
                 .kind
@@ -59,10 +62,13 @@ pub(super) async fn find(conn: &mut PgConnection, filter: &Filter) -> Result<Fou
     let candidates = candidates.into_iter().filter(wanted);
     let mut ids: Vec<JobId> = candidates.map(|candidate| candidate.id).collect();
     ids.sort_unstable();
-    Ok(Found { ids, next, partial })
+    Ok(FoundJobs { ids, next, partial })
 }
 
-async fn ready(conn: &mut PgConnection, filter: &Filter) -> Result<Vec<Candidate>, AdminError> {
+async fn ready(
+    conn: &mut PgConnection,
+    filter: &JobFilter,
+) -> Result<Vec<JobCandidate>, AdminError> {
     let rows = sqlx::query!(
         "select id, kind from queue.jobs where ready and ($1::text is null or kind = $1)
          order by kind, position, id limit $2",
@@ -71,10 +77,10 @@ async fn ready(conn: &mut PgConnection, filter: &Filter) -> Result<Vec<Candidate
     )
     .fetch_all(conn)
     .await?;
-    let candidate = |(id, kind)| Candidate {
+    let candidate = |(id, kind)| JobCandidate {
         id,
         kind,
-        state: State::Available,
+        state: JobState::Available,
     };
     Ok(rows
         .into_iter()
@@ -82,7 +88,7 @@ async fn ready(conn: &mut PgConnection, filter: &Filter) -> Result<Vec<Candidate
         .collect())
 }
 
-async fn timers(conn: &mut PgConnection) -> Result<Vec<Candidate>, AdminError> {
+async fn timers(conn: &mut PgConnection) -> Result<Vec<JobCandidate>, AdminError> {
     let rows = sqlx::query!(
         r#"select id, kind, locked_by is not null as "held!"
            from queue.jobs where not ready order by run_at limit $1"#,
@@ -92,18 +98,18 @@ async fn timers(conn: &mut PgConnection) -> Result<Vec<Candidate>, AdminError> {
     .await?;
     let rows = rows.into_iter();
     Ok(rows
-        .map(|row| Candidate {
+        .map(|row| JobCandidate {
             id: row.id,
             kind: row.kind,
-            state: State::of_live(false, row.held),
+            state: JobState::of_live(false, row.held),
         })
         .collect())
 }
 
 async fn dead_of_kind(
     conn: &mut PgConnection,
-    filter: &Filter,
-) -> Result<Vec<Candidate>, AdminError> {
+    filter: &JobFilter,
+) -> Result<Vec<JobCandidate>, AdminError> {
     let rows = sqlx::query!(
         "select id, kind from queue.dead_jobs where kind = $1 order by died_at, id limit $2",
         filter.kind,
@@ -113,10 +119,10 @@ async fn dead_of_kind(
     .await?;
     let rows = rows.into_iter();
     Ok(rows
-        .map(|row| Candidate {
+        .map(|row| JobCandidate {
             id: row.id,
             kind: row.kind,
-            state: State::Dead,
+            state: JobState::Dead,
         })
         .collect())
 }
@@ -126,7 +132,7 @@ async fn walk(
     conn: &mut PgConnection,
     dead: bool,
     after: JobId,
-) -> Result<Vec<Candidate>, AdminError> {
+) -> Result<Vec<JobCandidate>, AdminError> {
     if dead {
         let rows = sqlx::query!(
             "select id, kind from queue.dead_jobs where id > $1 order by id limit $2",
@@ -137,10 +143,10 @@ async fn walk(
         .await?;
         let rows = rows.into_iter();
         return Ok(rows
-            .map(|row| Candidate {
+            .map(|row| JobCandidate {
                 id: row.id,
                 kind: row.kind,
-                state: State::Dead,
+                state: JobState::Dead,
             })
             .collect());
     }
@@ -154,10 +160,10 @@ async fn walk(
     .await?;
     let rows = rows.into_iter();
     Ok(rows
-        .map(|row| Candidate {
+        .map(|row| JobCandidate {
             id: row.id,
             kind: row.kind,
-            state: State::of_live(row.ready, row.held),
+            state: JobState::of_live(row.ready, row.held),
         })
         .collect())
 }

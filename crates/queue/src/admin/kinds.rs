@@ -7,7 +7,7 @@ use super::AdminError;
 
 /// What came of a wish to pause or resume a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Pause {
+pub struct PauseResult {
     /// The kind.
     pub kind: String,
     /// It was not so before.
@@ -22,7 +22,7 @@ pub async fn pause(
     conn: &mut PgConnection,
     kind: &str,
     reason: Option<&str>,
-) -> Result<Pause, AdminError> {
+) -> Result<PauseResult, AdminError> {
     let known = known(conn).await?.iter().any(|known| known == kind);
     let added = sqlx::query!(
         "insert into queue.paused (kind, reason) values ($1, $2) on conflict do nothing",
@@ -41,7 +41,7 @@ pub async fn pause(
         .execute(conn)
         .await?;
     }
-    Ok(Pause {
+    Ok(PauseResult {
         kind: kind.to_owned(),
         changed,
         known,
@@ -49,12 +49,12 @@ pub async fn pause(
 }
 
 /// Lets workers claim jobs of this kind again.
-pub async fn resume(conn: &mut PgConnection, kind: &str) -> Result<Pause, AdminError> {
+pub async fn resume(conn: &mut PgConnection, kind: &str) -> Result<PauseResult, AdminError> {
     let known = known(conn).await?.iter().any(|known| known == kind);
     let removed = sqlx::query!("delete from queue.paused where kind = $1", kind)
         .execute(conn)
         .await?;
-    Ok(Pause {
+    Ok(PauseResult {
         kind: kind.to_owned(),
         changed: removed.rows_affected() > 0,
         known,

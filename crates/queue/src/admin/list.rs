@@ -4,16 +4,16 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{AdminError, State, find::find, needle};
+use super::{AdminError, JobState, find::find, needle};
 use crate::JobId;
 
 /// Which jobs to list.
 #[derive(Debug, Clone, Default)]
-pub struct Filter {
+pub struct JobFilter {
     /// Only this kind.
     pub kind: Option<String>,
     /// Only this state; else all live ones.
-    pub state: Option<State>,
+    pub state: Option<JobState>,
     /// Only those whose last error has this in it, in capitals or not.
     pub error: Option<String>,
     /// Only those with a higher number.
@@ -24,7 +24,7 @@ pub struct Filter {
 
 /// A page of jobs.
 #[derive(Debug, Clone, Serialize)]
-pub struct Page {
+pub struct JobPage {
     /// When this was so, by the database's clock.
     pub at: DateTime<Utc>,
     /// The jobs, in order of their numbers.
@@ -44,7 +44,7 @@ pub struct ListedJob {
     /// Its kind.
     pub kind: String,
     /// What it is doing.
-    pub state: State,
+    pub state: JobState,
     /// Attempts so far, the one that runs included.
     pub attempts: i16,
     /// Attempts it may have.
@@ -66,7 +66,7 @@ pub struct ListedJob {
 }
 
 /// Asks for one page.
-pub async fn list(conn: &mut PgConnection, filter: &Filter) -> Result<Page, AdminError> {
+pub async fn list(conn: &mut PgConnection, filter: &JobFilter) -> Result<JobPage, AdminError> {
     let limit = usize::from(filter.limit);
     let mut found = find(conn, filter).await?;
     if filter.error.is_none() && found.ids.len() > limit {
@@ -74,8 +74,8 @@ pub async fn list(conn: &mut PgConnection, filter: &Filter) -> Result<Page, Admi
         found.next = found.ids.last().copied();
     }
     let mut jobs = match filter.state {
-        Some(State::Dead) => dead(conn, filter, &found.ids).await?,
-        Some(State::Available | State::Running | State::Scheduled) | None => {
+        Some(JobState::Dead) => dead(conn, filter, &found.ids).await?,
+        Some(JobState::Available | JobState::Running | JobState::Scheduled) | None => {
             live(conn, filter, &found.ids).await?
         }
     };
@@ -86,7 +86,7 @@ pub async fn list(conn: &mut PgConnection, filter: &Filter) -> Result<Page, Admi
     let at = sqlx::query_scalar!(r#"select now() as "now!""#)
         .fetch_one(conn)
         .await?;
-    Ok(Page {
+    Ok(JobPage {
         at,
         jobs,
         next: found.next,
@@ -96,7 +96,7 @@ pub async fn list(conn: &mut PgConnection, filter: &Filter) -> Result<Page, Admi
 
 async fn live(
     conn: &mut PgConnection,
-    filter: &Filter,
+    filter: &JobFilter,
     ids: &[JobId],
 ) -> Result<Vec<ListedJob>, AdminError> {
     let rows = sqlx::query!(
@@ -114,8 +114,8 @@ async fn live(
     let rows = rows.into_iter();
     Ok(rows
         .map(|row| {
-            let state = State::of_live(row.ready, row.locked_by.is_some());
-            let running = state == State::Running;
+            let state = JobState::of_live(row.ready, row.locked_by.is_some());
+            let running = state == JobState::Running;
             ListedJob {
                 id: row.id,
                 kind: row.kind,
@@ -136,7 +136,7 @@ async fn live(
 
 async fn dead(
     conn: &mut PgConnection,
-    filter: &Filter,
+    filter: &JobFilter,
     ids: &[JobId],
 ) -> Result<Vec<ListedJob>, AdminError> {
     let rows = sqlx::query!(
@@ -155,7 +155,7 @@ async fn dead(
         .map(|row| ListedJob {
             id: row.id,
             kind: row.kind,
-            state: State::Dead,
+            state: JobState::Dead,
             attempts: row.attempts,
             max_attempts: row.max_attempts,
             created_at: row.created_at,

@@ -10,11 +10,11 @@ use crate::JobId;
 
 /// What became of one job that an operator named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Changed {
+pub struct ChangedJob {
     /// Its number.
     pub id: JobId,
     /// What became of it.
-    pub result: Change,
+    pub result: JobChange,
     /// Who runs it.
     pub worker: Option<String>,
 }
@@ -22,7 +22,7 @@ pub struct Changed {
 /// What became of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Change {
+pub enum JobChange {
     /// It was retried or discarded.
     Done,
     /// Nothing to do: it is available already.
@@ -37,12 +37,12 @@ pub enum Change {
 
 /// Makes scheduled jobs ready now. Their attempts so far count. One whose lease has run out is nobody's, and so counts as
 /// scheduled. Answers each job in the order named, once.
-pub async fn retry(conn: &mut PgConnection, ids: &[JobId]) -> Result<Vec<Changed>, AdminError> {
+pub async fn retry(conn: &mut PgConnection, ids: &[JobId]) -> Result<Vec<ChangedJob>, AdminError> {
     let found = lock(conn, ids).await?;
-    let change = |job: &Locked| match job {
-        Locked { ready: true, .. } => Change::AlreadyAvailable,
-        Locked { running: true, .. } => Change::Running,
-        Locked { .. } => Change::Done,
+    let change = |job: &LockedJob| match job {
+        LockedJob { ready: true, .. } => JobChange::AlreadyAvailable,
+        LockedJob { running: true, .. } => JobChange::Running,
+        LockedJob { .. } => JobChange::Done,
     };
     let chosen = chosen(&found, change);
     sqlx::query!(
@@ -62,11 +62,11 @@ pub async fn discard(
     conn: &mut PgConnection,
     ids: &[JobId],
     force: bool,
-) -> Result<Vec<Changed>, AdminError> {
+) -> Result<Vec<ChangedJob>, AdminError> {
     let found = lock(conn, ids).await?;
-    let change = |job: &Locked| match job {
-        Locked { running: true, .. } if !force => Change::Running,
-        Locked { .. } => Change::Done,
+    let change = |job: &LockedJob| match job {
+        LockedJob { running: true, .. } if !force => JobChange::Running,
+        LockedJob { .. } => JobChange::Done,
     };
     let chosen = chosen(&found, change);
     sqlx::query!(
@@ -84,7 +84,7 @@ pub async fn discard(
     report(conn, ids, found, change).await
 }
 
-struct Locked {
+struct LockedJob {
     ready: bool,
     running: bool,
     worker: Option<String>,
@@ -95,7 +95,7 @@ struct Locked {
 async fn lock(
     conn: &mut PgConnection,
     ids: &[JobId],
-) -> Result<HashMap<JobId, Locked>, AdminError> {
+) -> Result<HashMap<JobId, LockedJob>, AdminError> {
     let rows = sqlx::query!(
         r#"select id, ready, locked_by, not ready and locked_by is not null and run_at > now() as "running!"
            from queue.jobs where id = any($1) order by id for update"#,
@@ -109,7 +109,7 @@ async fn lock(
             let (ready, running) = (row.ready, row.running);
             (
                 row.id,
-                Locked {
+                LockedJob {
                     ready,
                     running,
                     worker: row.locked_by,
@@ -119,17 +119,22 @@ async fn lock(
         .collect())
 }
 
-fn chosen(found: &HashMap<JobId, Locked>, change: impl Fn(&Locked) -> Change) -> Vec<JobId> {
-    let chosen = found.iter().filter(|(_, job)| change(job) == Change::Done);
+fn chosen(
+    found: &HashMap<JobId, LockedJob>,
+    change: impl Fn(&LockedJob) -> JobChange,
+) -> Vec<JobId> {
+    let chosen = found
+        .iter()
+        .filter(|(_, job)| change(job) == JobChange::Done);
     chosen.map(|(id, _)| *id).collect()
 }
 
 async fn report(
     conn: &mut PgConnection,
     ids: &[JobId],
-    mut found: HashMap<JobId, Locked>,
-    change: impl Fn(&Locked) -> Change,
-) -> Result<Vec<Changed>, AdminError> {
+    mut found: HashMap<JobId, LockedJob>,
+    change: impl Fn(&LockedJob) -> JobChange,
+) -> Result<Vec<ChangedJob>, AdminError> {
     let dead = sqlx::query_scalar!("select id from queue.dead_jobs where id = any($1)", ids)
         .fetch_all(conn)
         .await?;
@@ -137,19 +142,19 @@ async fn report(
     let once = ids.iter().copied().filter(|id| named.insert(*id));
     Ok(once
         .map(|id| match found.remove(&id) {
-            Some(job) => Changed {
+            Some(job) => ChangedJob {
                 id,
                 result: change(&job),
                 worker: job.worker,
             },
-            None if dead.contains(&id) => Changed {
+            None if dead.contains(&id) => ChangedJob {
                 id,
-                result: Change::Dead,
+                result: JobChange::Dead,
                 worker: None,
             },
-            None => Changed {
+            None => ChangedJob {
                 id,
-                result: Change::NotFound,
+                result: JobChange::NotFound,
                 worker: None,
             },
         })

@@ -14,7 +14,7 @@ const BATCH: i64 = 1000;
 
 /// Which dead letters to put back.
 #[derive(Debug, Clone, Default)]
-pub struct DeadFilter {
+pub struct DeadLetterFilter {
     /// Only this kind.
     pub kind: Option<String>,
     /// Only those whose last error has this in it, in capitals or not.
@@ -27,7 +27,7 @@ pub struct DeadFilter {
 
 /// A place in the order of death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct DeadLetterCursor {
     /// When it died.
     pub died_at: DateTime<Utc>,
     id: JobId,
@@ -35,7 +35,7 @@ pub struct Place {
 
 /// What came of a requeue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Requeued {
+pub struct RequeueResult {
     /// Dead letters that are jobs again.
     pub requeued: usize,
     /// Dead letters that stay, as a live job has their unique key.
@@ -44,7 +44,7 @@ pub struct Requeued {
     pub not_dead: Vec<JobId>,
 }
 
-impl Requeued {
+impl RequeueResult {
     /// Adds what came of another batch.
     pub fn add(&mut self, other: Self) {
         self.requeued += other.requeued;
@@ -55,7 +55,7 @@ impl Requeued {
 
 /// Puts these dead letters back, ready now: attempts count from 0, errors are kept. One whose unique key a live job has
 /// stays where it is.
-pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<Requeued, AdminError> {
+pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<RequeueResult, AdminError> {
     // The fence goes on from where it stood, or a worker that lost the job in its earlier life could write to it in
     // this one.
     let rows = sqlx::query!(
@@ -88,7 +88,7 @@ pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<Requeued,
     )
     .fetch_all(conn)
     .await?;
-    let mut result = Requeued::default();
+    let mut result = RequeueResult::default();
     for row in &rows {
         if row.requeued {
             result.requeued += 1;
@@ -106,10 +106,10 @@ pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<Requeued,
 /// again with that, in another transaction, until it is `None`.
 pub async fn requeue_all(
     conn: &mut PgConnection,
-    filter: &DeadFilter,
+    filter: &DeadLetterFilter,
     limit: usize,
-    from: Option<Place>,
-) -> Result<(Requeued, Option<Place>), AdminError> {
+    from: Option<DeadLetterCursor>,
+) -> Result<(RequeueResult, Option<DeadLetterCursor>), AdminError> {
     let limit = i64::try_from(limit).unwrap_or(BATCH).min(BATCH);
     let bound = if filter.error.is_some() { LOOK } else { limit };
     let looked = sqlx::query!(
@@ -138,7 +138,7 @@ pub async fn requeue_all(
             full = true;
             break;
         }
-        place = Some(Place {
+        place = Some(DeadLetterCursor {
             died_at: row.died_at,
             id: row.id,
         });

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 
-use super::{AdminError, State};
+use super::{AdminError, JobState};
 use crate::JobId;
 
 /// One job, live or dead.
@@ -18,7 +18,7 @@ pub struct JobDetails {
     /// Its kind.
     pub kind: String,
     /// What it is doing.
-    pub state: State,
+    pub state: JobState,
     /// Nobody claims its kind until it is resumed.
     pub paused: bool,
     /// Attempts so far, the one that runs included.
@@ -86,8 +86,8 @@ async fn live(conn: &mut PgConnection, id: JobId) -> Result<Option<JobDetails>, 
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| {
-        let state = State::of_live(row.ready, row.locked_by.is_some());
-        let running = state == State::Running;
+        let state = JobState::of_live(row.ready, row.locked_by.is_some());
+        let running = state == JobState::Running;
         JobDetails {
             at: row.now,
             id: row.id,
@@ -128,7 +128,7 @@ async fn dead(conn: &mut PgConnection, id: JobId) -> Result<Option<JobDetails>, 
         at: row.now,
         id: row.id,
         kind: row.kind,
-        state: State::Dead,
+        state: JobState::Dead,
         paused: row.paused,
         attempts: row.attempts,
         max_attempts: row.max_attempts,

@@ -7,8 +7,8 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{
-    AdminError, STALE_SECONDS, State,
-    counts::{Count, Estimates, estimate_dead, estimate_live},
+    AdminError, JobState, STALE_SECONDS,
+    counts::{Estimates, JobCount, estimate_dead, estimate_live},
     kinds,
 };
 
@@ -21,7 +21,7 @@ const HEAD: i64 = 200;
 
 /// The state of the queue.
 #[derive(Debug, Clone, Serialize)]
-pub struct Stats {
+pub struct QueueStats {
     /// When this was so, by the database's clock.
     pub at: DateTime<Utc>,
     /// Each kind, in order of its name.
@@ -34,13 +34,13 @@ pub struct KindStats {
     /// The kind.
     pub kind: String,
     /// Jobs that a worker may claim now.
-    pub available: Count,
+    pub available: JobCount,
     /// Jobs that a worker holds.
-    pub running: Count,
+    pub running: JobCount,
     /// Jobs that wait for their time.
-    pub scheduled: Count,
+    pub scheduled: JobCount,
     /// Dead letters.
-    pub dead: Count,
+    pub dead: JobCount,
     /// Since when the oldest available job has been waiting, going by those in front.
     pub oldest_available_since: Option<DateTime<Utc>>,
     /// Jobs completed in the last full minute.
@@ -58,8 +58,8 @@ pub struct KindStats {
 }
 
 /// Asks for all kinds.
-pub async fn stats(conn: &mut PgConnection) -> Result<Stats, AdminError> {
-    let timers = Timers::look(conn).await?;
+pub async fn stats(conn: &mut PgConnection) -> Result<QueueStats, AdminError> {
+    let timers = TimerCounts::look(conn).await?;
     // Samples only for what cannot be counted.
     let mut live = Estimates::new();
     if timers.more {
@@ -116,10 +116,10 @@ pub async fn stats(conn: &mut PgConnection) -> Result<Stats, AdminError> {
         .fetch_one(conn)
         .await?;
     let kinds = rows.into_iter().map(|row| KindStats {
-        available: bounded(row.available, &live, &row.kind, State::Available),
+        available: bounded(row.available, &live, &row.kind, JobState::Available),
         running: timers.running(&row.kind),
         scheduled: timers.scheduled(&row.kind, &live),
-        dead: bounded(row.dead, &dead, &row.kind, State::Dead),
+        dead: bounded(row.dead, &dead, &row.kind, JobState::Dead),
         oldest_available_since: row.oldest,
         completed_last_minute: row.minute,
         completed_last_hour: row.hour,
@@ -129,29 +129,29 @@ pub async fn stats(conn: &mut PgConnection) -> Result<Stats, AdminError> {
         paused_reason: row.reason,
         kind: row.kind,
     });
-    Ok(Stats {
+    Ok(QueueStats {
         at,
         kinds: kinds.collect(),
     })
 }
 
-fn bounded(counted: i64, estimates: &Estimates, kind: &str, state: State) -> Count {
+fn bounded(counted: i64, estimates: &Estimates, kind: &str, state: JobState) -> JobCount {
     if counted <= COUNTED {
-        return Count::exact(counted);
+        return JobCount::exact(counted);
     }
-    Count::about(estimates.get(&(kind.to_owned(), state)).copied(), COUNTED)
+    JobCount::about(estimates.get(&(kind.to_owned(), state)).copied(), COUNTED)
 }
 
 /// The timers that run out first. Those of running jobs are among them, unless very many jobs are due very soon: a
 /// lease is short.
-struct Timers {
+struct TimerCounts {
     /// Running and scheduled jobs.
     by_kind: BTreeMap<String, (i64, i64)>,
     /// There are more than were counted.
     more: bool,
 }
 
-impl Timers {
+impl TimerCounts {
     async fn look(conn: &mut PgConnection) -> Result<Self, AdminError> {
         let rows = sqlx::query!(
             r#"select kind, count(*) filter (where locked_by is not null) as "running!",
@@ -172,22 +172,22 @@ impl Timers {
         })
     }
 
-    fn running(&self, kind: &str) -> Count {
+    fn running(&self, kind: &str) -> JobCount {
         let counted = self.by_kind.get(kind).map_or(0, |counted| counted.0);
         if self.more {
-            Count::at_least(counted)
+            JobCount::at_least(counted)
         } else {
-            Count::exact(counted)
+            JobCount::exact(counted)
         }
     }
 
-    fn scheduled(&self, kind: &str, estimates: &Estimates) -> Count {
+    fn scheduled(&self, kind: &str, estimates: &Estimates) -> JobCount {
         let counted = self.by_kind.get(kind).map_or(0, |counted| counted.1);
         if self.more {
-            let estimate = estimates.get(&(kind.to_owned(), State::Scheduled));
-            Count::about(estimate.copied(), counted)
+            let estimate = estimates.get(&(kind.to_owned(), JobState::Scheduled));
+            JobCount::about(estimate.copied(), counted)
         } else {
-            Count::exact(counted)
+            JobCount::exact(counted)
         }
     }
 }

@@ -8,16 +8,16 @@ use super::{AdminError, STALE_SECONDS};
 
 /// The processes that run jobs.
 #[derive(Debug, Clone, Serialize)]
-pub struct Workers {
+pub struct WorkerList {
     /// When this was so, by the database's clock.
     pub at: DateTime<Utc>,
     /// Each one, the one that was started first in front; at most a thousand.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<WorkerProcess>,
 }
 
 /// A process that runs jobs.
 #[derive(Debug, Clone, Serialize)]
-pub struct Worker {
+pub struct WorkerProcess {
     /// Its name.
     pub name: String,
     /// When it was started.
@@ -35,12 +35,12 @@ pub struct Worker {
 }
 
 /// Asks for all workers.
-pub async fn workers(conn: &mut PgConnection) -> Result<Workers, AdminError> {
+pub async fn workers(conn: &mut PgConnection) -> Result<WorkerList, AdminError> {
     let at = sqlx::query_scalar!(r#"select now() as "now!""#)
         .fetch_one(&mut *conn)
         .await?;
     let workers = sqlx::query_as!(
-        Worker,
+        WorkerProcess,
         r#"select name, started_at, seen_at, kinds, slots, held,
                seen_at < now() - make_interval(secs => $1) as "stale!"
            from queue.workers order by started_at, name limit 1000"#,
@@ -48,5 +48,5 @@ pub async fn workers(conn: &mut PgConnection) -> Result<Workers, AdminError> {
     )
     .fetch_all(conn)
     .await?;
-    Ok(Workers { at, workers })
+    Ok(WorkerList { at, workers })
 }

@@ -2,7 +2,7 @@
 
 use queue::{
     NewJob,
-    admin::{self, Change, DeadFilter, Filter, State},
+    admin::{self, DeadLetterFilter, JobChange, JobFilter, JobState},
 };
 
 use crate::rig::{Letter, Queue, of_state, results};
@@ -11,11 +11,11 @@ use crate::rig::{Letter, Queue, of_state, results};
 async fn a_retried_job_is_available_now_and_keeps_its_attempts() {
     let queue = Queue::start().await;
     let id = queue.failed("timed out").await;
-    assert_eq!(results(&queue.retry(&[id]).await), [Change::Done]);
+    assert_eq!(results(&queue.retry(&[id]).await), [JobChange::Done]);
     let job = queue.show(id).await.unwrap();
     assert_eq!(
         (job.state, job.attempts, job.errors.len()),
-        (State::Available, 1, 1)
+        (JobState::Available, 1, 1)
     );
     assert!(job.due_at.unwrap() <= job.at);
 }
@@ -30,14 +30,14 @@ async fn a_retry_leaves_alone_what_it_must() {
         .retry(&[running, dead, 999_999, available, running])
         .await;
     let expected = [
-        Change::Running,
-        Change::Dead,
-        Change::NotFound,
-        Change::AlreadyAvailable,
+        JobChange::Running,
+        JobChange::Dead,
+        JobChange::NotFound,
+        JobChange::AlreadyAvailable,
     ];
     assert_eq!(results(&changed), expected);
     assert_eq!(changed[0].worker.as_deref(), Some("host:1"));
-    assert_eq!(queue.state(running).await, State::Running);
+    assert_eq!(queue.state(running).await, JobState::Running);
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_job_whose_lease_has_run_out_is_nobodys() {
     queue
         .run("update queue.jobs set run_at = now() - interval '1 s'")
         .await;
-    assert_eq!(results(&queue.retry(&[id]).await), [Change::Done]);
+    assert_eq!(results(&queue.retry(&[id]).await), [JobChange::Done]);
     assert_eq!(queue.show(id).await.unwrap().worker, None);
 }
 
@@ -61,7 +61,12 @@ async fn a_discarded_job_is_a_dead_letter_by_an_operators_word() {
         .await;
     assert_eq!(
         results(&changed),
-        [Change::Done, Change::Done, Change::Dead, Change::NotFound]
+        [
+            JobChange::Done,
+            JobChange::Done,
+            JobChange::Dead,
+            JobChange::NotFound
+        ]
     );
     let job = queue.show(scheduled).await.unwrap();
     assert_eq!(
@@ -69,9 +74,9 @@ async fn a_discarded_job_is_a_dead_letter_by_an_operators_word() {
         (Some("by_operator"), 1)
     );
     let listed = queue
-        .list(Filter {
+        .list(JobFilter {
             limit: 10,
-            ..of_state(State::Dead)
+            ..of_state(JobState::Dead)
         })
         .await;
     assert_eq!(listed.jobs[1].last_error.as_deref(), Some("timed out"));
@@ -83,11 +88,14 @@ async fn a_running_job_is_discarded_only_by_force() {
     let id = queue.running().await;
     assert_eq!(
         results(&queue.discard(&[id], false).await),
-        [Change::Running]
+        [JobChange::Running]
     );
-    assert_eq!(queue.state(id).await, State::Running);
-    assert_eq!(results(&queue.discard(&[id], true).await), [Change::Done]);
-    assert_eq!(queue.state(id).await, State::Dead);
+    assert_eq!(queue.state(id).await, JobState::Running);
+    assert_eq!(
+        results(&queue.discard(&[id], true).await),
+        [JobChange::Done]
+    );
+    assert_eq!(queue.state(id).await, JobState::Dead);
 }
 
 #[tokio::test]
@@ -116,10 +124,10 @@ async fn a_requeued_dead_letter_begins_anew_and_keeps_its_errors() {
     let job = queue.show(id).await.unwrap();
     assert_eq!(
         (job.state, job.attempts, job.max_attempts),
-        (State::Available, 0, 3)
+        (JobState::Available, 0, 3)
     );
     assert_eq!(job.errors[0].error, "gone");
-    assert!(queue.ids(of_state(State::Dead)).await.is_empty());
+    assert!(queue.ids(of_state(JobState::Dead)).await.is_empty());
 }
 
 #[tokio::test]
@@ -131,8 +139,10 @@ async fn a_dead_letter_whose_key_is_taken_stays() {
     queue.discard(&[second], false).await;
     let requeued = queue.requeue(&[first, second]).await;
     assert_eq!((requeued.requeued, requeued.key_taken), (1, vec![second]));
-    assert_eq!(queue.state(second).await, State::Dead);
-    let (requeued, next) = queue.requeue_all(&DeadFilter::default(), 10, None).await;
+    assert_eq!(queue.state(second).await, JobState::Dead);
+    let (requeued, next) = queue
+        .requeue_all(&DeadLetterFilter::default(), 10, None)
+        .await;
     assert_eq!(
         (requeued.requeued, requeued.key_taken, next),
         (0, vec![second], None)
@@ -172,27 +182,27 @@ async fn a_bulk_requeue_takes_only_what_its_filter_names() {
         queue.dead("connection refused").await,
         queue.dead("gone").await,
     );
-    let none = DeadFilter {
+    let none = DeadLetterFilter {
         kind: Some("other".to_owned()),
-        ..DeadFilter::default()
+        ..DeadLetterFilter::default()
     };
     assert_eq!(queue.requeue_all(&none, 10, None).await.0.requeued, 0);
     let before = "2026-01-02T00:00:00Z".parse().ok();
-    let by_time = DeadFilter {
+    let by_time = DeadLetterFilter {
         before,
-        ..DeadFilter::default()
+        ..DeadLetterFilter::default()
     };
     assert_eq!(queue.requeue_all(&by_time, 10, None).await.0.requeued, 1);
-    assert_eq!(queue.state(old).await, State::Available);
+    assert_eq!(queue.state(old).await, JobState::Available);
     let error = Some("REFUSED".to_owned());
-    let by_error = DeadFilter {
+    let by_error = DeadLetterFilter {
         error,
         kind: Some("letter".to_owned()),
-        ..DeadFilter::default()
+        ..DeadLetterFilter::default()
     };
     assert_eq!(queue.requeue_all(&by_error, 10, None).await.0.requeued, 1);
-    assert_eq!(queue.state(refused).await, State::Available);
-    assert_eq!(queue.state(other).await, State::Dead);
+    assert_eq!(queue.state(refused).await, JobState::Available);
+    assert_eq!(queue.state(other).await, JobState::Dead);
 }
 
 #[tokio::test]
@@ -203,20 +213,20 @@ async fn a_bulk_requeue_can_begin_at_a_time() {
         .run("update queue.dead_jobs set died_at = '2026-01-01'")
         .await;
     let young = queue.dead("gone").await;
-    let after = |time: &str| DeadFilter {
+    let after = |time: &str| DeadLetterFilter {
         after: time.parse().ok(),
-        ..DeadFilter::default()
+        ..DeadLetterFilter::default()
     };
     let (requeued, _) = queue
         .requeue_all(&after("2026-01-01T00:00:01Z"), 10, None)
         .await;
     assert_eq!(requeued.requeued, 1);
-    assert_eq!(queue.state(young).await, State::Available);
+    assert_eq!(queue.state(young).await, JobState::Available);
     let (requeued, _) = queue
         .requeue_all(&after("2026-01-01T00:00:00Z"), 10, None)
         .await;
     assert_eq!(requeued.requeued, 1);
-    assert_eq!(queue.state(old).await, State::Available);
+    assert_eq!(queue.state(old).await, JobState::Available);
 }
 
 #[tokio::test]
@@ -228,7 +238,7 @@ async fn a_bulk_requeue_goes_on_where_it_stopped_and_passes_what_stays() {
     for _ in 0..4 {
         queue.dead("gone").await;
     }
-    let filter = DeadFilter::default();
+    let filter = DeadLetterFilter::default();
     let (first, next) = queue.requeue_all(&filter, 2, None).await;
     assert_eq!((first.requeued, first.key_taken), (1, vec![stays]));
     let (second, next) = queue.requeue_all(&filter, 2, next).await;

@@ -1,6 +1,6 @@
 //! What operators ask.
 
-use queue::admin::{Count, Filter, Precision, State};
+use queue::admin::{CountPrecision, JobCount, JobFilter, JobState};
 
 use crate::rig::{Queue, exactly, of_state};
 
@@ -70,7 +70,7 @@ async fn stats_estimate_what_is_too_much_to_count() {
     let stats = queue.stats().await;
     let letter = &stats.kinds[0];
     for count in [letter.available, letter.scheduled, letter.dead] {
-        assert_eq!(count.precision, Precision::About, "{count:?}");
+        assert_eq!(count.precision, CountPrecision::About, "{count:?}");
     }
     assert!(
         (18_000..22_000).contains(&letter.available.count),
@@ -82,9 +82,9 @@ async fn stats_estimate_what_is_too_much_to_count() {
     );
     assert_eq!(
         letter.running,
-        Count {
+        JobCount {
             count: 1,
-            precision: Precision::AtLeast
+            precision: CountPrecision::AtLeast
         }
     );
 }
@@ -96,23 +96,23 @@ async fn lists_tell_the_states_apart() {
     let running = queue.running().await;
     let scheduled = queue.scheduled().await;
     let dead = queue.dead("gone").await;
-    assert_eq!(queue.ids(of_state(State::Available)).await, [available]);
-    assert_eq!(queue.ids(of_state(State::Running)).await, [running]);
-    assert_eq!(queue.ids(of_state(State::Scheduled)).await, [scheduled]);
-    assert_eq!(queue.ids(of_state(State::Dead)).await, [dead]);
+    assert_eq!(queue.ids(of_state(JobState::Available)).await, [available]);
+    assert_eq!(queue.ids(of_state(JobState::Running)).await, [running]);
+    assert_eq!(queue.ids(of_state(JobState::Scheduled)).await, [scheduled]);
+    assert_eq!(queue.ids(of_state(JobState::Dead)).await, [dead]);
     assert_eq!(
-        queue.ids(Filter::default()).await,
+        queue.ids(JobFilter::default()).await,
         [available, running, scheduled]
     );
-    let other = Filter {
+    let other = JobFilter {
         kind: Some("other".to_owned()),
-        ..Filter::default()
+        ..JobFilter::default()
     };
     assert!(queue.ids(other.clone()).await.is_empty());
     assert!(
         queue
-            .ids(Filter {
-                state: Some(State::Dead),
+            .ids(JobFilter {
+                state: Some(JobState::Dead),
                 ..other
             })
             .await
@@ -127,18 +127,21 @@ async fn a_list_finds_errors_by_a_part_of_their_text_which_is_no_pattern() {
     let dead = queue.dead("connection refused").await;
     queue.failed("timed out").await;
     queue.job().await;
-    let with = |error: &str, state| Filter {
+    let with = |error: &str, state| JobFilter {
         error: Some(error.to_owned()),
         state,
-        ..Filter::default()
+        ..JobFilter::default()
     };
     assert_eq!(queue.ids(with("connection refused", None)).await, [refused]);
     assert_eq!(
-        queue.ids(with("0%", Some(State::Scheduled))).await,
+        queue.ids(with("0%", Some(JobState::Scheduled))).await,
         [refused]
     );
-    assert_eq!(queue.ids(with("Refused", Some(State::Dead))).await, [dead]);
-    assert!(queue.ids(with("%", Some(State::Dead))).await.is_empty());
+    assert_eq!(
+        queue.ids(with("Refused", Some(JobState::Dead))).await,
+        [dead]
+    );
+    assert!(queue.ids(with("%", Some(JobState::Dead))).await.is_empty());
 }
 
 #[tokio::test]
@@ -149,16 +152,16 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
         all.push(queue.failed("timed out").await);
     }
     for error in [None, Some("timed out".to_owned())] {
-        for state in [None, Some(State::Scheduled)] {
+        for state in [None, Some(JobState::Scheduled)] {
             let mut seen = Vec::new();
             let mut after = None;
             loop {
-                let filter = Filter {
+                let filter = JobFilter {
                     state,
                     error: error.clone(),
                     after,
                     limit: 2,
-                    ..Filter::default()
+                    ..JobFilter::default()
                 };
                 let page = queue.list(filter).await;
                 seen.extend(page.jobs.iter().map(|job| job.id));
@@ -181,15 +184,15 @@ async fn a_list_that_stops_looking_says_where_to_go_on() {
         )
         .await;
     let last = queue.failed("rare").await;
-    let filter = Filter {
+    let filter = JobFilter {
         error: Some("rare".to_owned()),
         limit: 10,
-        ..Filter::default()
+        ..JobFilter::default()
     };
     let page = queue.list(filter.clone()).await;
     assert!(page.jobs.is_empty());
     let page = queue
-        .list(Filter {
+        .list(JobFilter {
             after: page.next,
             ..filter
         })
@@ -203,18 +206,18 @@ async fn show_knows_a_job_in_each_of_its_states() {
     let job = queue.show(queue.job().await).await.unwrap();
     assert_eq!(
         (job.state, job.args.get(), job.claims),
-        (State::Available, r#"{"number":7}"#, Some(0))
+        (JobState::Available, r#"{"number":7}"#, Some(0))
     );
     let job = queue.show(queue.running().await).await.unwrap();
     assert_eq!(
         (job.state, job.worker.as_deref(), job.due_at),
-        (State::Running, Some("host:1"), None)
+        (JobState::Running, Some("host:1"), None)
     );
     assert!(job.lease_until.unwrap() > job.at && job.claimed_at.is_some());
     let job = queue.show(queue.failed("timed out").await).await.unwrap();
     assert_eq!(
         (job.state, job.lease_until, job.errors.len()),
-        (State::Scheduled, None, 1)
+        (JobState::Scheduled, None, 1)
     );
     assert_eq!(
         (job.errors[0].attempt, job.errors[0].error.as_str()),
@@ -223,7 +226,7 @@ async fn show_knows_a_job_in_each_of_its_states() {
     let job = queue.show(queue.dead("gone").await).await.unwrap();
     assert_eq!(
         (job.state, job.reason.as_deref()),
-        (State::Dead, Some("by_operator"))
+        (JobState::Dead, Some("by_operator"))
     );
     assert_eq!(job.errors[0].error, "gone");
     assert!(queue.show(999_999).await.is_none());

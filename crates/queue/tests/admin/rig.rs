@@ -4,8 +4,11 @@ use std::{path::Path, time::Duration};
 
 use embedded_postgres::testing::TestDatabase;
 use queue::{
-    Attempt, Job, JobError, JobId, NewJob,
-    admin::{self, Change, Changed, Count, DeadFilter, Filter, JobDetails, Page, Precision, State},
+    Attempt, Job, JobArgs, JobError, JobId, NewJob,
+    admin::{
+        self, ChangedJob, CountPrecision, DeadLetterFilter, JobChange, JobCount, JobDetails,
+        JobFilter, JobPage, JobState,
+    },
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, migrate::Migrator};
@@ -15,11 +18,12 @@ pub(crate) struct Letter {
     pub(crate) number: u32,
 }
 
-impl Job for Letter {
+impl JobArgs for Letter {
     const NAME: &'static str = "letter";
     const MAX_ATTEMPTS: u16 = 3;
-    type Deps = ();
+}
 
+impl Job<()> for Letter {
     async fn run(&self, (): &(), _: &Attempt) -> Result<(), JobError> {
         Ok(())
     }
@@ -108,7 +112,7 @@ impl Queue {
         id
     }
 
-    pub(crate) async fn retry(&self, ids: &[JobId]) -> Vec<Changed> {
+    pub(crate) async fn retry(&self, ids: &[JobId]) -> Vec<ChangedJob> {
         let mut conn = self.pool.acquire().await.unwrap();
         let mut tx = admin::begin(&mut conn).await.unwrap();
         let changed = admin::retry(&mut tx, ids).await.unwrap();
@@ -116,7 +120,7 @@ impl Queue {
         changed
     }
 
-    pub(crate) async fn discard(&self, ids: &[JobId], force: bool) -> Vec<Changed> {
+    pub(crate) async fn discard(&self, ids: &[JobId], force: bool) -> Vec<ChangedJob> {
         let mut conn = self.pool.acquire().await.unwrap();
         let mut tx = admin::begin(&mut conn).await.unwrap();
         let changed = admin::discard(&mut tx, ids, force).await.unwrap();
@@ -124,7 +128,7 @@ impl Queue {
         changed
     }
 
-    pub(crate) async fn requeue(&self, ids: &[JobId]) -> admin::Requeued {
+    pub(crate) async fn requeue(&self, ids: &[JobId]) -> admin::RequeueResult {
         let mut conn = self.pool.acquire().await.unwrap();
         let mut tx = admin::begin(&mut conn).await.unwrap();
         let requeued = admin::requeue(&mut tx, ids).await.unwrap();
@@ -134,10 +138,10 @@ impl Queue {
 
     pub(crate) async fn requeue_all(
         &self,
-        filter: &DeadFilter,
+        filter: &DeadLetterFilter,
         limit: usize,
-        from: Option<admin::Place>,
-    ) -> (admin::Requeued, Option<admin::Place>) {
+        from: Option<admin::DeadLetterCursor>,
+    ) -> (admin::RequeueResult, Option<admin::DeadLetterCursor>) {
         let mut conn = self.pool.acquire().await.unwrap();
         let mut tx = admin::begin(&mut conn).await.unwrap();
         let requeued = admin::requeue_all(&mut tx, filter, limit, from)
@@ -153,19 +157,19 @@ impl Queue {
         admin::show(&mut tx, id).await.unwrap()
     }
 
-    pub(crate) async fn state(&self, id: JobId) -> State {
+    pub(crate) async fn state(&self, id: JobId) -> JobState {
         self.show(id).await.unwrap().state
     }
 
-    pub(crate) async fn list(&self, filter: Filter) -> Page {
+    pub(crate) async fn list(&self, filter: JobFilter) -> JobPage {
         let mut conn = self.pool.acquire().await.unwrap();
         let mut tx = admin::begin(&mut conn).await.unwrap();
         admin::list(&mut tx, &filter).await.unwrap()
     }
 
-    pub(crate) async fn ids(&self, filter: Filter) -> Vec<JobId> {
+    pub(crate) async fn ids(&self, filter: JobFilter) -> Vec<JobId> {
         let page = self
-            .list(Filter {
+            .list(JobFilter {
                 limit: 100,
                 ..filter
             })
@@ -173,27 +177,27 @@ impl Queue {
         page.jobs.iter().map(|job| job.id).collect()
     }
 
-    pub(crate) async fn stats(&self) -> admin::Stats {
+    pub(crate) async fn stats(&self) -> admin::QueueStats {
         let mut conn = self.pool.acquire().await.unwrap();
         let mut tx = admin::begin(&mut conn).await.unwrap();
         admin::stats(&mut tx).await.unwrap()
     }
 }
 
-pub(crate) fn exactly(count: i64) -> Count {
-    Count {
+pub(crate) fn exactly(count: i64) -> JobCount {
+    JobCount {
         count,
-        precision: Precision::Exact,
+        precision: CountPrecision::Exact,
     }
 }
 
-pub(crate) fn of_state(state: State) -> Filter {
-    Filter {
+pub(crate) fn of_state(state: JobState) -> JobFilter {
+    JobFilter {
         state: Some(state),
-        ..Filter::default()
+        ..JobFilter::default()
     }
 }
 
-pub(crate) fn results(changed: &[Changed]) -> Vec<Change> {
+pub(crate) fn results(changed: &[ChangedJob]) -> Vec<JobChange> {
     changed.iter().map(|changed| changed.result).collect()
 }

@@ -103,7 +103,7 @@ async fn two_runners_share_two_thousand_jobs_and_run_each_once() {
         let mut settings = settings();
         name.clone_into(&mut settings.worker);
         let runner = queue.runner(settings).await;
-        runners.push(runner.register::<Scripted<Sturdy>>(queue.world.clone(), 8));
+        runners.push(runner.register::<Scripted<Sturdy>, _>(queue.world.clone(), 8));
     }
     let running: Vec<_> = runners.into_iter().map(Running::start).collect();
     queue.until_empty().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{Job, NewJob, Priority};
+use queue::{Job, JobArgs, NewJob, Priority};
 
 use crate::{
     harness::{TestQueue, keys_run, settings, until},
@@ -259,11 +259,12 @@ async fn the_trace_context_reaches_the_attempt() {
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Endless;
 
-impl Job for Endless {
+impl JobArgs for Endless {
     const NAME: &'static str = "endless";
     const MAX_ATTEMPTS: u16 = u16::MAX;
-    type Deps = ();
+}
 
+impl Job<()> for Endless {
     async fn run(&self, (): &(), _: &queue::Attempt) -> Result<(), queue::JobError> {
         Ok(())
     }
@@ -277,7 +278,7 @@ async fn a_job_with_the_most_attempts_that_has_used_them_all_stops_no_claim() {
     queue
         .execute("update queue.jobs set attempts = max_attempts")
         .await;
-    let running = crate::harness::Running::start(runner.register::<Endless>((), 1));
+    let running = crate::harness::Running::start(runner.register::<Endless, _>((), 1));
     queue.until_empty().await;
     running.stop().await;
     assert_eq!(queue.dead().await, 1);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use queue::{Attempt, Backoff, Job, JobError};
+use queue::{Attempt, Backoff, Job, JobArgs, JobError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -257,14 +257,16 @@ impl Drop for Guard {
     }
 }
 
-impl Job for SlowToDrop {
+impl JobArgs for SlowToDrop {
     const NAME: &'static str = "slow_to_drop";
+}
+
+impl Job<Drops> for SlowToDrop {
     const TIMEOUT: Duration = Duration::from_millis(100);
     const BACKOFF: Backoff = Backoff {
         first: Duration::from_hours(1),
         cap: Duration::from_hours(1),
     };
-    type Deps = Drops;
 
     async fn run(&self, drops: &Drops, _: &Attempt) -> Result<(), JobError> {
         let _guard = Guard(drops.clone());
@@ -279,8 +281,8 @@ async fn nothing_is_written_of_a_cancelled_attempt_before_it_is_dropped() {
     let runner = queue.runner(settings()).await;
     let running = Running::start(
         runner
-            .register::<SlowToDrop>(drops.clone(), 1)
-            .register::<Scripted<Other>>(queue.world.clone(), 1),
+            .register::<SlowToDrop, _>(drops.clone(), 1)
+            .register::<Scripted<Other>, _>(queue.world.clone(), 1),
     );
     let id = queue.enqueue(SlowToDrop).await;
     until("its time is over", async || {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use embedded_postgres::testing::TestDatabase;
-use queue::{Job, JobId, NewJob, Runner, RunnerDied, Settings};
+use queue::{Job, JobArgs, JobId, NewJob, Runner, RunnerDied, RunnerSettings};
 use sqlx::{
     PgPool,
     migrate::Migrator,
@@ -73,26 +73,26 @@ impl TestQueue {
     }
 
     /// A runner without kinds, on as few connections as it says it needs.
-    pub(crate) async fn runner(&self, settings: Settings) -> Runner {
+    pub(crate) async fn runner(&self, settings: RunnerSettings) -> Runner {
         Runner::new(connect(&self.url, "worker", 3).await, settings)
     }
 
     /// A running runner of one kind.
-    pub(crate) async fn run<J: Job<Deps = World>>(
+    pub(crate) async fn run<J: Job<World>>(
         &self,
-        settings: Settings,
+        settings: RunnerSettings,
         concurrency: usize,
     ) -> Running {
         let runner = self.runner(settings).await;
-        Running::start(runner.register::<J>(self.world.clone(), concurrency))
+        Running::start(runner.register::<J, _>(self.world.clone(), concurrency))
     }
 
-    pub(crate) async fn enqueue(&self, job: impl Job) -> JobId {
+    pub(crate) async fn enqueue(&self, job: impl JobArgs) -> JobId {
         let mut conn = self.pool.acquire().await.unwrap();
         queue::enqueue(&mut conn, &job).await.unwrap()
     }
 
-    pub(crate) async fn enqueue_all<J: Job>(&self, jobs: impl IntoIterator<Item = J>) {
+    pub(crate) async fn enqueue_all<J: JobArgs>(&self, jobs: impl IntoIterator<Item = J>) {
         let mut tx = self.pool.begin().await.unwrap();
         for job in jobs {
             queue::enqueue(&mut tx, &job).await.unwrap();
@@ -206,18 +206,18 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> PgPool {
 }
 
 /// Looks often, so that tests are fast; a lease that no test waits out.
-pub(crate) fn settings() -> Settings {
-    Settings {
+pub(crate) fn settings() -> RunnerSettings {
+    RunnerSettings {
         poll: Duration::from_millis(20),
         slow_poll: Duration::from_millis(20),
         grace: Duration::from_secs(5),
-        ..Settings::new("test")
+        ..RunnerSettings::new("test")
     }
 }
 
 /// The same with a short lease.
-pub(crate) fn short_lease(lease: Duration) -> Settings {
-    Settings {
+pub(crate) fn short_lease(lease: Duration) -> RunnerSettings {
+    RunnerSettings {
         lease,
         ..settings()
     }

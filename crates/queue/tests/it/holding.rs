@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{Attempt, Job, JobError, dead_letters, testing::TestQueue as Manual};
+use queue::{Attempt, Job, JobArgs, JobError, dead_letters, testing::TestQueue as Manual};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
@@ -14,11 +14,12 @@ struct Holds {
     loses_its_lease: bool,
 }
 
-impl Job for Holds {
+impl JobArgs for Holds {
     const NAME: &'static str = "holds";
     const MAX_ATTEMPTS: u16 = 1;
-    type Deps = PgPool;
+}
 
+impl Job<PgPool> for Holds {
     async fn run(&self, pool: &PgPool, attempt: &Attempt) -> Result<(), JobError> {
         if self.loses_its_lease {
             sqlx::query("update queue.jobs set claim = claim + 1 where id = $1")
@@ -37,8 +38,8 @@ impl Job for Holds {
 #[tokio::test]
 async fn an_attempt_that_has_lost_its_job_cannot_hold_it() {
     let queue = TestQueue::new().await;
-    let manual = Manual::new(queue.pool.clone()).register::<Holds>(queue.pool.clone());
-    for (loses_its_lease, expected) in [(false, "Buried"), (true, "LeaseLost")] {
+    let manual = Manual::new(queue.pool.clone()).register::<Holds, _>(queue.pool.clone());
+    for (loses_its_lease, expected) in [(false, "DeadLetter"), (true, "LeaseLost")] {
         queue.enqueue(Holds { loses_its_lease }).await;
         let ran = manual.run_one().await.unwrap();
         let outcome = format!("{:?}", ran.outcome);
@@ -49,7 +50,7 @@ async fn an_attempt_that_has_lost_its_job_cannot_hold_it() {
 #[tokio::test]
 async fn recent_dead_letters_of_a_kind_are_read_page_by_page_in_the_order_of_death() {
     let queue = TestQueue::new().await;
-    let manual = Manual::new(queue.pool.clone()).register::<Holds>(queue.pool.clone());
+    let manual = Manual::new(queue.pool.clone()).register::<Holds, _>(queue.pool.clone());
     let mut ids = Vec::new();
     for _ in 0..5 {
         let job = Holds {

@@ -176,8 +176,8 @@ async fn one_job_that_commits_slowly_costs_no_other_its_lease() {
     let runner = queue.runner(short_lease(lease)).await;
     let running = Running::start(
         runner
-            .register::<Scripted<Plain>>(queue.world.clone(), 4)
-            .register::<Scripted<Other>>(queue.world.clone(), 4),
+            .register::<Scripted<Plain>, _>(queue.world.clone(), 4)
+            .register::<Scripted<Other>, _>(queue.world.clone(), 4),
     );
     // Its transaction holds the lock of its row.
     queue

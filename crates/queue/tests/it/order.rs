@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use queue::{NewJob, Priority, Runner, Settings};
+use queue::{NewJob, Priority, Runner, RunnerSettings};
 
 use crate::{
     harness::{Running, TestQueue, connect, keys, settings, until},
@@ -62,8 +62,8 @@ async fn a_kind_whose_slots_are_all_taken_does_not_stop_another() {
     let runner = queue.runner(settings()).await;
     let running = Running::start(
         runner
-            .register::<Scripted<Plain>>(queue.world.clone(), 2)
-            .register::<Scripted<Other>>(queue.world.clone(), 2),
+            .register::<Scripted<Plain>, _>(queue.world.clone(), 2)
+            .register::<Scripted<Other>, _>(queue.world.clone(), 2),
     );
     queue
         .enqueue_all((0..10).map(|n| plain(format!("held {n}"), Does::Hold(Does::Effect.into()))))
@@ -148,8 +148,11 @@ async fn an_idle_runner_makes_at_most_two_statements_a_second() {
     const SECONDS: u32 = 8;
     let queue = TestQueue::new().await;
     let (way, url) = Way::open(queue.url(), 0).await;
-    let runner = Runner::new(connect(&url, "worker", 3).await, Settings::new("idle"));
-    let running = Running::start(runner.register::<Scripted<Plain>>(queue.world.clone(), 4));
+    let runner = Runner::new(
+        connect(&url, "worker", 3).await,
+        RunnerSettings::new("idle"),
+    );
+    let running = Running::start(runner.register::<Scripted<Plain>, _>(queue.world.clone(), 4));
     queue.enqueue(plain("a", Does::Nothing)).await;
     queue.until_empty().await;
     tokio::time::sleep(Duration::from_secs(2)).await;

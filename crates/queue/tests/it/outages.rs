@@ -139,7 +139,7 @@ async fn an_outcome_sent_again_because_its_answer_was_lost_is_written_once() {
     let queue = TestQueue::new().await;
     let (way, url) = Way::open(queue.url(), 2).await;
     let runner = Runner::new(connect(&url, "worker", 3).await, settings());
-    let running = Running::start(runner.register::<Scripted<Plain>>(queue.world.clone(), 1));
+    let running = Running::start(runner.register::<Scripted<Plain>, _>(queue.world.clone(), 1));
     let hour = Duration::from_hours(1);
     let snoozed = queue.enqueue(plain("a", Does::Snooze(hour))).await;
     until("its outcome is written", async || {

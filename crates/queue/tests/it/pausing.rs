@@ -27,9 +27,9 @@ async fn a_pause_lets_running_jobs_end_and_starts_no_other_in_any_process() {
     let mut runners = Vec::new();
     for _ in 0..2 {
         let runner = queue.runner(settings()).await;
-        let runner = runner.register::<Scripted<Plain>>(queue.world.clone(), 2);
+        let runner = runner.register::<Scripted<Plain>, _>(queue.world.clone(), 2);
         runners.push(Running::start(
-            runner.register::<Scripted<Other>>(queue.world.clone(), 2),
+            runner.register::<Scripted<Other>, _>(queue.world.clone(), 2),
         ));
     }
     queue

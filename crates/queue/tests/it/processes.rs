@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use queue::Settings;
+use queue::RunnerSettings;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(1);
 
 /// Every worker's, its name included.
-fn settings() -> Settings {
+fn settings() -> RunnerSettings {
     short_lease(LEASE)
 }
 
@@ -38,9 +38,9 @@ async fn worker_process() {
     let url = url.to_str().unwrap();
     let world = World::new(connect(url, "worker", 4).await, true);
     queue::Runner::new(connect(url, "worker", 3).await, settings())
-        .register::<Scripted<Plain>>(world.clone(), 10)
-        .register::<Scripted<Other>>(world.clone(), 2)
-        .register::<Scripted<Deadly>>(world, 2)
+        .register::<Scripted<Plain>, _>(world.clone(), 10)
+        .register::<Scripted<Other>, _>(world.clone(), 2)
+        .register::<Scripted<Deadly>, _>(world, 2)
         .run(CancellationToken::new())
         .await
         .unwrap();

@@ -384,7 +384,7 @@ async fn the_maintenance_forgets_what_has_recovered() {
         pool: queue.pool.clone(),
         keep_dead_jobs: HOUR,
     };
-    let manual = Manual::new(queue.pool.clone()).register::<CleanupQueue>(deps);
+    let manual = Manual::new(queue.pool.clone()).register::<CleanupQueue, _>(deps);
     take_one(&queue.pool, "a", &hourly(1, 5)).await;
     let kept = "select count(*) from queue.rate_limits";
     for (kept_after, passes) in [(1, HOUR / 2), (0, HOUR)] {

@@ -18,7 +18,7 @@ const DUE: &str = "update queue.schedules set next_run_at = now() - interval '1 
 
 async fn scheduled(queue: &TestQueue, cron: &str, does: Does) -> Result<Runner, ScheduleError> {
     let runner = queue.runner(settings()).await;
-    let runner = runner.register::<Scripted<Plain>>(queue.world.clone(), 4);
+    let runner = runner.register::<Scripted<Plain>, _>(queue.world.clone(), 4);
     runner.schedule("tick", cron, &plain("tick", does))
 }
 
@@ -176,7 +176,7 @@ async fn what_is_no_cron_expression_of_five_fields_is_refused() {
 async fn a_scheduled_job_starts_without_waiting_for_a_poll() {
     let queue = TestQueue::new().await;
     let runner = queue.runner(hardly_polling()).await;
-    let runner = runner.register::<Scripted<Plain>>(queue.world.clone(), 4);
+    let runner = runner.register::<Scripted<Plain>, _>(queue.world.clone(), 4);
     let tick = plain("tick", Does::Nothing);
     let running = Running::start(runner.schedule("tick", RARELY, &tick).unwrap());
     until_listening(&queue, 1).await;

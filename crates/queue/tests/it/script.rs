@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use queue::{Attempt, Backoff, Job, JobError};
+use queue::{Attempt, Backoff, Job, JobArgs, JobError};
 use serde::{Deserialize, Deserializer, Serialize};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -146,12 +146,14 @@ pub(crate) fn sturdy(key: impl Into<String>, does: Does) -> Scripted<Sturdy> {
     Scripted::new(key, does)
 }
 
-impl<P: Policy> Job for Scripted<P> {
+impl<P: Policy> JobArgs for Scripted<P> {
     const NAME: &'static str = P::NAME;
     const MAX_ATTEMPTS: u16 = P::MAX_ATTEMPTS;
+}
+
+impl<P: Policy> Job<World> for Scripted<P> {
     const TIMEOUT: Duration = P::TIMEOUT;
     const BACKOFF: Backoff = P::BACKOFF;
-    type Deps = World;
 
     async fn run(&self, world: &World, attempt: &Attempt) -> Result<(), JobError> {
         let mut presence = world.enter(&self.key, attempt.number());
@@ -342,11 +344,11 @@ impl World {
         self.most.load(Ordering::SeqCst)
     }
 
-    fn enter(&self, key: &str, number: u16) -> Presence {
+    fn enter(&self, key: &str, number: u16) -> WorkerRegistry {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
         note(&self.starts, (key.to_owned(), number));
-        Presence {
+        WorkerRegistry {
             world: self.clone(),
             key: key.to_owned(),
             ended: false,
@@ -355,13 +357,13 @@ impl World {
 }
 
 /// An attempt that runs.
-struct Presence {
+struct WorkerRegistry {
     world: World,
     key: String,
     ended: bool,
 }
 
-impl Drop for Presence {
+impl Drop for WorkerRegistry {
     fn drop(&mut self) {
         self.world.running.fetch_sub(1, Ordering::SeqCst);
         if !self.ended {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use queue::{NewJob, Settings};
+use queue::{NewJob, RunnerSettings};
 
 use crate::{
     harness::{TestQueue, keys, settings, until},
@@ -11,8 +11,8 @@ use crate::{
 
 const PROMPTLY: Duration = Duration::from_secs(2);
 
-fn grace(grace: Duration) -> Settings {
-    Settings {
+fn grace(grace: Duration) -> RunnerSettings {
+    RunnerSettings {
         grace,
         ..settings()
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use queue::{
     NewJob, Priority,
-    testing::{Outcome, Ran, TestQueue as Manual},
+    testing::{FinishedAttempt, JobOutcome, TestQueue as Manual},
 };
 
 use crate::{
@@ -14,12 +14,12 @@ use crate::{
 
 fn manual(queue: &TestQueue) -> Manual {
     Manual::new(queue.pool.clone())
-        .register::<Scripted<Plain>>(queue.world.clone())
-        .register::<Scripted<Other>>(queue.world.clone())
-        .register::<Scripted<Deadly>>(queue.world.clone())
+        .register::<Scripted<Plain>, _>(queue.world.clone())
+        .register::<Scripted<Other>, _>(queue.world.clone())
+        .register::<Scripted<Deadly>, _>(queue.world.clone())
 }
 
-fn outcomes(ran: Vec<Ran>) -> Vec<Outcome> {
+fn outcomes(ran: Vec<FinishedAttempt>) -> Vec<JobOutcome> {
     ran.into_iter().map(|ran| ran.outcome).collect()
 }
 
@@ -32,11 +32,11 @@ async fn jobs_run_when_told_to_in_the_order_of_the_queue_and_over_all_kinds() {
     let second = queue.enqueue(other("second", Does::Nothing)).await;
     let high = NewJob::of(&plain("high", Does::Nothing)).unwrap();
     let high = queue.enqueue_new(&[high.priority(Priority::HIGH)]).await[0].unwrap();
-    let completed = |kind, id| Ran {
+    let completed = |kind, id| FinishedAttempt {
         kind,
         id,
         attempt: 1,
-        outcome: Outcome::Completed,
+        outcome: JobOutcome::Completed,
     };
     assert_eq!(queue.world.starts(), []);
     assert_eq!(manual.run_one().await, Some(completed("plain", high)));
@@ -60,12 +60,12 @@ async fn it_says_what_became_of_each_attempt() {
         queue.enqueue(plain("a", does)).await;
     }
     let expected = [
-        Outcome::Retried {
+        JobOutcome::Retried {
             delay,
             error: text(),
         },
-        Outcome::Snoozed { delay },
-        Outcome::Buried {
+        JobOutcome::Snoozed { delay },
+        JobOutcome::DeadLetter {
             reason: "discarded",
             error: text(),
         },
@@ -78,7 +78,7 @@ async fn it_says_what_became_of_each_attempt() {
     let undecodable = manual.run_one().await.unwrap();
     assert!(matches!(
         undecodable.outcome,
-        Outcome::Buried {
+        JobOutcome::DeadLetter {
             reason: "undecodable",
             ..
         }
@@ -96,7 +96,7 @@ async fn an_attempt_whose_job_was_taken_away_meanwhile_has_lost_its_lease() {
             queue.execute("delete from queue.jobs").await;
             queue.world.open_gate();
         });
-        assert_eq!(ran.unwrap().outcome, Outcome::LeaseLost);
+        assert_eq!(ran.unwrap().outcome, JobOutcome::LeaseLost);
         assert_eq!(queue.effects().await, [""; 0]);
         manual.assert_empty().await;
     }
@@ -118,10 +118,10 @@ async fn time_passes_when_the_test_says_so() {
     manual.advance(Duration::from_secs(3595)).await;
     assert_eq!(manual.drain().await, []);
     manual.advance(Duration::from_secs(5)).await;
-    assert_eq!(outcomes(manual.drain().await), [Outcome::Completed]);
+    assert_eq!(outcomes(manual.drain().await), [JobOutcome::Completed]);
     manual.advance(hour).await;
     let ran = manual.run_one().await.unwrap();
-    assert_eq!((ran.attempt, ran.outcome), (2, Outcome::Completed));
+    assert_eq!((ran.attempt, ran.outcome), (2, JobOutcome::Completed));
     manual.assert_empty().await;
 }
 
@@ -143,7 +143,7 @@ async fn a_job_of_a_dead_worker_comes_back_after_its_lease_and_in_the_end_is_bur
     assert_eq!(manual.run_one().await, None);
     manual.advance(Duration::from_secs(1)).await;
     let ran = manual.run_one().await.unwrap();
-    let Outcome::Buried { reason, .. } = ran.outcome else {
+    let JobOutcome::DeadLetter { reason, .. } = ran.outcome else {
         panic!("{ran:?}");
     };
     assert_eq!((reason, ran.attempt), ("attempts_exhausted", 4));
@@ -159,7 +159,7 @@ async fn schedules_come_round_as_time_passes() {
     assert_eq!(manual.drain().await, []);
     for _ in 0..3 {
         manual.advance(Duration::from_hours(1)).await;
-        assert_eq!(outcomes(manual.drain().await), [Outcome::Completed]);
+        assert_eq!(outcomes(manual.drain().await), [JobOutcome::Completed]);
     }
     assert!(
         Manual::new(queue.pool.clone())
@@ -194,7 +194,8 @@ async fn what_is_enqueued_can_be_read_and_what_is_left_is_told() {
 #[tokio::test]
 async fn a_paused_kind_does_not_run_and_a_kind_nobody_registered_stays() {
     let queue = TestQueue::new().await;
-    let manual = Manual::new(queue.pool.clone()).register::<Scripted<Plain>>(queue.world.clone());
+    let manual =
+        Manual::new(queue.pool.clone()).register::<Scripted<Plain>, _>(queue.world.clone());
     queue.enqueue(other("foreign", Does::Nothing)).await;
     queue.enqueue(plain("paused", Does::Nothing)).await;
     queue

@@ -89,7 +89,7 @@ async fn maintenance_deletes_what_is_old_and_keeps_what_is_young() {
         keep_dead_jobs: Duration::from_hours(24 * 7),
     };
     let runner = queue.runner(settings()).await;
-    let running = Running::start(runner.register::<CleanupQueue>(deps, 1));
+    let running = Running::start(runner.register::<CleanupQueue, _>(deps, 1));
     queue.enqueue(CleanupQueue {}).await;
     queue.until_empty().await;
     running.stop().await;
@@ -111,8 +111,8 @@ async fn a_worker_is_listed_from_its_start_to_its_stop() {
     let queue = TestQueue::new().await;
     let runner = queue.runner(settings()).await;
     let runner = runner
-        .register::<Scripted<Plain>>(queue.world.clone(), 3)
-        .register::<Scripted<Other>>(queue.world.clone(), 4);
+        .register::<Scripted<Plain>, _>(queue.world.clone(), 3)
+        .register::<Scripted<Other>, _>(queue.world.clone(), 4);
     let running = Running::start(runner);
     let listed = "select count(*) from queue.workers where name = 'test' and slots = 7 and held = 0
                   and kinds = '{plain,other}' and seen_at > now() - interval '1 minute'";
@@ -127,8 +127,8 @@ async fn the_figures_add_up_to_what_has_run() {
     for _ in 0..2 {
         let runner = queue.runner(settings()).await;
         let runner = runner
-            .register::<Scripted<Plain>>(queue.world.clone(), 3)
-            .register::<Scripted<Other>>(queue.world.clone(), 3);
+            .register::<Scripted<Plain>, _>(queue.world.clone(), 3)
+            .register::<Scripted<Other>, _>(queue.world.clone(), 3);
         let running = Running::start(runner);
         for n in 0..7 {
             queue.enqueue(plain(format!("{n}"), Does::Nothing)).await;

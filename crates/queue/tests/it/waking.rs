@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use queue::{NewJob, Settings, Waker};
+use queue::{NewJob, RunnerSettings, Waker};
 
 use crate::{
     harness::{TestQueue, settings, until},
@@ -25,8 +25,8 @@ pub(crate) async fn until_listening(queue: &TestQueue, runners: i64) {
     tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
-pub(crate) fn hardly_polling() -> Settings {
-    Settings {
+pub(crate) fn hardly_polling() -> RunnerSettings {
+    RunnerSettings {
         poll: Duration::from_secs(30),
         slow_poll: Duration::from_secs(30),
         ..settings()
@@ -106,7 +106,7 @@ async fn a_lost_listener_is_replaced_and_what_came_meanwhile_is_found() {
 async fn without_notifications_a_job_waits_no_longer_than_a_poll() {
     let queue = TestQueue::new().await;
     let slow_poll = Duration::from_millis(800);
-    let settings = Settings {
+    let settings = RunnerSettings {
         slow_poll,
         ..hardly_polling()
     };

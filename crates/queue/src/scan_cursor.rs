@@ -24,7 +24,7 @@ const SHARE: u32 = 20;
 
 /// The beginning of the next scan.
 #[derive(Debug)]
-pub(crate) struct Floor {
+pub(crate) struct ScanCursor {
     reached: Option<DateTime<Utc>>,
     /// Scans from the front in a row that were slow, and what the last of them took.
     slow: (u32, Duration),
@@ -39,7 +39,7 @@ enum When {
     At(Instant),
 }
 
-impl Floor {
+impl ScanCursor {
     pub(crate) fn new() -> Self {
         Self {
             reached: None,
@@ -95,8 +95,8 @@ mod tests {
     }
 
     /// A floor whose last scans from the front were all slow.
-    fn suspicious() -> Floor {
-        let mut floor = Floor::new();
+    fn suspicious() -> ScanCursor {
+        let mut floor = ScanCursor::new();
         for _ in 0..SUSPICIOUS {
             assert_eq!(floor.start(), None);
             floor.note(None, place(), SLOW);

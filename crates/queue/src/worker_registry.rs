@@ -15,13 +15,13 @@ use crate::{claim::STATEMENT_TIMEOUT, execute::Kind};
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// What one process says of itself.
-pub(crate) struct Presence {
+pub(crate) struct WorkerRegistry {
     pub(crate) pool: PgPool,
     pub(crate) worker: String,
     pub(crate) kinds: Vec<Arc<Kind>>,
 }
 
-impl Presence {
+impl WorkerRegistry {
     /// Writes every few seconds until `stop`, and once more then.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut started_at = None;

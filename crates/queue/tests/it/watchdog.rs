@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use embedded_postgres::{PostgresServer, PostgresSettings};
-use queue::{Pulse, Runner};
+use queue::{Runner, Watchdog};
 use sqlx::postgres::PgPoolOptions;
 
 use crate::{
@@ -17,8 +17,8 @@ const BOUND: Duration = Duration::from_secs(2);
 /// The loops of a runner.
 const LOOPS: [&str; 5] = ["claims", "leases", "outcomes", "renewals", "timers"];
 
-fn names(pulse: &Pulse) -> Vec<&'static str> {
-    let mut names: Vec<_> = pulse.stuck().iter().map(|stuck| stuck.name).collect();
+fn names(watchdog: &Watchdog) -> Vec<&'static str> {
+    let mut names: Vec<_> = watchdog.stuck().iter().map(|stuck| stuck.name).collect();
     names.sort_unstable();
     names
 }
@@ -26,8 +26,12 @@ fn names(pulse: &Pulse) -> Vec<&'static str> {
 #[tokio::test]
 async fn loops_whose_thread_a_job_blocks_are_stuck_until_it_lets_go() {
     let queue = TestQueue::new().await;
-    let pulse = Pulse::new(BOUND);
-    let (world, url, heard) = (queue.world.clone(), queue.url().to_owned(), pulse.clone());
+    let watchdog = Watchdog::new(BOUND);
+    let (world, url, heard) = (
+        queue.world.clone(),
+        queue.url().to_owned(),
+        watchdog.clone(),
+    );
     let (stop, stopped) = tokio::sync::oneshot::channel();
     // A runtime of its own, with one thread, which the job blocks.
     let blocked = std::thread::spawn(move || {
@@ -37,24 +41,24 @@ async fn loops_whose_thread_a_job_blocks_are_stuck_until_it_lets_go() {
             .unwrap();
         runtime.block_on(async {
             let runner = Runner::new(connect(&url, "worker", 3).await, settings());
-            let runner = runner.register::<Scripted<Plain>>(world, 1);
-            let running = Running::start(runner.with_pulse(&heard));
+            let runner = runner.register::<Scripted<Plain>, _>(world, 1);
+            let running = Running::start(runner.with_watchdog(&heard));
             stopped.await.unwrap();
             running.stop().await;
         });
     });
     queue.enqueue(plain("blocks", Does::BlockThread)).await;
-    until("all of them are stuck", async || names(&pulse) == LOOPS).await;
-    assert!(pulse.stuck()[0].silent_for > BOUND);
+    until("all of them are stuck", async || names(&watchdog) == LOOPS).await;
+    assert!(watchdog.stuck()[0].silent_for > BOUND);
     queue.world.open_gate();
-    until("they go on", async || names(&pulse).is_empty()).await;
+    until("they go on", async || names(&watchdog).is_empty()).await;
     queue.until_empty().await;
     stop.send(()).unwrap();
     tokio::task::spawn_blocking(|| blocked.join().unwrap())
         .await
         .unwrap();
     tokio::time::sleep(BOUND).await; // what has ended is not missed
-    assert_eq!(names(&pulse), [""; 0]);
+    assert_eq!(names(&watchdog), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,19 +70,20 @@ async fn no_loop_is_stuck_for_want_of_a_database_or_of_work_or_of_slots() {
     prepare(&pool).await;
     pool.close().await;
     let queue = TestQueue::at(url).await;
-    let pulse = Pulse::new(BOUND);
+    let watchdog = Watchdog::new(BOUND);
     // The real one waits for a connection for less than its bound, too.
     let pool = PgPoolOptions::new()
         .acquire_timeout(BOUND / 4)
         .connect(queue.url())
         .await
         .unwrap();
-    let runner = Runner::new(pool, settings()).register::<Scripted<Plain>>(queue.world.clone(), 1);
-    let running = Running::start(runner.with_pulse(&pulse));
+    let runner =
+        Runner::new(pool, settings()).register::<Scripted<Plain>, _>(queue.world.clone(), 1);
+    let running = Running::start(runner.with_watchdog(&watchdog));
     let fine_for = async |time: Duration| {
         let end = tokio::time::Instant::now() + time;
         while tokio::time::Instant::now() < end {
-            assert_eq!(pulse.stuck(), []);
+            assert_eq!(watchdog.stuck(), []);
             tokio::time::sleep(BOUND / 20).await;
         }
     };
