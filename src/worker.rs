@@ -147,7 +147,7 @@ fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
             "MEDIA_EXTRA_HOSTS is set, which is for tests: media may come from inside the network"
         );
     }
-    let settings = media::Settings {
+    let settings = media::DownloaderSettings {
         api_base_url: config.api_base_url.clone(),
         credentials: config.credentials.clone(),
         max_bytes: config.max_bytes,

@@ -1,5 +1,5 @@
-//! `cargo bench -p pigeonhole --bench fairness`: one sender's backlog of 100,000 messages, and what it does to another
-//! sender's, from webhook to items by the database's clock. Everything is real and runs on one machine.
+//! `cargo bench -p pigeonhole --bench fairness` measures how one sender's backlog of 100,000 messages delays another
+//! sender's messages, from webhook to items by the database's clock. All parts are real and run on one machine.
 
 #![expect(
     clippy::print_stdout,
@@ -117,7 +117,7 @@ fn webhook_sender(receiver: &str) -> WebhookSender {
         public_base_url: PUBLIC_BASE_URL.to_owned(),
         webhook_path: WEBHOOK_PATH.to_owned(),
     };
-    // No message of this benchmark has a file, so nobody asks this API for one.
+    // No message of this benchmark has a file, so the worker never calls this API.
     let api_base_url = "http://127.0.0.1:9".parse().unwrap();
     WebhookSender::new(&account, &api_base_url, receiver).unwrap()
 }
@@ -144,12 +144,12 @@ async fn send(twilio: &WebhookSender) -> String {
     delivery.message_sid
 }
 
-/// The median and the 99th percentile of the other sender's messages, in milliseconds.
+/// Returns the median and the 99th percentile of the other sender's messages, in milliseconds.
 async fn measure(twilio: &WebhookSender, pool: &PgPool) -> (f64, f64) {
     let mut sids = Vec::new();
     for n in 0..MESSAGES {
         sids.push(send(twilio).await);
-        // At no particular moment of the worker's timers.
+        // Vary the pause, so that sends do not fall in step with the worker's timers.
         tokio::time::sleep(Duration::from_millis(15 + (n as u64 * 7) % 23)).await;
     }
     loop {
@@ -169,7 +169,7 @@ async fn measure(twilio: &WebhookSender, pool: &PgPool) -> (f64, f64) {
     }
 }
 
-/// Puts the flooder's messages in as the receiver would, a thousand a commit.
+/// Inserts the flooder's messages as the receiver does, a thousand per commit.
 async fn flood(pool: &PgPool, keyring: &Arc<Keyring>) {
     let mut conn = pool.acquire().await.unwrap();
     let job = AcceptJob {

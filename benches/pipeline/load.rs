@@ -1,4 +1,4 @@
-//! Clients: each holds one connection and posts one signed webhook after the other.
+//! Clients: each one keeps a connection open and posts signed webhooks, one after the other.
 
 use std::{
     net::SocketAddr,
@@ -14,21 +14,21 @@ use hyper::{Request, body::Bytes, client::conn::http1::SendRequest, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
 
-use crate::rig::{ACCOUNT, PUBLIC, TOKEN, USERS, number};
+use crate::harness::{ACCOUNT, PUBLIC, TOKEN, USERS, number};
 
 const PATH: &str = "/api/sms/webhook";
 
-/// How many connections send at once.
+/// The number of connections that send at once.
 const CONNECTIONS: usize = 64;
 
-/// Posts webhooks, as many as there are permits.
-pub(crate) struct Load {
+/// Posts one webhook for each permit.
+pub(crate) struct WebhookLoad {
     permits: Arc<Semaphore>,
     answered: Arc<AtomicU64>,
     clients: JoinSet<()>,
 }
 
-impl Load {
+impl WebhookLoad {
     pub(crate) fn start(receiver: SocketAddr, numbers: &Arc<AtomicU64>) -> Self {
         let permits = Arc::new(Semaphore::new(0));
         let answered = Arc::new(AtomicU64::new(0));
@@ -37,7 +37,7 @@ impl Load {
             let (permits, answered) = (permits.clone(), answered.clone());
             let numbers = numbers.clone();
             clients.spawn(async move {
-                let mut client = Client::connect(receiver).await;
+                let mut client = WebhookClient::connect(receiver).await;
                 while let Ok(permit) = permits.acquire().await {
                     permit.forget();
                     client.post(numbers.fetch_add(1, Ordering::Relaxed)).await;
@@ -52,12 +52,12 @@ impl Load {
         }
     }
 
-    /// Lets so many more be sent.
+    /// Adds permits for this many webhooks.
     pub(crate) fn allow(&self, messages: usize) {
         self.permits.add_permits(messages);
     }
 
-    /// How many may be sent that nobody has yet taken.
+    /// The number of unused permits.
     pub(crate) fn allowed(&self) -> usize {
         self.permits.available_permits()
     }
@@ -66,7 +66,7 @@ impl Load {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// `per_s` messages a second, whatever the answers take.
+    /// Sends `per_s` messages a second, independent of the answers.
     pub(crate) async fn pace(&self, per_s: f64, during: Duration) {
         let started = Instant::now();
         let mut sent = 0.0;
@@ -91,9 +91,9 @@ impl Load {
 }
 
 /// One connection.
-pub(crate) struct Client(SendRequest<Full<Bytes>>);
+pub(crate) struct WebhookClient(SendRequest<Full<Bytes>>);
 
-impl Client {
+impl WebhookClient {
     pub(crate) async fn connect(receiver: SocketAddr) -> Self {
         let stream = TcpStream::connect(receiver).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -104,7 +104,7 @@ impl Client {
         Self(sender)
     }
 
-    /// Posts the message of this number, which must be accepted.
+    /// Posts the message with this number. The receiver must accept it.
     pub(crate) async fn post(&mut self, number: u64) {
         let (body, signature) = webhook(number);
         let request = Request::post(PATH)
@@ -123,7 +123,7 @@ pub(crate) fn sid(number: u64) -> String {
     format!("SM{number:032x}")
 }
 
-/// A webhook of about 600 bytes, which makes two items, and its signature.
+/// Returns a webhook of about 600 bytes that makes two items, and its signature.
 fn webhook(message: u64) -> (String, String) {
     let sid = sid(message);
     let from = number(message % USERS);

@@ -1,8 +1,8 @@
-//! `cargo bench -p pigeonhole --bench pipeline`: from webhook to committed items, everything real and durable, beside
-//! `pgbench`, which does the same to the same rows, one message at a time.
+//! `cargo bench -p pigeonhole --bench pipeline` measures the path from webhook to committed items. All parts are
+//! real and durable. For comparison, `pgbench` does the same to the same rows, one message at a time.
 //!
-//! Clients, receiver, worker and Postgres share one machine, so compare the ratios. Prints a table and writes
-//! `target/bench/pipeline.json`.
+//! Clients, receiver, worker and Postgres share one machine, so compare the ratios. The benchmark prints a table
+//! and writes `target/bench/pipeline.json`.
 
 #![expect(
     clippy::print_stdout,
@@ -10,9 +10,9 @@
     reason = "a benchmark's output; a failure may end it"
 )]
 
+mod harness;
 mod load;
 mod pgbench;
-mod rig;
 
 use std::{
     fs,
@@ -26,48 +26,49 @@ use std::{
 use serde_json::json;
 
 use self::{
-    load::{Client, Load, sid},
-    pgbench::Program,
-    rig::Rig,
+    harness::PipelineHarness,
+    load::{WebhookClient, WebhookLoad, sid},
+    pgbench::PgbenchProgram,
 };
 
 const SECONDS: u64 = 10;
 
-/// The first seconds of a load do not count: the backlog grows to its bound.
+/// The first seconds of a load are not measured: the backlog grows to its limit.
 const WARM: Duration = Duration::from_secs(3);
 
 const ROUNDS: usize = 3;
 
-/// As many may be on their way. The rate at which they end, with this many always there, is the steady rate.
+/// The number of messages in progress. The steady rate is the rate at which messages end while this many are in
+/// progress.
 const BACKLOG: u64 = 1000;
 
 fn main() {
-    if let Some((role, url)) = rig::child() {
-        rig::serve(role, &url);
+    if let Some((role, url)) = harness::child() {
+        harness::serve(role, &url);
         return;
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let rig = Rig::start().await;
+        let harness = PipelineHarness::start().await;
         let numbers = Arc::new(AtomicU64::new(u64::from(rand::random::<u32>()) << 20));
-        pgbench::prepare(&rig.pgbench_pool).await;
-        steady(&rig, &numbers, Duration::from_secs(2)).await; // warms everything up
-        settle(&rig).await;
-        let (_, sealed_bytes) = rig.account().await;
-        for program in [Program::Plain, Program::Functions] {
-            tokio::task::block_in_place(|| pgbench::run(&rig, program, sealed_bytes, 2));
+        pgbench::prepare(&harness.pgbench_pool).await;
+        steady(&harness, &numbers, Duration::from_secs(2)).await; // warms everything up
+        settle(&harness).await;
+        let (_, sealed_bytes) = harness.account().await;
+        for program in [PgbenchProgram::Plain, PgbenchProgram::Functions] {
+            tokio::task::block_in_place(|| pgbench::run(&harness, program, sealed_bytes, 2));
         }
 
         println!("| round | pipeline | one by one: plain | ratio | our functions | ratio | backlog, begin to end |");
         println!("| --- | --- | --- | --- | --- | --- | --- |");
         let mut rounds = Vec::new();
         for round in 1..=ROUNDS {
-            // In turn, so that a drift of the machine meets both.
-            let [plain, functions] = [Program::Plain, Program::Functions].map(|program| {
-                tokio::task::block_in_place(|| pgbench::run(&rig, program, sealed_bytes, SECONDS))
+            // Alternate, so that a drift of the machine's speed affects both.
+            let [plain, functions] = [PgbenchProgram::Plain, PgbenchProgram::Functions].map(|program| {
+                tokio::task::block_in_place(|| pgbench::run(&harness, program, sealed_bytes, SECONDS))
             });
-            let (per_s, from, to) = steady(&rig, &numbers, Duration::from_secs(SECONDS)).await;
-            settle(&rig).await;
+            let (per_s, from, to) = steady(&harness, &numbers, Duration::from_secs(SECONDS)).await;
+            settle(&harness).await;
             println!(
                 "| {round} | {per_s:.0}/s | {plain:.0}/s | {:.2} | {functions:.0}/s | {:.2} | {from} to {to} |",
                 per_s / plain,
@@ -79,14 +80,14 @@ fn main() {
         let (per_s, plain, functions) = rounds[ROUNDS / 2];
 
         let half = per_s / 2.0;
-        let (p50, p99, most) = latency(&rig, &numbers, half).await;
-        settle(&rig).await;
-        let (idle, idle_99, _) = latency(&rig, &numbers, 0.0).await;
-        let [receiver, worker] = rig.peaks_mib();
+        let (p50, p99, most) = latency(&harness, &numbers, half).await;
+        settle(&harness).await;
+        let (idle, idle_99, _) = latency(&harness, &numbers, 0.0).await;
+        let [receiver, worker] = harness.peaks_mib();
         println!("\nanswer to items at {half:.0}/s: p50 {p50:.1} ms, p99 {p99:.1} ms, most {most:.1} ms");
         println!("the same on the idle system: p50 {idle:.1} ms, p99 {idle_99:.1} ms");
         println!("memory, most so far: receiver {receiver} MiB, worker {worker} MiB");
-        println!("items: {}", rig.account().await.0);
+        println!("items: {}", harness.account().await.0);
         let figures = json!({
             "per_s": per_s, "plain_per_s": plain, "functions_per_s": functions, "ratio": per_s / plain,
             "half_rate_p50_ms": p50, "half_rate_p99_ms": p99, "idle_p50_ms": idle, "idle_p99_ms": idle_99,
@@ -99,13 +100,18 @@ fn main() {
     });
 }
 
-/// Messages that end a second while [`BACKLOG`] are on their way; and how many waited at the beginning and at the end.
-async fn steady(rig: &Rig, numbers: &Arc<AtomicU64>, during: Duration) -> (f64, i64, i64) {
-    let load = Load::start(rig.receiver, numbers);
+/// Returns the messages that end per second while [`BACKLOG`] are in progress, and the number that waited at the
+/// start and at the end.
+async fn steady(
+    harness: &PipelineHarness,
+    numbers: &Arc<AtomicU64>,
+    during: Duration,
+) -> (f64, i64, i64) {
+    let load = WebhookLoad::start(harness.receiver, numbers);
     let started = Instant::now();
     let mut begin = None;
     loop {
-        let waiting = rig.backlog().await;
+        let waiting = harness.backlog().await;
         let ended = load.answered().saturating_sub(waiting.unsigned_abs());
         if begin.is_none() && started.elapsed() >= WARM {
             begin = Some((Instant::now(), ended, waiting));
@@ -125,15 +131,19 @@ async fn steady(rig: &Rig, numbers: &Arc<AtomicU64>, during: Duration) -> (f64, 
     }
 }
 
-/// Beside a load of `per_s` messages a second: from the answer to a webhook until another connection sees its items, in
-/// milliseconds: the median, the 99th percentile, and the most.
-async fn latency(rig: &Rig, numbers: &Arc<AtomicU64>, per_s: f64) -> (f64, f64, f64) {
-    let load = Load::start(rig.receiver, numbers);
+/// Under a load of `per_s` messages a second, measures the time from the answer to a webhook until another connection
+/// sees its items. Returns the median, the 99th percentile and the maximum, in milliseconds.
+async fn latency(
+    harness: &PipelineHarness,
+    numbers: &Arc<AtomicU64>,
+    per_s: f64,
+) -> (f64, f64, f64) {
+    let load = WebhookLoad::start(harness.receiver, numbers);
     let during = Duration::from_secs(SECONDS * 2);
     let mut took = Vec::new();
     let sampler = async {
-        let mut client = Client::connect(rig.receiver).await;
-        let mut conn = rig.pool.acquire().await.unwrap();
+        let mut client = WebhookClient::connect(harness.receiver).await;
+        let mut conn = harness.pool.acquire().await.unwrap();
         tokio::time::sleep(WARM).await;
         let started = Instant::now();
         while started.elapsed() + WARM < during {
@@ -155,7 +165,7 @@ async fn latency(rig: &Rig, numbers: &Arc<AtomicU64>, per_s: f64) -> (f64, f64, 
         }
     };
     tokio::join!(load.pace(per_s, during), sampler);
-    let backlog = rig.backlog().await;
+    let backlog = harness.backlog().await;
     load.finish().await;
     assert!(backlog < 2000, "the backlog grew to {backlog} at {per_s}/s");
     took.sort_by(f64::total_cmp);
@@ -163,12 +173,12 @@ async fn latency(rig: &Rig, numbers: &Arc<AtomicU64>, per_s: f64) -> (f64, f64, 
     (at(50), at(99), at(100))
 }
 
-/// Waits until all has ended, and the server has written down what it has to.
-async fn settle(rig: &Rig) {
-    while rig.backlog().await > 0 {
+/// Waits until all messages have ended and the server has written its changes to disk.
+async fn settle(harness: &PipelineHarness) {
+    while harness.backlog().await > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for pool in [&rig.pool, &rig.pgbench_pool] {
+    for pool in [&harness.pool, &harness.pgbench_pool] {
         sqlx::raw_sql("checkpoint").execute(pool).await.unwrap();
     }
 }

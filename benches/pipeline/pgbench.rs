@@ -1,20 +1,20 @@
-//! One message at a time: what a program costs Postgres that does for each message by itself what ours does for many
-//! together. `pgbench` has no HTTP, no sealing and no signatures to do besides.
+//! Measures a pipeline without batches: `pgbench` handles one message at a time. It needs no HTTP, no sealing and no
+//! signatures.
 //!
-//! Two programs: one calls our functions, which are made for many, with one message each. The other does the same to the
-//! same rows by plain statements in three transactions after the claim, as it would be written without us; it is the
-//! faster one, and the one to be measured by.
+//! There are two programs. The first calls our functions, which are made for batches, with one message each. The second
+//! changes the same rows with plain statements in three transactions after the claim, as a simple worker would. The second
+//! one is faster, so we compare ourselves with it.
 
 use std::{fs, process::Command};
 
 use sqlx::PgPool;
 
-use crate::rig::{Rig, USERS};
+use crate::harness::{PipelineHarness, USERS};
 
-/// As many at a time.
+/// The number of `pgbench` clients.
 const CLIENTS: u32 = 16;
 
-/// Users, whose numbers stand in a form that the script can make.
+/// The number of users. Their stored numbers have a form that the script can compute.
 pub(crate) async fn prepare(pool: &PgPool) {
     let rows = format!(
         "insert into users (id)
@@ -30,20 +30,25 @@ pub(crate) async fn prepare(pool: &PgPool) {
     }
 }
 
-/// How a message goes through.
+/// How the program handles a message.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Program {
-    /// By plain statements.
+pub(crate) enum PgbenchProgram {
+    /// With plain statements.
     Plain,
-    /// By our functions.
+    /// With our functions.
     Functions,
 }
 
-/// Messages a second, from their receipt to their items.
-pub(crate) fn run(rig: &Rig, program: Program, sealed_bytes: i64, seconds: u64) -> f64 {
+/// Returns the messages per second, from webhook to items.
+pub(crate) fn run(
+    harness: &PipelineHarness,
+    program: PgbenchProgram,
+    sealed_bytes: i64,
+    seconds: u64,
+) -> f64 {
     let rest = match program {
-        Program::Plain => plain(),
-        Program::Functions => functions(),
+        PgbenchProgram::Plain => plain(),
+        PgbenchProgram::Functions => functions(),
     };
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(
@@ -51,8 +56,8 @@ pub(crate) fn run(rig: &Rig, program: Program, sealed_bytes: i64, seconds: u64) 
         format!("{}{CLAIM}\n{rest}", accept(sealed_bytes)),
     )
     .unwrap();
-    let output = Command::new(rig.server.bin_dir().join("pgbench"))
-        // The plans that our queue's sessions have.
+    let output = Command::new(harness.server.bin_dir().join("pgbench"))
+        // The planner settings of our queue's sessions.
         .env(
             "PGOPTIONS",
             "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c jit=off",
@@ -69,7 +74,7 @@ pub(crate) fn run(rig: &Rig, program: Program, sealed_bytes: i64, seconds: u64) 
         .args(["-D", "i=0", "-D", &format!("run={}", rand::random::<u16>())])
         .args(["-T", &seconds.to_string(), "-f"])
         .arg(file.path())
-        .arg(&rig.pgbench_url)
+        .arg(&harness.pgbench_url)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -79,8 +84,8 @@ pub(crate) fn run(rig: &Rig, program: Program, sealed_bytes: i64, seconds: u64) 
     tps.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// One message in; then one message, whichever is first, goes through all that the worker does. The last five characters
-/// of a SID say whose message it is; our program reads that in the sealed fields.
+/// The script inserts one message, then does all of a worker's statements for the first message in the queue. The last
+/// five characters of a SID name its user; our program reads the user from the sealed fields.
 fn accept(sealed_bytes: i64) -> String {
     let sid =
         "'SM' || lpad(to_hex(:run::bigint), 4, '0') || lpad(to_hex(:client_id::bigint), 4, '0')
@@ -151,7 +156,7 @@ commit;
     )
 }
 
-/// The queue's own, for one job. Nobody has paused anything, and its lease is 30 s.
+/// The queue's own statement, for one job. No kind is paused, and the lease is 30 s.
 const CLAIM: &str = r"
 update queue.jobs as j
 set ready = false, run_at = now() + make_interval(secs => 30), claimed_at = now(),

@@ -1,4 +1,4 @@
-//! Clients: each holds one connection and posts one signed webhook after the other.
+//! Clients: each one keeps a connection open and posts signed webhooks, one after the other.
 
 use std::{
     net::SocketAddr,
@@ -14,18 +14,18 @@ use hyper::{Request, body::Bytes, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::rig::{ACCOUNT, PUBLIC, TOKEN};
+use crate::harness::{ACCOUNT, PUBLIC, TOKEN};
 
 const PATH: &str = "/api/sms/webhook";
 
-/// What a run measured.
-pub(crate) struct Measured {
+/// The result of one run.
+pub(crate) struct LoadResult {
     pub(crate) per_s: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
 
-pub(crate) async fn run(receiver: SocketAddr, connections: usize, during: Duration) -> Measured {
+pub(crate) async fn run(receiver: SocketAddr, connections: usize, during: Duration) -> LoadResult {
     let number = Arc::new(AtomicU64::new(rand::random::<u32>().into()));
     let started = Instant::now();
     let mut clients = JoinSet::new();
@@ -40,7 +40,7 @@ pub(crate) async fn run(receiver: SocketAddr, connections: usize, during: Durati
     };
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let per_s = took.len() as f64 / elapsed;
-    Measured {
+    LoadResult {
         per_s,
         p50_ms: at(50),
         p99_ms: at(99),
@@ -72,7 +72,7 @@ async fn client(receiver: SocketAddr, number: Arc<AtomicU64>, until: Instant) ->
     took
 }
 
-/// A webhook of about 600 bytes from one of a thousand senders, and its signature.
+/// Returns a webhook of about 600 bytes from one of a thousand senders, and its signature.
 fn webhook(number: u64) -> (String, String) {
     let sid = format!("SM{number:032x}");
     let from = format!("+1202555{:04}", number % 1000);

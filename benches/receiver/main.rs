@@ -1,7 +1,7 @@
-//! `cargo bench -p pigeonhole --bench receiver`: signed webhooks over loopback, answered once they are committed,
-//! beside the same work without a database.
+//! `cargo bench -p pigeonhole --bench receiver` posts signed webhooks over loopback. The receiver answers them once they are
+//! committed. For comparison, a second receiver does the same work without a database.
 //!
-//! Receiver, clients and Postgres share one machine here, so compare the ratios. Prints a table and writes
+//! Receiver, clients and Postgres share one machine, so compare the ratios. The benchmark prints a table and writes
 //! `target/bench/receiver.json`.
 
 #![expect(
@@ -10,41 +10,45 @@
     reason = "a benchmark's output; a failure may end it"
 )]
 
+mod harness;
 mod load;
-mod rig;
 
 use std::{fs, time::Duration};
 
 use serde_json::json;
 
-use rig::Rig;
+use harness::ReceiverHarness;
 
 const SECONDS: u64 = 6;
 
 fn main() {
-    if let Some(settings) = rig::child() {
-        rig::serve(&settings);
+    if let Some(settings) = harness::child() {
+        harness::serve(&settings);
         return;
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let rig = Rig::start().await;
-        let plain = tokio::task::block_in_place(|| rig.plain_inserts(1, SECONDS));
+        let harness = ReceiverHarness::start().await;
+        let plain = tokio::task::block_in_place(|| harness.plain_inserts(1, SECONDS));
         println!("| connections | committed/s | p50 | p99 | without a database | ratio |");
         println!("| --- | --- | --- | --- | --- | --- |");
         let mut figures = serde_json::Map::new();
         for connections in [1, 64, 256] {
-            // In turn, twice, so that a drift of the machine meets both.
+            // Alternate twice, so that a drift of the machine's speed affects both.
             let mut runs = Vec::new();
             for _ in 0..2 {
                 let without = load::run(
-                    rig.without_database,
+                    harness.without_database,
                     connections,
                     Duration::from_secs(SECONDS),
                 )
                 .await;
-                let with =
-                    load::run(rig.with_database, connections, Duration::from_secs(SECONDS)).await;
+                let with = load::run(
+                    harness.with_database,
+                    connections,
+                    Duration::from_secs(SECONDS),
+                )
+                .await;
                 runs.push((with, without));
             }
             runs.sort_by(|a, b| (a.0.per_s / a.1.per_s).total_cmp(&(b.0.per_s / b.1.per_s)));
@@ -62,17 +66,17 @@ fn main() {
                 }),
             );
         }
-        let stored = rig.stored().await;
+        let stored = harness.stored().await;
         println!("\npgbench, one client, one plain INSERT of 600 bytes a commit: {plain:.0}/s");
         println!("messages stored, each with its job: {stored}");
         println!(
             "memory of the receiver, most so far: {} MiB",
-            rig.receiver_peak_mib()
+            harness.receiver_peak_mib()
         );
         figures.insert("plain_insert_1_client_per_s".to_owned(), json!(plain));
         figures.insert(
             "receiver_peak_mib".to_owned(),
-            json!(rig.receiver_peak_mib()),
+            json!(harness.receiver_peak_mib()),
         );
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench");
         fs::create_dir_all(folder).unwrap();

@@ -21,7 +21,7 @@ use store::{
 };
 use tokio::sync::Semaphore;
 use twilio::{
-    media::{Downloader, Settings},
+    media::{Downloader, DownloaderSettings},
     rest::Credentials,
 };
 use url::Url;
@@ -77,7 +77,7 @@ fn policy() -> Policy {
 /// The rules, and a Twilio that nobody asks, as no message here has files.
 fn message_deps(deps: Deps) -> MessageDeps {
     let account = format!("AC{}", "0".repeat(32));
-    let downloader = Downloader::new(Settings {
+    let downloader = Downloader::new(DownloaderSettings {
         api_base_url: "http://127.0.0.1:9".parse().unwrap(),
         credentials: Credentials {
             account: account.parse().unwrap(),

@@ -6,7 +6,7 @@ use axum::{
 };
 use queue::EnqueueError;
 use store::StoreError;
-use twilio::{PayloadError, diagnosis::Mistake, form::FormError, signature::Invalid};
+use twilio::{PayloadError, diagnosis::Mistake, form::FormError, signature::InvalidSignature};
 
 use crate::metrics::receiver::ShedReason;
 
@@ -27,7 +27,7 @@ pub(super) enum ReceiverError {
     SignatureMissing,
     #[error("{invalid}")]
     Signature {
-        invalid: Invalid,
+        invalid: InvalidSignature,
         mistake: Option<Mistake>,
     },
     #[error("the AccountSid is not TWILIO_ACCOUNT_SID")]

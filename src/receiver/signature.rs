@@ -3,7 +3,7 @@
 
 use axum::http::{header, request::Parts};
 use twilio::{
-    diagnosis::{Refused, diagnose},
+    diagnosis::{RefusedRequest, diagnose},
     signature::{AuthTokens, AuthTokensError, Body, HEADER, Validator},
 };
 
@@ -50,7 +50,7 @@ impl SignatureCheck {
         self.validator
             .check(&url, body, signature.as_bytes())
             .map_err(|invalid| {
-                let refused = Refused {
+                let refused = RefusedRequest {
                     url: &url,
                     body,
                     signature: signature.as_bytes(),

@@ -19,7 +19,7 @@ use store::{
     sends::{self, Move, SendState},
 };
 use tokio::time::timeout;
-use twilio::status::{self, Reason, StatusCallback};
+use twilio::status::{self, StatusCallback, UndeliveredReason};
 use uuid::Uuid;
 
 use super::{accept::DEADLINE, error::ReceiverError, payload, state::ReceiverState};
@@ -85,7 +85,9 @@ async fn move_send(
     let state = state_of(&callback.status);
     let reason = match state {
         SendState::Undelivered | SendState::Failed => {
-            let reason = callback.error_code.map_or(Reason::Unknown, status::reason);
+            let reason = callback
+                .error_code
+                .map_or(UndeliveredReason::Unknown, status::reason);
             Some(reason.label())
         }
         SendState::Pending

@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pigeonhole::http;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use twilio::rest::{Client, CreateError, Created, Credentials, NewMessage, Sender};
+use twilio::rest::{Client, CreateError, CreatedMessage, Credentials, OutboundMessage, Sender};
 use twilio_simulator::{BoundApi, SimulatedApi};
 
 use crate::{
@@ -56,7 +56,7 @@ impl SimulatorHarness {
         }
     }
 
-    async fn send(&self, to: &str, body: &str) -> Result<Created, CreateError> {
+    async fn send(&self, to: &str, body: &str) -> Result<CreatedMessage, CreateError> {
         send(&self.client, to, body).await
     }
 }
@@ -83,9 +83,9 @@ fn client_at(base: &str) -> Client {
     client(base, &settings, "a-token")
 }
 
-async fn send(client: &Client, to: &str, body: &str) -> Result<Created, CreateError> {
+async fn send(client: &Client, to: &str, body: &str) -> Result<CreatedMessage, CreateError> {
     let callback = format!("{PUBLIC_BASE_URL}/api/sms/status?send=a%20b");
-    let message = NewMessage {
+    let message = OutboundMessage {
         to,
         from: &Sender::Number(OURS.to_owned()),
         body,

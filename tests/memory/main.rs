@@ -19,7 +19,7 @@ use store::{Keyring, media::MediaState, users};
 use tokio::{net::TcpListener, sync::Semaphore};
 use twilio::{
     InboundWebhook,
-    media::{Downloader, Settings},
+    media::{Downloader, DownloaderSettings},
     rest::Credentials,
 };
 use url::Url;
@@ -80,7 +80,7 @@ async fn a_hundred_concurrent_downloads_use_less_than_256_mib() {
     let database = TestDatabase::create(&store::migrator()).await;
     let pool = database.pool().await;
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
+    let settings = DownloaderSettings {
         api_base_url: format!("http://{addr}").parse().unwrap(),
         credentials: Credentials {
             account: ACCOUNT.parse().unwrap(),

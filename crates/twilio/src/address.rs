@@ -1,8 +1,8 @@
-//! Who sent a message, or to whom, in Twilio's own words.
+//! The sender or the recipient of a message, as Twilio writes it.
 //!
-//! An address is kept verbatim and never coerced: stripping what is not a digit would make
-//! somebody's phone number of a sender that has none. It is personal data, so it has no `Display`,
-//! and `Debug` hides it.
+//! An address is kept unchanged. Removing non-digits could turn the address of a sender without a phone
+//! number into a stranger's phone number. An address is personal data: it has no `Display`, and `Debug`
+//! hides it.
 //!
 //! Source: Twilio docs, [inbound
 //! messages](https://www.twilio.com/docs/messaging/guides/webhook-request).
@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 256;
 #[serde(try_from = "String", into = "String")]
 pub struct Address(String);
 
-/// What an address looks like.
+/// The form of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AddressKind {
     /// E.164: `+`, then 2 to 15 digits of which the first is not 0.
@@ -30,11 +30,11 @@ pub enum AddressKind {
     Alphanumeric,
     /// `channel:address`, such as `whatsapp:+14155550123`.
     Channel,
-    /// None of these. It came signed, so it is kept all the same.
+    /// Any other text. It came with a valid signature, so it is kept.
     Other,
 }
 
-/// A text that is no address.
+/// The text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an address")]
 pub struct AddressError;
@@ -45,7 +45,7 @@ impl Address {
         &self.0
     }
 
-    /// What it looks like.
+    /// The form of the address.
     pub fn kind(&self) -> AddressKind {
         let text = self.0.as_str();
         if is_phone(text) {
@@ -61,9 +61,8 @@ impl Address {
         }
     }
 
-    /// The phone number in E.164, if the address is one. A number on another channel
-    /// (`whatsapp:+…`) is not: a text message sent to it would reach somebody else's inbox, or
-    /// nobody's.
+    /// Returns the phone number in E.164, if the address is one. A number on another channel
+    /// (`whatsapp:+…`) is not a phone number: a text message to it could reach another person.
     pub fn phone(&self) -> Option<&str> {
         is_phone(&self.0).then_some(self.0.as_str())
     }
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_knows_what_it_is_and_is_never_changed() {
+    fn the_form_of_an_address_is_detected_and_its_text_stays_unchanged() {
         for (text, kind) in [
             ("+14155550123", AddressKind::Phone),
             ("+12", AddressKind::Phone),
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_blank_long_or_holds_controls_is_no_address() {
+    fn a_text_that_is_blank_too_long_or_has_control_characters_is_not_an_address() {
         for text in [
             String::new(),
             "  ".to_owned(),

@@ -1,6 +1,4 @@
-//! The secrets that Twilio signs with.
-//!
-//! It must never show a token, nor hold a blank one.
+//! The auth tokens that Twilio signs with. They are never shown, and a blank token is refused.
 
 use std::fmt;
 
@@ -10,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 #[derive(Clone)]
 pub struct AuthTokens(pub(crate) Vec<SecretString>);
 
-/// Why a list of tokens cannot be used.
+/// Why a list of tokens is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthTokensError {
     /// The list is empty.
@@ -22,7 +20,7 @@ pub enum AuthTokensError {
 }
 
 impl AuthTokens {
-    /// Takes the tokens in use: one, or two while a new one is being promoted.
+    /// Accepts the tokens in use: one, or two during a rotation.
     pub fn new(tokens: Vec<SecretString>) -> Result<Self, AuthTokensError> {
         if tokens.is_empty() {
             return Err(AuthTokensError::Empty);

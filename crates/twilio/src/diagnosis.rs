@@ -1,40 +1,40 @@
-//! Names the usual mistake behind a signature that does not match, for the log.
+//! Finds the usual mistake behind a wrong signature, for the log.
 //!
-//! It must never make a request valid: it runs after the request was refused, and its answer goes
-//! to the operator and to nobody else. Anyone can trigger it, so its work is bounded, and callers
-//! do well to limit how often they ask.
+//! It never makes a request valid: it runs after the request was refused, and only the operator sees its
+//! result. Anyone can trigger it, so its work is bounded. Callers should also limit how often they call
+//! it.
 
 use std::fmt;
 
-use crate::signature::{Body, Claim, Validator};
+use crate::signature::{Body, SignatureClaim, Validator};
 use crate::signed_url::{SignedUrl, split_port, split_query, without_fragment};
 
-/// Above this many bytes of URL and parameters we do not look. An ordinary webhook has about one
+/// Requests with more bytes of URL and parameters are not diagnosed. An ordinary webhook has about one
 /// thousand.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// The longest host name there is, with a port.
+/// The longest possible host name, with a port.
 const MAX_HOST_BYTES: usize = 260;
 
-/// Ports that people forget, besides those of http and https.
+/// Ports that a webhook URL often lacks or has by mistake.
 const USUAL_PORTS: [&str; 4] = ["443", "80", "8443", "8080"];
 
-/// A request that failed its check, and what its HTTP layer knew of it.
+/// A request whose signature was wrong, with the parts of it that a mistake may concern.
 #[derive(Clone, Copy)]
-pub struct Refused<'a> {
-    /// The URL it was checked against.
+pub struct RefusedRequest<'a> {
+    /// The URL that the signature was checked against.
     pub url: &'a str,
-    /// Its body, as it was checked.
+    /// The body, as it was checked.
     pub body: Body<'a>,
-    /// The value of its signature header.
+    /// The value of the signature header.
     pub signature: &'a [u8],
-    /// Its `Host` header.
+    /// The `Host` header.
     pub host: Option<&'a str>,
-    /// Its request target as received: path and query.
+    /// The request target as received: path and query.
     pub target: Option<&'a str>,
 }
 
-/// A mistake that explains the mismatch: with it undone, the signature is right.
+/// A mistake that explains the wrong signature: without the mistake, the signature is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mistake {
     /// Twilio has `http://` where we have `https://`.
@@ -60,7 +60,7 @@ pub enum Mistake {
 }
 
 impl Mistake {
-    /// All of them.
+    /// All mistakes.
     pub const ALL: [Self; 10] = [
         Self::HttpForHttps,
         Self::HttpsForHttp,
@@ -138,16 +138,16 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Which single mistake would explain that this request was refused? `None` if none would: a
-/// stranger, a wrong token, a changed parameter, or two mistakes at once.
+/// Returns the single mistake that explains why this request was refused. `None` if there is none: the
+/// request is not from Twilio, the token is wrong, a parameter was changed, or there are two mistakes.
 ///
-/// `retired` holds the tokens that are no longer accepted, where they are known.
+/// `retired` holds the known tokens that are no longer accepted.
 pub fn diagnose(
     validator: &Validator,
     retired: Option<&Validator>,
-    refused: &Refused<'_>,
+    refused: &RefusedRequest<'_>,
 ) -> Option<Mistake> {
-    let claim = Claim::new(refused.body, refused.signature).ok()?;
+    let claim = SignatureClaim::new(refused.body, refused.signature).ok()?;
     let target = refused.target.map_or(0, str::len);
     if refused.url.len() + target + claim.len() > MAX_BYTES {
         return None;
@@ -162,8 +162,8 @@ pub fn diagnose(
         .map(|(mistake, _)| mistake)
 }
 
-/// At most ten URLs, each undoing one mistake.
-fn candidates(url: &SignedUrl<'_>, refused: &Refused<'_>) -> Vec<(Mistake, String)> {
+/// Returns at most ten URLs, each without one mistake.
+fn candidates(url: &SignedUrl<'_>, refused: &RefusedRequest<'_>) -> Vec<(Mistake, String)> {
     let mut list = vec![if url.scheme.eq_ignore_ascii_case("https") {
         (
             Mistake::HttpForHttps,
@@ -243,7 +243,7 @@ fn candidates(url: &SignedUrl<'_>, refused: &Refused<'_>) -> Vec<(Mistake, Strin
     list
 }
 
-/// The `Host` header is a stranger's text: nothing that could turn into another part of a URL.
+/// The `Host` header is untrusted: it must not contain characters that start another part of a URL.
 fn is_host(host: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
     !host.is_empty() && host.len() <= MAX_HOST_BYTES && host.bytes().all(plain)

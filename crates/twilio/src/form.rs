@@ -1,18 +1,17 @@
-//! Reads an `application/x-www-form-urlencoded` body into pairs, in order, exactly as they were
-//! meant.
+//! Parses an `application/x-www-form-urlencoded` body into pairs, in order.
 //!
-//! It must never trim, drop blanks or normalise, because the signature covers every character; and
-//! never put a value into an error, because values are people's messages.
+//! The signature covers every character, so the parser never trims, drops blanks or normalises. Values
+//! are people's messages, so no error contains a value.
 //!
-//! It is stricter than the [WHATWG parser](https://url.spec.whatwg.org/#urlencoded-parsing), which
-//! keeps a `%` that escapes nothing and replaces broken UTF-8. Twilio always escapes properly, so a
-//! broken escape is not from Twilio, and guessing would let two different bodies mean the same
-//! signed text.
+//! The parser is stricter than the [WHATWG parser](https://url.spec.whatwg.org/#urlencoded-parsing),
+//! which keeps a `%` that escapes nothing and replaces broken UTF-8. Twilio always escapes correctly, so
+//! a broken escape is not from Twilio. Accepting it would let two different bodies mean the same signed
+//! text.
 
 use std::fmt;
 
-/// The name of an offending parameter, if it looks like a name. Else it may be somebody's text and
-/// is not shown.
+/// The name of the parameter that is wrong. It is shown only if it looks like a name, as it may be a
+/// person's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterName(Option<String>);
 
@@ -69,11 +68,10 @@ impl FormError {
     }
 }
 
-/// Decodes `body` into its pairs of name and value. A name without `=` has an empty value; nothing
-/// between two `&` is no parameter.
+/// Decodes `body` into pairs of name and value. A name without `=` has an empty value. Empty text between
+/// two `&` is skipped.
 ///
-/// Parameters are counted before anything is allocated, so a body of ten thousand `a&` costs one
-/// pass.
+/// The parser counts parameters before it allocates, so a body with too many of them costs one pass.
 pub fn parse(body: &[u8], max_parameters: usize) -> Result<Vec<(String, String)>, FormError> {
     let segments = || {
         body.split(|&b| b == b'&')
@@ -99,7 +97,7 @@ pub fn parse(body: &[u8], max_parameters: usize) -> Result<Vec<(String, String)>
     Ok(pairs)
 }
 
-/// What is wrong with a name or a value, before we know whose.
+/// What is wrong with a name or a value.
 enum Fault {
     BrokenEscape,
     NotUtf8,

@@ -1,7 +1,7 @@
-//! STOP, START and HELP: words that Twilio acts upon and answers by itself, and still delivers to us.
+//! STOP, START and HELP. Twilio acts on these words and answers them, and also delivers them to us.
 //!
-//! A message is a keyword only as a whole: `CANCEL`, `END` and `YES` are also words that people write. After a STOP
-//! Twilio refuses what we send to that number (error 21610); a START ends that.
+//! A message is a keyword only if its whole text is: people also use `CANCEL`, `END` and `YES` in
+//! sentences. After a STOP, Twilio refuses our messages to that number (error 21610) until a START.
 //!
 //! Source: Twilio support, [opt-out
 //! keywords](https://support.twilio.com/hc/en-us/articles/223134027), and [Advanced
@@ -9,7 +9,8 @@
 
 use crate::InboundWebhook;
 
-/// Each stops messages from the number that it was sent to. `REVOKE` and `OPTOUT` are so since 2025.
+/// Each of these words stops messages from the number that received it. Twilio added `REVOKE` and
+/// `OPTOUT` in 2025.
 const STOP: [&str; 8] = [
     "STOP",
     "STOPALL",
@@ -21,45 +22,45 @@ const STOP: [&str; 8] = [
     "OPTOUT",
 ];
 
-/// Each lets them through again.
+/// Each of these words allows messages again.
 const START: [&str; 3] = ["START", "YES", "UNSTOP"];
 
-/// Each is answered with a text that says who we are.
+/// Twilio answers each of these words with a text that names the sender.
 const HELP: [&str; 2] = ["HELP", "INFO"];
 
-/// What a message that is a keyword asks for.
+/// The request of a keyword.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Keyword {
-    /// Send me no more.
+    /// Stop sending messages.
     Stop,
-    /// Send me messages again.
+    /// Send messages again.
     Start,
-    /// Who are you?
+    /// Name the sender.
     Help,
 }
 
 impl Keyword {
-    /// The keyword that this message is. A Messaging Service with Advanced Opt-Out has words of its own, in any
-    /// language, and says what it took the message for: that decides.
+    /// Returns the message's keyword, if it is one. A Messaging Service with Advanced Opt-Out has its own
+    /// words in any language and reports the keyword in the webhook, which then decides.
     pub fn of(webhook: &InboundWebhook) -> Option<Self> {
-        let told = webhook.opt_out_type().and_then(|told| {
+        let reported = webhook.opt_out_type().and_then(|value| {
             [
                 ("STOP", Self::Stop),
                 ("START", Self::Start),
                 ("HELP", Self::Help),
             ]
             .into_iter()
-            .find_map(|(name, keyword)| told.eq_ignore_ascii_case(name).then_some(keyword))
+            .find_map(|(name, keyword)| value.eq_ignore_ascii_case(name).then_some(keyword))
         });
         let has_media = webhook.num_media() > 0 || !webhook.media().is_empty();
-        told.or_else(|| {
+        reported.or_else(|| {
             (!has_media)
                 .then(|| Self::in_text(webhook.body()))
                 .flatten()
         })
     }
 
-    /// The keyword that a text is, blanks around it aside.
+    /// Returns the keyword of a text, ignoring blanks around it.
     fn in_text(text: &str) -> Option<Self> {
         let text = text.trim();
         let is_one_of = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_a_keyword_and_nothing_else_is_one() {
+    fn a_text_that_is_only_a_keyword_is_a_keyword() {
         for (words, keyword) in [
             (&STOP[..], Keyword::Stop),
             (&START, Keyword::Start),
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_more_in_it_is_none() {
+    fn a_text_with_more_words_is_not_a_keyword() {
         for text in [
             "",
             " ",
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_twilio_took_it_for_decides_whatever_it_says() {
+    fn the_keyword_that_twilio_reports_wins_over_the_text() {
         for (told, keyword) in [
             ("STOP", Keyword::Stop),
             ("START", Keyword::Start),
@@ -159,7 +160,7 @@ mod tests {
                 assert_eq!(found, Some(keyword), "{told} {body}");
             }
         }
-        // A word that Twilio may have tomorrow hides no STOP.
+        // An unknown value must not hide a STOP.
         let unknown = webhook(&[("OptOutType", "PAUSE"), ("Body", "stop")]);
         assert_eq!(Keyword::of(&unknown), Some(Keyword::Stop));
         let empty = webhook(&[("OptOutType", ""), ("Body", "Hello")]);

@@ -1,13 +1,12 @@
-//! What we know of Twilio: how it signs, what its webhooks hold, what it takes for an answer, and
-//! how to have it send a message.
+//! The protocol of Twilio: signatures, the parameters of webhooks, the answers to them, and the REST API.
 //!
-//! This crate reads no environment and knows no database; nothing in it may print a message body, a
-//! phone number or a token. All is pure functions and types, but for [`rest::Client`] and
-//! [`media::Downloader`], which alone open sockets.
+//! This crate reads no environment and knows no database. It never prints a message body, a phone number
+//! or a token. It consists of pure functions and types, except [`rest::Client`] and
+//! [`media::Downloader`], which open sockets.
 //!
 //! The order in which the receiver uses it: [`form::parse`] the body,
-//! [`signature::Validator::check`] it, make an [`InboundWebhook`] of it, answer with [`twiml`]. What
-//! became of a message that we sent comes the same way, as a [`status::StatusCallback`].
+//! [`signature::Validator::check`] it, make an [`InboundWebhook`] of it, answer with [`twiml`]. The
+//! status of a message that we sent arrives the same way, as a [`status::StatusCallback`].
 
 mod address;
 mod auth_tokens;

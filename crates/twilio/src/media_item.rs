@@ -1,6 +1,4 @@
-//! The media files that a webhook announces.
-//!
-//! What is announced is a claim: this must never be taken for permission to fetch a URL.
+//! The media files that a webhook announces. An announcement is not a permission to fetch its URL.
 
 use std::fmt;
 
@@ -9,15 +7,14 @@ use crate::payload::{PayloadError, optional};
 /// The most media that one message can carry.
 pub const MAX_MEDIA: u8 = 10;
 
-/// One media file as the webhook announces it. Its URL has not been judged: anyone's host may stand
-/// there.
+/// One media file as the webhook announces it. Its URL is not checked and may name any host.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MediaItem {
     /// The N of `MediaUrlN`, 0 to 9.
     pub index: u8,
-    /// `MediaUrlN`, verbatim.
+    /// `MediaUrlN`, unchanged.
     pub url: String,
-    /// `MediaContentTypeN`, verbatim, unless absent or empty. A claim, not a fact.
+    /// `MediaContentTypeN`, unchanged, unless absent or empty. It may be wrong.
     pub content_type: Option<String>,
 }
 
@@ -48,7 +45,7 @@ pub(crate) fn read(fields: &[(String, String)]) -> Result<Vec<MediaItem>, Payloa
     Ok(items)
 }
 
-/// How many `MediaUrlN` say something, whatever their N.
+/// Counts the `MediaUrlN` that are not empty, for any N.
 pub(crate) fn count_announced(fields: &[(String, String)]) -> usize {
     let numbered = |name: &str| {
         let digits = name.strip_prefix("MediaUrl").unwrap_or_default();

@@ -1,45 +1,45 @@
-//! How far a message of ours has got, in Twilio's words.
+//! The status of a message that we sent, with Twilio's names.
 //!
 //! Source: Twilio docs, [message
 //! status](https://www.twilio.com/docs/messaging/api/message-resource#message-status-values).
 
 use std::fmt;
 
-/// The status of a message. What Twilio may add one day is kept as it is: no status fails to parse.
+/// The status of a message. Parsing never fails: an unknown status is kept unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum MessageStatus {
-    /// A Messaging Service is to pick a sender.
+    /// A Messaging Service has not picked a sender yet.
     Accepted,
-    /// To be sent at a time that was asked for.
+    /// Twilio sends it at a requested time.
     Scheduled,
-    /// Waits for its sender.
+    /// It waits in the sender's queue.
     Queued,
-    /// On its way to the carrier.
+    /// Twilio is handing it to the carrier.
     Sending,
-    /// The nearest carrier has it. Carriers without receipts leave it at that.
+    /// The nearest carrier accepted it. For carriers without receipts this is the last status.
     Sent,
-    /// The carrier says that it has arrived.
+    /// The carrier reports that it arrived.
     Delivered,
-    /// The carrier says that it has not arrived.
+    /// The carrier reports that it did not arrive.
     Undelivered,
     /// It could not be sent.
     Failed,
-    /// It was scheduled and then called off.
+    /// It was scheduled and then cancelled.
     Canceled,
     /// It was read; not for SMS.
     Read,
-    /// An inbound message on its way.
+    /// An inbound message that is arriving.
     Receiving,
     /// An inbound message that has arrived.
     Received,
-    /// Some of it has arrived; not for SMS.
+    /// It arrived in part; not for SMS.
     PartiallyDelivered,
-    /// One that we do not know.
+    /// An unknown status.
     Other(String),
 }
 
 impl MessageStatus {
-    /// Reads Twilio's word.
+    /// Parses Twilio's name of a status.
     pub fn parse(text: &str) -> Self {
         match text {
             "accepted" => Self::Accepted,
@@ -59,7 +59,7 @@ impl MessageStatus {
         }
     }
 
-    /// Twilio's word.
+    /// Twilio's name of the status.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Accepted => "accepted",
@@ -79,7 +79,7 @@ impl MessageStatus {
         }
     }
 
-    /// Will it stay as it is? A message that was delivered may still be said to have been read.
+    /// Whether the status is final. A delivered message may still become read.
     pub fn is_final(&self) -> bool {
         matches!(
             self,

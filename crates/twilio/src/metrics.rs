@@ -1,4 +1,4 @@
-//! What is measured of calls to Twilio's API: every metric of this crate, named here and nowhere else.
+//! All metrics of this crate. They measure calls to Twilio's API.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 use crate::{
     media::MediaError,
-    rest::{AccountProblem, CreateError, ListError},
+    rest::{CreateError, ListError, TwilioAccountProblem},
 };
 
 const CALLS: &str = "pigeonhole_twilio_calls_total";
 const CALL_DURATION: &str = "pigeonhole_twilio_call_duration_seconds";
 
-/// Says what each means.
+/// Describes the metrics.
 pub fn describe() {
     describe_counter!(
         CALLS,
@@ -27,16 +27,16 @@ pub fn describe() {
     );
 }
 
-/// What is asked of Twilio.
+/// The calls to Twilio's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
+pub(crate) enum ApiCall {
     CreateMessage,
     ListMessages,
     FetchMedia,
     DeleteMedia,
 }
 
-impl Call {
+impl ApiCall {
     fn as_str(self) -> &'static str {
         match self {
             Self::CreateMessage => "create_message",
@@ -46,16 +46,16 @@ impl Call {
         }
     }
 
-    /// Counts from zero what alerts look at, so that the first of each is seen to rise.
+    /// Starts the counters of alerts at zero, so that Prometheus sees the first increase.
     pub(crate) fn start(self) {
-        let account = AccountProblem::ALL.map(|problem| ("account", problem.label()));
+        let account = TwilioAccountProblem::ALL.map(|problem| ("account", problem.label()));
         for (class, outcome) in account.into_iter().chain([("ok", "ok")]) {
             self.counted(class, outcome, 0);
         }
         drop(histogram!(CALL_DURATION, "call" => self.as_str()));
     }
 
-    /// Makes the call, and measures it.
+    /// Makes the call and measures it.
     pub(crate) async fn measure<T, E: Classed>(
         self,
         call: impl Future<Output = Result<T, E>>,
@@ -78,7 +78,7 @@ impl Call {
     }
 }
 
-/// An error of a call: what it means for us, and its label.
+/// An error of a call, as its metrics label it.
 pub(crate) trait Classed {
     /// Class and label.
     fn class(&self) -> (&'static str, &'static str);
@@ -111,8 +111,8 @@ impl Classed for MediaError {
     fn class(&self) -> (&'static str, &'static str) {
         let class = match self {
             Self::Forbidden(_) | Self::NotFound | Self::TooLarge { .. } => "refused",
-            // Twilio's media know one problem of the account.
-            Self::Account { .. } => return ("account", AccountProblem::Credentials.label()),
+            // For media, Twilio reports only one problem of the account.
+            Self::Account { .. } => return ("account", TwilioAccountProblem::Credentials.label()),
             Self::Throttled { .. } => "not_processed",
             Self::Unavailable(_) => "unavailable",
         };

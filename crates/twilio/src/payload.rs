@@ -1,17 +1,16 @@
-//! Reads single parameters out of a webhook's pairs.
-//!
-//! It must never choose between two values, nor put a value into an error.
+//! Reads single parameters of a webhook. It never chooses between two values, and no error contains a
+//! value.
 
-/// Why parameters make no inbound message. Holds names of parameters only, never a value.
+/// Why parameters do not form an inbound message. It holds names of parameters, never values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// A parameter that every inbound message has is not there.
+    /// A parameter that every inbound message has is missing.
     #[error("parameter {0} is missing")]
     Missing(&'static str),
-    /// A parameter is not what it should be.
+    /// A parameter has an invalid value.
     #[error("parameter {0} is malformed")]
     Malformed(&'static str),
-    /// A parameter of which we need one value is there twice, and choosing would be guessing.
+    /// A parameter that must be single occurs twice.
     #[error("parameter {0} is repeated")]
     Repeated(&'static str),
 }
@@ -34,7 +33,7 @@ pub(crate) fn first<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'
         .map(|(_, value)| value.as_str())
 }
 
-/// `shown` is what an error calls it.
+/// `shown` is the name in an error.
 pub(crate) fn optional<'a>(
     fields: &'a [(String, String)],
     name: &str,

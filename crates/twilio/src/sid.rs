@@ -1,14 +1,14 @@
-//! Twilio's identifiers: two letters that say of what, and 32 hexadecimal digits.
+//! Twilio's identifiers: two letters for the kind, and 32 hexadecimal digits.
 //!
-//! A SID that exists as a value here is well formed. Its case is kept as given, and it is no
-//! personal data: it may be logged.
+//! A value of these types is well formed. Its case is kept as given. A SID is not personal data and may
+//! be logged.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that is not the SID that was wanted.
+/// The text is not a SID of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a {0} SID")]
 pub struct SidError(&'static str);

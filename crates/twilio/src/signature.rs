@@ -1,17 +1,14 @@
-//! Decides whether a request carries a signature that only a holder of our auth token can have
-//! made.
+//! Checks whether a request carries a signature that was made with our auth token.
 //!
-//! It must never answer yes on anything but an exact match, never stop early between tokens, and
-//! never panic on what a stranger sends.
+//! It accepts only an exact match, never stops early between tokens, and never panics on any input.
 //!
 //! Source of every rule: Twilio docs, [webhooks
 //! security](https://www.twilio.com/docs/usage/webhooks/webhooks-security), and the request
 //! validators of Twilio's helper libraries where the docs are silent.
 //!
-//! What the scheme cannot give: there is no timestamp, so a captured request replays for ever, and
-//! names and values are joined without delimiters, so a captured request may be cut into other
-//! parameters. TLS and a de-duplication by message SID answer the first; for the second there is
-//! only TLS.
+//! Twilio's scheme has two weaknesses. A signature has no timestamp, so a captured request can be replayed
+//! for ever; TLS and the de-duplication by message SID protect us. Names and values are joined without
+//! delimiters, so a captured request can be split into other parameters; only TLS protects us.
 
 use std::fmt;
 
@@ -32,7 +29,7 @@ pub const HEADER: &str = "X-Twilio-Signature";
 /// The bytes of an HMAC-SHA1; 28 characters in Base64.
 const MAC_BYTES: usize = 20;
 
-/// What was posted, as the request's `Content-Type` says. The URL has no say in it.
+/// The request's body. The `Content-Type` alone decides which form it has.
 #[derive(Clone, Copy)]
 pub enum Body<'a> {
     /// `application/x-www-form-urlencoded`: the decoded pairs. Empty for a GET, whose parameters
@@ -42,16 +39,16 @@ pub enum Body<'a> {
     Json(&'a [u8]),
 }
 
-/// Why a request was not believed.
+/// Why a signature was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum InvalidSignature {
     /// The header does not hold 20 bytes in standard Base64.
     #[error("the signature is not one that Twilio would write")]
     NotASignature,
     /// No token and no allowed form of the URL gives this signature.
     #[error("the signature matches no auth token")]
     Mismatch,
-    /// A body that is no form came without exactly one `bodySHA256` in the URL.
+    /// The body is not a form, and the URL does not have exactly one `bodySHA256`.
     #[error("the URL has no bodySHA256 for a body that is not a form")]
     BodyHashMissing,
     /// The body is not the one whose hash was signed.
@@ -59,7 +56,7 @@ pub enum Invalid {
     BodyHashMismatch,
 }
 
-impl Invalid {
+impl InvalidSignature {
     /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
@@ -71,14 +68,14 @@ impl Invalid {
     }
 }
 
-/// Checks signatures. Made once: the keys are scheduled when it is built, not at each request.
+/// Checks signatures. Build it once, as that schedules the HMAC keys.
 #[derive(Clone)]
 pub struct Validator {
     keys: Vec<Hmac<Sha1>>,
 }
 
 impl Validator {
-    /// A validator that accepts what any of these tokens signed.
+    /// Accepts requests that any of these tokens signed.
     pub fn new(tokens: &AuthTokens) -> Self {
         Self {
             keys: tokens
@@ -89,31 +86,36 @@ impl Validator {
         }
     }
 
-    /// Is this request from Twilio? `url` is the public URL that Twilio was told, with its query;
-    /// `signature` is the value of [`HEADER`].
+    /// Checks that the request is from Twilio. `url` is the public URL that is configured at Twilio, with
+    /// its query; `signature` is the value of [`HEADER`].
     ///
     /// Twilio is not consistent about ports and quotes, so the URL is tried as it is, without its
     /// port, with its scheme's own port, with and without `user:password@`, and with `'` and `%27`
     /// exchanged in its query.
-    pub fn check(&self, url: &str, body: Body<'_>, signature: &[u8]) -> Result<(), Invalid> {
+    pub fn check(
+        &self,
+        url: &str,
+        body: Body<'_>,
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
         let url = without_fragment(url);
-        let claim = Claim::new(body, signature)?;
+        let claim = SignatureClaim::new(body, signature)?;
         if let Body::Json(bytes) = body {
             check_body_hash(url, bytes)?;
         }
         if self.any_form_signed(url, &claim) {
             Ok(())
         } else {
-            Err(Invalid::Mismatch)
+            Err(InvalidSignature::Mismatch)
         }
     }
 
-    /// Does any allowed form of this URL, which has no fragment, give the claimed signature?
+    /// Whether any allowed form of this URL, which has no fragment, gives the claimed signature.
     ///
-    /// It stops at the first form that matches, so that a good request costs one HMAC a token. The
-    /// time then tells which form matched, and only to someone who already holds a valid signature.
-    /// A bad request always pays for every form and every token.
-    pub(crate) fn any_form_signed(&self, url: &str, claim: &Claim) -> bool {
+    /// It stops at the first form that matches, so a valid request usually costs one HMAC per token. The
+    /// time reveals which form matched, but only to a client that already has a valid signature. An
+    /// invalid request always costs all forms and all tokens.
+    pub(crate) fn any_form_signed(&self, url: &str, claim: &SignatureClaim) -> bool {
         self.signed(url, claim)
             || SignedUrl::split(url).is_some_and(|parts| {
                 parts
@@ -123,7 +125,7 @@ impl Validator {
             })
     }
 
-    fn signed(&self, url: &str, claim: &Claim) -> bool {
+    fn signed(&self, url: &str, claim: &SignatureClaim) -> bool {
         let any = self.keys.iter().fold(Choice::from(0), |any, key| {
             any | mac(key, url, &claim.parameters).ct_eq(&claim.mac)
         });
@@ -137,33 +139,32 @@ impl fmt::Debug for Validator {
     }
 }
 
-/// What a request claims: the parameters in signing order, and the MAC over them and some URL.
-pub(crate) struct Claim {
+/// The claim of a request: its parameters in signing order, and the MAC over them and a URL.
+pub(crate) struct SignatureClaim {
     parameters: String,
     mac: [u8; MAC_BYTES],
 }
 
-impl Claim {
-    pub(crate) fn new(body: Body<'_>, signature: &[u8]) -> Result<Self, Invalid> {
+impl SignatureClaim {
+    pub(crate) fn new(body: Body<'_>, signature: &[u8]) -> Result<Self, InvalidSignature> {
         let parameters = match body {
             Body::Form(pairs) => signing_order(pairs),
             Body::Json(_) => String::new(),
         };
         Ok(Self {
             parameters,
-            mac: decode(signature).ok_or(Invalid::NotASignature)?,
+            mac: decode(signature).ok_or(InvalidSignature::NotASignature)?,
         })
     }
 
-    /// How much there is to hash, in bytes, apart from the URL.
+    /// The number of bytes to hash, without the URL.
     pub(crate) fn len(&self) -> usize {
         self.parameters.len()
     }
 }
 
-/// Signs as Twilio does: for the simulated Twilio and for tests.
-///
-/// The fragment of `url` is left out, as Twilio leaves it out.
+/// Signs as Twilio does, for the simulated Twilio and for tests. It ignores the fragment of `url`, as
+/// Twilio does.
 pub fn sign(token: &str, url: &str, parameters: &[(String, String)]) -> String {
     STANDARD.encode(mac(
         &key(token),
@@ -172,9 +173,8 @@ pub fn sign(token: &str, url: &str, parameters: &[(String, String)]) -> String {
     ))
 }
 
-/// Names sorted bytewise; a name's values de-duplicated and sorted; everything joined without
-/// delimiters. Sorting the pairs is not the same as sorting the joined text: `Reason` must come
-/// before `ReasonConferenceEnded`.
+/// Sorts names bytewise, sorts and de-duplicates the values of a name, and joins all without delimiters.
+/// It sorts the pairs and not the joined texts: `Reason` must come before `ReasonConferenceEnded`.
 fn signing_order(pairs: &[(String, String)]) -> String {
     let mut sorted: Vec<(&str, &str)> = pairs
         .iter()
@@ -202,11 +202,11 @@ fn mac(key: &Hmac<Sha1>, url: &str, parameters: &str) -> [u8; MAC_BYTES] {
     mac.finalize().into_bytes().into()
 }
 
-/// The decoder is strict about padding and left-over bits, so one MAC has one spelling. Decoding
-/// the stranger's text, rather than encoding our MAC, keeps table look-ups away from what is
-/// secret.
+/// Decodes a signature. The decoder is strict about padding and unused bits, so each MAC has one
+/// spelling. We decode the untrusted text rather than encode our MAC, so that no table look-up depends
+/// on secret bytes.
 fn decode(signature: &[u8]) -> Option<[u8; MAC_BYTES]> {
-    // A little longer than needed: the decoder wants room for three bytes per four characters.
+    // One byte longer than a MAC: the decoder needs room for three bytes per four characters.
     let mut decoded = [0; MAC_BYTES + 1];
     if signature.len() != 28 {
         return None;
@@ -215,13 +215,13 @@ fn decode(signature: &[u8]) -> Option<[u8; MAC_BYTES]> {
     decoded[..length].try_into().ok()
 }
 
-fn check_body_hash(url: &str, body: &[u8]) -> Result<(), Invalid> {
+fn check_body_hash(url: &str, body: &[u8]) -> Result<(), InvalidSignature> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let mut claimed = query
         .split('&')
         .filter_map(|pair| pair.strip_prefix("bodySHA256="));
     let (Some(claimed), None) = (claimed.next(), claimed.next()) else {
-        return Err(Invalid::BodyHashMissing);
+        return Err(InvalidSignature::BodyHashMissing);
     };
     let mut hash = [0; 64];
     for (pair, byte) in hash.chunks_exact_mut(2).zip(Sha256::digest(body)) {
@@ -230,7 +230,7 @@ fn check_body_hash(url: &str, body: &[u8]) -> Result<(), Invalid> {
     if bool::from(hash.ct_eq(claimed.as_bytes())) {
         Ok(())
     } else {
-        Err(Invalid::BodyHashMismatch)
+        Err(InvalidSignature::BodyHashMismatch)
     }
 }
 

@@ -1,8 +1,7 @@
-//! Splits a URL without touching a byte of it, and lists the forms under which Twilio may have
-//! signed it.
+//! Splits a URL without changing a byte, and lists the forms under which Twilio may have signed it.
 //!
-//! It must never normalise: the signature covers the bytes as they were configured, case and
-//! escapes included. That is why no URL library is used here.
+//! It never normalises: the signature covers the configured bytes, including case and escapes. That is why
+//! it uses no URL library.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +13,7 @@ pub(crate) fn without_fragment(url: &str) -> &str {
     url.split_once('#').map_or(url, |(url, _)| url)
 }
 
-/// A URL in pieces; `Display` joins them to the same bytes again.
+/// The parts of a URL. `Display` joins them to the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SignedUrl<'a> {
     pub(crate) scheme: &'a str,
@@ -47,8 +46,8 @@ impl<'a> SignedUrl<'a> {
         })
     }
 
-    /// Every form but the URL as it is: the product of two user infos, two ports and three queries
-    /// at most.
+    /// Returns all forms except the URL itself: at most two user infos times two ports times three
+    /// queries.
     pub(crate) fn other_forms(&self) -> Vec<String> {
         let port = match self.port {
             Some(_) => None,
@@ -124,7 +123,7 @@ fn different<T: PartialEq>(first: T, second: T) -> impl Iterator<Item = T> {
     std::iter::once(first).chain(second)
 }
 
-/// An older Twilio library escapes the quote in a query and newer ones do not.
+/// An older Twilio library escapes the quote in a query, and newer ones do not.
 fn quotings(query: Option<&str>) -> Vec<Option<Cow<'_, str>>> {
     let mut all = vec![query.map(Cow::Borrowed)];
     if let Some(query) = query {

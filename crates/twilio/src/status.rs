@@ -11,24 +11,25 @@ pub use crate::payload::PayloadError as StatusError;
 use crate::payload::{optional, required};
 use crate::{AccountSid, MessageSid};
 
-/// Longer than any status that Twilio has; what is longer is not written down by anybody.
+/// Longer than any status of Twilio's.
 const MAX_STATUS: usize = 40;
 
-/// One status callback. It holds no personal data: who the message went to is left behind.
+/// One status callback. It holds no personal data, as it leaves out the recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusCallback {
-    /// The message.
+    /// The message's SID.
     pub message_sid: MessageSid,
-    /// The account that the message belongs to. Signed does not mean ours: compare it.
+    /// The account that the message belongs to. A valid signature does not prove that it is ours: compare
+    /// it.
     pub account_sid: AccountSid,
-    /// How far it has got.
+    /// The message's status.
     pub status: MessageStatus,
-    /// Why it got no further. See [`reason`].
+    /// Twilio's error code, if the message failed. See [`reason`].
     pub error_code: Option<u32>,
 }
 
 impl StatusCallback {
-    /// Reads the parameters of the callback. Those that are not ours to use are ignored.
+    /// Reads the parameters of the callback and ignores those that we do not use.
     pub fn from_fields(fields: &[(String, String)]) -> Result<Self, StatusError> {
         let message_sid = required(fields, "MessageSid")?;
         let account_sid = required(fields, "AccountSid")?;
@@ -36,7 +37,7 @@ impl StatusCallback {
         if status.is_empty() || status.len() > MAX_STATUS {
             return Err(StatusError::Malformed("MessageStatus"));
         }
-        // Twilio sends no code or an empty one where there is none; `0` means none, too.
+        // Without an error, Twilio sends no code, an empty one or `0`.
         let error_code = match optional(fields, "ErrorCode", "ErrorCode")? {
             None | Some("" | "0") => None,
             Some(code) => Some(
@@ -57,40 +58,40 @@ impl StatusCallback {
     }
 }
 
-/// Why a message that Twilio had taken did not arrive.
+/// Why an accepted message did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The sender had more to send than it can in the time.
+pub enum UndeliveredReason {
+    /// The sender's queue was full.
     QueueOverflow,
-    /// The account was suspended meanwhile.
+    /// The account was suspended.
     Suspended,
-    /// The phone is off or out of reach.
+    /// The phone is off or has no network.
     Unreachable,
     /// The phone or its carrier refuses messages from us.
     Blocked,
-    /// There is no such phone.
+    /// The number does not exist.
     UnknownNumber,
     /// The number cannot get text messages.
     NotMobile,
-    /// A carrier takes the message for spam.
+    /// A carrier treats the message as spam.
     Filtered,
     /// A part of the message was lost.
     Incomplete,
     /// It would have cost more than allowed.
     TooExpensive,
-    /// It could not be delivered within its validity period.
+    /// It was not delivered within its validity period.
     Expired,
-    /// The person has told our number to stop.
+    /// The recipient sent STOP to our number.
     OptedOut,
-    /// Twilio takes it for messaging fraud.
+    /// Twilio suspects fraud.
     BlockedAsFraud,
     /// Our sender is not registered for this kind of traffic.
     NotRegistered,
-    /// The carrier does not say, or says what we do not know.
+    /// The carrier gives no reason, or one that we do not know.
     Unknown,
 }
 
-impl Reason {
+impl UndeliveredReason {
     /// The name in rows and metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -112,23 +113,23 @@ impl Reason {
     }
 }
 
-/// What the code of an undelivered or failed message means.
-pub fn reason(code: u32) -> Reason {
+/// Returns the meaning of the code of an undelivered or failed message.
+pub fn reason(code: u32) -> UndeliveredReason {
     match code {
-        30001 => Reason::QueueOverflow,
-        30002 => Reason::Suspended,
-        30003 => Reason::Unreachable,
-        30004 => Reason::Blocked,
-        30005 => Reason::UnknownNumber,
-        21614 | 21635 | 30006 => Reason::NotMobile,
-        30007 => Reason::Filtered,
-        30009 => Reason::Incomplete,
-        30010 => Reason::TooExpensive,
-        30036 => Reason::Expired,
-        21610 => Reason::OptedOut,
-        30450 | 60410 => Reason::BlockedAsFraud,
-        30032 | 30034 => Reason::NotRegistered,
-        _ => Reason::Unknown,
+        30001 => UndeliveredReason::QueueOverflow,
+        30002 => UndeliveredReason::Suspended,
+        30003 => UndeliveredReason::Unreachable,
+        30004 => UndeliveredReason::Blocked,
+        30005 => UndeliveredReason::UnknownNumber,
+        21614 | 21635 | 30006 => UndeliveredReason::NotMobile,
+        30007 => UndeliveredReason::Filtered,
+        30009 => UndeliveredReason::Incomplete,
+        30010 => UndeliveredReason::TooExpensive,
+        30036 => UndeliveredReason::Expired,
+        21610 => UndeliveredReason::OptedOut,
+        30450 | 60410 => UndeliveredReason::BlockedAsFraud,
+        30032 | 30034 => UndeliveredReason::NotRegistered,
+        _ => UndeliveredReason::Unknown,
     }
 }
 

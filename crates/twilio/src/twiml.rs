@@ -1,21 +1,21 @@
-//! Writes the answers that Twilio acts on.
+//! Writes the answers to webhooks, in TwiML.
 //!
-//! It must never let a text become markup. A body of another content type, or broken XML, makes
-//! Twilio report an error and may send the text to the user as it stands.
+//! A text must never become markup. For another content type or broken XML, Twilio reports an error and
+//! may send the text to the user as it is.
 //!
 //! Source: Twilio docs, [TwiML](https://www.twilio.com/docs/messaging/twiml).
 
 /// The content type of every answer here.
 pub const CONTENT_TYPE: &str = "text/xml";
 
-/// "Do nothing": the answer to a webhook that was taken in.
+/// The answer to an accepted webhook: Twilio does nothing.
 pub fn empty() -> &'static str {
     r#"<?xml version="1.0" encoding="UTF-8"?><Response/>"#
 }
 
-/// Sends `text` back to whom the message came from. It is an ordinary, billed message.
+/// Has Twilio send `text` to the sender of the message. Twilio bills it as an ordinary message.
 ///
-/// Characters that XML 1.0 cannot hold are left out.
+/// It omits characters that XML 1.0 cannot contain.
 pub fn message(text: &str) -> String {
     let mut xml = String::from(r#"<?xml version="1.0" encoding="UTF-8"?><Response><Message>"#);
     for c in text.chars() {

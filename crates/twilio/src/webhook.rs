@@ -1,8 +1,7 @@
-//! Makes an inbound message's webhook out of its parameters: what holds one needs no further
-//! checks.
+//! Parses the webhook of an inbound message. A value of this type needs no further checks.
 //!
-//! It keeps every parameter, known or not, in order: Twilio adds parameters without notice. It must
-//! never show a value: errors name the parameter only and `Debug` prints the SID.
+//! It keeps all parameters in order, even unknown ones, as Twilio adds parameters without notice. It never
+//! shows a value: errors name the parameter only, and `Debug` prints the SID.
 //!
 //! Source: Twilio docs, [inbound
 //! messages](https://www.twilio.com/docs/messaging/guides/webhook-request).
@@ -17,8 +16,8 @@ pub use crate::payload::PayloadError;
 use crate::payload::{first, optional, required};
 use crate::{AccountSid, Address, MessageSid};
 
-/// A webhook that tells of one inbound message. Serialised as its list of pairs, and checked again
-/// when read.
+/// The webhook of one inbound message. It is serialised as a list of pairs and checked again when it is
+/// read.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<(String, String)>")]
 pub struct InboundWebhook {
@@ -31,7 +30,7 @@ pub struct InboundWebhook {
     media: Vec<MediaItem>,
 }
 
-/// Whether a message brought media.
+/// Whether a message has media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageKind {
     /// Text alone.
@@ -40,7 +39,7 @@ pub enum MessageKind {
     Mms,
 }
 
-/// A place that somebody shared.
+/// A place that the sender shared.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Location<'a> {
     /// Degrees north, -90 to 90.
@@ -59,7 +58,7 @@ impl fmt::Debug for Location<'_> {
     }
 }
 
-/// Optional parameters that we read as one value.
+/// Optional parameters that must not occur twice.
 const SINGLE: [&str; 6] = [
     "Body",
     "OptOutType",
@@ -70,7 +69,7 @@ const SINGLE: [&str; 6] = [
 ];
 
 impl InboundWebhook {
-    /// Checks the parameters and keeps them all.
+    /// Checks the parameters and keeps all of them.
     pub fn from_fields(fields: Vec<(String, String)>) -> Result<Self, PayloadError> {
         for name in SINGLE {
             optional(&fields, name, name)?;
@@ -102,22 +101,23 @@ impl InboundWebhook {
         first(&self.fields, name)
     }
 
-    /// What makes a repeat of this webhook harmless.
+    /// The message's SID, which identifies repeats of this webhook.
     pub fn message_sid(&self) -> &MessageSid {
         &self.message_sid
     }
 
-    /// The account that the message belongs to. Signed does not mean ours: compare it.
+    /// The account that the message belongs to. A valid signature does not prove that it is ours:
+    /// compare it.
     pub fn account_sid(&self) -> &AccountSid {
         &self.account_sid
     }
 
-    /// Who sent it.
+    /// The sender.
     pub fn from(&self) -> &Address {
         &self.from
     }
 
-    /// To which of our addresses.
+    /// The address that received it.
     pub fn to(&self) -> &Address {
         &self.to
     }
@@ -127,24 +127,23 @@ impl InboundWebhook {
         self.field("Body").unwrap_or_default()
     }
 
-    /// How many media the message claims to have. For what is there, see [`media`](Self::media).
+    /// The number of media that the message claims to have. [`media`](Self::media) has the real ones.
     pub fn num_media(&self) -> u32 {
         self.num_media
     }
 
-    /// The media that are really announced by a URL, by index, at most [`MAX_MEDIA`].
+    /// The media that have a URL, by index, at most [`MAX_MEDIA`].
     pub fn media(&self) -> &[MediaItem] {
         &self.media
     }
 
-    /// Does `NumMedia` say another number than there are media URLs, those above [`MAX_MEDIA`]
-    /// included?
+    /// Whether `NumMedia` differs from the number of media URLs, including those above [`MAX_MEDIA`].
     pub fn media_count_disagrees(&self) -> bool {
         u32::try_from(media_item::count_announced(&self.fields)) != Ok(self.num_media)
     }
 
-    /// Text or media? If `NumMedia` lies, what is really there decides: a medium without a URL
-    /// cannot be fetched and one with a URL must not be lost.
+    /// Whether the message has media. The media URLs decide, even if `NumMedia` differs: a file without a
+    /// URL cannot be fetched, and a file with a URL must not be lost.
     pub fn kind(&self) -> MessageKind {
         if self.media.is_empty() {
             MessageKind::Sms
@@ -169,7 +168,7 @@ impl InboundWebhook {
         })
     }
 
-    /// `STOP`, `START` or `HELP`, where a Messaging Service has Advanced Opt-Out.
+    /// `STOP`, `START` or `HELP`, if the Messaging Service has Advanced Opt-Out.
     pub fn opt_out_type(&self) -> Option<&str> {
         self.field("OptOutType").filter(|value| !value.is_empty())
     }

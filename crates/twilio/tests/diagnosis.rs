@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use twilio::diagnosis::{Mistake, Refused, diagnose};
+use twilio::diagnosis::{Mistake, RefusedRequest, diagnose};
 use twilio::signature::{AuthTokens, Body, Validator, sign};
 
 const TOKEN: &str = "token";
@@ -29,7 +29,7 @@ fn explain(url: &str, signed: &str, host: Option<&str>, target: Option<&str>) ->
         validator.check(url, body, signature.as_bytes()).is_err(),
         "not a mistake: {signed}"
     );
-    let refused = Refused {
+    let refused = RefusedRequest {
         url,
         body,
         signature: signature.as_bytes(),
@@ -110,7 +110,7 @@ fn the_request_itself_tells_of_another_host_port_path_or_query() {
 fn a_retired_token_is_named_if_it_is_known() {
     let (pairs, url) = (pairs(), "https://h.example/in");
     let signature = sign("retired", url, &pairs);
-    let refused = Refused {
+    let refused = RefusedRequest {
         url,
         body: Body::Form(&pairs),
         signature: signature.as_bytes(),
@@ -138,7 +138,7 @@ fn a_stranger_and_two_mistakes_at_once_have_no_explanation() {
         ),
         None
     );
-    let refused = Refused {
+    let refused = RefusedRequest {
         url,
         body: Body::Form(&[]),
         signature: b"nonsense",
@@ -171,7 +171,7 @@ fn a_host_header_that_is_no_host_is_not_tried() {
 fn a_huge_request_is_not_worth_the_work() {
     let pairs = vec![("Body".to_owned(), "x".repeat(20_000))];
     let signature = sign(TOKEN, "http://h.example/in", &pairs);
-    let refused = Refused {
+    let refused = RefusedRequest {
         url: "https://h.example/in",
         body: Body::Form(&pairs),
         signature: signature.as_bytes(),

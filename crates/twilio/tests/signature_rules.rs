@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
 use proptest::prelude::*;
-use twilio::signature::{AuthTokens, AuthTokensError, Body, Invalid, Validator, sign};
+use twilio::signature::{AuthTokens, AuthTokensError, Body, InvalidSignature, Validator, sign};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const URL: &str = "https://sms.example.com/in?a=1";
@@ -51,7 +51,7 @@ fn any_of_several_tokens_may_have_signed() {
     let other = sign("other", URL, &ours());
     assert_eq!(
         both.check(URL, Body::Form(&ours()), other.as_bytes()),
-        Err(Invalid::Mismatch)
+        Err(InvalidSignature::Mismatch)
     );
 }
 
@@ -92,7 +92,7 @@ fn the_order_of_parameters_and_a_repeated_pair_do_not_matter() {
         pairs(&[("A", "2"), ("A", "1"), ("b", "é👋")]),
     ] {
         let answer = validator(&[TOKEN]).check(URL, Body::Form(&other), signature.as_bytes());
-        assert_eq!(answer, Err(Invalid::Mismatch));
+        assert_eq!(answer, Err(InvalidSignature::Mismatch));
     }
 }
 
@@ -182,7 +182,11 @@ fn what_cannot_be_a_signature_is_refused_without_a_panic() {
         &twin,
     ] {
         let answer = validator(&[TOKEN]).check(URL, Body::Form(&ours()), signature);
-        assert_eq!(answer, Err(Invalid::NotASignature), "{signature:?}");
+        assert_eq!(
+            answer,
+            Err(InvalidSignature::NotASignature),
+            "{signature:?}"
+        );
     }
 }
 
@@ -195,25 +199,28 @@ fn a_body_that_is_no_form_must_match_the_hash_in_the_url() {
     };
     let url = format!("https://h/a?x=1&bodySHA256={hash}");
     assert_eq!(check(&url, br#"{"a":1}"#), Ok(()));
-    assert_eq!(check(&url, br#"{"a":2}"#), Err(Invalid::BodyHashMismatch));
+    assert_eq!(
+        check(&url, br#"{"a":2}"#),
+        Err(InvalidSignature::BodyHashMismatch)
+    );
     assert_eq!(
         check(&url[..url.len() - 1], br#"{"a":1}"#),
-        Err(Invalid::BodyHashMismatch)
+        Err(InvalidSignature::BodyHashMismatch)
     );
     assert_eq!(
         check("https://h/a?x=1", br#"{"a":1}"#),
-        Err(Invalid::BodyHashMissing)
+        Err(InvalidSignature::BodyHashMissing)
     );
     assert_eq!(
         check(&format!("{url}&bodySHA256={hash}"), br#"{"a":1}"#),
-        Err(Invalid::BodyHashMissing)
+        Err(InvalidSignature::BodyHashMissing)
     );
     let wrong = validator(&[TOKEN]).check(
         &url,
         Body::Json(br#"{"a":1}"#),
         sign("x", &url, &[]).as_bytes(),
     );
-    assert_eq!(wrong, Err(Invalid::Mismatch));
+    assert_eq!(wrong, Err(InvalidSignature::Mismatch));
 }
 
 #[test]
@@ -303,7 +310,7 @@ proptest! {
         let body = Body::Form(&pairs);
         prop_assert_eq!(validator(&[TOKEN]).check(&url, body, signature.as_bytes()), Ok(()));
         let answer = validator(&["other"]).check(&url, body, signature.as_bytes());
-        prop_assert_eq!(answer, Err(Invalid::Mismatch));
+        prop_assert_eq!(answer, Err(InvalidSignature::Mismatch));
     }
 
     #[test]

@@ -39,28 +39,28 @@ struct MessageListQuery {
 
 impl MessageListQuery {
     fn read(query: &[(String, String)]) -> Option<Self> {
-        let mut list = Self {
+        let mut wanted = Self {
             page_size: PAGE_SIZE,
             ..Self::default()
         };
         for (name, value) in query {
             match name.as_str() {
-                "To" => list.to = Some(value.clone()),
-                "From" => list.from = Some(value.clone()),
-                "DateSent>" => list.sent_from = Some(time(value)?.0),
-                "DateSent<" => list.sent_before = Some(time(value)?.1),
+                "To" => wanted.to = Some(value.clone()),
+                "From" => wanted.from = Some(value.clone()),
+                "DateSent>" => wanted.sent_from = Some(time(value)?.0),
+                "DateSent<" => wanted.sent_before = Some(time(value)?.1),
                 "DateSent" => {
                     let (start, end) = time(value)?;
-                    (list.sent_from, list.sent_before) = (Some(start), Some(end));
+                    (wanted.sent_from, wanted.sent_before) = (Some(start), Some(end));
                 }
-                "PageSize" => list.page_size = value.parse().ok()?,
-                "Page" => list.page = value.parse().ok()?,
-                "PageToken" => list.after = Some(value.strip_prefix("PA")?.to_owned()),
+                "PageSize" => wanted.page_size = value.parse().ok()?,
+                "Page" => wanted.page = value.parse().ok()?,
+                "PageToken" => wanted.after = Some(value.strip_prefix("PA")?.to_owned()),
                 _ => {}
             }
         }
-        list.page_size = list.page_size.clamp(1, MAX_PAGE_SIZE);
-        Some(list)
+        wanted.page_size = wanted.page_size.clamp(1, MAX_PAGE_SIZE);
+        Some(wanted)
     }
 
     /// Whether the message matches. A message that was not sent matches no date.
@@ -123,31 +123,31 @@ pub(crate) async fn list(
     let Ok(query) = form::parse(query.unwrap_or_default().as_bytes(), 200) else {
         return responses::error(400, 20001);
     };
-    let Some(list) = MessageListQuery::read(&query) else {
+    let Some(wanted) = MessageListQuery::read(&query) else {
         return responses::error(400, 20001);
     };
-    let mut page = api.state.read(|state| list.page(&state.messages));
-    let more = page.len() > list.page_size;
-    page.truncate(list.page_size);
+    let mut page = api.state.read(|state| wanted.page(&state.messages));
+    let more = page.len() > wanted.page_size;
+    page.truncate(wanted.page_size);
 
     let path = format!("/2010-04-01/Accounts/{}/Messages.json", api.account.sid);
     let uri = |page: usize, after: Option<&str>| {
-        let query = list.query(&query, page, after);
+        let query = wanted.query(&query, page, after);
         format!("{path}?{query}")
     };
-    let start = list.page * list.page_size;
+    let start = wanted.page * wanted.page_size;
     let last = page.last().filter(|_| more).map(|m| m.sid.as_str());
     let messages = page.iter().map(|m| responses::message(&api.account.sid, m));
     let body = json!({
         "end": start + page.len().saturating_sub(1),
         "first_page_uri": uri(0, None),
         "messages": messages.collect::<Vec<_>>(),
-        "next_page_uri": last.map(|sid| uri(list.page + 1, Some(sid))),
-        "page": list.page,
-        "page_size": list.page_size,
+        "next_page_uri": last.map(|sid| uri(wanted.page + 1, Some(sid))),
+        "page": wanted.page,
+        "page_size": wanted.page_size,
         "previous_page_uri": null,
         "start": start,
-        "uri": uri(list.page, list.after.as_deref()),
+        "uri": uri(wanted.page, wanted.after.as_deref()),
     });
     responses::json(200, &body)
 }

@@ -2,7 +2,7 @@
 //! has mended it, and no attempt is spent.
 
 use queue::admin;
-use twilio::rest::AccountProblem;
+use twilio::rest::TwilioAccountProblem;
 
 use crate::{SendDeps, StepError};
 
@@ -12,7 +12,7 @@ pub(super) async fn pause(
     kind: &'static str,
     status: u16,
     code: Option<u32>,
-    problem: AccountProblem,
+    problem: TwilioAccountProblem,
 ) -> Result<(), StepError> {
     let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
     let reason = format!(
@@ -27,20 +27,22 @@ pub(super) async fn pause(
     Ok(())
 }
 
-fn cure(problem: AccountProblem) -> &'static str {
+fn cure(problem: TwilioAccountProblem) -> &'static str {
     match problem {
-        AccountProblem::Credentials => {
+        TwilioAccountProblem::Credentials => {
             "set TWILIO_ACCOUNT_SID and the first of TWILIO_AUTH_TOKEN to those of the account"
         }
-        AccountProblem::Suspended => "the account is suspended or closed: see Twilio's console",
-        AccountProblem::SenderNotUsable => {
+        TwilioAccountProblem::Suspended => {
+            "the account is suspended or closed: see Twilio's console"
+        }
+        TwilioAccountProblem::SenderNotUsable => {
             "set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID to one that may send SMS"
         }
-        AccountProblem::Registration => {
+        TwilioAccountProblem::Registration => {
             "register the number for the country it sends to (A2P 10DLC, toll-free verification)"
         }
-        AccountProblem::Trial => "upgrade the trial account",
-        AccountProblem::Request => {
+        TwilioAccountProblem::Trial => "upgrade the trial account",
+        TwilioAccountProblem::Request => {
             "check VERIFICATION_MESSAGE and PUBLIC_BASE_URL, of which the request is made"
         }
     }

@@ -23,7 +23,7 @@ use store::{
     E164,
     sends::{self, Move, Send, SendState},
 };
-use twilio::rest::{AccountProblem, CreateError, NewMessage, Refusal};
+use twilio::rest::{CreateError, OutboundMessage, SendRefusal, TwilioAccountProblem};
 use uuid::Uuid;
 
 pub use self::reconcile::state_of;
@@ -84,7 +84,7 @@ async fn ask(
     send: &Send,
     (number, body): &(E164, String),
 ) -> Result<(), StepError> {
-    let message = NewMessage {
+    let message = OutboundMessage {
         to: number.as_str(),
         from: &deps.sender,
         body,
@@ -113,7 +113,7 @@ async fn ask(
             Err(StepError::Wait(wait.clamp(WAIT.0, WAIT.1)))
         }
         Err(CreateError::Refused { code, reason, .. }) => {
-            if reason == Refusal::OptedOut {
+            if reason == SendRefusal::OptedOut {
                 learn_opt_out(deps, send).await?;
             }
             end(deps, send, failed(reason.label(), code)).await
@@ -121,7 +121,7 @@ async fn ask(
         // A trial account sends to some numbers and not to others: that is no reason to hold up all.
         Err(CreateError::Account {
             code,
-            reason: AccountProblem::Trial,
+            reason: TwilioAccountProblem::Trial,
             ..
         }) => end(deps, send, failed("account", code)).await,
         Err(CreateError::Account {

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use store::sends::{self, Move, Send, SendState};
 use twilio::{
     rest::{ListError, MessageRecord},
-    status::{MessageStatus, Reason, reason},
+    status::{MessageStatus, UndeliveredReason, reason},
 };
 
 use super::{end, to};
@@ -77,7 +77,7 @@ pub(super) async fn reconcile(
     match found {
         Some(record) => {
             let state = state_of(&record.status);
-            let reason = record.error_code.map_or(Reason::Unknown, reason);
+            let reason = record.error_code.map_or(UndeliveredReason::Unknown, reason);
             let found = Move {
                 twilio_sid: Some(record.sid.as_str()),
                 reason: (state > SendState::Sent && state < SendState::Delivered)

@@ -1,6 +1,8 @@
 //! The account at Twilio: are our credentials its own, does it sign with a token that we take, is it active?
 
-use ::twilio::rest::{Account, AccountProblem, AccountStatus, AskError, Client, Credentials};
+use ::twilio::rest::{
+    AccountStatus, AskError, Client, Credentials, TwilioAccount, TwilioAccountProblem,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -19,8 +21,7 @@ const SIGNING: &str = "twilio_signing";
 const ACCOUNT: &str = "twilio_account";
 
 /// Where tokens are shown.
-const CONSOLE: &str =
-    "copy the auth token from Twilio's console (Account, API keys & tokens) into TWILIO_AUTH_TOKEN";
+const CONSOLE: &str = "copy the auth token from Twilio's console (TwilioAccount, API keys & tokens) into TWILIO_AUTH_TOKEN";
 
 /// All about Twilio, and what would have to change there.
 pub(super) async fn check(env: &Env, role: Role) -> (Vec<Finding>, Option<Plan>) {
@@ -55,14 +56,14 @@ fn client(config: &TwilioConfig, token: &SecretString) -> Result<Client, Finding
 /// Tries each token. The first is the one that is used.
 async fn credentials(
     config: &TwilioConfig,
-) -> Result<(Vec<Finding>, Option<(Client, Account)>), Finding> {
+) -> Result<(Vec<Finding>, Option<(Client, TwilioAccount)>), Finding> {
     let mut answers = Vec::new();
     for token in &config.auth_tokens {
         let client = client(config, token)?;
         let answer = client.account().await;
         answers.push((token, client, answer));
     }
-    let works = |answer: &Result<Account, AskError>| answer.is_ok();
+    let works = |answer: &Result<TwilioAccount, AskError>| answer.is_ok();
     let other = answers
         .iter()
         .skip(1)
@@ -88,7 +89,7 @@ fn refused(at: usize, token: &SecretString, error: AskError, other: Option<usize
         error,
         AskError::NotThere
             | AskError::Refused {
-                reason: AccountProblem::Credentials,
+                reason: TwilioAccountProblem::Credentials,
                 ..
             }
     );
@@ -146,7 +147,7 @@ pub(super) fn trouble(check: &'static str, error: AskError) -> Finding {
              see TWILIO_API_BASE_URL",
         ),
         AskError::Refused {
-            reason: AccountProblem::Suspended,
+            reason: TwilioAccountProblem::Suspended,
             ..
         } => Finding::fault(check, says, REVIVE),
         AskError::Refused { .. } => Finding::fault(check, says, CONSOLE),
@@ -162,7 +163,7 @@ pub(super) fn trouble(check: &'static str, error: AskError) -> Finding {
 }
 
 /// Is the token that signs webhooks among those that we take?
-fn signing(config: &TwilioConfig, account: &Account) -> Finding {
+fn signing(config: &TwilioConfig, account: &TwilioAccount) -> Finding {
     let primary = |tokens: &[SecretString]| {
         tokens
             .iter()
@@ -224,7 +225,7 @@ async fn retired(config: &TwilioConfig) -> Vec<Finding> {
 
 const REVIVE: &str = "see Twilio's console: a suspended account mostly wants money";
 
-fn standing(account: &Account) -> Vec<Finding> {
+fn standing(account: &TwilioAccount) -> Vec<Finding> {
     let mut findings = vec![match account.status {
         AccountStatus::Active => Finding::ok(ACCOUNT, "the account is active"),
         AccountStatus::Suspended => Finding::fault(

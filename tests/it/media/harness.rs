@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use twilio::{
     InboundWebhook, MessageSid,
-    media::{Downloader, Settings},
+    media::{Downloader, DownloaderSettings},
     rest::Credentials,
 };
 use url::Url;
@@ -224,7 +224,7 @@ impl MediaHarness {
             account: account.parse().unwrap(),
             secret: "the-token".to_owned().into(),
         };
-        let settings = Settings {
+        let settings = DownloaderSettings {
             api_base_url: api.url("").parse().unwrap(),
             credentials: credentials.clone(),
             max_bytes: MAX_BYTES as u64,

@@ -5,7 +5,7 @@ use axum::{body::to_bytes, extract::Request};
 use tokio::sync::mpsc;
 use twilio::{
     form,
-    rest::{NewMessage, Sender},
+    rest::{OutboundMessage, Sender},
     signature::{self, AuthTokens, Body, Validator},
     status::{StatusCallback, reason},
 };
@@ -92,7 +92,7 @@ async fn callbacks_report_sent_and_delivered_with_valid_signatures_and_the_origi
 async fn a_message_of_a_messaging_service_starts_as_accepted_and_is_then_queued() {
     let (simulator, _receiver, mut shown) = connected().await;
     let callback = format!("{PUBLIC_BASE_URL}/api/sms/status");
-    let message = NewMessage {
+    let message = OutboundMessage {
         to: ANA,
         from: &Sender::MessagingService(format!("MG{}", "0".repeat(32))),
         body: "hello",
@@ -174,7 +174,7 @@ async fn callbacks_go_only_to_the_receiver() {
         format!("{}/api/sms/status", elsewhere.base),
         format!("{PUBLIC_BASE_URL}.evil.example.com/"),
     ] {
-        let message = NewMessage {
+        let message = OutboundMessage {
             to: ANA,
             from: &Sender::Number(super::OURS.to_owned()),
             body: "hello",

@@ -1,7 +1,7 @@
 //! Looking up messages whose creation is uncertain.
 
 use serde_json::json;
-use twilio::rest::{AccountProblem, ListError, Unclear};
+use twilio::rest::{ListError, TwilioAccountProblem, Unclear};
 use twilio_simulator::{Callbacks, SendAnswer};
 
 use super::{ANA, FakeTwilio, SimulatorHarness, client, client_at, long_ago, second, soon};
@@ -135,7 +135,7 @@ async fn an_unavailable_list_returns_the_reason() {
         &simulator.settings,
         "wrong",
     );
-    let reason = AccountProblem::Credentials;
+    let reason = TwilioAccountProblem::Credentials;
     let refused = ListError::Account {
         status: 401,
         reason,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use tokio::net::TcpListener;
-use twilio::rest::{AccountProblem, CreateError, NotProcessed, Refusal, Unclear};
+use twilio::rest::{CreateError, NotProcessed, SendRefusal, TwilioAccountProblem, Unclear};
 use twilio_simulator::{Behaviour, SendAnswer};
 
 use super::{ANA, FakeTwilio, OURS, SimulatorHarness, client_at, send, soon};
@@ -68,37 +68,37 @@ async fn each_failure_has_its_class_and_only_accepted_messages_were_sent() {
     for (answer, error, messages) in [
         (
             refuse(400, 21211),
-            refused(400, 21211, Refusal::InvalidNumber),
+            refused(400, 21211, SendRefusal::InvalidNumber),
             0,
         ),
         (
             refuse(400, 21408),
-            refused(400, 21408, Refusal::RegionNotEnabled),
+            refused(400, 21408, SendRefusal::RegionNotEnabled),
             0,
         ),
         (
             refuse(400, 21610),
-            refused(400, 21610, Refusal::OptedOut),
+            refused(400, 21610, SendRefusal::OptedOut),
             0,
         ),
         (
             refuse(403, 30450),
-            refused(403, 30450, Refusal::BlockedAsFraud),
+            refused(403, 30450, SendRefusal::BlockedAsFraud),
             0,
         ),
         (
             refuse(400, 21608),
-            account(400, 21608, AccountProblem::Trial),
+            account(400, 21608, TwilioAccountProblem::Trial),
             0,
         ),
         (
             refuse(401, 20005),
-            account(401, 20005, AccountProblem::Suspended),
+            account(401, 20005, TwilioAccountProblem::Suspended),
             0,
         ),
         (
             SendAnswer::BadCredentials,
-            account(401, 20003, AccountProblem::Credentials),
+            account(401, 20003, TwilioAccountProblem::Credentials),
             0,
         ),
         (throttle, throttled, 0),
@@ -156,11 +156,11 @@ async fn a_throttled_request_succeeds_later() {
 async fn twilios_magic_numbers_are_refused_with_twilios_reasons() {
     let simulator = SimulatorHarness::start().await;
     for (number, expected) in [
-        ("+15005550001", Refusal::InvalidNumber),
-        ("+15005550002", Refusal::NoRoute),
-        ("+15005550003", Refusal::RegionNotEnabled),
-        ("+15005550004", Refusal::OptedOut),
-        ("+15005550009", Refusal::NotMobile),
+        ("+15005550001", SendRefusal::InvalidNumber),
+        ("+15005550002", SendRefusal::NoRoute),
+        ("+15005550003", SendRefusal::RegionNotEnabled),
+        ("+15005550004", SendRefusal::OptedOut),
+        ("+15005550009", SendRefusal::NotMobile),
     ] {
         match simulator.send(number, "hello").await {
             Err(CreateError::Refused { reason, .. }) => assert_eq!(reason, expected, "{number}"),

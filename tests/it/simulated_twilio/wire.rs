@@ -5,7 +5,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use twilio::rest::{CreateError, Refusal, Unclear};
+use twilio::rest::{CreateError, SendRefusal, Unclear};
 
 use super::{ANA, client_at, send, soon};
 
@@ -65,7 +65,7 @@ async fn a_broken_response_is_unclear_unless_its_status_excludes_a_message() {
     let refused = CreateError::Refused {
         status: 400,
         code: None,
-        reason: Refusal::Other,
+        reason: SendRefusal::Other,
     };
     let cut = |status: &str| {
         let mut bytes = whole(status, CREATED);

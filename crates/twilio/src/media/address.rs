@@ -1,10 +1,10 @@
-//! Is this an address of the public internet?
+//! Decides whether an address belongs to the public internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// What is no host of the public internet, by IANA's registry of special-purpose addresses.
+/// IPv4 networks that are not public, by IANA's registry of special-purpose addresses.
 /// <https://www.iana.org/assignments/iana-ipv4-special-registry>
 const V4: [(Ipv4Addr, u8); 17] = [
     (Ipv4Addr::UNSPECIFIED, 8),            // this network
@@ -26,9 +26,9 @@ const V4: [(Ipv4Addr, u8); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 3),      // multicast, reserved, broadcast
 ];
 
-/// What is no host within the one block that is given out, `2000::/3`: everything else is refused as
-/// a whole, and with it loopback, link-local, unique local, multicast, and all that holds an IPv4
-/// address in it (mapped, compatible, translated).
+/// IPv6 networks within `2000::/3` that are not public. Everything outside `2000::/3` is refused: loopback,
+/// link-local, unique local, multicast, and addresses that contain an IPv4 address (mapped, compatible,
+/// translated).
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>
 const V6: [(Ipv6Addr, u8); 5] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // Teredo, ORCHID, benchmarks
@@ -38,10 +38,10 @@ const V6: [(Ipv6Addr, u8); 5] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
-/// The block of IPv6 that hosts are in.
+/// The only block of IPv6 with public hosts.
 const V6_HOSTS: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// May a host of the public internet have this address?
+/// Whether a host of the public internet can have this address.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !V4.iter().any(|(net, length)| v4_in(*net, *length, v4)),

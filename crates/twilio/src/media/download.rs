@@ -1,4 +1,4 @@
-//! Fetches one media file, in pieces, and no more of it than allowed.
+//! Fetches a media file in chunks, up to a size limit.
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
@@ -12,53 +12,53 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    error::{Forbidden, MediaError, Unavailable},
+    error::{Forbidden, MediaError, MediaUnavailable},
     resolver::PublicOnly,
     url::{folder, media_sid, redirect},
 };
 use crate::{
     MediaSid, MessageSid,
-    metrics::Call,
+    metrics::ApiCall,
     rest::{ClientError, Credentials, retry_after_seconds},
 };
 
-/// How long a connection may take, with the look-up of the name and TLS.
+/// The time limit of a connection, including name look-up and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long nothing may come.
+/// The longest pause between two chunks.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Twilio needs one.
+/// Twilio uses one redirect.
 const MAX_REDIRECTS: usize = 3;
 
-/// How files are fetched.
+/// The settings of a downloader.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// The address of Twilio's API, which is `https://api.twilio.com` but for tests.
+pub struct DownloaderSettings {
+    /// The base URL of Twilio's API: `https://api.twilio.com`, except in tests.
     pub api_base_url: Url,
-    /// Who we are. Goes to that address only.
+    /// Our credentials, which are sent only to that URL.
     pub credentials: Credentials,
-    /// The most bytes of a file.
+    /// The largest file, in bytes.
     pub max_bytes: u64,
-    /// How long a file may take in all.
+    /// The time limit of a whole file.
     pub timeout: Duration,
-    /// Hosts, each as `host:port`, that may be asked besides Twilio's, over http and inside, too.
-    /// For tests: empty in production.
+    /// Further hosts, each as `host:port`, that may also use http and private addresses. They are for
+    /// tests; in production the list is empty.
     pub more_hosts: Vec<String>,
 }
 
-/// Fetches media files. Cheap to clone.
+/// Fetches media files. It is cheap to clone.
 #[derive(Clone)]
 pub struct Downloader(Arc<Inner>);
 
 struct Inner {
     http: reqwest::Client,
-    /// The API's address, without a slash at its end.
+    /// The API's base URL, without a final slash.
     base: String,
-    settings: Settings,
+    settings: DownloaderSettings,
 }
 
-/// A file on its way.
+/// A file that is being fetched.
 pub struct Download {
     answer: Response,
     read: u64,
@@ -67,7 +67,7 @@ pub struct Download {
 
 impl Downloader {
     /// Makes the client.
-    pub fn new(settings: Settings) -> Result<Self, ClientError> {
+    pub fn new(settings: DownloaderSettings) -> Result<Self, ClientError> {
         let url = &settings.api_base_url;
         let usable = matches!(url.scheme(), "http" | "https")
             && url.has_host()
@@ -103,8 +103,8 @@ impl Downloader {
             .read_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(ClientError::Http)?;
-        Call::FetchMedia.start();
-        Call::DeleteMedia.start();
+        ApiCall::FetchMedia.start();
+        ApiCall::DeleteMedia.start();
         Ok(Self(Arc::new(Inner {
             http,
             base: String::from(url.clone()).trim_end_matches('/').to_owned(),
@@ -112,25 +112,27 @@ impl Downloader {
         })))
     }
 
-    /// The most bytes of a file.
+    /// The largest file, in bytes.
     pub fn max_bytes(&self) -> u64 {
         self.0.settings.max_bytes
     }
 
-    /// The file that this `MediaUrl` of this message names, if it may be fetched at all.
+    /// Returns the file that this `MediaUrl` of this message names, if it may be fetched.
     pub fn media_sid(&self, message: &MessageSid, media_url: &str) -> Result<MediaSid, Forbidden> {
         let account = &self.0.settings.credentials.account;
         media_sid(&self.0.base, account, message, media_url)
     }
 
-    /// Asks for a file of this message, and answers when it begins to come.
+    /// Requests a file of this message, and returns when its first bytes arrive.
     #[tracing::instrument(name = "twilio.fetch_media", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn fetch(
         &self,
         message: &MessageSid,
         media: &MediaSid,
     ) -> Result<Download, MediaError> {
-        Call::FetchMedia.measure(self.follow(message, media)).await
+        ApiCall::FetchMedia
+            .measure(self.follow(message, media))
+            .await
     }
 
     async fn follow(&self, message: &MessageSid, media: &MediaSid) -> Result<Download, MediaError> {
@@ -140,7 +142,7 @@ impl Downloader {
             .0
             .ask(self.0.signed(self.0.http.get(url.clone())), until)
             .await?;
-        let mut at = Place::Api;
+        let mut at = AnsweredBy::Api;
         for _ in 0..MAX_REDIRECTS {
             let Some(location) = location(&answer)? else {
                 return self.judge(answer, at);
@@ -148,7 +150,7 @@ impl Downloader {
             url = redirect(&url, location, &self.0.settings.more_hosts)
                 .map_err(MediaError::Forbidden)?;
             answer = self.0.ask(self.0.http.get(url.clone()), until).await?;
-            at = Place::FileHost;
+            at = AnsweredBy::FileHost;
         }
         match location(&answer)? {
             None => self.judge(answer, at),
@@ -156,10 +158,12 @@ impl Downloader {
         }
     }
 
-    /// Has Twilio delete a file of this message. It does not matter if that has happened before.
+    /// Deletes a file of this message at Twilio. It succeeds if the file is already deleted.
     #[tracing::instrument(name = "twilio.delete_media", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
     pub async fn delete(&self, message: &MessageSid, media: &MediaSid) -> Result<(), MediaError> {
-        Call::DeleteMedia.measure(self.remove(message, media)).await
+        ApiCall::DeleteMedia
+            .measure(self.remove(message, media))
+            .await
     }
 
     async fn remove(&self, message: &MessageSid, media: &MediaSid) -> Result<(), MediaError> {
@@ -171,14 +175,14 @@ impl Downloader {
             .await?;
         match answer.status() {
             StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
-            _ => match refusal(&answer, Place::Api) {
+            _ => match refusal(&answer, AnsweredBy::Api) {
                 MediaError::NotFound => Ok(()),
                 error => Err(error),
             },
         }
     }
 
-    fn judge(&self, answer: Response, at: Place) -> Result<Download, MediaError> {
+    fn judge(&self, answer: Response, at: AnsweredBy) -> Result<Download, MediaError> {
         if answer.status() != StatusCode::OK {
             return Err(refusal(&answer, at));
         }
@@ -195,7 +199,7 @@ impl Downloader {
 }
 
 impl Download {
-    /// The next piece of the file; `None` at its end.
+    /// Returns the next chunk of the file, or `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, MediaError> {
         let chunk = self.answer.chunk().await;
         let Some(chunk) = chunk.map_err(|error| MediaError::of_failure(&error))? else {
@@ -229,7 +233,7 @@ impl Inner {
         request.basic_auth(username, Some(secret.expose_secret()))
     }
 
-    /// The limit is on the body, too.
+    /// Sends a request. The time limit also covers the body.
     async fn ask(&self, request: RequestBuilder, until: Instant) -> Result<Response, MediaError> {
         let left = until.saturating_duration_since(Instant::now());
         let answer = request.timeout(left).send().await;
@@ -239,16 +243,16 @@ impl Inner {
     }
 }
 
-/// Who answers.
+/// The server that answers.
 #[derive(Clone, Copy)]
-enum Place {
+enum AnsweredBy {
     /// Twilio's API, which has our credentials.
     Api,
-    /// Where it keeps its files.
+    /// A host of Twilio's files.
     FileHost,
 }
 
-/// Where an answer sends us, if it does.
+/// Returns the target of a redirect, if the answer is one.
 fn location(answer: &Response) -> Result<Option<&str>, MediaError> {
     if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -257,29 +261,29 @@ fn location(answer: &Response) -> Result<Option<&str>, MediaError> {
         .headers()
         .get(LOCATION)
         .and_then(|value| value.to_str().ok());
-    // Letters that a URL cannot have are nothing that Twilio sends.
+    // Twilio never sends a header that is not ASCII.
     location
         .map(Some)
         .ok_or(MediaError::Forbidden(Forbidden::Redirect))
 }
 
-/// What an answer says that brings no file.
-fn refusal(answer: &Response, at: Place) -> MediaError {
+/// Classifies an answer without a file.
+fn refusal(answer: &Response, at: AnsweredBy) -> MediaError {
     let status = answer.status().as_u16();
     let unavailable = MediaError::Unavailable;
     match (status, at) {
         (404 | 410, _) => MediaError::NotFound,
-        (401 | 403, Place::Api) => MediaError::Account { status },
-        (400..=403, Place::FileHost) => unavailable(Unavailable::HostRefuses(status)),
+        (401 | 403, AnsweredBy::Api) => MediaError::Account { status },
+        (400..=403, AnsweredBy::FileHost) => unavailable(MediaUnavailable::HostRefuses(status)),
         (429, _) => MediaError::Throttled {
             retry_after: answer
                 .headers()
                 .get(RETRY_AFTER)
                 .and_then(|value| retry_after_seconds(value.to_str().ok()?)),
         },
-        (408, _) => unavailable(Unavailable::Timeout),
-        (500..=599, _) => unavailable(Unavailable::ServerError(status)),
-        _ => unavailable(Unavailable::UnexpectedAnswer(status)),
+        (408, _) => unavailable(MediaUnavailable::Timeout),
+        (500..=599, _) => unavailable(MediaUnavailable::ServerError(status)),
+        _ => unavailable(MediaUnavailable::UnexpectedAnswer(status)),
     }
 }
 
@@ -291,7 +295,7 @@ impl fmt::Debug for Downloader {
 
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The answer's own would show its URL.
+        // The `Debug` of the answer would show its URL.
         write!(f, "Download({} bytes so far)", self.read)
     }
 }

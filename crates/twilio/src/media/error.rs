@@ -1,25 +1,25 @@
-//! Why there is no file, and what that means for asking again.
+//! The errors of fetching a file.
 //!
-//! No text here holds a URL: those of the redirects are keys to the file for hours.
+//! No error holds a URL: for hours, anyone with the URL of a redirect can fetch the file.
 
 use std::time::Duration;
 
-/// Why there is no file.
+/// Why a file was not fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MediaError {
-    /// It is not Twilio that we were to ask. Nothing was asked there.
-    #[error("the media URL is not to be fetched: {}", .0.label())]
+    /// The URL does not lead to Twilio. No request was sent.
+    #[error("the media URL must not be fetched: {}", .0.label())]
     Forbidden(Forbidden),
-    /// Twilio has no such file: not yet, in the first minutes of a message, or not any more.
+    /// Twilio does not have the file. In the first minutes of a message it may not have it yet.
     #[error("Twilio has no such media file")]
     NotFound,
-    /// It is longer than allowed.
+    /// The file is too large.
     #[error("the media file has more than {limit} bytes")]
     TooLarge {
-        /// What is allowed.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// Twilio does not let our account have its own files: our settings are wrong.
+    /// Twilio refuses our credentials for the account's own files: our settings are wrong.
     #[error("Twilio does not accept our credentials for media (HTTP {status})")]
     Account {
         /// The HTTP status.
@@ -28,41 +28,41 @@ pub enum MediaError {
     /// Too many requests.
     #[error("Twilio has had too many requests for media")]
     Throttled {
-        /// When Twilio says that it may be asked again.
+        /// Twilio's `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// It may be there at another time.
-    #[error("the media file is not to be had now: {}", .0.label())]
-    Unavailable(Unavailable),
+    /// The file may be available later.
+    #[error("the media file is not available now: {}", .0.label())]
+    Unavailable(MediaUnavailable),
 }
 
-/// What is wrong with a URL.
+/// Why a URL must not be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forbidden {
-    /// It is not that of a file of this message, in our account, at Twilio's API.
+    /// It is not the URL of a file of this message, in our account, at Twilio's API.
     Url,
-    /// It redirects to a host that is not known to keep Twilio's files.
+    /// It redirects to a host that is not one of Twilio's file hosts.
     Redirect,
-    /// Its host's address is not one of the public internet.
+    /// The address of its host is not public.
     Address,
     /// It redirects too often.
     TooManyRedirects,
 }
 
-/// What keeps a file from us for now.
+/// Why a file is not available now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unavailable {
+pub enum MediaUnavailable {
     /// No connection.
     NoConnection,
-    /// It does not come, or too slowly.
+    /// The file did not arrive in time.
     Timeout,
-    /// The connection ended before the file did.
+    /// The connection ended before the end of the file.
     ConnectionLost,
-    /// A 5xx, from Twilio or from where its files are.
+    /// A 5xx, from Twilio or from a file host.
     ServerError(u16),
-    /// The host of the files refuses, as it does when its URL has expired.
+    /// The file host refuses the request, as it does if the URL has expired.
     HostRefuses(u16),
-    /// Something that has no place here.
+    /// Another HTTP status.
     UnexpectedAnswer(u16),
 }
 
@@ -79,16 +79,16 @@ impl MediaError {
         }
     }
 
-    /// What a request that failed means.
+    /// Classifies a failed request.
     pub(super) fn of_failure(error: &reqwest::Error) -> Self {
         let why = if super::resolver::refused(error) {
             return Self::Forbidden(Forbidden::Address);
         } else if error.is_timeout() {
-            Unavailable::Timeout
+            MediaUnavailable::Timeout
         } else if error.is_connect() {
-            Unavailable::NoConnection
+            MediaUnavailable::NoConnection
         } else {
-            Unavailable::ConnectionLost
+            MediaUnavailable::ConnectionLost
         };
         Self::Unavailable(why)
     }
@@ -106,7 +106,7 @@ impl Forbidden {
     }
 }
 
-impl Unavailable {
+impl MediaUnavailable {
     /// The metric label.
     pub fn label(self) -> &'static str {
         match self {

@@ -1,11 +1,10 @@
-//! How large an image is, without decoding it.
+//! Reads the size of an image without decoding it.
 
-/// More pixels than this are no photograph from a phone, but a small file that fills the memory of
-/// whoever decodes it.
+/// The most pixels. Photographs from phones have fewer. A small file that claims more would fill the memory
+/// of its decoder.
 pub const MAX_PIXELS: u64 = 50_000_000;
 
-/// Width and height of an image, if they stand in these bytes, of which the first 64 KiB usually
-/// are enough.
+/// Returns the width and height of an image, if these bytes contain them. The first 64 KiB usually do.
 pub fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     let size = imagesize::blob_size(bytes).ok()?;
     let pixels = |number: usize| u32::try_from(number).ok();

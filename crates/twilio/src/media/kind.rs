@@ -1,49 +1,48 @@
-//! What a file is, by its first bytes.
+//! Determines the kind of a file from its first bytes.
 //!
-//! The declared type is a claim of the sender's phone and of every carrier on the way. It decides
-//! only what the bytes leave open: whether a container holds sound or pictures, and whether a text
-//! is the wrapping of the message. What is on no list here is not kept.
+//! The declared type is untrusted: the sender's phone and the carriers set it. It decides only what the
+//! bytes leave open: whether a container has audio or video, and whether a text is part of the message's
+//! wrapping. Kinds that are not listed here are not kept.
 
-/// As many first bytes as [`judge`] needs at most.
+/// The number of first bytes that [`judge`] needs at most.
 pub const HEAD: usize = 4096;
 
-/// What is to be done with a file.
+/// What to do with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
-    /// It is of this kind.
-    Allowed(Kind),
-    /// It belongs to the wrapping of the message and says nothing that the message does not: its
-    /// layout, or its text once more.
+    /// Keep it; it is of this kind.
+    Allowed(MediaKind),
+    /// Skip it: it is part of the message's wrapping, such as its layout or a copy of its text.
     Skipped,
-    /// It is of no kind that we keep.
+    /// Its kind is not supported.
     NotSupported,
 }
 
 /// A kind of file that we keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
+pub struct MediaKind {
     /// Its MIME type, without parameters.
     pub mime: &'static str,
-    /// What can be done with it.
-    pub class: Class,
+    /// Its class.
+    pub class: MediaClass,
 }
 
-/// What can be done with a file.
+/// The class of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Looked at.
+pub enum MediaClass {
+    /// A picture.
     Image,
-    /// Heard.
+    /// Sound.
     Audio,
-    /// Watched.
+    /// A film.
     Video,
-    /// Read as a contact.
+    /// A contact card.
     Contact,
-    /// Read.
+    /// A document to read.
     Document,
 }
 
-/// Judges a file by its first bytes, of which [`HEAD`] are enough, and what it was declared to be.
+/// Decides about a file from its first bytes, of which [`HEAD`] are enough, and its declared type.
 pub fn judge(head: &[u8], declared: Option<&str>) -> Judgement {
     let declared = declared.map(essence).unwrap_or_default();
     if let Some(kind) = kind(head, declared.starts_with("audio/")) {
@@ -66,7 +65,7 @@ fn essence(declared: &str) -> String {
     declared[..end].trim().to_ascii_lowercase()
 }
 
-fn kind(head: &[u8], declared_audio: bool) -> Option<Kind> {
+fn kind(head: &[u8], declared_audio: bool) -> Option<MediaKind> {
     let either = |audio, video| {
         if declared_audio {
             sound(audio)
@@ -129,20 +128,23 @@ fn kind(head: &[u8], declared_audio: bool) -> Option<Kind> {
         [0, _, _, _, b'm', b'o', b'o', b'v', ..]
         | [_, _, _, _, b'm', b'd', b'a', b't', ..]
         | [0, 0, 0, 8, b'w', b'i', b'd', b'e', ..] => film("video/quicktime"),
-        [b'%', b'P', b'D', b'F', b'-', ..] => Kind {
+        [b'%', b'P', b'D', b'F', b'-', ..] => MediaKind {
             mime: "application/pdf",
-            class: Class::Document,
+            class: MediaClass::Document,
         },
-        _ if starts_with_word(trimmed(head), b"begin:vcard") => Kind {
+        _ if starts_with_word(trimmed(head), b"begin:vcard") => MediaKind {
             mime: "text/vcard",
-            class: Class::Contact,
+            class: MediaClass::Contact,
         },
         _ => return None,
     })
 }
 
-/// MP4 and its kin, by brand: who made it for whom. <https://mp4ra.org/registered-types/brands>
-fn iso_media(head: &[u8], either: &dyn Fn(&'static str, &'static str) -> Kind) -> Option<Kind> {
+/// MP4 and related formats, by brand. <https://mp4ra.org/registered-types/brands>
+fn iso_media(
+    head: &[u8],
+    either: &dyn Fn(&'static str, &'static str) -> MediaKind,
+) -> Option<MediaKind> {
     let length = usize::try_from(u32::from_be_bytes(*head.first_chunk()?)).ok()?;
     let brands = head.get(8..length.min(head.len()))?;
     let major: &[u8; 4] = brands.first_chunk()?;
@@ -176,8 +178,8 @@ fn iso_media(head: &[u8], either: &dyn Fn(&'static str, &'static str) -> Kind) -
     })
 }
 
-/// Ogg, by the first packet of its first stream: there is sound in it, and video we do not keep.
-fn ogg(head: &[u8]) -> Option<Kind> {
+/// Ogg audio, by the first packet of its first stream. Ogg video is not kept.
+fn ogg(head: &[u8]) -> Option<MediaKind> {
     let segments = usize::from(*head.get(26)?);
     let packet = head.get(27 + segments..)?;
     let codecs: [&[u8]; 4] = [b"OpusHead", b"\x01vorbis", b"Speex   ", b"\x7fFLAC"];
@@ -187,8 +189,8 @@ fn ogg(head: &[u8]) -> Option<Kind> {
         .then_some(sound("audio/ogg"))
 }
 
-/// The header's second part begins with its length, of which there are few. Two letters are too
-/// little to go by: texts begin with them.
+/// A BMP. Its second header begins with its length, which has few possible values. The two letters `BM`
+/// are not enough, as texts can begin with them.
 fn is_bitmap(after_mark: &[u8]) -> bool {
     matches!(
         after_mark.get(12..16),
@@ -205,20 +207,21 @@ fn is_mp3_frame(second: u8, third: u8) -> bool {
     layer_three && version_known && (1..15).contains(&bit_rate) && sample_rate != 3
 }
 
-/// Matroska is the same container and not what Twilio delivers: the document's type must be there.
+/// WebM. Matroska uses the same container, and Twilio does not deliver it, so the document type must
+/// match.
 fn is_webm(after_mark: &[u8]) -> bool {
     let start = after_mark.get(..64).unwrap_or(after_mark);
     start.windows(7).any(|found| found == b"\x42\x82\x84webm")
 }
 
-/// Without what may stand before a text.
+/// Removes what may stand before a text.
 fn trimmed(head: &[u8]) -> &[u8] {
     head.strip_prefix(b"\xef\xbb\xbf")
         .unwrap_or(head)
         .trim_ascii_start()
 }
 
-/// In letters of any case, and no longer word.
+/// Whether the text starts with this whole word, in any case.
 fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
     let Some((start, rest)) = text.split_at_checked(word.len()) else {
         return false;
@@ -226,17 +229,17 @@ fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
     start.eq_ignore_ascii_case(word) && !rest.first().is_some_and(u8::is_ascii_alphanumeric)
 }
 
-fn picture(mime: &'static str) -> Kind {
-    let class = Class::Image;
-    Kind { mime, class }
+fn picture(mime: &'static str) -> MediaKind {
+    let class = MediaClass::Image;
+    MediaKind { mime, class }
 }
 
-fn sound(mime: &'static str) -> Kind {
-    let class = Class::Audio;
-    Kind { mime, class }
+fn sound(mime: &'static str) -> MediaKind {
+    let class = MediaClass::Audio;
+    MediaKind { mime, class }
 }
 
-fn film(mime: &'static str) -> Kind {
-    let class = Class::Video;
-    Kind { mime, class }
+fn film(mime: &'static str) -> MediaKind {
+    let class = MediaClass::Video;
+    MediaKind { mime, class }
 }

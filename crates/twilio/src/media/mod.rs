@@ -1,8 +1,8 @@
-//! Media files: which URLs may be fetched, fetching one, and what it turns out to be.
+//! Media files: which URLs may be fetched, how to fetch them, and what kind of file they are.
 //!
-//! A webhook's `MediaUrl` is a claim. It must never lead us anywhere but to Twilio, nor our
-//! credentials anywhere but to its API: [`url`] says what may be asked for, [`Downloader`] asks for
-//! it and bounds what comes, [`kind`] judges it by its first bytes.
+//! A webhook's `MediaUrl` is untrusted. We send requests only to Twilio, and credentials only to its API.
+//! [`url`] decides which URLs are allowed, [`Downloader`] fetches them with limits, and [`kind`] determines
+//! a file's kind from its first bytes.
 //!
 //! Source: Twilio docs, [media
 //! resource](https://www.twilio.com/docs/messaging/api/media-resource).
@@ -15,6 +15,6 @@ pub mod kind;
 mod resolver;
 pub mod url;
 
-pub use download::{Download, Downloader, Settings};
-pub use error::{Forbidden, MediaError, Unavailable};
+pub use download::{Download, Downloader, DownloaderSettings};
+pub use error::{Forbidden, MediaError, MediaUnavailable};
 pub use image::{MAX_PIXELS, dimensions};

@@ -1,8 +1,7 @@
-//! Looks names up, and answers none that leads inside.
+//! Resolves host names and refuses addresses that are not public.
 //!
-//! The name of a media host is Twilio's word or, on a cloud's domain, anyone's, and what it stands
-//! for is up to whoever runs its DNS. So addresses are judged here, where the connection takes them
-//! from: there is no second look-up that could answer otherwise.
+//! The name of a media host comes from Twilio, and the owner of its DNS zone decides its address. So the
+//! resolver of the HTTP client itself checks the address: no second look-up could return another one.
 
 use std::{collections::HashSet, io, net::SocketAddr, sync::Arc};
 
@@ -10,14 +9,14 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::address::is_public;
 
-/// A name stands for an address that is none of the public internet.
+/// A name resolves to an address that is not public.
 #[derive(Debug, thiserror::Error)]
-#[error("the host's address is not one of the public internet")]
+#[error("the host's address is not public")]
 pub(super) struct NotPublic;
 
-/// The system's resolver, and a judgement of what it says.
+/// The system's resolver, restricted to public addresses.
 pub(super) struct PublicOnly {
-    /// Names that an operator has configured, and that may be anywhere.
+    /// Names that an operator configured. They may have private addresses.
     pub(super) trusted: Arc<HashSet<String>>,
 }
 
@@ -38,7 +37,7 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// Was it the resolver that refused?
+/// Whether this resolver caused the error.
 pub(super) fn refused(error: &reqwest::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

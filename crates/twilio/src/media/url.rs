@@ -1,23 +1,22 @@
-//! Which URLs may be fetched, and with what.
+//! Decides which URLs may be fetched, and which of them get credentials.
 //!
-//! The first hop carries our credentials, so it goes to one place only: the file's own path, of the
-//! message that announces it, of our account, under the API's address. It is compared as text,
-//! byte for byte, so that no two readers of a URL can disagree about it. Redirects carry nothing,
-//! and go to the hosts that Twilio keeps its files on.
+//! The first request carries our credentials. It goes only to the file's path under the API's base URL, for
+//! the message that announces the file and for our account. The URL is compared byte for byte, so that two
+//! URL parsers cannot disagree about it. Redirects carry no credentials and go only to Twilio's file hosts.
 
 use url::{Host, Url};
 
 use super::error::Forbidden;
 use crate::{AccountSid, MediaSid, MessageSid};
 
-/// Where Twilio's API sends us for the bytes.
+/// The hosts of Twilio's files.
 const DOMAINS: [&str; 3] = ["twilio.com", "twiliocdn.com", "amazonaws.com"];
 
-/// A longer URL than this is none that Twilio made.
+/// The longest URL. Twilio's URLs are shorter.
 const MAX_LENGTH: usize = 8 * 1024;
 
-/// The file that this `MediaUrl` names, if it is of this message and of our account. `base` is the
-/// API's address, without a slash at its end.
+/// Returns the file that this `MediaUrl` names, if it belongs to this message and to our account. `base`
+/// is the API's base URL, without a final slash.
 pub fn media_sid(
     base: &str,
     account: &AccountSid,
@@ -31,13 +30,13 @@ pub fn media_sid(
         .ok_or(Forbidden::Url)
 }
 
-/// Under which a message's files are, with a slash at its end.
+/// The URL of a message's files, with a final slash.
 pub(super) fn folder(base: &str, account: &AccountSid, message: &MessageSid) -> String {
     format!("{base}/2010-04-01/Accounts/{account}/Messages/{message}/Media/")
 }
 
-/// Where a redirect leads, if it may: to https on its own port, on a host of Twilio's. `more` are
-/// hosts, each with its port, that may be asked as well, over http, too: a test's.
+/// Returns the target of a redirect, if it is allowed: https on the default port, on a host of Twilio's.
+/// `more` are further hosts, each with its port, that may also use http. Only tests set them.
 pub fn redirect(from: &Url, location: &str, more: &[String]) -> Result<Url, Forbidden> {
     if location.len() > MAX_LENGTH {
         return Err(Forbidden::Redirect);

@@ -1,4 +1,4 @@
-//! The account itself: is it active, and which of its tokens signs?
+//! The account: its status, and the auth token that signs.
 
 use std::fmt;
 
@@ -8,40 +8,40 @@ use subtle::ConstantTimeEq;
 
 use super::{AskError, Client};
 
-/// What Twilio says of the account.
-pub struct Account {
-    /// May it be used?
+/// The account, as Twilio describes it.
+pub struct TwilioAccount {
+    /// Whether the account can be used.
     pub status: AccountStatus,
-    /// A trial account sends to numbers that it has verified, and to no other.
+    /// Whether it is a trial account, which sends only to verified numbers.
     pub trial: bool,
-    /// The token that signs, if Twilio tells.
+    /// The token that signs webhooks, if Twilio shows it.
     primary: Option<SecretString>,
 }
 
-/// May an account be used?
+/// Whether an account can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountStatus {
-    /// Yes.
+    /// It can be used.
     Active,
-    /// Twilio has suspended it, mostly for want of money.
+    /// Twilio has suspended it, often because its balance is used up.
     Suspended,
-    /// It is closed for good.
+    /// It is closed permanently.
     Closed,
-    /// A word that we do not know.
+    /// An unknown status.
     Other,
 }
 
-impl Account {
-    /// Is this the primary token, the one that signs webhooks? `None` if Twilio does not tell.
+impl TwilioAccount {
+    /// Whether this is the primary token, which signs webhooks. `None` if Twilio does not show it.
     pub fn is_primary(&self, token: &SecretString) -> Option<bool> {
         let primary = self.primary.as_ref()?.expose_secret().as_bytes();
         Some(primary.ct_eq(token.expose_secret().as_bytes()).into())
     }
 }
 
-impl fmt::Debug for Account {
+impl fmt::Debug for TwilioAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account")
+        f.debug_struct("TwilioAccount")
             .field("status", &self.status)
             .field("trial", &self.trial)
             .finish_non_exhaustive()
@@ -56,7 +56,7 @@ struct Answer {
     auth_token: Option<String>,
 }
 
-impl From<Answer> for Account {
+impl From<Answer> for TwilioAccount {
     fn from(answer: Answer) -> Self {
         // Twilio's documentation shows a text of this kind where it does not tell.
         let is_token =
@@ -77,8 +77,8 @@ impl From<Answer> for Account {
 }
 
 impl Client {
-    /// The account whose credentials we have.
-    pub async fn account(&self) -> Result<Account, AskError> {
+    /// Returns the account of our credentials.
+    pub async fn account(&self) -> Result<TwilioAccount, AskError> {
         let path = format!("/2010-04-01/Accounts/{}.json", self.0.credentials.account);
         let request = self.0.http.get(self.0.url(&path));
         Ok(self.answer::<Answer>(request).await?.into())
@@ -89,7 +89,7 @@ impl Client {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Account {
+    fn read(json: &str) -> TwilioAccount {
         serde_json::from_str::<Answer>(json)
             .expect("an answer")
             .into()

@@ -1,39 +1,38 @@
-//! Asking about the account and its settings, and changing those. All of it may be asked twice
-//! without harm.
+//! Requests that read or change the account's settings. All of them may safely be repeated.
 
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::{Client, Unread, error, read, retry_after};
-use crate::rest::{AccountProblem, CreateError, Unclear};
+use crate::rest::{CreateError, TwilioAccountProblem, Unclear};
 
-/// Why Twilio has not answered a question about the account.
+/// Why a request about the account failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// There was no connection.
     #[error("there is no connection to Twilio's API")]
     NoConnection,
-    /// No whole answer, or a 5xx.
-    #[error("Twilio's API does not answer as it should: {}", .0.label())]
+    /// The answer was incomplete, or a 5xx.
+    #[error("Twilio's API does not answer correctly: {}", .0.label())]
     Unavailable(Unclear),
     /// Too many requests.
     #[error("Twilio has had too many requests")]
     Throttled,
-    /// What was asked for is not there, or not this account's.
-    #[error("Twilio does not have it, or not in this account")]
+    /// The resource does not exist, or belongs to another account.
+    #[error("Twilio does not know it, or not in this account")]
     NotThere,
-    /// Twilio does not let us.
+    /// Twilio refuses the request.
     #[error("Twilio refuses us: {} (HTTP {status}, code {})", reason.label(), error::shown(*code))]
     Refused {
         /// The HTTP status.
         status: u16,
         /// Twilio's code, if its answer has one.
         code: Option<u32>,
-        /// What it means.
-        reason: AccountProblem,
+        /// The meaning of the code.
+        reason: TwilioAccountProblem,
     },
-    /// Not what Twilio answers.
-    #[error("what answers is not Twilio's API, or one that we do not know")]
+    /// The answer is not in Twilio's format.
+    #[error("the answer is not from Twilio's API, or from an unknown version of it")]
     Unreadable,
 }
 
@@ -58,14 +57,14 @@ impl From<CreateError> for AskError {
             CreateError::Refused { status, code, .. } => Self::Refused {
                 status,
                 code,
-                reason: AccountProblem::Request,
+                reason: TwilioAccountProblem::Request,
             },
         }
     }
 }
 
 impl Client {
-    /// What the request is answered with, as JSON.
+    /// Sends the request and parses its JSON answer.
     pub(super) async fn answer<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,

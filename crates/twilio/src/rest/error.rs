@@ -1,33 +1,33 @@
-//! Why Twilio has not made a message, or may not have: what its answer means for us.
+//! Classifies Twilio's errors: was the message created, and what can we do about it?
 //!
-//! It must never take for "not processed" what Twilio may have processed, for then somebody gets,
-//! and we pay, two messages. The HTTP status decides first and Twilio's code only refines it: Twilio
-//! warns that codes change. No text here holds a number or a body: Twilio's own sentences, which
-//! quote both, are not even read.
+//! A request that Twilio may have processed must never count as "not processed": the recipient would get,
+//! and we would pay for, two messages. The HTTP status decides first. Twilio's code only refines it, as
+//! Twilio warns that codes change. No error holds a number or a body: we do not read Twilio's own
+//! sentences, which quote both.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// How long to wait when Twilio says that the sender's queue is full and not for how long. It holds
-/// hours of messages, so it does not matter much.
+/// The wait if the sender's queue is full and Twilio gives no `Retry-After`. The queue holds hours of
+/// messages, so the exact value does not matter.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_mins(1);
 
-/// A longer wait than this is not taken from an answer: it would be a mistake, or not Twilio's.
+/// The longest accepted `Retry-After`. A longer one is a mistake, or does not come from Twilio.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// Why there is no message, or may be none.
+/// Why a message was not created, or may not have been created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
-    /// Twilio has certainly not processed the request. It is safe to ask again, later.
+    /// Twilio certainly did not process the request. It is safe to send it again later.
     #[error("Twilio has not processed the request: {}", why.label())]
     NotProcessed {
-        /// When Twilio says that it may be asked again.
+        /// Twilio's `Retry-After`.
         retry_after: Option<Duration>,
-        /// What is in the way.
+        /// The reason.
         why: NotProcessed,
     },
-    /// There may be a message. Asking again could make a second one.
+    /// Twilio may have created a message. Another request could create a second one.
     #[error("Twilio may have processed the request: {}", .0.label())]
     Unclear(Unclear),
     /// Twilio will never send this message to this recipient.
@@ -37,18 +37,18 @@ pub enum CreateError {
         status: u16,
         /// Twilio's code, if its answer has one.
         code: Option<u32>,
-        /// What it means.
-        reason: Refusal,
+        /// The meaning of the code.
+        reason: SendRefusal,
     },
-    /// Twilio will send no message of ours until somebody changes the account or our settings.
+    /// Twilio sends none of our messages until an operator changes the account or our settings.
     #[error("Twilio refuses us: {} (HTTP {status}, code {})", reason.label(), shown(*code))]
     Account {
         /// The HTTP status.
         status: u16,
         /// Twilio's code, if its answer has one.
         code: Option<u32>,
-        /// What it means.
-        reason: AccountProblem,
+        /// The meaning of the code.
+        reason: TwilioAccountProblem,
     },
 }
 
@@ -56,12 +56,12 @@ pub(super) fn shown(code: Option<u32>) -> String {
     code.map_or_else(|| "none".to_owned(), |code| code.to_string())
 }
 
-/// What keeps Twilio from processing a request that it would take at another time.
+/// Why Twilio did not process a request that it may accept later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotProcessed {
-    /// Too many requests. Twilio promises that it has not processed this one.
+    /// Too many requests. Twilio guarantees that it did not process this one.
     Throttled,
-    /// The sender has more to send than it can in the time.
+    /// The sender's queue is full.
     QueueFull,
     /// There was no connection, so nothing was sent.
     NoConnection,
@@ -78,14 +78,14 @@ impl NotProcessed {
     }
 }
 
-/// How a request ended without our learning what became of it.
+/// How a request ended with an unknown result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unclear {
     /// No answer in time.
     Timeout,
     /// The connection ended before the answer did.
     ConnectionLost,
-    /// A 5xx, from Twilio or from something before it.
+    /// A 5xx, from Twilio or from a proxy.
     ServerError(u16),
     /// An answer that Twilio's API does not give.
     UnexpectedAnswer(u16),
@@ -103,27 +103,27 @@ impl Unclear {
     }
 }
 
-/// Why a message cannot go to this recipient.
+/// Why Twilio refuses to send to this recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// No phone has this number.
+pub enum SendRefusal {
+    /// The number is not valid.
     InvalidNumber,
     /// The number cannot get text messages.
     NotMobile,
-    /// There is no way from our sender to that number.
+    /// Our sender cannot reach that number.
     NoRoute,
     /// The account may not send to that country.
     RegionNotEnabled,
-    /// The person has told our number to stop.
+    /// The recipient sent STOP to our number.
     OptedOut,
-    /// Twilio takes it for messaging fraud.
+    /// Twilio suspects fraud.
     BlockedAsFraud,
-    /// Something else that asking again would not change.
+    /// Another reason that a retry does not change.
     Other,
 }
 
-impl Refusal {
-    /// What the code means, if it is about the recipient.
+impl SendRefusal {
+    /// Returns the meaning of the code, if it is about the recipient.
     pub fn from_code(code: u32) -> Option<Self> {
         Some(match code {
             21211 | 21217 | 21265 => Self::InvalidNumber,
@@ -150,25 +150,25 @@ impl Refusal {
     }
 }
 
-/// What somebody has to put right before Twilio sends for us again.
+/// A problem that an operator must solve before Twilio sends our messages again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AccountProblem {
+pub enum TwilioAccountProblem {
     /// The account's SID, key or token is wrong, or may not send messages.
     Credentials,
     /// The account is suspended or closed.
     Suspended,
     /// The sender is not ours, or cannot send text messages.
     SenderNotUsable,
-    /// A trial account sends to numbers that it has verified only.
+    /// A trial account sends only to verified numbers.
     Trial,
-    /// Twilio does not take requests such as ours: our settings or this program are wrong.
+    /// Twilio does not accept our request: our settings or this program are wrong.
     Request,
     /// The sender is not registered for this kind of traffic.
     Registration,
 }
 
-impl AccountProblem {
-    /// All there are.
+impl TwilioAccountProblem {
+    /// All problems.
     pub(crate) const ALL: [Self; 6] = [
         Self::Credentials,
         Self::Suspended,
@@ -178,7 +178,7 @@ impl AccountProblem {
         Self::Registration,
     ];
 
-    /// What the code means, if it is about the account or the request as such.
+    /// Returns the meaning of the code, if it is about the account or the request itself.
     pub fn from_code(code: u32) -> Option<Self> {
         Some(match code {
             20003 => Self::Credentials,
@@ -204,39 +204,39 @@ impl AccountProblem {
     }
 }
 
-/// Why there is no list of messages. Asking for one changes nothing, so asking again is harmless.
+/// Why a list of messages could not be read. The request changes nothing, so it may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
     /// No answer, or a 5xx.
-    #[error("Twilio is not to be reached: {}", .0.label())]
+    #[error("Twilio cannot be reached: {}", .0.label())]
     Unavailable(Unclear),
     /// Too many requests.
     #[error("Twilio has had too many requests")]
     Throttled {
-        /// When Twilio says that it may be asked again.
+        /// Twilio's `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Twilio does not let us, until somebody changes the account or our settings.
+    /// Twilio refuses the request until an operator changes the account or our settings.
     #[error("Twilio refuses us: {} (HTTP {status})", reason.label())]
     Account {
         /// The HTTP status.
         status: u16,
-        /// What it means.
-        reason: AccountProblem,
+        /// The meaning of the code.
+        reason: TwilioAccountProblem,
     },
-    /// Not what Twilio answers.
+    /// The answer is not in Twilio's format.
     #[error("Twilio's list of messages cannot be read")]
     Unreadable,
-    /// More messages than we are ready to read.
+    /// The list has more messages than we read.
     #[error("Twilio's list of messages is too long")]
     TooLong,
 }
 
-/// What an answer says that is no success.
+/// Classifies an answer that is not a success.
 pub(super) fn of_answer(status: u16, retry_after: Option<&str>, body: &[u8]) -> CreateError {
     let code = code_in(body);
-    let refusal = code.and_then(Refusal::from_code);
-    let account = code.and_then(AccountProblem::from_code);
+    let refusal = code.and_then(SendRefusal::from_code);
+    let account = code.and_then(TwilioAccountProblem::from_code);
     let account_or = |otherwise| CreateError::Account {
         status,
         code,
@@ -246,19 +246,19 @@ pub(super) fn of_answer(status: u16, retry_after: Option<&str>, body: &[u8]) -> 
         (429, _) => not_processed(code, retry_after),
         (400..=499, _) if code == Some(21611) => not_processed(code, retry_after),
         (408, _) => CreateError::Unclear(Unclear::Timeout),
-        (401, _) | (403, None) => account_or(AccountProblem::Credentials),
+        (401, _) | (403, None) => account_or(TwilioAccountProblem::Credentials),
         (400..=499, Some(reason)) => CreateError::Refused {
             status,
             code,
             reason,
         },
-        // No recipient makes the list of messages disappear: the account or the URL is wrong.
-        (404 | 405, None) => account_or(AccountProblem::Request),
-        (400..=499, None) if account.is_some() => account_or(AccountProblem::Request),
+        // A recipient cannot cause a 404 for the list of messages: the account or the URL is wrong.
+        (404 | 405, None) => account_or(TwilioAccountProblem::Request),
+        (400..=499, None) if account.is_some() => account_or(TwilioAccountProblem::Request),
         (400..=499, None) => CreateError::Refused {
             status,
             code,
-            reason: Refusal::Other,
+            reason: SendRefusal::Other,
         },
         (500..=599, _) => CreateError::Unclear(Unclear::ServerError(status)),
         _ => CreateError::Unclear(Unclear::UnexpectedAnswer(status)),
@@ -279,10 +279,10 @@ fn not_processed(code: Option<u32>, retry_after: Option<&str>) -> CreateError {
     }
 }
 
-/// `Retry-After` in seconds. As a date it would need a clock, and Twilio sends none.
+/// Parses `Retry-After` in seconds. Twilio never sends it as a date, which would need a clock.
 pub(crate) fn seconds(retry_after: &str) -> Option<Duration> {
     let text = retry_after.trim();
-    // Longer texts of digits are numbers, too, but too large for the type.
+    // Longer texts of digits are numbers that do not fit the type.
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -290,7 +290,7 @@ pub(crate) fn seconds(retry_after: &str) -> Option<Duration> {
     Some(duration.min(MAX_RETRY_AFTER))
 }
 
-/// Twilio's code; there is none in the HTML of a proxy.
+/// Returns Twilio's code. The HTML of a proxy has none.
 fn code_in(body: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
     struct Answer {
@@ -299,7 +299,7 @@ fn code_in(body: &[u8]) -> Option<u32> {
     serde_json::from_slice::<Answer>(body).ok()?.code
 }
 
-/// The same for a request that changes nothing.
+/// Classifies an answer to a list request.
 pub(super) fn of_list_answer(status: u16, retry_after: Option<&str>, body: &[u8]) -> ListError {
     match of_answer(status, retry_after, body) {
         CreateError::NotProcessed { retry_after, .. } => ListError::Throttled { retry_after },
@@ -307,21 +307,20 @@ pub(super) fn of_list_answer(status: u16, retry_after: Option<&str>, body: &[u8]
         CreateError::Account { status, reason, .. } => ListError::Account { status, reason },
         CreateError::Refused { status, .. } => ListError::Account {
             status,
-            reason: AccountProblem::Request,
+            reason: TwilioAccountProblem::Request,
         },
     }
 }
 
-/// What the failure of a request says that got no whole answer.
+/// Classifies a request that got no complete answer.
 ///
-/// reqwest says `is_connect` of errors whose cause is hyper-util's `ErrorKind::Connect`. In
-/// hyper-util 0.1 (`client/legacy/client.rs`) that kind is made of what the connector returns (the
-/// look-up of the name, TCP, TLS, and reqwest's own limit on all three), before any connection
-/// exists on which a request could be written. The other place where it is made, a connection that
-/// turns out to be closed when it is taken out of the pool, is before any writing, too, and not
-/// reached without a pool. What happens from the first byte of the request on is `SendRequest` or
-/// `Canceled`, and the limit on the whole request is an error without any of these. So all that is
-/// not `is_connect` is unclear. `tests` of the simulated Twilio hold this to be so.
+/// reqwest's `is_connect` is true for errors whose cause is hyper-util's `ErrorKind::Connect`. In
+/// hyper-util 0.1 (`client/legacy/client.rs`) that kind wraps the errors of the connector (name
+/// look-up, TCP, TLS, and reqwest's own limit on all three), before a connection exists on which a
+/// request could be written. It also arises for a pooled connection that turns out to be closed. That is
+/// before any writing, too, and our client has no pool. From the first byte of the request on, the kind
+/// is `SendRequest` or `Canceled`, and the limit on the whole request has none of these kinds. So every
+/// error that is not `is_connect` is unclear. The tests of the simulated Twilio prove this.
 pub(super) fn of_failure(error: &reqwest::Error) -> CreateError {
     if error.is_connect() {
         CreateError::NotProcessed {

@@ -1,5 +1,4 @@
-//! What Twilio does with messages that come in: the settings of a phone number and of a messaging
-//! service.
+//! The settings for inbound messages: those of a phone number and of a messaging service.
 
 use std::fmt;
 
@@ -8,16 +7,16 @@ use serde::Deserialize;
 use super::{AskError, Client};
 use crate::PhoneNumberSid;
 
-/// Where messages that come in are sent on to. Empty texts where nothing is set.
+/// The webhooks for inbound messages. A text is empty if the setting is not set.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Inbound {
     /// The webhook's URL, with its connection overrides as its fragment.
     pub url: String,
-    /// How it is requested.
+    /// Its HTTP method.
     pub method: String,
-    /// The URL that is requested when that one fails.
+    /// The URL that Twilio requests if the first one fails.
     pub fallback_url: String,
-    /// How.
+    /// The HTTP method of the fallback.
     pub fallback_method: String,
 }
 
@@ -34,27 +33,27 @@ impl fmt::Debug for Inbound {
 /// A phone number of the account.
 #[derive(Debug, Clone)]
 pub struct IncomingNumber {
-    /// Its SID.
+    /// The number's SID.
     pub sid: PhoneNumberSid,
-    /// Can it send and receive text messages?
+    /// Whether it can send and receive text messages.
     pub sms: bool,
-    /// What happens to messages to it.
+    /// The webhooks for its messages.
     pub inbound: Inbound,
-    /// A `TwiML` application whose URLs are used instead, if there is one.
+    /// The `TwiML` application whose URLs Twilio uses instead, if one is set.
     pub application: Option<String>,
 }
 
 /// A messaging service.
 #[derive(Debug, Clone)]
 pub struct MessagingService {
-    /// What happens to messages to its numbers, unless each number decides.
+    /// The webhooks for messages to its numbers, unless [`Self::by_number`].
     pub inbound: Inbound,
-    /// Each number decides.
+    /// Whether each number's own webhooks apply.
     pub by_number: bool,
 }
 
-/// A setting and the value that it is to have.
-pub type Change = (&'static str, String);
+/// A setting and its new value.
+pub type SettingChange = (&'static str, String);
 
 #[derive(Deserialize)]
 struct Numbers {
@@ -120,12 +119,12 @@ impl From<Service> for MessagingService {
 }
 
 impl Client {
-    /// The account's phone number, in E.164, if it is the account's.
+    /// Returns the phone number in E.164, if it belongs to the account.
     pub async fn number(&self, number: &str) -> Result<Option<IncomingNumber>, AskError> {
         let query = [("PhoneNumber", number), ("PageSize", "20")];
         let request = self.0.http.get(self.0.url(&self.numbers(".json")));
         let found: Numbers = self.answer(request.query(&query)).await?;
-        // Twilio's filter also finds numbers of which this is a part.
+        // Twilio's filter also finds numbers that contain this one.
         let found = found.incoming_phone_numbers.into_iter();
         Ok(found
             .filter(|found| found.phone_number == number)
@@ -137,7 +136,7 @@ impl Client {
     pub async fn change_number(
         &self,
         sid: &PhoneNumberSid,
-        changes: &[Change],
+        changes: &[SettingChange],
     ) -> Result<(), AskError> {
         let url = self.0.url(&self.numbers(&format!("/{sid}.json")));
         let request = self.0.http.post(url).form(changes);
@@ -149,13 +148,13 @@ impl Client {
         format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers{rest}")
     }
 
-    /// The messaging service.
+    /// Returns the messaging service.
     pub async fn service(&self, sid: &str) -> Result<MessagingService, AskError> {
         let request = self.0.http.get(self.services(sid));
         Ok(self.answer::<Service>(request).await?.into())
     }
 
-    /// Is the number one of the messaging service's?
+    /// Whether the number belongs to the messaging service.
     pub async fn service_has(&self, sid: &str, number: &PhoneNumberSid) -> Result<bool, AskError> {
         let url = format!("{}/PhoneNumbers/{number}", self.services(sid));
         match self
@@ -169,7 +168,11 @@ impl Client {
     }
 
     /// Changes settings of a messaging service.
-    pub async fn change_service(&self, sid: &str, changes: &[Change]) -> Result<(), AskError> {
+    pub async fn change_service(
+        &self,
+        sid: &str,
+        changes: &[SettingChange],
+    ) -> Result<(), AskError> {
         let request = self.0.http.post(self.services(sid)).form(changes);
         self.answer::<Service>(request).await.map(drop)
     }
@@ -179,8 +182,8 @@ impl Client {
     }
 }
 
-/// Where messaging services are: beside Twilio's own API they have a host of their own; whatever
-/// else plays Twilio has one host.
+/// The base URL of messaging services. Twilio serves them on a host of their own; a simulated Twilio
+/// serves them on the same host.
 fn messaging(base: &str) -> String {
     match base.strip_prefix("https://api.") {
         Some(rest)

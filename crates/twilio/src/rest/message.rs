@@ -1,4 +1,4 @@
-//! Messages as the REST API has them: what we ask for and what it answers.
+//! Messages in the REST API: requests and answers.
 
 use std::{fmt, time::Duration};
 
@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::{MessageSid, MessageStatus};
 
-/// Twilio's bounds for `ValidityPeriod`, in seconds.
+/// Twilio's limits of `ValidityPeriod`, in seconds.
 const VALIDITY: (u64, u64) = (1, 36_000);
 
-/// Who sends.
+/// The sender of a message.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Sender {
     /// A number of ours, in E.164.
@@ -30,21 +30,21 @@ impl fmt::Debug for Sender {
 
 /// A message to be sent.
 #[derive(Clone, Copy)]
-pub struct NewMessage<'a> {
+pub struct OutboundMessage<'a> {
     /// The recipient, in E.164.
     pub to: &'a str,
-    /// Who sends it.
+    /// The sender.
     pub from: &'a Sender,
-    /// What it says.
+    /// The text.
     pub body: &'a str,
-    /// Where Twilio is to tell what becomes of it.
+    /// The URL for status callbacks.
     pub status_callback: Option<&'a str>,
-    /// How long it may wait to be delivered; after that it is not sent any more. Twilio knows whole
-    /// seconds from 1 to 36,000.
+    /// The longest time until delivery. Twilio does not send the message later. It accepts whole seconds
+    /// from 1 to 36,000.
     pub validity: Duration,
 }
 
-impl NewMessage<'_> {
+impl OutboundMessage<'_> {
     pub(super) fn form(&self) -> Vec<(&'static str, String)> {
         let validity = self.validity.as_secs().clamp(VALIDITY.0, VALIDITY.1);
         let mut form = vec![
@@ -64,23 +64,23 @@ impl NewMessage<'_> {
     }
 }
 
-impl fmt::Debug for NewMessage<'_> {
+impl fmt::Debug for OutboundMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NewMessage([sealed])")
+        f.write_str("OutboundMessage([sealed])")
     }
 }
 
-/// What Twilio has made.
+/// A message that Twilio accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Created {
+pub struct CreatedMessage {
     /// The message's SID.
     pub sid: MessageSid,
     /// Mostly `queued` or, with a Messaging Service, `accepted`.
     pub status: MessageStatus,
 }
 
-impl Created {
-    /// Reads the answer to a request that has made a message.
+impl CreatedMessage {
+    /// Reads the answer to a request that created a message.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Answer {
@@ -102,15 +102,15 @@ pub struct MessageRecord {
     pub sid: MessageSid,
     /// The recipient.
     pub to: String,
-    /// What it says. Empty if the account has Twilio redact bodies.
+    /// The text. It is empty if the account redacts bodies.
     pub body: String,
-    /// How far it has got.
+    /// The message's status.
     pub status: MessageStatus,
-    /// Why it got no further.
+    /// Twilio's error code, if the message failed.
     pub error_code: Option<u32>,
-    /// When Twilio made it, by its own clock, to the second.
+    /// When Twilio created it, by Twilio's clock, to the second.
     pub created: DateTime<Utc>,
-    /// `outbound-api` for what was sent by a request.
+    /// `outbound-api` for messages sent through the API.
     pub direction: String,
 }
 
@@ -126,14 +126,14 @@ impl fmt::Debug for MessageRecord {
 }
 
 /// One page of the list.
-pub(super) struct Page {
+pub(super) struct MessagePage {
     pub(super) messages: Vec<MessageRecord>,
     /// Path and query of the next page.
     pub(super) next: Option<String>,
 }
 
-impl Page {
-    /// Reads it; a record that cannot be read spoils the page, as it may be the one looked for.
+impl MessagePage {
+    /// Reads a page. If one record cannot be read, the whole page fails: it may be the wanted one.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Answer {
@@ -178,7 +178,7 @@ impl Page {
 mod tests {
     use super::*;
 
-    fn field(message: &NewMessage<'_>, name: &str) -> Option<String> {
+    fn field(message: &OutboundMessage<'_>, name: &str) -> Option<String> {
         let form = message.form();
         form.into_iter()
             .find_map(|(n, value)| (n == name).then_some(value))
@@ -194,7 +194,7 @@ mod tests {
             (Duration::MAX, "36000"),
         ] {
             let from = Sender::Number("+15005550006".to_owned());
-            let message = NewMessage {
+            let message = OutboundMessage {
                 to: "+14155550123",
                 from: &from,
                 body: "",
@@ -219,7 +219,7 @@ mod tests {
                 "From",
             ),
         ] {
-            let message = NewMessage {
+            let message = OutboundMessage {
                 to: "+14155550123",
                 from: &from,
                 body: "hello",
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn debug_shows_no_number_and_no_body() {
         let from = Sender::Number("+15005550006".to_owned());
-        let message = NewMessage {
+        let message = OutboundMessage {
             to: "+14155550123",
             from: &from,
             body: "123456",
@@ -248,7 +248,7 @@ mod tests {
             br#"{"messages":[{"sid":"SM0123456789abcdef0123456789abcdef","to":"+14155550123",
             "body":"123456","status":"sent","error_code":null,"direction":"outbound-api",
             "date_created":"Thu, 24 Aug 2023 05:01:45 +0000"}],"next_page_uri":null}"#;
-        let page = Page::read(record).expect("a page");
+        let page = MessagePage::read(record).expect("a page");
         let shown = format!("{message:?} {from:?} {:?}", page.messages);
         assert!(shown.contains("SM0123456789abcdef0123456789abcdef"));
         for hidden in ["+1", "555", "123456\""] {
@@ -259,12 +259,12 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_answer_makes_it_panic(body: Vec<u8>, text: String) {
-            Created::read(&body);
-            Page::read(&body);
+            CreatedMessage::read(&body);
+            MessagePage::read(&body);
             let json = serde_json::json!({ "sid": text, "status": text, "messages": [{ "sid": text }] });
             let json = json.to_string();
-            assert!(Created::read(json.as_bytes()).is_none());
-            assert!(Page::read(json.as_bytes()).is_none());
+            assert!(CreatedMessage::read(json.as_bytes()).is_none());
+            assert!(MessagePage::read(json.as_bytes()).is_none());
         }
     }
 }

@@ -1,10 +1,9 @@
-//! Twilio's REST API, as far as messages go: make one, and look for those that may have been made;
-//! and the settings on which it depends that messages reach us.
+//! Twilio's REST API: it sends a message, finds messages that may have been sent, and reads and changes the
+//! settings for inbound messages.
 //!
-//! A message costs money and reaches a person, and the API has no idempotency key. So a request to
-//! make one is written at most once, by no means twice: no retry, no redirect, no connection that
-//! was used before. When it is not clear what became of it, [`CreateError::Unclear`] says so, and
-//! nothing here asks again.
+//! A message costs money and reaches a person, and the API has no idempotency key. So the client writes a
+//! request to send at most once: no retry, no redirect, no reused connection. If the result is unknown,
+//! it returns [`CreateError::Unclear`] and does not ask again.
 //!
 //! Source: Twilio docs, [message
 //! resource](https://www.twilio.com/docs/messaging/api/message-resource).
@@ -23,36 +22,35 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use crate::MessageStatus;
-use crate::{AccountSid, metrics::Call};
-pub use account::{Account, AccountStatus};
+use crate::{AccountSid, metrics::ApiCall};
+pub use account::{AccountStatus, TwilioAccount};
 pub use ask::AskError;
 pub(crate) use error::seconds as retry_after_seconds;
-pub use error::{AccountProblem, CreateError, ListError, NotProcessed, Refusal, Unclear};
-pub use inbound::{Change, Inbound, IncomingNumber, MessagingService};
-use message::Page;
-pub use message::{Created, MessageRecord, NewMessage, Sender};
+pub use error::{CreateError, ListError, NotProcessed, SendRefusal, TwilioAccountProblem, Unclear};
+pub use inbound::{Inbound, IncomingNumber, MessagingService, SettingChange};
+use message::MessagePage;
+pub use message::{CreatedMessage, MessageRecord, OutboundMessage, Sender};
 
-/// How long a connection may take, with the look-up of the name and TLS.
+/// The time limit of a connection, including name look-up and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a request may take in all. Longer than [`CONNECT_TIMEOUT`], so that an end of this one
-/// always means that there was a connection.
+/// The time limit of a request. It is longer than [`CONNECT_TIMEOUT`], so that its end always means that
+/// there was a connection.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// More than a page of messages takes, by far.
+/// The longest answer, in bytes. A page of messages is much shorter.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 /// Messages in a page of the list.
 const PAGE_SIZE: u32 = 100;
 
-/// Pages that we are ready to read. A thousand messages to one number are more than our limits let
-/// through in a month.
+/// The most pages that we read. Our limits allow fewer than a thousand messages to one number in a month.
 const MAX_PAGES: usize = 10;
 
-/// How far Twilio's clock may be behind ours.
+/// The longest time that Twilio's clock may be behind ours.
 const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(1);
 
-/// Who we are to Twilio.
+/// Our credentials at Twilio.
 #[derive(Clone)]
 pub struct Credentials {
     /// The account.
@@ -69,10 +67,10 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why there is no client.
+/// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nothing can be asked of this address.
+    /// The base URL is not usable.
     #[error("the address of Twilio's API must be an http or https URL without a query")]
     BaseUrl,
     /// TLS or the resolver could not be set up.
@@ -80,21 +78,21 @@ pub enum ClientError {
     Http(#[source] reqwest::Error),
 }
 
-/// A client of the account's messages. Cheap to clone.
+/// A client of the REST API. It is cheap to clone.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
 struct Inner {
     http: reqwest::Client,
     credentials: Credentials,
-    /// The API's address, without a slash at its end.
+    /// The API's base URL, without a final slash.
     base: String,
-    /// The list of messages, under [`Self::base`].
+    /// The path of the list of messages.
     path: String,
 }
 
 impl Client {
-    /// A client of the API at `base`, which is `https://api.twilio.com` but for tests.
+    /// Makes a client of the API at `base`: `https://api.twilio.com`, except in tests.
     pub fn new(base: Url, credentials: Credentials) -> Result<Self, ClientError> {
         let usable = matches!(base.scheme(), "http" | "https")
             && base.has_host()
@@ -103,13 +101,13 @@ impl Client {
         if !usable {
             return Err(ClientError::BaseUrl);
         }
-        // A request that is written twice may be two messages. What would write it twice, unasked:
-        // - hyper-util takes a connection from its pool that the server is just closing, and tries
-        //   again on another (`retry_canceled_requests`). It does so only while nothing was
-        //   written; without idle connections there is not even the occasion.
-        // - reqwest tries again what an HTTP/2 server says that it has not processed.
-        // - A redirect with status 307 or 308 repeats the POST, and takes the credentials along.
-        // A proxy from the environment would be somebody else who sees numbers and codes.
+        // A request that is written twice may create two messages. These features would write it twice:
+        // - hyper-util retries on another connection if the server closes a pooled one
+        //   (`retry_canceled_requests`). It does so only before any writing. Without idle connections,
+        //   it never happens.
+        // - reqwest retries a request that an HTTP/2 server reports as not processed.
+        // - A redirect with status 307 or 308 repeats the POST and forwards the credentials.
+        // A proxy from the environment would see numbers and codes, so it is off.
         let http = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
             .http1_only()
@@ -120,8 +118,8 @@ impl Client {
             .timeout(TIMEOUT)
             .build()
             .map_err(ClientError::Http)?;
-        Call::CreateMessage.start();
-        Call::ListMessages.start();
+        ApiCall::CreateMessage.start();
+        ApiCall::ListMessages.start();
         Ok(Self(Arc::new(Inner {
             http,
             base: String::from(base).trim_end_matches('/').to_owned(),
@@ -130,13 +128,16 @@ impl Client {
         })))
     }
 
-    /// Asks, once, for a message to be sent.
+    /// Sends a message. The request is written at most once.
     #[tracing::instrument(name = "twilio.create_message", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
-    pub async fn create_message(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
-        Call::CreateMessage.measure(self.create(message)).await
+    pub async fn create_message(
+        &self,
+        message: &OutboundMessage<'_>,
+    ) -> Result<CreatedMessage, CreateError> {
+        ApiCall::CreateMessage.measure(self.create(message)).await
     }
 
-    async fn create(&self, message: &NewMessage<'_>) -> Result<Created, CreateError> {
+    async fn create(&self, message: &OutboundMessage<'_>) -> Result<CreatedMessage, CreateError> {
         let request = self
             .0
             .http
@@ -150,15 +151,15 @@ impl Client {
         let status = answer.status().as_u16();
         let body = read(&mut answer).await;
         if answer.status().is_success() {
-            // The status line alone says that there is a message, but not which.
+            // The status line alone proves that a message exists, but does not identify it.
             let body = body.map_err(|error| match error {
                 Unread::Failed(error) => error::of_failure(&error),
                 Unread::TooLong => CreateError::Unclear(Unclear::UnexpectedAnswer(status)),
             })?;
-            return Created::read(&body)
+            return CreatedMessage::read(&body)
                 .ok_or(CreateError::Unclear(Unclear::UnexpectedAnswer(status)));
         }
-        // What a refusal says beyond its status only refines it.
+        // The body of a refusal only refines its status.
         Err(error::of_answer(
             status,
             retry_after(&answer),
@@ -166,17 +167,17 @@ impl Client {
         ))
     }
 
-    /// The account's messages to this number that Twilio has made since then, newest first, and
-    /// perhaps some that are a little older.
+    /// Returns the account's messages to this number that were created since then, newest first, and
+    /// perhaps some slightly older ones.
     ///
-    /// One that is not there may still be on its way into the list. Twilio's filter by `DateSent`
-    /// is of no use here: what waits in the sender's queue has not been sent.
+    /// A new message may be missing, as Twilio's list lags. Twilio's filter by `DateSent` does not help:
+    /// messages in the sender's queue have no such date.
     pub async fn messages_to(
         &self,
         to: &str,
         since: DateTime<Utc>,
     ) -> Result<Vec<MessageRecord>, ListError> {
-        Call::ListMessages.measure(self.list(to, since)).await
+        ApiCall::ListMessages.measure(self.list(to, since)).await
     }
 
     async fn list(&self, to: &str, since: DateTime<Utc>) -> Result<Vec<MessageRecord>, ListError> {
@@ -193,8 +194,7 @@ impl Client {
             let recent = page.messages.into_iter().filter(|m| m.created >= since);
             let known = found.len();
             found.extend(recent);
-            // The order is that of Twilio's list, which we need not trust to the letter: only a
-            // page with nothing recent on it ends the search.
+            // Twilio's order need not be exact: only a page without recent messages ends the search.
             let done = all > 0 && found.len() == known;
             match page.next {
                 Some(uri) if !done => next = uri,
@@ -208,8 +208,8 @@ impl Client {
     }
 
     #[tracing::instrument(name = "twilio.list_messages", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
-    async fn page(&self, uri: &str) -> Result<Page, ListError> {
-        // The credentials go along, so a page is asked for only where the list is.
+    async fn page(&self, uri: &str) -> Result<MessagePage, ListError> {
+        // The request carries credentials, so it goes only to the path of the list.
         if uri
             .strip_prefix(&self.0.path)
             .is_none_or(|rest| !rest.starts_with('?'))
@@ -236,7 +236,7 @@ impl Client {
             Unread::Failed(error) => failed(&error),
             Unread::TooLong => ListError::TooLong,
         })?;
-        Page::read(&body).ok_or(ListError::Unreadable)
+        MessagePage::read(&body).ok_or(ListError::Unreadable)
     }
 }
 
@@ -251,7 +251,7 @@ impl Inner {
         format!("{}{path_and_query}", self.base)
     }
 
-    /// The errors of reqwest quote the URL, and the list's has a number in it.
+    /// Sends the request. It removes the URL from errors, as the URL of the list contains a number.
     async fn ask(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
         let Credentials {
             username, secret, ..
@@ -266,7 +266,7 @@ impl Inner {
     }
 }
 
-/// Why there is no whole body.
+/// Why a body could not be read.
 enum Unread {
     Failed(reqwest::Error),
     TooLong,

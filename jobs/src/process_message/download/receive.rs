@@ -6,7 +6,7 @@ use twilio::{
     MediaSid, MessageSid,
     media::{
         Download, MAX_PIXELS, dimensions,
-        kind::{Class, Judgement, Kind, judge},
+        kind::{Judgement, MediaClass, MediaKind, judge},
     },
     webhook::MediaItem,
 };
@@ -53,7 +53,7 @@ pub(super) async fn receive(
     writer.finish().await?;
     let dimensions = match (kind.class, seen) {
         // They stand further behind, or nowhere.
-        (Class::Image, None) => match measured_as_a_whole(deps, kind, object, bytes).await? {
+        (MediaClass::Image, None) => match measured_as_a_whole(deps, kind, object, bytes).await? {
             Ok(dimensions) => dimensions,
             Err(why) => return Ok(Received::Refused(why)),
         },
@@ -80,8 +80,8 @@ async fn head(download: &mut Download) -> Result<Vec<u8>, DownloadError> {
 }
 
 /// The dimensions of an image, if they stand in these bytes and are bearable.
-fn measured(kind: Kind, bytes: &[u8]) -> Result<Option<(u32, u32)>, Refusal> {
-    if kind.class != Class::Image {
+fn measured(kind: MediaKind, bytes: &[u8]) -> Result<Option<(u32, u32)>, Refusal> {
+    if kind.class != MediaClass::Image {
         return Ok(None);
     }
     match dimensions(bytes) {
@@ -113,7 +113,7 @@ async fn copy(
 /// By the whole file. This is the one place that holds one; few images come here, and one at a time.
 async fn measured_as_a_whole(
     deps: &MediaDeps,
-    kind: Kind,
+    kind: MediaKind,
     object: &Object,
     bytes: u64,
 ) -> Result<Result<Option<(u32, u32)>, Refusal>, DownloadError> {

@@ -136,9 +136,9 @@ fn a_list_that_is_refused_says_whether_to_wait_or_to_call_somebody() {
     assert_eq!(of(429), ListError::Throttled { retry_after });
     assert_eq!(of(503), ListError::Unavailable(Unclear::ServerError(503)));
     for (status, reason) in [
-        (401, AccountProblem::Credentials),
-        (404, AccountProblem::Request),
-        (400, AccountProblem::Request),
+        (401, TwilioAccountProblem::Credentials),
+        (404, TwilioAccountProblem::Request),
+        (400, TwilioAccountProblem::Request),
     ] {
         assert_eq!(of(status), ListError::Account { status, reason });
     }

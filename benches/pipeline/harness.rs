@@ -1,4 +1,4 @@
-//! The server, and a receiver and a worker as processes of their own, with their logs on.
+//! Starts a Postgres server, and a receiver and a worker as separate processes that log.
 
 use std::{
     collections::BTreeMap,
@@ -20,45 +20,45 @@ use store::{E164, user_phone_numbers, users};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The variable that makes this program a receiver or a worker; its value is which, and the database.
+/// The variable that turns this program into a receiver or a worker. Its value names the role and the database.
 const CHILD: &str = "PIPELINE_BENCH_CHILD";
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const PUBLIC: &str = "https://sms.example.com";
 
-/// How many users send, in turn.
+/// The number of users that send in turn.
 pub(crate) const USERS: u64 = 1000;
 
-/// The number of a user.
+/// The phone number of a user.
 pub(crate) fn number(user: u64) -> String {
     format!("+1202555{user:04}")
 }
 
-pub(crate) struct Rig {
+pub(crate) struct PipelineHarness {
     pub(crate) server: PostgresServer,
     pub(crate) pool: PgPool,
     pub(crate) pgbench_url: String,
     pub(crate) pgbench_pool: PgPool,
     pub(crate) receiver: SocketAddr,
-    processes: [Process; 2],
+    processes: [BenchProcess; 2],
     _dir: tempfile::TempDir,
 }
 
-/// A process that ends when its standard input does.
-struct Process {
+/// A process that ends when its standard input closes.
+struct BenchProcess {
     child: Child,
     _stdin: ChildStdin,
 }
 
-impl Drop for Process {
+impl Drop for BenchProcess {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-impl Rig {
+impl PipelineHarness {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::Builder::new()
             .prefix("pipeline-bench-")
@@ -77,7 +77,7 @@ impl Rig {
         let (pgbench_url, pgbench_pool) = database(&server, "one_by_one").await;
         let (receiver, addr) = start_process("receiver", &url);
         let (worker, _) = start_process("worker", &url);
-        let rig = Self {
+        let harness = Self {
             server,
             pool,
             pgbench_url,
@@ -86,8 +86,8 @@ impl Rig {
             processes: [receiver, worker],
             _dir: dir,
         };
-        rig.link(&url).await;
-        rig
+        harness.link(&url).await;
+        harness
     }
 
     async fn link(&self, url: &str) {
@@ -103,7 +103,7 @@ impl Rig {
         }
     }
 
-    /// How many messages have come and not yet ended.
+    /// The number of messages that have not ended yet.
     pub(crate) async fn backlog(&self) -> i64 {
         sqlx::query_scalar("select count(*) from queue.jobs where kind = 'process_message'")
             .fetch_one(&self.pool)
@@ -111,8 +111,8 @@ impl Rig {
             .unwrap()
     }
 
-    /// How many items there are, and how many bytes the sealed fields of a message have; panics unless every message that
-    /// has ended made two items.
+    /// Returns the number of items and the bytes of a message's sealed fields. Panics unless every ended message made two
+    /// items.
     pub(crate) async fn account(&self) -> (i64, i64) {
         let (ended, items, bytes): (i64, i64, i64) = sqlx::query_as(
             "select (select count(*) from pigeonhole.inbound_messages where state = 'processed'),
@@ -126,7 +126,7 @@ impl Rig {
         (items, bytes)
     }
 
-    /// The most memory that receiver and worker have had.
+    /// The peak memory of the receiver and of the worker.
     pub(crate) fn peaks_mib(&self) -> [u64; 2] {
         self.processes.each_ref().map(|process| {
             let file = format!("/proc/{}/status", process.child.id());
@@ -145,8 +145,8 @@ async fn database(server: &PostgresServer, name: &str) -> (String, PgPool) {
     (url, pool)
 }
 
-/// Its first line of output is where it listens.
-fn start_process(role: &str, url: &str) -> (Process, String) {
+/// Its first line of output is its address.
+fn start_process(role: &str, url: &str) -> (BenchProcess, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .env(CHILD, format!("{role} {url}"))
         .stdin(Stdio::piped())
@@ -159,14 +159,14 @@ fn start_process(role: &str, url: &str) -> (Process, String) {
         .read_line(&mut line)
         .unwrap();
     let stdin = child.stdin.take().unwrap();
-    let process = Process {
+    let process = BenchProcess {
         child,
         _stdin: stdin,
     };
     (process, line.trim().to_owned())
 }
 
-/// What this process is to be, if it is a child.
+/// The role of this process, if it is a child.
 #[expect(
     clippy::disallowed_methods,
     reason = "how the benchmark starts its processes"
@@ -182,7 +182,7 @@ pub(crate) fn child() -> Option<(Role, String)> {
     Some((role, url.to_owned()))
 }
 
-/// Runs until standard input ends.
+/// Runs until standard input closes.
 #[tokio::main]
 pub(crate) async fn serve(role: Role, url: &str) {
     let env = env(url);
@@ -200,7 +200,7 @@ pub(crate) async fn serve(role: Role, url: &str) {
     stop.cancel();
 }
 
-/// The defaults, but for the limit of each user, whom a thousand messages a second are too many.
+/// The default settings, except the rate limit, which the benchmark's load exceeds.
 fn env(url: &str) -> Env {
     let values = [
         ("DATABASE_URL", url),

@@ -1,4 +1,5 @@
-//! The server, and two receivers as processes of their own: the real one, and one that does everything but store.
+//! Starts a Postgres server and two receivers as separate processes: the real one, and one that does everything except
+//! storing.
 
 use std::{
     collections::BTreeMap,
@@ -18,37 +19,37 @@ use pigeonhole::{
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-/// The variable that makes this program a receiver; its value names the database, or is `none`.
+/// The variable that turns this program into a receiver. Its value names the database, or is `none`.
 const CHILD: &str = "RECEIVER_BENCH_DATABASE";
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const PUBLIC: &str = "https://sms.example.com";
 
-pub(crate) struct Rig {
+pub(crate) struct ReceiverHarness {
     server: PostgresServer,
     pool: PgPool,
     url: String,
     pub(crate) with_database: SocketAddr,
     pub(crate) without_database: SocketAddr,
-    receivers: Vec<Receiver>,
+    receivers: Vec<ReceiverProcess>,
     _dir: tempfile::TempDir,
 }
 
-/// A receiver process; it ends when its standard input does.
-struct Receiver {
+/// A receiver process; it ends when its standard input closes.
+struct ReceiverProcess {
     process: Child,
     _stdin: ChildStdin,
 }
 
-impl Drop for Receiver {
+impl Drop for ReceiverProcess {
     fn drop(&mut self) {
         self.process.kill().ok();
         self.process.wait().ok();
     }
 }
 
-impl Rig {
+impl ReceiverHarness {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::Builder::new()
             .prefix("receiver-bench-")
@@ -79,7 +80,7 @@ impl Rig {
         }
     }
 
-    /// Single-row inserts a second by `pgbench`, each committed by itself.
+    /// Returns the single-row inserts per second of `pgbench`, with one commit each.
     pub(crate) fn plain_inserts(&self, clients: u32, seconds: u64) -> f64 {
         let script = tempfile::NamedTempFile::new().unwrap();
         let sql = format!("insert into floor (body) values ('{}');\n", "x".repeat(600));
@@ -112,7 +113,7 @@ impl Rig {
         tps.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// How many messages are stored; panics unless each has its job.
+    /// Returns the number of stored messages. Panics unless each has its job.
     pub(crate) async fn stored(&self) -> i64 {
         let (messages, jobs): (i64, i64) = sqlx::query_as(
             "select (select count(*) from pigeonhole.inbound_messages), (select count(*) from queue.jobs)",
@@ -140,7 +141,7 @@ impl Rig {
     }
 }
 
-fn start_receiver(database: &str) -> (Receiver, SocketAddr) {
+fn start_receiver(database: &str) -> (ReceiverProcess, SocketAddr) {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .env(CHILD, database)
         .stdin(Stdio::piped())
@@ -154,7 +155,7 @@ fn start_receiver(database: &str) -> (Receiver, SocketAddr) {
     let addr = line.trim().parse().unwrap();
     let stdin = process.stdin.take().unwrap();
     (
-        Receiver {
+        ReceiverProcess {
             process,
             _stdin: stdin,
         },
@@ -162,7 +163,7 @@ fn start_receiver(database: &str) -> (Receiver, SocketAddr) {
     )
 }
 
-/// The database that this process is to be a receiver for, if it is to be one.
+/// The database of this process, if it is a receiver.
 #[expect(
     clippy::disallowed_methods,
     reason = "how the benchmark starts its receivers"
@@ -171,7 +172,7 @@ pub(crate) fn child() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
-/// Runs a receiver until standard input ends. Its first line of output is its address.
+/// Runs a receiver until standard input closes. Its first line of output is its address.
 #[tokio::main]
 pub(crate) async fn serve(database: &str) {
     let values = [
