@@ -1,7 +1,7 @@
 //! The program's services in this process, on their own database, with a simulated Twilio that
 //! delivers to them.
 
-use std::{net::SocketAddr, ops::Deref};
+use std::{net::SocketAddr, ops::Deref, thread};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
@@ -11,14 +11,24 @@ use pigeonhole::{
 use tokio_util::sync::CancellationToken;
 use twilio_simulator::{InboundText, SimulatedApi, WebhookDelivery, WebhookSender};
 
-use crate::database::{Database, NUMBER};
+use crate::{
+    database::{Database, NUMBER},
+    left_jobs::DeclaredJobs,
+};
 
 /// Running services that include a receiver.
+///
+/// When it is dropped, its queue must hold exactly the jobs that the test has declared in `leaves`:
+/// usually none. So a test with a worker ends with [`TestApp::drain`] or waits for its jobs
+/// otherwise.
 pub(crate) struct TestApp {
     database: Database,
     pub(crate) receiver: SocketAddr,
     pub(crate) twilio: WebhookSender,
-    services: Services,
+    /// The jobs that the test leaves.
+    pub(crate) leaves: DeclaredJobs,
+    /// `None` after [`TestApp::stop`].
+    services: Option<Services>,
     stop: CancellationToken,
 }
 
@@ -58,21 +68,23 @@ impl TestApp {
             twilio: database.settings.twilio(receiver),
             receiver,
             database,
-            services,
+            leaves: DeclaredJobs::default(),
+            services: Some(services),
             stop,
         }
     }
 
     /// The address of the admin listener: metrics, health and the operator's page.
     pub(crate) fn admin(&self) -> SocketAddr {
-        self.services.admin_addr
+        self.services.as_ref().expect("it runs").admin_addr
     }
 
-    /// Stops the services gracefully.
-    pub(crate) async fn stop(self) -> Database {
+    /// Stops the services gracefully. The returned database may hold jobs for the next app.
+    pub(crate) async fn stop(mut self) -> Database {
         self.stop.cancel();
-        self.services.finished().await.unwrap();
-        self.database
+        let services = self.services.take().expect("it runs");
+        services.finished().await.unwrap();
+        self.database.clone()
     }
 
     /// Delivers a text from the linked number, which the receiver must accept. Returns its SID.
@@ -89,6 +101,15 @@ impl TestApp {
         } = self.twilio.deliver(text).await.unwrap();
         assert_eq!(status, 200);
         message_sid
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if self.services.is_some() && !thread::panicking() {
+            self.leaves
+                .check(self.database.settings.get("DATABASE_URL"));
+        }
     }
 }
 

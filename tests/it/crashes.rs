@@ -104,7 +104,7 @@ impl HeldWorker {
         let mut second = Process::start("worker", &app.settings);
         let left = (LEASE * 2).saturating_sub(killed.elapsed());
         assert_eq!(app.wait_until_ended_within(&sid, left).await, "processed");
-        app.wait_until_idle().await;
+        app.drain().await;
         // The killed worker's backend may still be running a statement.
         eventually("the old backend is gone", PATIENCE, async || {
             let alive: Option<i32> =
@@ -289,7 +289,7 @@ async fn a_worker_frozen_within_a_statement_blocks_no_other_worker() {
     held.worker.signal(Signal::CONT);
     let next = held.app.deliver("It goes on").await;
     assert_eq!(held.app.wait_until_ended(&next).await, "processed");
-    held.app.wait_until_idle().await;
+    held.app.drain().await;
     assert_eq!(held.app.values(&held.sid).await, VALUES);
     assert_eq!(held.app.rows().await.dead, 0);
     assert!(held.worker.is_running());

@@ -22,6 +22,7 @@ pub(crate) const NUMBER: &str = "+12025550123";
 pub(crate) const UNLINKED_NUMBER: &str = "+12025550199";
 
 /// A migrated database and the settings that name it.
+#[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) settings: ProgramSettings,
     pub(crate) pool: PgPool,
@@ -178,8 +179,8 @@ impl Database {
         .unwrap()
     }
 
-    /// Waits until no job is left.
-    pub(crate) async fn wait_until_idle(&self) {
+    /// Waits until the running workers have left no job.
+    pub(crate) async fn drain(&self) {
         eventually("all jobs end", PATIENCE, async || {
             (self.rows().await.jobs == 0).then_some(())
         })

@@ -27,7 +27,7 @@ async fn a_webhook_delivered_twenty_times_at_once_and_again_later_has_one_effect
     }
     assert_eq!(at_once.join_all().await, [200; 20]);
     assert_eq!(app.wait_until_ended(&sid).await, "processed");
-    app.wait_until_idle().await;
+    app.drain().await;
     assert_eq!(app.values(&sid).await, ["Met Ana #once", "once"]);
 
     // The user has reviewed the items. A late repeat must not reset them.

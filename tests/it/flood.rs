@@ -242,7 +242,7 @@ async fn a_flood_of_requests_never_exceeds_any_sms_limit() {
     let refusals = target.refusals().await;
     println!("{requests} requests in {took:.1?}, {rate:.0} a second: {statuses:?}");
     println!("refused: {refusals:?}");
-    target.database.wait_until_idle().await;
+    target.database.drain().await;
 
     let sms = target.taken(&asks, &users).await;
     for limit in LIMITS.iter().filter(|limit| limit.window > took) {

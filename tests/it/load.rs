@@ -95,7 +95,7 @@ impl Database {
     /// once, and there must be no dead letter. Messages that were stored without a response count
     /// too.
     pub(crate) async fn assert_nothing_is_lost(&self, accepted: &[String]) {
-        self.wait_until_idle().await;
+        self.drain().await;
         let wrong: Vec<(String, String, i64)> = sqlx::query_as(
             "select sid, coalesce(state, 'missing'), count(i.id)
              from (select unnest($1::text[]) as sid union select message_sid from pigeonhole.inbound_messages) as s

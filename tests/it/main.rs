@@ -31,6 +31,7 @@ mod flood;
 mod health;
 mod items;
 mod keys;
+mod left_jobs;
 mod load;
 mod media;
 mod messages;

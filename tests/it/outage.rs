@@ -59,7 +59,7 @@ async fn a_worker_recovers_at_once_after_a_crash_cuts_its_connections() {
     }
     // With this many concurrent jobs the worker opens as many connections as it may.
     let mut worker = Process::start("worker", &app.settings);
-    app.wait_until_idle().await;
+    app.drain().await;
     tokio::task::block_in_place(|| {
         server.stop_immediate().unwrap();
         server.start_again().unwrap();

@@ -103,7 +103,7 @@ async fn a_message_waiting_when_its_number_is_unlinked_creates_no_items() {
     unlink(&app, app.user).await;
     let _worker = Process::start("worker", &app.settings);
     assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
-    app.wait_until_idle().await;
+    app.drain().await;
     let rows = app.rows().await;
     assert_eq!((rows.items, rows.jobs, rows.dead), (0, 0, 0));
 }
@@ -123,7 +123,7 @@ async fn a_message_whose_number_is_unlinked_during_processing_creates_no_items()
     assert_eq!(app.state(&sid).await.as_deref(), Some("received"));
     tx.commit().await.unwrap();
     assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
-    app.wait_until_idle().await;
+    app.drain().await;
     let rows = app.rows().await;
     assert_eq!((rows.items, rows.jobs, rows.dead), (0, 0, 0));
     drop(worker);
@@ -172,7 +172,7 @@ async fn a_number_that_changes_its_user_keeps_old_items_and_creates_no_new_ones_
     let old = app.deliver("Met Ana #old").await;
     let worker = Process::start("worker", &app.settings);
     assert_eq!(app.wait_until_ended(&old).await, "processed");
-    app.wait_until_idle().await;
+    app.drain().await;
     worker.kill();
     let before = format!("{:?}", app.items(&old).await);
 

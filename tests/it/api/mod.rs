@@ -111,8 +111,10 @@ impl ApiHarness {
     }
 
     async fn on(database: Database) -> Self {
+        let app = TestApp::on(database, Role::Receiver).await;
+        app.leaves.any_live("send_verification"); // there is no worker
         Self {
-            app: TestApp::on(database, Role::Receiver).await,
+            app,
             client: client(),
         }
     }

@@ -68,7 +68,7 @@ async fn dead_letters_are_found_and_requeued() {
         .operator(&["jobs", "requeue", &id.to_string()])
         .await;
     harness.wait_until_resolved("PigeonholeDeadLetters").await;
-    harness.database.wait_until_idle().await;
+    harness.database.drain().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

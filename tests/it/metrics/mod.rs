@@ -106,7 +106,7 @@ impl MetricsHarness {
         .execute(&self.database.pool)
         .await
         .unwrap();
-        self.database.wait_until_idle().await;
+        self.database.drain().await;
     }
 
     async fn messages(&self) {

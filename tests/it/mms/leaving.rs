@@ -31,7 +31,7 @@ async fn a_deleted_user_leaves_no_row_and_no_file() {
         .await
         .unwrap();
     harness.keep_up(0).await;
-    harness.app.wait_until_idle().await;
+    harness.app.drain().await;
     let left: i64 = sqlx::query_scalar(
         "select (select count(*) from pigeonhole.media) + (select count(*) from pigeonhole.media_garbage)
              + (select count(*) from enrichment_items)",
@@ -89,7 +89,7 @@ async fn twilio_deletes_the_files_of_a_processed_message_if_configured() {
     let kinds = ["image/jpeg", "application/zip", "text/plain"];
     let sid = harness.process("Look", &kinds).await;
     wait_until_deleted_at_twilio(&harness, 3).await;
-    harness.app.wait_until_idle().await;
+    harness.app.drain().await;
     assert!(
         harness
             .rows(&sid)
@@ -101,7 +101,7 @@ async fn twilio_deletes_the_files_of_a_processed_message_if_configured() {
 
     let harness = MmsHarness::start().await;
     harness.process("Look", &kinds).await;
-    harness.app.wait_until_idle().await;
+    harness.app.drain().await;
     assert!(harness.api.deleted_media().is_empty());
 }
 
@@ -120,7 +120,7 @@ async fn work_left_by_a_worker_that_died_after_a_messages_end_is_done_later() {
         queue::enqueue(&mut conn, &CleanupMediaFiles {})
             .await
             .unwrap();
-        harness.app.wait_until_idle().await;
+        harness.app.drain().await;
     };
     keep_up().await;
     assert!(
@@ -135,7 +135,7 @@ async fn work_left_by_a_worker_that_died_after_a_messages_end_is_done_later() {
     .unwrap();
     keep_up().await;
     wait_until_deleted_at_twilio(&harness, 2).await;
-    tokio::time::timeout(Duration::from_secs(10), harness.app.wait_until_idle())
+    tokio::time::timeout(Duration::from_secs(10), harness.app.drain())
         .await
         .unwrap();
     assert!(

@@ -60,7 +60,7 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser.resize(1280, 1510).await;
     browser.go(&address(&app, &token)).await;
     browser
-        .wait_for_text("#attention", "Dead letters of forget: 1")
+        .wait_for_text("#attention", "Dead letters of cleanup_sends: 1")
         .await;
 
     browser

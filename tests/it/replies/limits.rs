@@ -79,7 +79,7 @@ async fn concurrent_replies_from_several_processes_respect_the_limits() {
     let workers: Vec<Process> = (0..3)
         .map(|_| Process::start("worker", &app.settings))
         .collect();
-    app.wait_until_idle().await;
+    app.drain().await;
     drop(workers);
     assert_eq!(app.rows().await.dead, 0);
     let sent = |to| {

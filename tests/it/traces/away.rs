@@ -27,7 +27,7 @@ async fn works_without(endpoint: &str) {
     for sid in &sids {
         assert_eq!(harness.database.wait_until_ended(sid).await, "processed");
     }
-    harness.database.wait_until_idle().await;
+    harness.database.drain().await;
     let rows = harness.database.rows().await;
     assert_eq!((rows.messages, rows.dead), (30, 0));
     assert!(!harness.api.accepted().is_empty());

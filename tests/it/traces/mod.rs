@@ -233,7 +233,7 @@ async fn unsampled_traces_are_not_exported_and_the_work_is_done() {
     .await;
     let sid = harness.deliver(NUMBER, "Hello").await;
     assert_eq!(harness.database.wait_until_ended(&sid).await, "processed");
-    harness.database.wait_until_idle().await;
+    harness.database.drain().await;
     away::stop(&mut harness.worker).await;
     away::stop(&mut harness.receiver).await;
     assert_eq!(collector.spans().len(), 0);
