@@ -270,6 +270,7 @@ async fn a_worker_unaware_of_its_lost_lease_cannot_commit() {
 async fn a_worker_that_loses_its_lease_stops_working_on_the_job() {
     let held = HeldWorker::at("", LOCK_ITEMS, FINISH).await;
     held.claim_for_another().await;
+    held.app.leaves.live("process_message", 1);
     // The lock is still held. The worker learns of the loss when it renews the lease, within a
     // third of the lease.
     held.worker.wait_for_line(LEASE_LOST, LEASE).await;

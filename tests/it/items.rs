@@ -131,6 +131,7 @@ async fn a_message_with_media_is_an_mms_and_names_the_type_of_its_first_file() {
 #[tokio::test]
 async fn the_webhook_response_is_an_empty_document_that_twilio_can_parse() {
     let app = TestApp::receiver_only().await;
+    app.leaves.live("process_message", 1);
     let parameters = app.twilio.parameters(&text(NUMBER, "Hello"));
     let signature = app.settings.sign(&parameters);
     let response = webhook(app.receiver, &signature, encode(&parameters))
@@ -149,6 +150,7 @@ async fn the_webhook_response_is_an_empty_document_that_twilio_can_parse() {
 #[tokio::test]
 async fn an_accepted_message_is_committed_with_its_job() {
     let app = TestApp::receiver_only().await;
+    app.leaves.live("process_message", 1);
     let sid = app.deliver("Hello").await;
     let (kind, message): (String, String) =
         sqlx::query_as("select kind, args ->> 'message' from queue.jobs")

@@ -81,4 +81,5 @@ async fn signatures_by_twilios_own_library_are_accepted_and_one_changed_byte_is_
     assert_eq!(app.rows().await.messages, 0);
     assert_eq!(post(body).await, 200);
     assert_eq!(app.rows().await.messages, 1);
+    app.drain().await;
 }

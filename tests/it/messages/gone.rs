@@ -45,6 +45,7 @@ async fn a_message_that_has_not_ended_keeps_its_body_at_any_age() {
     let harness = ReplyHarness::with(|database| database.with("MESSAGE_RETENTION_DAYS", "0")).await;
     let ended = harness.process(UNLINKED_NUMBER, "Hello").await;
     let waiting = harness.app.deliver("Met Ana").await;
+    harness.app.leaves.live("process_message", 1);
     harness.advance(Duration::from_hours(24 * 30)).await;
     let mut conn = harness.app.pool.acquire().await.unwrap();
     store::inbound_messages::erase(&mut conn, Duration::ZERO, 1000)

@@ -71,6 +71,7 @@ async fn messages_are_listed_by_state_user_and_time() {
     harness.advance(Duration::from_hours(2)).await;
     let stranger = harness.process(UNLINKED_NUMBER, "Hello").await;
     let waiting = harness.app.deliver("Met Bo").await;
+    harness.app.leaves.live("process_message", 1);
     let sids = async |arguments: &[&str]| -> Vec<String> {
         let listed = json(&harness, &[&["list"], arguments].concat()).await;
         let messages = listed["messages"].as_array().unwrap();

@@ -156,6 +156,7 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
     let stranger = harness.process(UNLINKED_NUMBER, "Hello").await;
     let keyword = harness.process(NUMBER, "HELP").await;
     let waiting = harness.app.deliver("Met Cy").await;
+    harness.app.leaves.live("process_message", 1);
     let missing = format!("SM{}", crate::settings::hex());
     let ran = command(
         &harness,

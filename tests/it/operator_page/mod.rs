@@ -97,6 +97,7 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
         "the model did not answer",
     )
     .await;
+    app.leaves.dead("process_message", 1);
     // A worker registers some seconds after its start.
     let overview = eventually("the worker is shown", PATIENCE, async || {
         let overview = page(admin, "/").await;
@@ -186,6 +187,8 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
     let told = submit(admin, "/dead?kind=forget", &all).await;
     assert!(told.contains("60 dead letters are jobs again"), "{told}");
     assert_eq!((app.rows().await.dead, app.rows().await.jobs), (1, 60));
+    app.leaves.live("cleanup_sends", 60); // there is no worker
+    app.leaves.dead("reconcile_dead_messages", 1);
 }
 
 #[tokio::test]
@@ -263,4 +266,5 @@ async fn missing_things_are_reported() {
     assert_eq!(response.status(), 503);
     let text = text_of(&response.text().await.unwrap());
     assert!(text.contains("the queue could not be asked"), "{text}");
+    app.stop().await; // it has no database in which jobs could be left
 }

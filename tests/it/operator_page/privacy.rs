@@ -15,6 +15,7 @@ async fn a_hostile_error_is_shown_as_text() {
     let hostile = r#"</bdi><script>alert(1)</script><img src=x onerror="alert(2)"> & "quoted""#;
     let args = serde_json::json!({ "message": hostile }).to_string();
     insert_dead_letter(&app, 66, "<b>kind</b>", &args, hostile).await;
+    app.leaves.dead("<b>kind</b>", 1);
     sqlx::query("insert into queue.paused (kind, reason) values ('<i>kind', $1)")
         .bind(hostile)
         .execute(&app.pool)
@@ -77,6 +78,8 @@ async fn no_page_shows_a_number_a_message_text_or_a_lane() {
     assert!(pages[1].contains("error 1"), "{}", pages[1]);
     let discard = ["jobs", "discard", "--force", &id.to_string()];
     assert_eq!(run(&discard, &app.settings).await.code, Some(0));
+    app.leaves.dead("process_message", 1);
+    app.drain().await;
     for path in ["/", "/dead", &format!("/jobs/{id}"), "/messages"] {
         pages.push(page(admin, path).await);
     }

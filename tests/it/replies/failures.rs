@@ -60,6 +60,7 @@ async fn the_user_is_told_after_the_last_failed_attempt_and_the_job_becomes_a_de
     let harness = ReplyHarness::start().await;
     break_items(&harness).await;
     let sid = harness.app.deliver("Met Ana").await;
+    harness.app.leaves.dead("process_message", 1);
     let first = harness.queue.run_one().await.unwrap();
     assert!(
         matches!(first.outcome, JobOutcome::Retried { .. }),
@@ -113,6 +114,7 @@ async fn the_message_of_an_abandoned_job_is_ended_and_its_user_is_told_once() {
         .await
         .unwrap();
     admin::discard(&mut conn, &[id], false).await.unwrap();
+    harness.app.leaves.dead("process_message", 1);
     for _ in 0..2 {
         queue::enqueue(&mut conn, &jobs::ReconcileDeadMessages {})
             .await
@@ -134,6 +136,7 @@ async fn the_message_of_an_abandoned_job_is_ended_and_its_user_is_told_once() {
 async fn an_unreadable_message_fails_without_a_reply() {
     let harness = ReplyHarness::start().await;
     let sid = harness.app.deliver("Met Ana").await;
+    harness.app.leaves.dead("process_message", 1);
     sqlx::query("update pigeonhole.inbound_messages set sealed = '\\x00'")
         .execute(&harness.app.pool)
         .await
