@@ -274,7 +274,7 @@ impl ChaosHarness {
         for process in workers.chain(&mut self.receiver) {
             assert!(
                 process.is_running(),
-                "a process ended by itself:\n{}",
+                "a process exited unexpectedly:\n{}",
                 process.log()
             );
             assert!(!process.log().contains("panicked"), "{}", process.log());
@@ -391,7 +391,7 @@ async fn postgres_crashes_lose_no_message_and_end_no_process() {
     let pids = harness.pids();
     for round in 1..=rounds {
         let before = load.accepted();
-        eventually("more messages", PATIENCE, async || {
+        eventually("more messages are accepted", PATIENCE, async || {
             (load.accepted() > before + 20).then_some(())
         })
         .await;

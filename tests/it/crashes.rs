@@ -106,7 +106,7 @@ impl HeldWorker {
         assert_eq!(app.wait_until_ended_within(&sid, left).await, "processed");
         app.drain().await;
         // The killed worker's backend may still be running a statement.
-        eventually("the old backend is gone", PATIENCE, async || {
+        eventually("the old backend has exited", PATIENCE, async || {
             let alive: Option<i32> =
                 sqlx::query_scalar("select pid from pg_stat_activity where pid = $1")
                     .bind(backend)

@@ -61,7 +61,7 @@ async fn a_user_links_a_number_on_the_demo_page_and_their_text_becomes_items() {
         .wait_for_text("#delivery", "delivered to +1 202 555 0143")
         .await;
     let shown = dev.wait_for_output("SMS to +12025550143: ").await;
-    assert!(shown.contains(&code), "the terminal is the phone, too");
+    assert!(shown.contains(&code), "the terminal shows the SMS too");
 
     browser.fill("#code", not(&code)).await;
     browser.click("#verify button").await;
@@ -118,7 +118,7 @@ async fn an_unlinked_number_creates_no_more_items_and_another_user_can_link_it()
     browser.click("#text button").await;
     // One of the samples was ignored too.
     let ignored = async || (dev.count_lines("ignored_unlinked") == 2).then_some(());
-    eventually("it is ignored", PATIENCE, ignored).await;
+    eventually("the message is ignored", PATIENCE, ignored).await;
     assert!(!browser.text("#item-list").await.contains("secret"));
 
     browser.click("#sign-out").await;

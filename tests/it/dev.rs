@@ -43,7 +43,7 @@ impl DataDir {
     }
 
     pub(crate) async fn wait_until_left_alone(&self) {
-        eventually("no process is left", PATIENCE, async || {
+        eventually("every process has exited", PATIENCE, async || {
             self.processes().is_empty().then_some(())
         })
         .await;
@@ -212,6 +212,6 @@ async fn secrets_that_an_earlier_version_lacked_are_added_to_the_existing_ones()
     run_once(&dir).await;
     let now = fs::read_to_string(&path).unwrap();
     assert_eq!(without_newest(&now), earlier);
-    assert_ne!(now, earlier, "what was missing is there again");
-    assert_ne!(now, complete, "and is another secret");
+    assert_ne!(now, earlier, "the missing secret was added");
+    assert_ne!(now, complete, "the new secret differs from the removed one");
 }

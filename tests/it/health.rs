@@ -59,7 +59,7 @@ async fn readiness_depends_on_the_database_and_liveness_does_not() {
     );
     assert_eq!(get(receiver, "/healthz").await.0, 200);
     tokio::task::block_in_place(|| server.start_again()).unwrap();
-    eventually("it is ready again", PATIENCE, async || {
+    eventually("the process is ready again", PATIENCE, async || {
         (get(receiver, "/readyz").await.0 == 200).then_some(())
     })
     .await;
@@ -73,18 +73,20 @@ async fn a_process_stays_alive_during_an_outage_of_postgres() {
     for role in ["receiver", "worker"] {
         let process = Process::start(role, &database.settings);
         let admin = process.addr("admin listens").await;
-        eventually("it is ready", PATIENCE, async || {
+        eventually("the process is ready", PATIENCE, async || {
             (get(admin, "/readyz").await.0 == 200).then_some(())
         })
         .await;
         tokio::task::block_in_place(|| server.stop_immediate()).unwrap();
-        eventually("it sees the outage", PATIENCE, async || {
-            (get(admin, "/readyz").await.0 == 503).then_some(())
-        })
+        eventually(
+            "the process is not ready during the outage",
+            PATIENCE,
+            async || (get(admin, "/readyz").await.0 == 503).then_some(()),
+        )
         .await;
         assert_eq!(get(admin, "/healthz").await, (200, "ok\n".to_owned()));
         tokio::task::block_in_place(|| server.start_again()).unwrap();
-        eventually("it is ready again", PATIENCE, async || {
+        eventually("the process is ready again", PATIENCE, async || {
             (get(admin, "/readyz").await.0 == 200).then_some(())
         })
         .await;
@@ -117,16 +119,20 @@ async fn a_process_with_all_threads_blocked_reports_that_it_is_stuck() {
         // Blocks a thread, as a job does that waits for something without awaiting it.
         runtime.spawn(async move { closed.recv() });
     }
-    let stuck = eventually("its loops are missed", PATIENCE, async || {
-        let (status, body) = get(admin, "/healthz").await;
-        assert!(status == 503 || body == "ok\n", "{status}: {body}");
-        body.contains("claims: no heartbeat for ").then_some(body)
-    })
+    let stuck = eventually(
+        "the health check reports the stuck loops",
+        PATIENCE,
+        async || {
+            let (status, body) = get(admin, "/healthz").await;
+            assert!(status == 503 || body == "ok\n", "{status}: {body}");
+            body.contains("claims: no heartbeat for ").then_some(body)
+        },
+    )
     .await;
     assert!(stuck.contains("threads: no heartbeat"), "{stuck}");
     assert_eq!(get(admin, "/metrics").await.0, 200);
     drop(gates);
-    eventually("it is alive again", PATIENCE, async || {
+    eventually("the process is alive again", PATIENCE, async || {
         (get(admin, "/healthz").await.0 == 200).then_some(())
     })
     .await;
@@ -145,10 +151,14 @@ async fn a_stopping_process_is_not_ready_and_listens_for_the_configured_delay() 
     }
     process.signal(Signal::TERM);
     for addr in [receiver, admin] {
-        eventually("it is not ready", Duration::from_secs(2), async || {
-            let ready = get(addr, "/readyz").await;
-            (ready == (503, "the process is stopping\n".to_owned())).then_some(())
-        })
+        eventually(
+            "the process is not ready",
+            Duration::from_secs(2),
+            async || {
+                let ready = get(addr, "/readyz").await;
+                (ready == (503, "the process is stopping\n".to_owned())).then_some(())
+            },
+        )
         .await;
         assert_eq!(get(addr, "/healthz").await.0, 200);
     }

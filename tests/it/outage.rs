@@ -23,7 +23,7 @@ async fn a_crash_of_postgres_under_load_loses_no_accepted_message() {
     let twilio = database.settings.twilio(addr);
 
     let load = MessageLoad::start(&twilio, 4);
-    eventually("some messages", PATIENCE, async || {
+    eventually("some messages are accepted", PATIENCE, async || {
         (load.accepted() >= 50).then_some(())
     })
     .await;

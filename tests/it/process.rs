@@ -91,7 +91,11 @@ impl Process {
 
     /// Kills the process, as `kill -9` does.
     pub(crate) fn kill(mut self) {
-        assert!(self.is_running(), "it had ended before:\n{}", self.log());
+        assert!(
+            self.is_running(),
+            "the process had already exited:\n{}",
+            self.log()
+        );
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -107,7 +111,7 @@ impl Process {
     /// Waits until the process has exited without being killed.
     pub(crate) async fn ended(&mut self, limit: Duration) -> ExitStatus {
         let child = &mut self.child;
-        eventually("the process ends", limit, async || {
+        eventually("the process exits", limit, async || {
             child.try_wait().unwrap()
         })
         .await

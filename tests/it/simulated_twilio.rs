@@ -98,7 +98,7 @@ async fn send(client: &Client, to: &str, body: &str) -> Result<CreatedMessage, C
 /// Waits for an event, and fails the test if it does not happen.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(PATIENCE, what).await;
-    waited.expect("it did not happen")
+    waited.expect("the event happens in time")
 }
 
 /// A time before all events of a test, by the clock of the simulated Twilio.

@@ -16,7 +16,7 @@ async fn a_stop_under_load_is_graceful_and_loses_no_accepted_message() {
     let database = Database::create().await;
     let (mut process, addr) = Process::receiver("serve", &database.settings).await;
     let load = MessageLoad::start(&database.settings.twilio(addr), 8);
-    eventually("some messages", PATIENCE, async || {
+    eventually("some messages are accepted", PATIENCE, async || {
         (load.accepted() >= 100).then_some(())
     })
     .await;

@@ -56,21 +56,21 @@ async fn move_to_another(app: &TestApp, number: &str) -> Uuid {
 
 /// Waits until the message's job is snoozed because a transaction is changing the user of its
 /// number.
-async fn put_off(app: &TestApp) {
-    eventually("the job is put off", PATIENCE, async || {
-        let put_off = "select not ready and locked_by is null from queue.jobs";
-        let put_off: bool = sqlx::query_scalar(put_off)
+async fn wait_until_snoozed(app: &TestApp) {
+    eventually("the job is snoozed", PATIENCE, async || {
+        let query = "select not ready and locked_by is null from queue.jobs";
+        let snoozed: bool = sqlx::query_scalar(query)
             .fetch_one(&app.pool)
             .await
             .unwrap();
-        put_off.then_some(())
+        snoozed.then_some(())
     })
     .await;
 }
 
 /// Waits until a statement that contains this text waits for a lock.
-async fn stuck(app: &TestApp, statement: &str) {
-    eventually("it waits for the lock", PATIENCE, async || {
+async fn wait_for_lock_wait(app: &TestApp, statement: &str) {
+    eventually("a statement waits for the lock", PATIENCE, async || {
         let found: Option<i32> = sqlx::query_scalar(
             "select pid from pg_stat_activity
              where datname = current_database() and wait_event_type = 'Lock' and strpos(query, $1) > 0",
@@ -119,7 +119,7 @@ async fn a_message_whose_number_is_unlinked_during_processing_creates_no_items()
     let unlinked = user_phone_numbers::unlink_user(&mut tx, app.user).await;
     assert_eq!(unlinked.unwrap(), 1);
     let worker = Process::start("worker", &app.settings);
-    put_off(&app).await;
+    wait_until_snoozed(&app).await;
     assert_eq!(app.state(&sid).await.as_deref(), Some("received"));
     tx.commit().await.unwrap();
     assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
@@ -148,13 +148,13 @@ async fn an_unlink_during_the_write_of_items_waits_until_they_are_written() {
     .await
     .unwrap();
     let worker = Process::start("worker", &app.settings);
-    stuck(&app, "pigeonhole.finish(").await;
+    wait_for_lock_wait(&app, "pigeonhole.finish(").await;
     // The worker has read that the number is linked. The unlink must wait until the worker has
     // finished.
     let mut unlinking = connect(&app).await;
     let unlink = user_phone_numbers::unlink_user(&mut unlinking, app.user);
     let release = async {
-        stuck(&app, "delete from user_phone_numbers").await;
+        wait_for_lock_wait(&app, "delete from user_phone_numbers").await;
         assert!(app.items(&sid).await.is_empty());
         item.rollback().await.unwrap();
     };
@@ -202,7 +202,7 @@ async fn a_number_that_changes_its_user_during_processing_creates_no_items_for_t
     let proved = user_phone_numbers::prove(&mut tx, &keyring, new, &number).await;
     proved.unwrap();
     let _worker = Process::start("worker", &app.settings);
-    put_off(&app).await;
+    wait_until_snoozed(&app).await;
     tx.commit().await.unwrap();
     app.wait_until_ended(&sid).await;
     assert!(app.items(&sid).await.is_empty());

@@ -197,7 +197,7 @@ async fn requests_get_503_until_the_keys_are_available_and_then_succeed() {
         // Tokens of the app do not need the provider.
         assert_eq!(api.linked().show().await.status, 200);
         provider.answers(StatusCode::OK, &set.to_string());
-        eventually("the keys are there", PATIENCE, async || {
+        eventually("the keys are loaded", PATIENCE, async || {
             (api.status_with(&token).await == 200).then_some(())
         })
         .await;

@@ -35,7 +35,7 @@ async fn while_the_database_is_away_every_route_returns_503_and_later_recovers()
     let started = Instant::now();
     assert_away(&caller.unlink().await, started);
     tokio::task::block_in_place(|| server.start_again()).unwrap();
-    eventually("it answers again", PATIENCE, async || {
+    eventually("the API responds again", PATIENCE, async || {
         (caller.show().await.status == 200).then_some(())
     })
     .await;

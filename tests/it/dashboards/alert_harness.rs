@@ -202,7 +202,7 @@ impl AlertHarness {
 
     /// Waits until the alert does not fire.
     pub(super) async fn wait_until_resolved(&self, alert: &str) {
-        eventually(&format!("{alert} is silent"), 2 * PATIENCE, async || {
+        eventually(&format!("{alert} resolves"), 2 * PATIENCE, async || {
             (!self.is_firing(alert).await).then_some(())
         })
         .await;

@@ -102,7 +102,7 @@ async fn the_receiver_fails_until_the_database_is_back() {
     .await;
 
     tokio::task::block_in_place(|| harness.server.start_again()).unwrap();
-    eventually("webhooks are taken again", PATIENCE, async || {
+    eventually("webhooks are accepted again", PATIENCE, async || {
         (harness.deliver().await == 200).then_some(())
     })
     .await;
@@ -259,7 +259,7 @@ async fn files_wait_while_the_disk_is_full_until_there_is_room() {
     let backup = disk.fill();
     harness.wait_until_firing("PigeonholeDiskFilling").await;
     let sid = harness.deliver_file().await;
-    eventually("its job is tried again", PATIENCE, async || {
+    eventually("the job is retried", PATIENCE, async || {
         let retried = "select attempts > 0 and locked_by is null from queue.jobs where kind = 'process_message'";
         let retried: Option<bool> = sqlx::query_scalar(retried)
             .fetch_optional(&harness.database.pool)

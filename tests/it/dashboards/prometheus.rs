@@ -139,7 +139,7 @@ impl Prometheus {
         let enough = format!(
             "min(count_over_time(up{{job=\"pigeonhole\"}}[1h])) > {samples} and on () pigeonhole_observer == 1"
         );
-        eventually("there are samples", time + PATIENCE, async || {
+        eventually("there are enough samples", time + PATIENCE, async || {
             // This takes long, so the test asks rarely.
             tokio::time::sleep(Duration::from_millis(500)).await;
             if started.elapsed() < time {

@@ -124,7 +124,7 @@ async fn an_open_transaction_is_found_with_its_process() {
         .execute(&harness.pool)
         .await
         .unwrap();
-    crate::wait::eventually("it has ended", crate::wait::PATIENCE, async || {
+    crate::wait::eventually("the session has ended", crate::wait::PATIENCE, async || {
         let diagnosis = harness.doctor(&["--max-snapshot-seconds", "1"]).await;
         (diagnosis.code == 0).then_some(())
     })

@@ -30,7 +30,7 @@ async fn a_queue_without_workers_is_found_until_one_is_started() {
     harness.sql("delete from queue.jobs").await;
 
     let _worker = Process::start("worker", &harness.settings);
-    eventually("all is well", PATIENCE, async || {
+    eventually("all checks pass", PATIENCE, async || {
         (harness.doctor(&[]).await.code == 0).then_some(())
     })
     .await;
@@ -58,7 +58,7 @@ async fn every_kind_that_a_worker_runs_is_known_and_an_unknown_kind_is_a_fault()
     let harness = DoctorHarness::start().await;
     harness.sql("delete from queue.workers").await;
     let worker = Process::start("worker", &harness.settings);
-    let kinds = eventually("the worker is there", PATIENCE, async || {
+    let kinds = eventually("the worker is registered", PATIENCE, async || {
         let kinds: Option<Vec<String>> = sqlx::query_scalar("select kinds from queue.workers")
             .fetch_optional(&harness.pool)
             .await

@@ -79,5 +79,5 @@ async fn an_unwritable_media_store_is_found() {
     fs::remove_file(&file).unwrap();
     harness.assert_well().await;
     let left = fs::read_dir(file.join("doctor")).unwrap().count();
-    assert_eq!(left, 0, "what was tried out is gone");
+    assert_eq!(left, 0, "the trial object is deleted");
 }

@@ -97,7 +97,11 @@ async fn a_file_in_a_final_state_is_not_fetched_again() {
     let states = media.iter().map(|media| media.state).collect::<Vec<_>>();
     let refused = MediaState::Refused(Refusal::TypeNotSupported);
     assert_eq!(states, [MediaState::Stored, MediaState::Stored, refused]);
-    assert_eq!(harness.api.requests().len(), 4, "each once, and one twice");
+    assert_eq!(
+        harness.api.requests().len(),
+        4,
+        "one request for each file, and two for one"
+    );
     harness.ended(&message).await;
     assert_eq!(harness.api.requests().len(), 4);
 }
@@ -122,7 +126,7 @@ async fn a_too_large_file_is_refused_with_or_without_an_announced_length() {
     let media = harness.ended(&message).await;
     assert_eq!(media[0].bytes, Some(MAX_BYTES as u64));
     assert!(harness.opened(&media[0]).await == most);
-    assert_eq!(harness.files().len(), 1, "nothing is left of the others");
+    assert_eq!(harness.files().len(), 1, "no object of the others is left");
 }
 
 #[tokio::test]

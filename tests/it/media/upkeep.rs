@@ -102,7 +102,7 @@ async fn without_retention_a_file_is_kept_until_its_message_ends_and_at_most_a_d
     let harness = MediaHarness::start().await;
     harness.stored().await;
     harness.keep(Duration::ZERO).await;
-    assert_eq!(harness.files().len(), 1, "its message is not done with it");
+    assert_eq!(harness.files().len(), 1, "the message has not ended");
     harness
         .run("update pigeonhole.inbound_messages set state = 'processed', finished_at = now()")
         .await;
@@ -128,7 +128,7 @@ async fn a_message_can_erase_its_files_in_the_commit_that_ends_it() {
     );
     drop(tx);
     harness.keep_up().await;
-    assert_eq!(harness.files().len(), 2, "it was rolled back");
+    assert_eq!(harness.files().len(), 2, "the transaction was rolled back");
     let mut tx = harness.database.pool.begin().await.unwrap();
     assert_eq!(
         media::erase_of_message(&mut tx, &file.message_sid)

@@ -61,12 +61,16 @@ async fn one_of_two_workers_observes_and_the_other_takes_over_after_a_kill() {
     // The second worker also tries while the first observes twice.
     for scheduled in 1..=2 {
         schedule_a_job(&database).await;
-        eventually("it looks again", PATIENCE, async || {
-            let jobs = [("kind", "cleanup_sends"), ("state", "scheduled")];
-            let scrape = Scrape::of(first_admin).await;
-            (scrape.value("pigeonhole_queue_jobs", &jobs) == Some(f64::from(scheduled)))
-                .then_some(())
-        })
+        eventually(
+            "the observer reads the database again",
+            PATIENCE,
+            async || {
+                let jobs = [("kind", "cleanup_sends"), ("state", "scheduled")];
+                let scrape = Scrape::of(first_admin).await;
+                (scrape.value("pigeonhole_queue_jobs", &jobs) == Some(f64::from(scheduled)))
+                    .then_some(())
+            },
+        )
         .await;
     }
     assert_eq!(observes(second_admin).await, Some(0.0));

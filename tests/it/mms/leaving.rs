@@ -12,7 +12,7 @@ use crate::{
 };
 
 async fn wait_until_deleted_at_twilio(harness: &MmsHarness, files: usize) {
-    eventually("Twilio has deleted them", PATIENCE, async || {
+    eventually("Twilio has deleted the files", PATIENCE, async || {
         (harness.api.deleted_media().len() == files).then_some(())
     })
     .await;
@@ -50,7 +50,7 @@ async fn a_user_deleted_while_a_file_is_awaited_leaves_nothing_and_no_dead_lette
         .app
         .deliver_text(&mms("Wait", &["image/gif", "image/png"]))
         .await;
-    eventually("it is asked for", PATIENCE, async || {
+    eventually("the worker requests the file", PATIENCE, async || {
         (harness.api.requests().media > 0).then_some(())
     })
     .await;
@@ -69,7 +69,7 @@ async fn a_user_deleted_while_a_file_is_awaited_leaves_nothing_and_no_dead_lette
 async fn without_retention_files_are_erased_after_their_message_is_processed() {
     let harness = MmsHarness::with(|database| database.with("MEDIA_RETENTION_DAYS", "0")).await;
     let sid = harness.process("Look", &["image/jpeg", "text/vcard"]).await;
-    eventually("they are erased", PATIENCE, async || {
+    eventually("the files are erased", PATIENCE, async || {
         let states = harness.states(&sid).await;
         (states == ["erased", "erased"]).then_some(())
     })
@@ -97,7 +97,7 @@ async fn twilio_deletes_the_files_of_a_processed_message_if_configured() {
             .iter()
             .all(|row| row.deleted_at_twilio)
     );
-    assert_eq!(harness.objects(), 1, "ours is kept");
+    assert_eq!(harness.objects(), 1, "our copy is kept");
 
     let harness = MmsHarness::start().await;
     harness.process("Look", &kinds).await;

@@ -70,9 +70,11 @@ async fn an_old_message_stops_waiting_for_a_throttled_model() {
         fake.reply_with(ModelReply::Http(429, retry_after, "{}".to_owned()));
     }
     let sid = harness.app.deliver_text(&mms("Look #tea", &[])).await;
-    crate::wait::eventually("it is asked", crate::wait::PATIENCE, async || {
-        (!fake.requests().is_empty()).then_some(())
-    })
+    crate::wait::eventually(
+        "the model gets a request",
+        crate::wait::PATIENCE,
+        async || (!fake.requests().is_empty()).then_some(()),
+    )
     .await;
     for older in [
         "update user_phone_numbers set created_at = created_at - interval '2 hours'",

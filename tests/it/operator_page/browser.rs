@@ -51,7 +51,7 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
         let args = json!({ "message": format!("SM{}", hex()) }).to_string();
         insert_dead_letter(&app, id, "process_message", &args, error).await;
     }
-    eventually("the worker is there", PATIENCE, async || {
+    eventually("the worker is registered", PATIENCE, async || {
         let workers = sqlx::query_scalar::<_, i64>("select count(*) from queue.workers");
         let workers = workers.fetch_one(&app.pool).await.unwrap();
         (workers == 1).then_some(())
@@ -69,7 +69,7 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser
         .wait_for_text("#told", "The dead letter is a job again")
         .await;
-    eventually("it is done", PATIENCE, async || {
+    eventually("the job is completed", PATIENCE, async || {
         (app.rows().await.dead == 3).then_some(())
     })
     .await;

@@ -148,7 +148,7 @@ async fn a_dead_letter_is_shown_requeued_and_completed() {
     let put_back = [("do", "requeue"), ("id", "901"), ("back", "job")];
     let told = submit(admin, "/jobs/901", &put_back).await;
     assert!(told.contains("The dead letter is a job again"), "{told}");
-    eventually("it is done", PATIENCE, async || {
+    eventually("the job is completed", PATIENCE, async || {
         let rows = app.rows().await;
         (rows.dead == 0 && rows.jobs == 0).then_some(())
     })

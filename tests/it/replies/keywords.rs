@@ -188,7 +188,7 @@ async fn opt_outs_are_learned_from_twilios_refusals_and_reports() {
     assert_eq!(
         harness.api.posts_to(UNLINKED_NUMBER),
         1,
-        "it is not asked again"
+        "no second request to Twilio"
     );
 
     let reported = Callbacks::Sequence {
@@ -198,7 +198,7 @@ async fn opt_outs_are_learned_from_twilios_refusals_and_reports() {
     };
     harness.api.behave(NUMBER, reported);
     harness.process(NUMBER, "Hello").await;
-    eventually("the report is taken", PATIENCE, async || {
+    eventually("the status callback is processed", PATIENCE, async || {
         is_opted_out(&harness, NUMBER).await.then_some(())
     })
     .await;
@@ -227,7 +227,7 @@ async fn a_stop_whose_worker_dies_still_takes_effect() {
     assert_eq!(
         harness.app.state(&sid).await.as_deref(),
         Some("received"),
-        "all of it or nothing"
+        "the transaction is rolled back as a whole"
     );
     sqlx::query("drop trigger no on pigeonhole.opt_outs")
         .execute(&harness.app.pool)

@@ -56,7 +56,7 @@ async fn a_worker_killed_at_any_point_never_replies_twice_and_loses_no_message()
         }
         let asked = api.requests().create;
         let worker = Process::start("worker", &app.settings);
-        eventually("a reply is asked for", PATIENCE, async || {
+        eventually("Twilio gets a request for a reply", PATIENCE, async || {
             (api.requests().create > asked).then_some(())
         })
         .await;

@@ -89,7 +89,7 @@ async fn a_worker_killed_at_any_point_of_a_send_never_sends_twice() {
             sends.insert(send(&app, &number).await, number);
         }
         let worker = Process::start("worker", &app.settings);
-        eventually("a request comes", PATIENCE, async || {
+        eventually("Twilio gets a request", PATIENCE, async || {
             (api.requests().create > asked).then_some(())
         })
         .await;

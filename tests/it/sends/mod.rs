@@ -90,9 +90,11 @@ impl SendHarness {
     }
 
     async fn wait_for_state(&self, id: Uuid, state: &str) {
-        eventually("the send gets there", crate::wait::PATIENCE, async || {
-            (self.state(id).await == state).then_some(())
-        })
+        eventually(
+            "the send reaches the state",
+            crate::wait::PATIENCE,
+            async || (self.state(id).await == state).then_some(()),
+        )
         .await;
     }
 }

@@ -18,7 +18,7 @@ async fn an_accepted_sms_is_sent_once_and_status_callbacks_mark_it_delivered() {
     harness.wait_for_state(id, "delivered").await;
     let row = harness.row(id).await;
     assert_eq!(row.twilio_sid, Some(message.sid));
-    assert!(row.erased, "a code that has arrived is of no more use here");
+    assert!(row.erased, "the text of a delivered SMS is erased");
     harness.queue.assert_empty().await;
     assert_eq!(harness.api.posts_to(TO), 1);
 }
@@ -66,7 +66,10 @@ async fn a_throttled_send_waits_as_long_as_twilio_says_and_costs_no_attempt() {
         let delay = Duration::from_secs(7);
         assert_eq!(harness.run().await, JobOutcome::Snoozed { delay });
         assert_eq!(harness.state(id).await, "pending");
-        assert!(harness.queue.run_one().await.is_none(), "it is not due yet");
+        assert!(
+            harness.queue.run_one().await.is_none(),
+            "the job is not due yet"
+        );
         harness.advance(delay).await;
     }
     let ran = harness.queue.run_one().await.unwrap();

@@ -175,7 +175,7 @@ async fn a_message_can_be_deleted_once_it_has_arrived() {
     assert_eq!(
         simulator.api.accepted().len(),
         2,
-        "it was sent all the same"
+        "the deleted message had been sent"
     );
 }
 

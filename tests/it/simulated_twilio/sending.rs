@@ -241,5 +241,8 @@ async fn a_redirect_is_not_followed() {
         Err(CreateError::Unclear(Unclear::UnexpectedAnswer(307)))
     );
     assert_eq!(shown.try_recv().unwrap().method(), "POST");
-    assert!(shown.try_recv().is_err(), "it asked twice");
+    assert!(
+        shown.try_recv().is_err(),
+        "the client sent a second request"
+    );
 }

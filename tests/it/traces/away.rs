@@ -38,7 +38,7 @@ async fn works_without(endpoint: &str) {
         assert!(took < Duration::from_secs(8), "{took:?}");
         let told = process.lines();
         let told = told.iter().filter(|told| told["fields"]["message"] == line);
-        assert_eq!(told.count(), 1, "once, not with each attempt");
+        assert_eq!(told.count(), 1, "one log line, not one per attempt");
     }
 }
 

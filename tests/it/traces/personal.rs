@@ -120,9 +120,11 @@ async fn no_span_contains_personal_data() {
         }
     }
     let is_call = |span: &&ExportedSpan| span.name == "twilio.create_message";
-    eventually("all calls are seen", PATIENCE, async || {
-        (collector.spans().iter().filter(is_call).count() >= 8).then_some(())
-    })
+    eventually(
+        "the collector has all expected spans",
+        PATIENCE,
+        async || (collector.spans().iter().filter(is_call).count() >= 8).then_some(()),
+    )
     .await;
     for name in ["twilio.fetch_media", "twilio.delete_media", "model.ask"] {
         collector.wait_for(name, |span| span.name == name).await;
