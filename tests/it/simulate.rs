@@ -50,6 +50,7 @@ async fn simulate_delivers_messages_and_prints_their_responses() {
     let many = [&simulate[..], &["--count", "30", "--rate", "200"]].concat();
     assert_says(&run(&many, &app.settings).await, "30 × HTTP 200");
     assert_eq!(app.rows().await.messages, 32);
+    app.drain().await;
 }
 
 #[tokio::test]

@@ -171,7 +171,10 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
     }
     insert_dead_letter(&app, 1100, "reconcile_dead_messages", "{}", "away").await;
     let first = page(admin, "/dead?kind=forget").await;
-    assert!(text_of(&first).contains("1049 cleanup_sends") && !text_of(&first).contains("1050 cleanup_sends"));
+    assert!(
+        text_of(&first).contains("1049 cleanup_sends")
+            && !text_of(&first).contains("1050 cleanup_sends")
+    );
     assert!(
         first.contains("/dead?after=1049&amp;kind=forget"),
         "{first}"
