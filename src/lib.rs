@@ -1,8 +1,8 @@
-//! Pigeonhole takes text messages in through Twilio webhooks and turns them into records in Postgres, and never loses
-//! one that it has answered for.
+//! Pigeonhole receives text messages through Twilio webhooks and turns them into records in Postgres. It never loses a
+//! message that it has accepted.
 //!
-//! This is the program: edges and wiring. The reading order is the data path: [`receiver`], then the jobs that
-//! [`worker`] lists, which live in the `jobs` crate, over the `queue`, `store` and `twilio` crates.
+//! This crate is the program: its edges and its wiring. Read it along the data path: first [`receiver`], then the jobs
+//! that [`worker`] lists. The jobs live in the crate `jobs`, on top of the crates `store`, `queue` and `twilio`.
 
 mod admin;
 pub mod cli;
@@ -16,6 +16,7 @@ mod health;
 pub mod http;
 pub mod metrics;
 mod observer;
+mod presentation;
 mod process_identity;
 pub mod receiver;
 pub mod services;

@@ -1,8 +1,7 @@
-//! What operators and their machines read on `ADMIN_ADDR`: `/metrics`, `/healthz`, `/readyz`, and the operator's page.
-//! Never public.
+//! The admin listener on `ADMIN_ADDR`: `/metrics`, `/healthz`, `/readyz`, and the operator's page. It is never public.
 //!
-//! The listener has a thread and two database connections of its own: it answers when all other threads are stuck and
-//! all other connections are taken, which is when somebody wants to look.
+//! The listener has its own thread and its own two database connections. So it responds even when all other threads are
+//! stuck and all other connections are in use, which is when operators need it.
 
 mod page;
 
@@ -22,24 +21,24 @@ use crate::{
     observer::ObservedMetrics,
 };
 
-/// What is shown.
+/// The admin listener and what it shows.
 pub(crate) struct Admin {
-    /// Who may see it.
+    /// The address, and who may see the operator's page.
     pub(crate) config: AdminConfig,
     /// The database.
     pub(crate) database: DatabaseConfig,
-    /// All that is counted.
+    /// The metrics of this process.
     pub(crate) metrics: PrometheusHandle,
-    /// What is observed in the database, if this process does that.
+    /// The metrics that this process reads from the database, if it is the one that does so.
     pub(crate) observed: ObservedMetrics,
-    /// The process's loops.
+    /// The watchdog over the loops of this process.
     pub(crate) watchdog: Watchdog,
-    /// Cancelled when the process was asked to stop.
+    /// Cancelled when the process has been asked to stop.
     pub(crate) stop: CancellationToken,
 }
 
 impl Admin {
-    /// Serves on a thread of its own until `ended`; answers how to wait for its end.
+    /// Serves on its own thread until `ended`. Returns a receiver that completes when serving has ended.
     ///
     /// # Errors
     /// If the system has no more threads or files.
@@ -65,7 +64,7 @@ impl Admin {
             .spawn(move || {
                 runtime.block_on(serving);
                 if last.send(()).is_err() {
-                    tracing::debug!("nobody waits for the admin listener any more");
+                    tracing::debug!("no task waits for the admin listener any more");
                 }
             })?;
         Ok(end)

@@ -1,9 +1,11 @@
-//! `doctor`: looks at everything that messages depend on, and says what is wrong and what mends it.
+//! `doctor`: checks everything that messages depend on. It reports what is wrong and how to fix it.
 //!
-//! Every check is a function that answers with findings, and all of them run, also when one finds something. None shows
-//! a phone number, a text or a secret. Nothing is changed, but for a file that is written to the media store and deleted
-//! again; with `--fix`, settings at Twilio.
+//! Every check is a function that returns findings. All checks run, even after a fault. No finding contains a phone
+//! number, a text or a secret. The doctor changes nothing, except that it writes a file to the media store and deletes it
+//! again. With `--fix` it changes settings at Twilio.
 
+mod api_error;
+mod change;
 mod configuration;
 mod database;
 mod finding;
@@ -22,7 +24,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::ValueEnum;
 
-use super::output::Output;
+use super::output::OutputFormat;
 use crate::{
     config::{DatabaseConfig, Env, LogConfig, keyring},
     services::Role,
@@ -30,32 +32,31 @@ use crate::{
 };
 use configuration::{part, unusable};
 use finding::Finding;
-use fix::Plan;
-use report::Report;
+use fix::TwilioFix;
+use report::DoctorReport;
 
-/// Exits with 1 if there is a fault, with 2 if there is none but something could not be checked, and else with 0, also
-/// when there are warnings.
+/// The exit code is 1 if there is a fault, 2 if there is no fault but a check could not run, and otherwise 0. Warnings do
+/// not change it.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// What runs on this machine: a worker's settings are not needed for a receiver.
-    #[arg(long, value_enum, default_value_t = Process::Serve)]
-    process: Process,
-    /// Set what is wrong with the webhook at Twilio. What is to change is shown, and asked about.
+pub(super) struct DoctorArgs {
+    /// The process that runs on this machine. A receiver does not need a worker's settings.
+    #[arg(long, value_enum, default_value_t = ProcessArg::Serve)]
+    process: ProcessArg,
+    /// Correct the webhook settings at Twilio. The command shows the changes and asks before it makes them.
     #[arg(long)]
     fix: bool,
     /// With --fix, do not ask.
     #[arg(long, requires = "fix")]
     yes: bool,
-    /// A transaction that has been open for longer is a fault.
+    /// A transaction that has been open for longer than this is a fault.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     max_snapshot_seconds: u64,
     #[command(flatten)]
-    output: Output,
+    output: OutputFormat,
 }
 
-/// What a machine runs.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Process {
+enum ProcessArg {
     /// `pigeonhole receiver`
     Receiver,
     /// `pigeonhole worker`
@@ -64,67 +65,67 @@ enum Process {
     Serve,
 }
 
-impl From<Process> for Role {
-    fn from(process: Process) -> Self {
+impl From<ProcessArg> for Role {
+    fn from(process: ProcessArg) -> Self {
         match process {
-            Process::Receiver => Self::Receiver,
-            Process::Worker => Self::Worker,
-            Process::Serve => Self::Both,
+            ProcessArg::Receiver => Self::Receiver,
+            ProcessArg::Worker => Self::Worker,
+            ProcessArg::Serve => Self::Both,
         }
     }
 }
 
-pub(super) async fn run(env: &Env, args: Args) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(env: &Env, args: DoctorArgs) -> anyhow::Result<ExitCode> {
     if let Some(log) = part(env, LogConfig::read) {
         telemetry::init_logs(&log)?;
     }
     let role = args.process.into();
     let mut findings = configuration::check(env, role);
-    findings.extend(of_the_database(env, &args).await);
+    findings.extend(check_database(env, &args).await);
     if role != Role::Receiver {
         findings.extend(media::check(env).await);
         findings.push(model::check(env));
     }
-    let mut report = Report {
+    let mut report = DoctorReport {
         findings,
         changes: Vec::new(),
     };
-    let (findings, plan) = twilio::check(env, role).await;
-    match plan {
-        Some(plan) if args.fix => mend(env, &args, findings, plan, &mut report).await?,
+    let (findings, fix) = twilio::check(env, role).await;
+    match fix {
+        Some(fix) if args.fix => apply(env, &args, findings, fix, &mut report).await?,
         _ => report.findings.extend(findings),
     }
-    args.output.print(&report, Report::text)?;
+    args.output.print(&report, DoctorReport::text)?;
     Ok(report.exit_code())
 }
 
-/// Changes what is agreed to, and looks again.
-async fn mend(
+/// Changes the settings if the operator agrees, and checks Twilio again.
+async fn apply(
     env: &Env,
-    args: &Args,
+    args: &DoctorArgs,
     findings: Vec<Finding>,
-    mut plan: Plan,
-    report: &mut Report,
+    mut fix: TwilioFix,
+    report: &mut DoctorReport,
 ) -> anyhow::Result<()> {
-    if !plan.agreed(args.yes)? {
+    if !fix.is_confirmed(args.yes)? {
         report.findings.extend(findings);
-    } else if let Err(error) = plan.apply().await {
+    } else if let Err(error) = fix.apply().await {
         report.findings.extend(findings);
         report.findings.push(Finding::fault(
             "twilio_fix",
-            format!("the settings at Twilio were not changed, or nobody knows: {error}"),
-            "pigeonhole doctor --fix, once more",
+            format!("the request to change the settings at Twilio failed: {error}"),
+            "run pigeonhole doctor --fix again",
         ));
     } else {
         report
             .findings
             .extend(twilio::check(env, args.process.into()).await.0);
     }
-    report.note(plan);
+    report.changes.extend(fix.changes);
     Ok(())
 }
 
-async fn of_the_database(env: &Env, args: &Args) -> Vec<Finding> {
+async fn check_database(env: &Env, args: &DoctorArgs) -> Vec<Finding> {
     let Some(config) = part(env, DatabaseConfig::read) else {
         return vec![unusable("database")];
     };
@@ -132,8 +133,13 @@ async fn of_the_database(env: &Env, args: &Args) -> Vec<Finding> {
     let mut conn = match database::connect(options).await {
         Ok(conn) => conn,
         Err(fault) => {
-            let unseen = |check| Finding::unchecked(check, "could not be checked: see database");
-            return vec![fault, unseen("migrations"), unseen("keys"), unseen("queue")];
+            let unchecked = |check| Finding::unchecked(check, "could not be checked: see database");
+            return vec![
+                fault,
+                unchecked("migrations"),
+                unchecked("keys"),
+                unchecked("queue"),
+            ];
         }
     };
     let conn = &mut conn;
@@ -153,8 +159,8 @@ async fn of_the_database(env: &Env, args: &Args) -> Vec<Finding> {
         }
         findings.extend(queue::check(conn).await);
     } else {
-        let unseen = |check| Finding::unchecked(check, "could not be checked: see migrations");
-        findings.extend([unseen("keys"), unseen("queue")]);
+        let unchecked = |check| Finding::unchecked(check, "could not be checked: see migrations");
+        findings.extend([unchecked("keys"), unchecked("queue")]);
     }
     findings
 }

@@ -1,4 +1,4 @@
-//! A flag for every setting that is not a secret, made from the list of settings.
+//! The flags of all settings that are not secret, made from the list of settings.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::VARIABLES;
 
-/// The settings given as flags, by the names of their variables.
+/// The values given as flags, by the name of the environment variable.
 #[derive(Debug, Default)]
-pub(crate) struct Flags {
-    pub(crate) values: BTreeMap<String, String>,
+pub(super) struct Flags {
+    pub(super) values: BTreeMap<String, String>,
 }
 
 impl Args for Flags {

@@ -1,75 +1,75 @@
-//! `jobs`: look at the queue, and set it right, on an operator's word.
+//! `jobs`: shows the queue to an operator, and changes it.
 
 mod args;
 mod change;
-pub(crate) mod report;
+mod tables;
 
 use anyhow::Context;
 use clap::Subcommand;
 use queue::admin;
 use sqlx::{Connection, PgConnection};
 
-use super::output::Output;
+use super::output::OutputFormat;
 use crate::{
     config::{DatabaseConfig, Env, LogConfig, Reader},
     telemetry,
 };
-use args::{Ids, ListArgs, RequeueArgs};
+use args::{JobIds, JobListArgs, RequeueArgs};
 
-/// Everything here is bounded and harmless while workers are at work. Numbers marked `~` are estimated, and of those
-/// marked `+` there are at least so many.
+/// Every command is safe while workers run, and stops after a few seconds at most. In a count, `~` marks an estimate and
+/// `+` a lower bound.
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// How each kind of job is doing.
+pub(super) enum JobsCommand {
+    /// Show the counts of each kind of job.
     ///
-    /// MINUTE is what was completed in the last full minute, HOUR and FAILED what was completed and what attempts failed
-    /// in the last hour. OLDEST is how long the oldest available job has been waiting.
-    Stats(Output),
-    /// List jobs in order of their numbers: live ones, or those of one state.
-    List(ListArgs),
-    /// Show all that is known of one job, live or dead.
+    /// MINUTE counts the jobs completed in the last full minute, HOUR those completed in the last hour, and FAILED the
+    /// attempts that failed in the last hour. OLDEST is how long the oldest available job has waited.
+    Stats(OutputFormat),
+    /// List jobs in the order of their ids: live jobs, or jobs in one state.
+    List(JobListArgs),
+    /// Show all facts about one job, live or dead.
     Show {
-        /// Its number.
+        /// The id of the job.
         id: i64,
         #[command(flatten)]
-        output: Output,
+        output: OutputFormat,
     },
-    /// Run scheduled jobs now, such as failed ones before the end of their backoff. Their attempts so far count.
-    Retry(Ids),
-    /// Put dead letters back into the queue: attempts count from 0, errors are kept.
+    /// Run scheduled jobs now, for example failed jobs before their backoff ends. Earlier attempts still count.
+    Retry(JobIds),
+    /// Put dead letters back into the queue. Their attempts count from 0 again, and their errors are kept.
     ///
-    /// Give their numbers, or filters. A dead letter whose unique key a live job has stays where it is.
+    /// Give ids or filters. A dead letter stays dead if a live job has the same unique key.
     Requeue(RequeueArgs),
-    /// Give jobs up: they become dead letters, which can be put back with `jobs requeue`.
+    /// Turn jobs into dead letters, which `jobs requeue` can put back.
     Discard {
         #[command(flatten)]
-        ids: Ids,
-        /// Running ones too: their workers lose them and can write nothing more.
+        ids: JobIds,
+        /// Also discard running jobs. Their workers lose the lease and can write nothing more.
         #[arg(long)]
         force: bool,
     },
-    /// Keep all workers from claiming jobs of a kind. Those that run go on.
+    /// Stop all workers from claiming jobs of a kind. Running jobs continue.
     Pause {
         /// The kind, as `jobs stats` shows it.
         kind: String,
-        /// Why, for people to read in `jobs stats`.
+        /// The reason, which `jobs stats` shows to other operators.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         #[command(flatten)]
-        output: Output,
+        output: OutputFormat,
     },
     /// Let workers claim jobs of a kind again.
     Resume {
         /// The kind, as `jobs stats` shows it.
         kind: String,
         #[command(flatten)]
-        output: Output,
+        output: OutputFormat,
     },
-    /// Who is at work. A worker that has not given a sign of life for half a minute is marked stale.
-    Workers(Output),
+    /// List the workers. A worker is stale if it has sent no heartbeat for half a minute.
+    Workers(OutputFormat),
 }
 
-pub(super) async fn run(env: &Env, command: Command) -> anyhow::Result<()> {
+pub(super) async fn run(env: &Env, command: JobsCommand) -> anyhow::Result<()> {
     let (log, database) = Reader::read(env, |r| {
         let (log, database) = (LogConfig::read(r), DatabaseConfig::read(r));
         Some((log?, database?))
@@ -83,36 +83,36 @@ pub(super) async fn run(env: &Env, command: Command) -> anyhow::Result<()> {
         .context("cannot reach the database")?;
     let conn = &mut conn;
     match command {
-        Command::Stats(output) => {
+        JobsCommand::Stats(output) => {
             let stats = admin::stats(&mut *admin::begin(conn).await?).await?;
-            output.print(&stats, report::stats)
+            output.print(&stats, tables::stats)
         }
-        Command::List(args) => list(conn, args).await,
-        Command::Show { id, output } => {
+        JobsCommand::List(args) => list(conn, args).await,
+        JobsCommand::Show { id, output } => {
             let job = admin::show(&mut *admin::begin(conn).await?, id).await?;
             let job = job.with_context(|| {
-                format!("there is no job {id}: it has completed, or was never enqueued")
+                format!("there is no job {id}: it has completed, or it was never enqueued")
             })?;
-            output.print(&job, report::job)
+            output.print(&job, tables::job)
         }
-        Command::Retry(ids) => change::retry(conn, ids).await,
-        Command::Requeue(args) => change::requeue(conn, args).await,
-        Command::Discard { ids, force } => change::discard(conn, ids, force).await,
-        Command::Pause {
+        JobsCommand::Retry(ids) => change::retry(conn, ids).await,
+        JobsCommand::Requeue(args) => change::requeue(conn, args).await,
+        JobsCommand::Discard { ids, force } => change::discard(conn, ids, force).await,
+        JobsCommand::Pause {
             kind,
             reason,
             output,
         } => change::pause(conn, &kind, reason.as_deref(), output).await,
-        Command::Resume { kind, output } => change::resume(conn, &kind, output).await,
-        Command::Workers(output) => {
+        JobsCommand::Resume { kind, output } => change::resume(conn, &kind, output).await,
+        JobsCommand::Workers(output) => {
             let workers = admin::workers(&mut *admin::begin(conn).await?).await?;
-            output.print(&workers, report::workers)
+            output.print(&workers, tables::workers)
         }
     }
 }
 
-async fn list(conn: &mut PgConnection, args: ListArgs) -> anyhow::Result<()> {
+async fn list(conn: &mut PgConnection, args: JobListArgs) -> anyhow::Result<()> {
     let (filter, output) = args.into_filter();
     let page = admin::list(&mut *admin::begin(conn).await?, &filter).await?;
-    output.print(&page, report::page)
+    output.print(&page, tables::page)
 }

@@ -1,4 +1,4 @@
-//! `media`: the files that messages brought, for an operator who must look at one.
+//! `media`: lists the files that came with messages, and opens one for an operator.
 
 use std::{
     fs::OpenOptions,
@@ -24,58 +24,58 @@ use crate::{
     database, telemetry,
 };
 
-/// What can be asked of media.
+/// The `media` commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Open one file. What it holds is personal: mind where it goes.
+pub enum MediaCommand {
+    /// Decrypt one file. It holds personal data, so write it only to a safe place.
     Get {
-        /// The file's id, or its message's SID, with /N for the Nth file from 0 if there are several.
+        /// The id of the file, or the SID of its message. If the message has several files, add /N, counted from 0.
         #[arg(value_name = "MEDIA_ID|MESSAGE_SID[/N]")]
-        file: Name,
-        /// Write it to this file, which must not exist yet, instead of the standard output.
+        file: MediaSelector,
+        /// Write to this file instead of the standard output. The file must not exist yet.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
     /// List the files of a message, without their contents.
     List {
-        /// The message's SID.
+        /// The SID of the message.
         message: MessageSid,
     },
 }
 
-/// Which file.
+/// Names one file.
 #[derive(Debug, Clone)]
-pub enum Name {
-    /// By its own id.
+pub enum MediaSelector {
+    /// The file with this id.
     Id(Uuid),
     /// The only file of a message.
     Only(MessageSid),
-    /// By its place in a message.
+    /// The file at this position in the message.
     Nth(MessageSid, u8),
 }
 
-impl FromStr for Name {
+impl FromStr for MediaSelector {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "name a file by its id, by its message's SID, or by SID/N";
+        let error = "write the id of a file, the SID of its message, or SID/N";
         if let Ok(id) = text.parse() {
             return Ok(Self::Id(id));
         }
-        let (sid, place) = match text.split_once('/') {
-            Some((sid, place)) => (sid, Some(place)),
+        let (sid, position) = match text.split_once('/') {
+            Some((sid, position)) => (sid, Some(position)),
             None => (text, None),
         };
-        let sid = sid.parse().map_err(|_| wrong)?;
-        match place.map(str::parse) {
+        let sid = sid.parse().map_err(|_| error)?;
+        match position.map(str::parse) {
             None => Ok(Self::Only(sid)),
-            Some(Ok(place)) if place < MAX_MEDIA => Ok(Self::Nth(sid, place)),
-            Some(_) => Err(wrong),
+            Some(Ok(position)) if position < MAX_MEDIA => Ok(Self::Nth(sid, position)),
+            Some(_) => Err(error),
         }
     }
 }
 
-pub(super) async fn open_and_run(env: &Env, command: Command) -> anyhow::Result<()> {
+pub(super) async fn open_and_run(env: &Env, command: MediaCommand) -> anyhow::Result<()> {
     let (log, database, keyring, store) = Reader::read(env, |r| {
         let (log, database) = (LogConfig::read(r), DatabaseConfig::read(r));
         let (keyring, store) = (keyring(r), MediaStoreConfig::read(r));
@@ -88,19 +88,19 @@ pub(super) async fn open_and_run(env: &Env, command: Command) -> anyhow::Result<
     run(&mut conn, &keyring, &store, command, &mut io::stdout()).await
 }
 
-/// Does it, writing to `out`.
+/// Runs the command and writes its result to `out`.
 ///
 /// # Errors
-/// With what an operator can do about it.
+/// The text says what the operator can do.
 pub async fn run(
     conn: &mut PgConnection,
     keyring: &Keyring,
     store: &MediaStore,
-    command: Command,
+    command: MediaCommand,
     out: &mut (impl Write + IsTerminal),
 ) -> anyhow::Result<()> {
     match command {
-        Command::Get { file, output } => {
+        MediaCommand::Get { file, output } => {
             let media = find(conn, &file).await?;
             match output {
                 Some(path) => {
@@ -108,33 +108,35 @@ pub async fn run(
                     options.write(true).create_new(true).mode(0o600);
                     let mut file = options
                         .open(&path)
-                        .with_context(|| format!("cannot make {}", path.display()))?;
+                        .with_context(|| format!("cannot create {}", path.display()))?;
                     copy(keyring, store, &media, &mut file).await?;
                     file.sync_all()?;
                     Ok(())
                 }
                 None if out.is_terminal() => {
-                    anyhow::bail!("this is no text: name a file with --output, or send it on")
+                    anyhow::bail!(
+                        "the file is not text: give --output FILE, or redirect the output"
+                    )
                 }
                 None => copy(keyring, store, &media, out).await,
             }
         }
-        Command::List { message } => {
+        MediaCommand::List { message } => {
             let files = media::of_message(conn, message.as_str()).await?;
             Ok(list(&files, out)?)
         }
     }
 }
 
-async fn find(conn: &mut PgConnection, name: &Name) -> anyhow::Result<Media> {
-    let id = match name {
-        Name::Id(id) => *id,
-        Name::Nth(sid, place) => media_id(sid.as_str(), *place),
-        Name::Only(sid) => {
+async fn find(conn: &mut PgConnection, selector: &MediaSelector) -> anyhow::Result<Media> {
+    let id = match selector {
+        MediaSelector::Id(id) => *id,
+        MediaSelector::Nth(sid, position) => media_id(sid.as_str(), *position),
+        MediaSelector::Only(sid) => {
             let mut files = media::of_message(conn, sid.as_str()).await?;
             anyhow::ensure!(
                 files.len() < 2,
-                "this message has several files: add /0 or another place that `media list` shows"
+                "this message has several files: add /0 or another position that `media list` shows"
             );
             return files.pop().context("this message has no files");
         }
@@ -152,7 +154,7 @@ async fn copy(
 ) -> anyhow::Result<()> {
     let object = media
         .object(keyring)?
-        .with_context(|| format!("this file is not there: {}", media.state.label()))?;
+        .with_context(|| format!("this file is not stored: {}", media.state.label()))?;
     let mut reader = store.open(&object).await?;
     while let Some(piece) = reader.next().await? {
         out.write_all(&piece)?;

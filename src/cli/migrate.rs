@@ -1,4 +1,4 @@
-//! `migrate`: brings the database's tables up to this program.
+//! `migrate`: applies the migrations that the database does not have yet.
 
 use anyhow::Context;
 

@@ -1,12 +1,12 @@
-//! The command line: one file a subcommand.
+//! The command line. Each subcommand has one file.
 
 mod doctor;
 mod flags;
-pub(crate) mod jobs;
+mod jobs;
 pub mod media;
-pub(crate) mod messages;
+mod messages;
 mod migrate;
-pub(crate) mod output;
+mod output;
 mod phone_numbers;
 mod processes;
 #[cfg(feature = "dev")]
@@ -23,64 +23,64 @@ use crate::dev;
 use crate::{config::Env, services::Role};
 use flags::Flags;
 
-/// Takes text messages in through Twilio webhooks and never loses one.
+/// Receives text messages through Twilio webhooks and never loses one.
 ///
-/// Settings come from flags, the environment and a `.env` file, in this order. Secrets have no flag: command lines are
-/// seen by everyone on the machine. See .env.example for all of them.
+/// Settings come from flags, the environment and a `.env` file, in this order. Secrets have no flag, because every user
+/// of the machine can see command lines. The file .env.example explains all settings.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
-struct Cli {
+struct PigeonholeArgs {
     /// Read settings from this file instead of `.env`.
     #[arg(long, global = true, value_name = "FILE")]
     env_file: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
     #[command(subcommand)]
-    command: Command,
+    command: PigeonholeCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the receiver: checks webhooks and commits each with its job before answering.
+enum PigeonholeCommand {
+    /// Run the receiver. It checks each webhook, and commits it together with its job before it responds.
     Receiver,
-    /// Run a worker: claims jobs and runs them. Start as many as you like, on as many machines.
+    /// Run a worker. It claims and runs jobs. You can start any number of workers, on any number of machines.
     Worker,
-    /// Run receiver and worker in one process.
+    /// Run a receiver and a worker in one process.
     Serve,
-    /// Apply the migrations that the database does not have yet. Safe to run at any time, and again.
+    /// Apply the migrations that the database does not have yet. It is safe at any time, and safe to repeat.
     Migrate,
-    /// See it work: an embedded Postgres, receiver, worker and a simulated Twilio. No account, no configuration.
+    /// Try Pigeonhole with an embedded Postgres and a simulated Twilio. It needs no account and no configuration.
     #[cfg(feature = "dev")]
     Dev(dev::DevArgs),
-    /// Play Twilio against a running receiver: send signed text messages.
+    /// Send signed text messages to a running receiver, as Twilio does.
     #[cfg(feature = "dev")]
     Simulate(simulate::SimulateArgs),
     #[cfg(not(feature = "dev"))]
     #[command(flatten)]
     WithoutDev(without_dev::WithoutDev),
-    /// Link phone numbers to users, as an operator.
+    /// Link phone numbers to users, for operators.
     #[command(subcommand)]
-    PhoneNumbers(phone_numbers::Command),
-    /// Look at the files that messages brought, as an operator.
+    PhoneNumbers(phone_numbers::PhoneNumbersCommand),
+    /// Show the files that came with messages, for operators.
     #[command(subcommand)]
-    Media(media::Command),
-    /// Look at what became of messages, and run them again, as an operator.
+    Media(media::MediaCommand),
+    /// Show what became of messages, and process messages again, for operators.
     #[command(subcommand)]
-    Messages(messages::Command),
-    /// Look at the queue and set it right, as an operator.
+    Messages(messages::MessagesCommand),
+    /// Show and change the queue, for operators.
     #[command(subcommand)]
-    Jobs(jobs::Command),
-    /// Check everything that messages depend on, and say what mends what is wrong.
-    Doctor(doctor::Args),
+    Jobs(jobs::JobsCommand),
+    /// Check everything that messages depend on, and show how to fix what is wrong.
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    let args = PigeonholeArgs::parse();
+    match run(args) {
         Ok(code) => code,
         Err(error) => {
-            report(&error);
+            print_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -88,31 +88,31 @@ pub fn main() -> ExitCode {
 
 #[expect(
     clippy::print_stderr,
-    reason = "the last word of a program that could not do its work"
+    reason = "the reason why the program failed, for whoever started it"
 )]
-fn report(error: &anyhow::Error) {
+fn print_error(error: &anyhow::Error) {
     eprintln!("pigeonhole: {error:#}");
 }
 
 #[tokio::main]
-async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let env = || Env::load(cli.env_file.as_deref(), cli.flags.values.clone());
-    match cli.command {
+async fn run(args: PigeonholeArgs) -> anyhow::Result<ExitCode> {
+    let env = || Env::load(args.env_file.as_deref(), args.flags.values.clone());
+    match args.command {
         #[cfg(feature = "dev")]
-        Command::Dev(args) => dev::run(args, cli.flags.values).await,
-        Command::Receiver => processes::run(&env()?, Role::Receiver).await,
-        Command::Worker => processes::run(&env()?, Role::Worker).await,
-        Command::Serve => processes::run(&env()?, Role::Both).await,
-        Command::Migrate => migrate::run(&env()?).await,
+        PigeonholeCommand::Dev(command) => dev::run(command, args.flags.values).await,
+        PigeonholeCommand::Receiver => processes::run(&env()?, Role::Receiver).await,
+        PigeonholeCommand::Worker => processes::run(&env()?, Role::Worker).await,
+        PigeonholeCommand::Serve => processes::run(&env()?, Role::Both).await,
+        PigeonholeCommand::Migrate => migrate::run(&env()?).await,
         #[cfg(feature = "dev")]
-        Command::Simulate(args) => simulate::run(&env()?, args).await,
+        PigeonholeCommand::Simulate(command) => simulate::run(&env()?, command).await,
         #[cfg(not(feature = "dev"))]
-        Command::WithoutDev(command) => Err(command.explain()),
-        Command::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
-        Command::Media(command) => media::open_and_run(&env()?, command).await,
-        Command::Messages(command) => messages::run(&env()?, command).await,
-        Command::Jobs(command) => jobs::run(&env()?, command).await,
-        Command::Doctor(args) => return doctor::run(&env()?, args).await,
+        PigeonholeCommand::WithoutDev(command) => Err(command.explain()),
+        PigeonholeCommand::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
+        PigeonholeCommand::Media(command) => media::open_and_run(&env()?, command).await,
+        PigeonholeCommand::Messages(command) => messages::run(&env()?, command).await,
+        PigeonholeCommand::Jobs(command) => jobs::run(&env()?, command).await,
+        PigeonholeCommand::Doctor(command) => return doctor::run(&env()?, command).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -123,6 +123,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Cli::command().debug_assert();
+        super::PigeonholeArgs::command().debug_assert();
     }
 }

@@ -1,6 +1,6 @@
-//! `phone-numbers`: which number belongs to which user, on an operator's word.
+//! `phone-numbers`: links phone numbers to users, without a verification code.
 
-#![expect(clippy::print_stdout, reason = "what an operator asked to see")]
+#![expect(clippy::print_stdout, reason = "the output of the command")]
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -14,42 +14,42 @@ use crate::{
 };
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Link a number to a user and mark it verified. Texts from it are theirs from now on.
+pub(super) enum PhoneNumbersCommand {
+    /// Link a number to a user as verified. From now on, text messages from it belong to that user.
     Link {
-        /// The user's id. The user must exist, unless --create-user is given.
+        /// The id of the user. The user must exist, unless --create-user is given.
         #[arg(long, value_name = "UUID")]
         user: Uuid,
         /// The number in E.164, such as +12025550123.
         #[arg(value_parser = number)]
         number: E164,
-        /// Make the user if there is none of this id.
+        /// Create the user if it does not exist.
         #[arg(long)]
         create_user: bool,
     },
     /// List the linked numbers.
     List {
-        /// Only this user's.
+        /// Only this user's numbers.
         #[arg(long, value_name = "UUID")]
         user: Option<Uuid>,
     },
-    /// Unlink a number. Texts from it are nobody's from now on; items it made stay.
+    /// Unlink a number. From now on, text messages from it make no items. Existing items stay.
     Unlink {
         /// The number in E.164, such as +12025550123.
         #[arg(value_parser = number)]
         number: E164,
     },
-    /// Replace numbers that the app stored in clear by their blind index. Safe to run again.
+    /// Replace numbers that the app stored unencrypted by their blind index. It is safe to repeat.
     Seal,
 }
 
 fn number(text: &str) -> Result<E164, String> {
     E164::parse(text).map_err(|_| {
-        "write it in E.164: +, country code and number, without blanks, such as +12025550123".into()
+        "write it in E.164: + with the country code and the number, without spaces, such as +12025550123".into()
     })
 }
 
-pub(super) async fn run(env: &Env, command: Command) -> anyhow::Result<()> {
+pub(super) async fn run(env: &Env, command: PhoneNumbersCommand) -> anyhow::Result<()> {
     let (log, database, keyring) = Reader::read(env, |r| {
         let (log, database) = (LogConfig::read(r), DatabaseConfig::read(r));
         let keyring = keyring(r);
@@ -59,19 +59,19 @@ pub(super) async fn run(env: &Env, command: Command) -> anyhow::Result<()> {
     let pool = database::pool(&database);
     let mut conn = pool.acquire().await.context("cannot reach the database")?;
     match command {
-        Command::Link {
+        PhoneNumbersCommand::Link {
             user,
             number,
             create_user,
         } => link(&mut conn, &keyring, user, &number, create_user).await,
-        Command::List { user } => list(&mut conn, &keyring, user).await,
-        Command::Unlink { number } => {
+        PhoneNumbersCommand::List { user } => list(&mut conn, &keyring, user).await,
+        PhoneNumbersCommand::Unlink { number } => {
             let rows = user_phone_numbers::unlink(&mut conn, &keyring, &number).await?;
             anyhow::ensure!(rows > 0, "this number is not linked");
             println!("unlinked");
             Ok(())
         }
-        Command::Seal => {
+        PhoneNumbersCommand::Seal => {
             let rows = user_phone_numbers::seal_legacy(&mut conn, &keyring).await?;
             println!("{rows} rows sealed");
             Ok(())

@@ -19,10 +19,10 @@ pub(super) async fn run(env: &Env, role: Role) -> anyhow::Result<()> {
     let traces = telemetry::init_logs_and_traces(&log, traces).await?;
     descriptors::raise_limit();
     let metrics = metrics::install()?;
-    let stop = shutdown::on_signal().context("cannot watch for signals")?;
+    let stop = shutdown::on_signal().context("cannot listen for signals")?;
     let services = Services::start(services, metrics, stop).await?;
     let ended = services.finished().await;
-    traces.end().await; // what led to an error, above all
+    traces.end().await; // also after an error, when the spans matter most
     ended?;
     tracing::info!("stopped");
     Ok(())

@@ -1,6 +1,4 @@
-//! What the buttons do. All of it comes by one door, which checks that the form is one of ours.
-
-use std::fmt;
+//! The handler of all forms. It checks that the form is ours, makes the change, and redirects to the page.
 
 use axum::{
     body::Bytes,
@@ -15,136 +13,67 @@ use queue::{
 use sqlx::PgConnection;
 use url::form_urlencoded;
 
-use super::{Fields, PageError, Shared};
+use super::{error::PageError, fields::FormFields, flash::FlashMessage, state::PageState};
 
 /// The most dead letters that one button puts back.
 pub(super) const AT_ONCE: u32 = 1000;
 
-/// The most characters of a reason.
+/// The most characters of a reason for a pause.
 pub(super) const REASON_LENGTH: usize = 200;
 
-/// What an operator wants.
-enum Wish {
+/// The change that a form asks for.
+enum RequestedAction {
     /// Put a dead letter back.
     Requeue(JobId),
-    /// Put the dead letters of a kind back.
+    /// Put all dead letters of a kind back.
     RequeueKind(String),
-    /// Run a job now that waits for its time.
+    /// Run a scheduled job now.
     Retry(JobId),
-    /// Have nobody claim a kind.
+    /// Stop workers from claiming a kind.
     Pause(String, Option<String>),
-    /// Have it claimed again.
+    /// Let workers claim the kind again.
     Resume(String),
 }
 
-/// What came of it, for the page that is shown then: a name, and perhaps a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    Requeued(u32),
-    KeyTaken,
-    NotDead,
-    Retried,
-    NotRetried,
-    Paused,
-    Resumed,
-}
-
-impl Told {
-    /// What came of it, as the page's address says.
-    pub(super) fn of(fields: &Fields) -> Option<Self> {
-        let (name, number) = fields.get("told")?.split_once('-')?;
-        let number = number.parse().ok()?;
-        let all = [
-            Self::Requeued(number),
-            Self::KeyTaken,
-            Self::NotDead,
-            Self::Retried,
-            Self::NotRetried,
-            Self::Paused,
-            Self::Resumed,
-        ];
-        all.into_iter().find(|told| told.name() == name)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Requeued(_) => "requeued",
-            Self::KeyTaken => "key_taken",
-            Self::NotDead => "not_dead",
-            Self::Retried => "retried",
-            Self::NotRetried => "not_retried",
-            Self::Paused => "paused",
-            Self::Resumed => "resumed",
-        }
-    }
-
-    fn number(self) -> u32 {
-        match self {
-            Self::Requeued(number) => number,
-            Self::KeyTaken
-            | Self::NotDead
-            | Self::Retried
-            | Self::NotRetried
-            | Self::Paused
-            | Self::Resumed => 0,
-        }
-    }
-}
-
-impl fmt::Display for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requeued(0) => {
-                "No dead letter was put back: there was none, or live jobs have their keys."
-            }
-            Self::Requeued(1) => "The dead letter is a job again, and ready.",
-            Self::Requeued(number) => {
-                return write!(f, "{number} dead letters are jobs again, and ready.");
-            }
-            Self::KeyTaken => "The dead letter stays: a live job has its unique key.",
-            Self::NotDead => "It is no dead letter any more.",
-            Self::Retried => "The job is ready now.",
-            Self::NotRetried => "The job was left alone: it runs, or has ended.",
-            Self::Paused => "Nobody claims jobs of this kind any more. Those that run go on.",
-            Self::Resumed => "Jobs of this kind are claimed again.",
-        })
-    }
-}
-
-/// Takes a form, does what it says, and sends the browser back to where it was.
+/// Makes the change that the form asks for, and redirects the browser to the page that it came from.
 pub(super) async fn change(
-    State(page): Shared,
+    State(deps): PageState,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, PageError> {
-    let fields = Fields::parse(&body);
-    page.forms.check(&headers, fields.get("token"))?;
-    let wish = Wish::of(&fields)?;
-    let mut conn = page.pool.acquire().await?;
-    let told = wish.fulfil(&mut conn).await?;
-    let told = format!("{}-{}", told.name(), told.number());
+    let fields = FormFields::parse(&body);
+    let token = fields.get("token");
+    deps.token
+        .check(&headers, token)
+        .map_err(PageError::Refused)?;
+    let action = RequestedAction::parse(&fields)?;
+    let mut conn = deps.pool.acquire().await?;
+    let flash = action.run(&mut conn).await?;
     let mut query = form_urlencoded::Serializer::new(String::new());
-    let back = match (fields.get("back"), &wish) {
-        (Some("job"), Wish::Requeue(id) | Wish::Retry(id)) => format!("/jobs/{id}"),
+    let back = match (fields.get("back"), &action) {
+        (Some("job"), RequestedAction::Requeue(id) | RequestedAction::Retry(id)) => {
+            format!("/jobs/{id}")
+        }
         (Some("dead"), _) => {
             query.extend_pairs(fields.get("of").map(|kind| ("kind", kind)));
             "/dead".to_owned()
         }
         (Some(_) | None, _) => "/".to_owned(),
     };
-    let location = format!("{back}?{}", query.append_pair("told", &told).finish());
+    let (name, value) = flash.to_query();
+    let location = format!("{back}?{}", query.append_pair(name, &value).finish());
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
 }
 
-impl Wish {
-    fn of(fields: &Fields) -> Result<Self, PageError> {
+impl RequestedAction {
+    fn parse(fields: &FormFields) -> Result<Self, PageError> {
         let kind = || fields.get("kind").map(str::to_owned);
         let id = || fields.get("id")?.parse().ok();
         let reason = || {
             let reason = fields.get("reason")?;
             Some(reason.chars().take(REASON_LENGTH).collect())
         };
-        let wish = match fields.get("do") {
+        let action = match fields.get("do") {
             Some("requeue") => id().map(Self::Requeue),
             Some("requeue_kind") => kind().map(Self::RequeueKind),
             Some("retry") => id().map(Self::Retry),
@@ -152,13 +81,15 @@ impl Wish {
             Some("resume") => kind().map(Self::Resume),
             Some(_) | None => None,
         };
-        wish.ok_or(PageError::Form("The form says nothing that can be done."))
+        action.ok_or(PageError::Form(
+            "The form asks for no change that is possible.",
+        ))
     }
 
-    /// As the subcommands of `pigeonhole jobs` do it.
-    async fn fulfil(&self, conn: &mut PgConnection) -> Result<Told, PageError> {
+    /// Makes the change in the same way as the subcommands of `pigeonhole jobs`.
+    async fn run(&self, conn: &mut PgConnection) -> Result<FlashMessage, PageError> {
         let mut tx = admin::begin(conn).await?;
-        let told = match self {
+        let flash = match self {
             Self::Requeue(id) => {
                 let result = admin::requeue(&mut tx, &[*id]).await?;
                 tracing::info!(
@@ -167,9 +98,9 @@ impl Wish {
                     "an operator requeued a dead letter"
                 );
                 match (result.requeued, result.key_taken.is_empty()) {
-                    (0, true) => Told::NotDead,
-                    (0, false) => Told::KeyTaken,
-                    (_, _) => Told::Requeued(1),
+                    (0, true) => FlashMessage::NotDead,
+                    (0, false) => FlashMessage::KeyTaken,
+                    (_, _) => FlashMessage::Requeued(1),
                 }
             }
             Self::RequeueKind(kind) => {
@@ -187,25 +118,26 @@ impl Wish {
                         "an operator requeued dead letters"
                     );
                 }
-                Told::Requeued(number)
+                FlashMessage::Requeued(number)
             }
             Self::Retry(id) => {
                 let changed = admin::retry(&mut tx, &[*id]).await?;
-                let fine = |result| matches!(result, JobChange::Done | JobChange::AlreadyAvailable);
-                if changed.iter().any(|changed| fine(changed.result)) {
+                let is_done =
+                    |result| matches!(result, JobChange::Done | JobChange::AlreadyAvailable);
+                if changed.iter().any(|changed| is_done(changed.result)) {
                     tracing::info!(job.id = id, "an operator made a job ready");
-                    Told::Retried
+                    FlashMessage::Retried
                 } else {
-                    Told::NotRetried
+                    FlashMessage::NotRetried
                 }
             }
             Self::Pause(kind, reason) => {
                 let pause = admin::pause(&mut tx, kind, reason.as_deref()).await?;
                 if !pause.known {
-                    return Err(unknown(kind)); // and the transaction rolls back
+                    return Err(unknown(kind)); // the transaction rolls back
                 }
                 tracing::info!(job.kind = kind, "an operator paused a kind");
-                Told::Paused
+                FlashMessage::Paused
             }
             Self::Resume(kind) => {
                 let pause = admin::resume(&mut tx, kind).await?;
@@ -213,15 +145,17 @@ impl Wish {
                     return Err(unknown(kind));
                 }
                 tracing::info!(job.kind = kind, "an operator resumed a kind");
-                Told::Resumed
+                FlashMessage::Resumed
             }
         };
         tx.commit().await?;
         admin::wake(conn).await?;
-        Ok(told)
+        Ok(flash)
     }
 }
 
 fn unknown(kind: &str) -> PageError {
-    PageError::NotFound(format!("No worker and no job is of the kind {kind}."))
+    PageError::NotFound(format!(
+        "No worker runs the kind {kind}, and no job has it."
+    ))
 }

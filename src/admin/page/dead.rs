@@ -1,16 +1,19 @@
-//! Dead letters, a page at a time, and the buttons that put them back.
+//! The list of dead letters, page by page, with the buttons that put them back.
 
 use axum::extract::{RawQuery, State};
 use maud::{Markup, html};
 use queue::admin::{self, JobFilter, JobPage, ListedJob};
 
 use super::{
-    Answer, Fields, Shared, answer,
-    change::{AT_ONCE, Told},
-    guard::FormToken,
-    layout::{ago, cell, form, frame, link, maybe, table},
+    change::AT_ONCE,
+    error::PageResult,
+    fields::FormFields,
+    flash::FlashMessage,
+    form_token::FormToken,
+    layout::{self, ago, cell, form, link, maybe, table},
+    state::PageState,
 };
-use crate::cli::output::{clipped, plain};
+use crate::presentation::text::{clipped, one_line};
 
 /// The most dead letters on a page.
 const LIMIT: u16 = 50;
@@ -18,8 +21,8 @@ const LIMIT: u16 = 50;
 /// The most characters of an error that a list shows.
 const ERROR_LENGTH: usize = 300;
 
-pub(super) async fn dead(State(page): Shared, query: RawQuery) -> Answer {
-    let fields = Fields::of(query);
+pub(super) async fn dead(State(deps): PageState, query: RawQuery) -> PageResult {
+    let fields = FormFields::of_query(query);
     let kind = fields.get("kind");
     let filter = JobFilter {
         kind: kind.map(str::to_owned),
@@ -28,18 +31,18 @@ pub(super) async fn dead(State(page): Shared, query: RawQuery) -> Answer {
         limit: LIMIT,
         error: None,
     };
-    let mut conn = page.pool.acquire().await?;
+    let mut conn = deps.pool.acquire().await?;
     let jobs = admin::list(&mut *admin::begin(&mut conn).await?, &filter).await?;
     let mut back = vec![("back", "dead")];
     back.extend(kind.map(|kind| ("of", kind)));
     let content = html! {
         @if let Some(kind) = kind {
-            p { "Of the kind " code { (kind) } ". " a href="/dead" { "Show all kinds" } }
+            p { "Only the kind " code { (kind) } ". " a href="/dead" { "Show all kinds" } }
         }
         @if jobs.jobs.is_empty() {
-            p { @if jobs.next.is_some() { "None among those." } @else { "None." } }
+            p { @if jobs.next.is_some() { "None on this page." } @else { "None." } }
         } @else {
-            section { (letters(&jobs, &page.forms, &back)) }
+            section { (letters(&jobs, &deps.token, &back)) }
         }
         @if let Some(next) = jobs.next {
             @let next = next.to_string();
@@ -49,22 +52,30 @@ pub(super) async fn dead(State(page): Shared, query: RawQuery) -> Answer {
         }
         @if let (Some(kind), false) = (kind, jobs.jobs.is_empty()) {
             @let fields = [&[("do", "requeue_kind"), ("kind", kind)], back.as_slice()].concat();
-            (form(&page.forms, &fields, &html! {
+            (form(&deps.token, &fields, &html! {
                 button { "Retry all of " (kind) }
-                " At most " (AT_ONCE) " at once, those that died first in front."
+                " Puts back at most " (AT_ONCE) " at once. Those that died first come first."
             }))
         }
     };
-    let told = Told::of(&fields);
-    Ok(answer(frame("Dead letters", told, Some(jobs.at), &content)))
+    let flash = FlashMessage::of_query(&fields);
+    Ok(layout::page("Dead letters", flash, Some(jobs.at), &content))
 }
 
-/// A table of dead letters; `back` says where its buttons lead.
-pub(super) fn letters(page: &JobPage, forms: &FormToken, back: &[(&str, &str)]) -> Markup {
-    let headings = ["Job", "Kind", "Attempts", "Died", "Why", "Last error", ""];
+/// A table of dead letters. The fields `back` name the page that the buttons return to.
+pub(super) fn letters(page: &JobPage, token: &FormToken, back: &[(&str, &str)]) -> Markup {
+    let headings = [
+        "Job",
+        "Kind",
+        "Attempts",
+        "Died",
+        "Reason",
+        "Last error",
+        "",
+    ];
     let row = |job: &ListedJob| {
         let id = job.id.to_string();
-        let error = plain(job.last_error.as_deref().unwrap_or_default());
+        let error = one_line(job.last_error.as_deref().unwrap_or_default());
         let fields = [&[("do", "requeue"), ("id", id.as_str())], back].concat();
         let button = html! { button { "Retry" span.hidden { " job " (id) } } };
         vec![
@@ -74,9 +85,9 @@ pub(super) fn letters(page: &JobPage, forms: &FormToken, back: &[(&str, &str)]) 
             maybe(job.died_at.map(|at| ago(at, page.at))),
             maybe(job.reason.as_ref().map(|reason| reason.replace('_', " "))),
             html! { bdi.wide { (clipped(&error, ERROR_LENGTH)) } },
-            form(forms, &fields, &button),
+            form(token, &fields, &button),
         ]
     };
     let rows: Vec<_> = page.jobs.iter().map(row).collect();
-    table("Jobs that failed for good", &headings, &rows)
+    table("Dead letters", &headings, &rows)
 }

@@ -1,4 +1,4 @@
-//! Who may see the page, whose forms count, and what browsers may do with the answers.
+//! Decides who may see the page, and tells browsers what they may do with it.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -12,11 +12,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::PageError;
 use crate::config::AdminConfig;
 
-/// On every answer: nothing from elsewhere is loaded, nothing is framed, nothing is kept. The referrer stays, for our own
-/// pages only: without one, browsers would not name the origin of our own forms.
+/// The headers of every response. Browsers load nothing from other sites, show the page in no frame and keep no copy.
+/// They send a referrer to our own pages only; without one they would not name the origin of our own forms.
 const HEADERS: [(header::HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -33,16 +32,16 @@ const HEADERS: [(header::HeaderName, &str); 6] = [
     ),
 ];
 
-/// What it takes to see the page.
-pub(super) enum Access {
-    /// To know `ADMIN_TOKEN`.
+/// The condition for seeing the page.
+pub(super) enum PageAccess {
+    /// The request has `ADMIN_TOKEN` as its password.
     Token(SecretString),
-    /// To be on this machine.
+    /// The request comes from this machine.
     Local,
 }
 
-impl Access {
-    /// `None` where nobody may.
+impl PageAccess {
+    /// `None` if the page is not served at all.
     pub(super) fn of(config: &AdminConfig) -> Option<Self> {
         match &config.token {
             Some(token) => Some(Self::Token(token.clone())),
@@ -50,32 +49,32 @@ impl Access {
         }
     }
 
-    /// The answer to who may not see it.
+    /// The response to a request that may not see the page.
     fn refusal(&self, request: &Request) -> Option<Response> {
         match self {
-            Self::Token(token) if knows(token, request.headers()) => None,
+            Self::Token(token) if has_password(token, request.headers()) => None,
             Self::Token(_) => {
                 if request.headers().contains_key(header::AUTHORIZATION) {
-                    tracing::warn!("the operator's page was asked for with a wrong token");
+                    tracing::warn!("a request for the operator's page had a wrong token");
                 }
                 let realm = "Basic realm=\"Pigeonhole\", charset=\"UTF-8\"";
-                let answer = "ADMIN_TOKEN is the password; any name will do\n";
+                let text = "the password is ADMIN_TOKEN; the user name can be anything\n";
                 let headers = [(header::WWW_AUTHENTICATE, realm)];
-                Some((StatusCode::UNAUTHORIZED, headers, answer).into_response())
+                Some((StatusCode::UNAUTHORIZED, headers, text).into_response())
             }
-            // A page elsewhere whose name was made to point to this machine says that name.
+            // DNS rebinding: a foreign host name that resolves to this machine stands in the request.
             Self::Local if is_local(request) => None,
             Self::Local => {
-                let answer = "the operator's page is for this machine: ask for localhost, or set ADMIN_TOKEN\n";
-                Some((StatusCode::MISDIRECTED_REQUEST, answer).into_response())
+                let text = "the operator's page is only for this machine: open it as localhost, or set ADMIN_TOKEN\n";
+                Some((StatusCode::MISDIRECTED_REQUEST, text).into_response())
             }
         }
     }
 }
 
-/// Checks every request, and adds the headers to every answer.
+/// Checks every request, and adds [`HEADERS`] to every response.
 pub(super) async fn guard(
-    State(access): State<Arc<Access>>,
+    State(access): State<Arc<PageAccess>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -91,8 +90,8 @@ pub(super) async fn guard(
     response
 }
 
-/// Is the token the password of this request?
-fn knows(token: &SecretString, headers: &HeaderMap) -> bool {
+/// Whether the password of this request is the token.
+fn has_password(token: &SecretString, headers: &HeaderMap) -> bool {
     let given = || {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, credentials) = value.split_once(' ')?;
@@ -106,8 +105,8 @@ fn knows(token: &SecretString, headers: &HeaderMap) -> bool {
     given().is_some_and(|given| token.expose_secret().as_bytes().ct_eq(&given).into())
 }
 
-/// The host and port that a request names.
-fn authority(headers: &HeaderMap) -> Option<Authority> {
+/// The host and port in the `Host` header.
+pub(super) fn authority(headers: &HeaderMap) -> Option<Authority> {
     let host = headers.get(header::HOST)?;
     Authority::try_from(host.as_bytes()).ok()
 }
@@ -120,52 +119,4 @@ fn is_local(request: &Request) -> bool {
     let host = authority.host().trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// A secret in our forms, which nobody else's page can read.
-pub(super) struct FormToken(String);
-
-impl FormToken {
-    /// As long as this process runs.
-    pub(super) fn random() -> Self {
-        let (a, b): (u128, u128) = rand::random();
-        Self(format!("{a:032x}{b:032x}"))
-    }
-
-    /// For a form.
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Was this form sent by a page of ours?
-    pub(super) fn check(&self, headers: &HeaderMap, given: Option<&str>) -> Result<(), PageError> {
-        if !is_from_here(headers) {
-            tracing::warn!("a change was refused: the form came from another site");
-            return Err(PageError::Refused("The form came from another site."));
-        }
-        let given = given.unwrap_or_default();
-        if !bool::from(self.0.as_bytes().ct_eq(given.as_bytes())) {
-            return Err(PageError::Refused(
-                "The page was older than the process that serves it: load it again.",
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// By what browsers say. Other programs need not say anything: what they lack is the token.
-fn is_from_here(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site");
-    if site.is_some_and(|site| site != "same-origin") {
-        return false;
-    }
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return true;
-    };
-    let origin = origin.to_str().ok();
-    let origin = origin.and_then(|origin| origin.split_once("://"));
-    match (origin, authority(headers)) {
-        (Some((_, origin)), Some(ours)) => ours.as_str().eq_ignore_ascii_case(origin),
-        (Some(_) | None, Some(_) | None) => false,
-    }
 }

@@ -1,21 +1,22 @@
-//! What all pages have in common.
+//! The parts that all pages share.
 
+use axum::response::Html;
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{DOCTYPE, Markup, html};
 use url::form_urlencoded;
 
-use super::{change::Told, guard::FormToken};
-use crate::cli::output::relative;
+use super::{flash::FlashMessage, form_token::FormToken};
+use crate::presentation::text::relative;
 
-/// A whole page. `at` is when all of it was so.
-pub(super) fn frame(
+/// A whole page. `at` is the time at which all its figures were true.
+pub(super) fn page(
     title: &str,
-    told: Option<Told>,
+    flash: Option<FlashMessage>,
     at: Option<DateTime<Utc>>,
     content: &Markup,
-) -> Markup {
+) -> Html<String> {
     let here = |name| (name == title).then_some("page");
-    html! {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -37,8 +38,8 @@ pub(super) fn frame(
                     }
                 }
                 main {
-                    @if let Some(told) = told {
-                        p #told role="status" { (told) }
+                    @if let Some(flash) = flash {
+                        p #flash role="status" { (flash) }
                     }
                     h1 { (title) }
                     (content)
@@ -46,20 +47,21 @@ pub(super) fn frame(
                 footer {
                     @if let Some(at) = at {
                         "As of " time datetime=(iso(at)) { (at.format("%Y-%m-%d %H:%M:%S UTC")) }
-                        ", by the database's clock. To see it as it is now, load the page again."
+                        " by the database's clock. Load the page again for newer figures."
                     }
                 }
             }
         }
-    }
+    };
+    Html(page.into_string())
 }
 
-/// The cells of a row; the first one is its heading.
-pub(super) type Row = Vec<Markup>;
+/// The cells of a row. The first cell is the row's heading.
+pub(super) type TableRow = Vec<Markup>;
 
-/// A table, whose rows are cards where it is too wide for the screen. The roles say what the elements are, which
-/// browsers forget of those that are laid out otherwise.
-pub(super) fn table(caption: &str, headings: &[&str], rows: &[Row]) -> Markup {
+/// A table. On a narrow screen each row becomes a card. CSS that changes the layout of a table makes browsers drop the
+/// elements' roles, so the roles are written out.
+pub(super) fn table(caption: &str, headings: &[&str], rows: &[TableRow]) -> Markup {
     html! {
         div.scroll role="region" tabindex="0" aria-label=(caption) {
             table role="table" {
@@ -80,12 +82,12 @@ pub(super) fn table(caption: &str, headings: &[&str], rows: &[Row]) -> Markup {
     }
 }
 
-/// A cell that a card can do without.
+/// Whether a card may leave the cell out.
 fn is_nothing(cell: &Markup) -> bool {
     ["", "0", NOTHING].contains(&cell.0.as_str())
 }
 
-/// Where there is no figure.
+/// The text of a cell without a value.
 pub(super) const NOTHING: &str = "–";
 
 /// A cell of text.
@@ -93,19 +95,19 @@ pub(super) fn cell(text: impl maud::Render) -> Markup {
     html! { (text) }
 }
 
-/// A cell of text, if there is any.
+/// A cell of text, or [`NOTHING`].
 pub(super) fn maybe(text: Option<impl maud::Render>) -> Markup {
     html! { @if let Some(text) = text { (text) } @else { (NOTHING) } }
 }
 
-/// Names and what they stand for.
+/// A list of names with their values.
 pub(super) fn list<N: maud::Render, V: maud::Render>(lines: &[(N, V)]) -> Markup {
     html! {
         dl { @for (name, value) in lines { dt { (name) } dd { (value) } } }
     }
 }
 
-/// A time as seen from `now`, and by the clock for who points at it.
+/// A time relative to `now`. The tooltip shows it by the clock.
 pub(super) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! { time datetime=(iso(at)) title=(at.format("%Y-%m-%d %H:%M:%S UTC")) { (relative(at, now)) } }
 }
@@ -114,7 +116,7 @@ fn iso(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A form for [`super::change`].
+/// A form that posts to `/change`.
 pub(super) fn form(token: &FormToken, fields: &[(&str, &str)], content: &Markup) -> Markup {
     html! {
         form method="post" action="/change" {
@@ -125,7 +127,7 @@ pub(super) fn form(token: &FormToken, fields: &[(&str, &str)], content: &Markup)
     }
 }
 
-/// An address with a query.
+/// A path with a query string.
 pub(super) fn link(path: &str, query: &[(&str, &str)]) -> String {
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(query)

@@ -1,4 +1,4 @@
-//! Messages: how many came how far, which ones, and what became of one. Never who sent it, nor what it says.
+//! The pages about messages: counts by state, a list, and the steps of one message. They show no sender and no text.
 
 use std::time::Duration;
 
@@ -12,34 +12,39 @@ use store::inbound_messages::{
 use twilio::MessageSid;
 
 use super::{
-    Answer, Fields, PageError, Shared, answer,
-    layout::{ago, cell, frame, link, list, maybe, table},
+    error::{PageError, PageResult},
+    fields::FormFields,
+    layout::{self, ago, cell, link, list, maybe, table},
+    state::PageState,
 };
-use crate::cli::{
-    messages::{self as ledger_of, report},
-    output::{duration, plain},
+use crate::presentation::{
+    messages::{self as message_texts, message_details},
+    text::{duration, one_line},
 };
 
 /// The most messages on a page.
 const LIMIT: u16 = 100;
 
-/// Messages of this time are listed, as by `pigeonhole messages list`.
+/// The list reaches back this far, as that of `pigeonhole messages list` does.
 const DAY: Duration = Duration::from_hours(24);
 
-pub(super) async fn messages(State(page): Shared, query: RawQuery) -> Answer {
-    let fields = Fields::of(query);
-    let mut conn = page.pool.acquire().await?;
+pub(super) async fn messages(State(deps): PageState, query: RawQuery) -> PageResult {
+    let fields = FormFields::of_query(query);
+    let mut conn = deps.pool.acquire().await?;
     let mut tx = admin::begin(&mut conn).await?;
     if let Some(sid) = fields.get("sid") {
         let sid: MessageSid = sid.parse().map_err(|_| {
             PageError::Form("A message's SID is SM or MM and 32 hexadecimal digits.")
         })?;
-        let shown = ledger_of::find(&mut tx, &sid).await?;
-        let shown = shown.ok_or_else(|| PageError::NotFound(ledger_of::no_such_message(&sid)))?;
-        let lines = report::lines(&shown).into_iter();
-        let lines: Vec<_> = lines.map(|(name, value)| (name, plain(&value))).collect();
+        let message = message_texts::load(&mut tx, &sid).await?;
+        let message =
+            message.ok_or_else(|| PageError::NotFound(message_texts::no_such_message(&sid)))?;
+        let lines = message_details(&message).into_iter();
+        let lines: Vec<_> = lines
+            .map(|(name, value)| (name, one_line(&value)))
+            .collect();
         let content = list(&lines);
-        return Ok(answer(frame("Message", None, Some(shown.at), &content)));
+        return Ok(layout::page("Message", None, Some(message.at), &content));
     }
     let state = fields.get("state");
     let of = state.and_then(|state| MessageState::parse(state).ok());
@@ -58,28 +63,28 @@ pub(super) async fn messages(State(page): Shared, query: RawQuery) -> Answer {
         (search())
         (states(&counted))
         @if let Some(state) = state {
-            p { "Those that are " code { (state) } ". " a href="/messages" { "Show all" } }
+            p { "Only the state " code { (state) } ". " a href="/messages" { "Show all" } }
         }
         @if listed.is_empty() { p { "None." } } @else { section { (table_of(&listed, at)) } }
     };
-    Ok(answer(frame("Messages", None, Some(at), &content)))
+    Ok(layout::page("Messages", None, Some(at), &content))
 }
 
-/// A field for a SID.
+/// A form that finds a message by its SID.
 pub(super) fn search() -> Markup {
     html! {
         form action="/messages" {
-            label { "What became of a message? " input name="sid" required placeholder="its SID: SM… or MM…"; }
+            label { "Find a message " input name="sid" required placeholder="by its SID: SM… or MM…"; }
             button { "Show" }
         }
     }
 }
 
-/// How many messages came how far.
+/// The count of messages in each state.
 pub(super) fn states(counted: &States) -> Markup {
     html! {
         @if counted.states.is_empty() {
-            p { "No message came in within a day." }
+            p { "No message came in within the last day." }
         } @else {
             ul.counts {
                 @for (state, count) in &counted.states {
@@ -87,7 +92,7 @@ pub(super) fn states(counted: &States) -> Markup {
                 }
             }
         }
-        @if counted.partial { p { "Of the newest " (COUNTED) " only: there were more." } }
+        @if counted.partial { p { "These are the newest " (COUNTED) " messages. There were more." } }
     }
 }
 
@@ -96,12 +101,12 @@ fn table_of(messages: &[Entry], now: chrono::DateTime<chrono::Utc>) -> Markup {
         let took = message
             .finished_at
             .map(|at| duration(at - message.received_at));
-        let reply = message.reply.as_ref().map(report::reply);
+        let reply = message.reply.as_ref().map(message_texts::reply);
         let sid = &message.message_sid;
         vec![
             html! { a href=(link("/messages", &[("sid", sid)])) { code { (sid) } } },
             ago(message.received_at, now),
-            cell(report::state(message)),
+            cell(message_texts::state(message)),
             maybe(took),
             maybe(message.items),
             maybe(reply),

@@ -1,4 +1,4 @@
-//! The first page: what wants attention, the queues, who is at work, and how messages end.
+//! The first page: problems that need attention, the queues, the newest dead letters, messages by state, and workers.
 
 use axum::extract::{RawQuery, State};
 use chrono::{TimeDelta, Utc};
@@ -7,26 +7,29 @@ use queue::admin::{self, JobFilter, KindStats, QueueStats, WorkerList};
 use store::inbound_messages::ledger;
 
 use super::{
-    Answer, Fields, Shared, answer,
-    change::{REASON_LENGTH, Told},
+    change::REASON_LENGTH,
     dead,
-    guard::FormToken,
-    layout::{ago, cell, form, frame, link, maybe, table},
+    error::PageResult,
+    fields::FormFields,
+    flash::FlashMessage,
+    form_token::FormToken,
+    layout::{self, ago, cell, form, link, maybe, table},
     messages,
+    state::PageState,
 };
-use crate::cli::{jobs::report::count, output::duration};
+use crate::presentation::{jobs::count, text::duration};
 
-/// How many dead letters the first page shows.
+/// The most dead letters on the first page.
 const DEAD_LETTERS: u16 = 10;
 
-/// A job that has been ready for longer wants attention.
+/// A job that has been available for longer than this needs attention.
 const LONG: TimeDelta = TimeDelta::seconds(60);
 
 type Time = chrono::DateTime<Utc>;
 
-pub(super) async fn overview(State(page): Shared, query: RawQuery) -> Answer {
-    let told = Told::of(&Fields::of(query));
-    let mut conn = page.pool.acquire().await?;
+pub(super) async fn overview(State(deps): PageState, query: RawQuery) -> PageResult {
+    let flash = FlashMessage::of_query(&FormFields::of_query(query));
+    let mut conn = deps.pool.acquire().await?;
     let mut tx = admin::begin(&mut conn).await?;
     let stats = admin::stats(&mut tx).await?;
     let workers = admin::workers(&mut tx).await?;
@@ -39,32 +42,32 @@ pub(super) async fn overview(State(page): Shared, query: RawQuery) -> Answer {
     let counted = ledger::states(&mut tx).await?;
     let content = html! {
         (attention(&stats, &workers))
-        section { h2 { "Queues" } (queues(&stats, &page.forms)) }
+        section { h2 { "Queues" } (queues(&stats, &deps.token)) }
         section {
             h2 { "Dead letters" }
             @if dead.jobs.is_empty() {
                 p { "None." }
             } @else {
-                (dead::letters(&dead, &page.forms, &[("back", "overview")]))
+                (dead::letters(&dead, &deps.token, &[("back", "overview")]))
                 p { a href="/dead" { "All dead letters" } }
             }
         }
         section { h2 { "Messages of the last day" } (messages::states(&counted)) (messages::search()) }
-        section { h2 { "Workers" } (at_work(&workers)) }
+        section { h2 { "Workers" } (workers_table(&workers)) }
     };
-    Ok(answer(frame("Overview", told, Some(stats.at), &content)))
+    Ok(layout::page("Overview", flash, Some(stats.at), &content))
 }
 
-/// What an operator who was woken should look at first.
+/// The problems that an operator should look at first.
 fn attention(stats: &QueueStats, workers: &WorkerList) -> Markup {
     let mut points: Vec<Markup> = Vec::new();
     if !workers.workers.iter().any(|worker| !worker.stale) {
-        points.push(html! { strong { "No worker is at work." } " Start one with " code { "pigeonhole worker" } "." });
+        points.push(html! { strong { "No worker is running." } " Start one with " code { "pigeonhole worker" } "." });
     }
     for worker in workers.workers.iter().filter(|worker| worker.stale) {
         points.push(html! {
-            "The worker " (worker.name) " last gave a sign of life " (ago(worker.seen_at, workers.at))
-            ": it was killed, hangs, or cannot reach the database."
+            "The worker " (worker.name) " sent its last heartbeat " (ago(worker.seen_at, workers.at))
+            ": it was killed, it hangs, or it cannot reach the database."
         });
     }
     for kind in &stats.kinds {
@@ -74,7 +77,7 @@ fn attention(stats: &QueueStats, workers: &WorkerList) -> Markup {
         section #attention .calm[points.is_empty()] {
             h2 { "Attention" }
             @if points.is_empty() {
-                p { "Nothing wants attention." }
+                p { "Nothing needs attention." }
             } @else {
                 ul { @for point in &points { li { (point) } } }
             }
@@ -89,7 +92,7 @@ fn of_kind(kind: &KindStats, now: Time) -> Vec<Markup> {
     if let Some(at) = kind.paused_at {
         points.push(html! { (name) " was paused " (ago(at, now)) "." });
     } else if waits && kind.workers == 0 {
-        points.push(html! { "No worker runs " (name) ", and " (count(kind.available)) " of its jobs wait." });
+        points.push(html! { "No worker runs " (name) ", and " (count(kind.available)) " of its jobs are available." });
     }
     let oldest = kind.oldest_available_since.map(|since| now - since);
     if let Some(oldest) = oldest.filter(|oldest| *oldest > LONG) {
@@ -104,19 +107,19 @@ fn of_kind(kind: &KindStats, now: Time) -> Vec<Markup> {
     points
 }
 
-fn queues(stats: &QueueStats, forms: &FormToken) -> Markup {
+fn queues(stats: &QueueStats, token: &FormToken) -> Markup {
     if stats.kinds.is_empty() {
-        return html! { p { "The queue is empty, and no worker has been here." } };
+        return html! { p { "The queue is empty, and no worker has started yet." } };
     }
     let headings = [
         "Kind",
-        "Ready",
+        "Available",
         "Running",
         "Scheduled",
         "Dead",
-        "Oldest waiting",
-        "Done, last minute",
-        "Done, last hour",
+        "Oldest available",
+        "Completed, last minute",
+        "Completed, last hour",
         "Failed, last hour",
         "Workers",
         "Claims",
@@ -135,15 +138,15 @@ fn queues(stats: &QueueStats, forms: &FormToken) -> Markup {
             cell(kind.completed_last_hour),
             html! { @if kind.failed_last_hour == 0 { "0" } @else { span.bad { (kind.failed_last_hour) } } },
             cell(kind.workers),
-            claims(kind, stats.at, forms),
+            claims(kind, stats.at, token),
         ]
     };
     let rows: Vec<_> = stats.kinds.iter().map(row).collect();
     table("Jobs by kind", &headings, &rows)
 }
 
-/// Whether a kind is claimed, and the button that changes it.
-fn claims(kind: &KindStats, now: Time, forms: &FormToken) -> Markup {
+/// Whether workers claim the kind, with the button that changes it.
+fn claims(kind: &KindStats, now: Time, token: &FormToken) -> Markup {
     let name = &kind.kind;
     if let Some(at) = kind.paused_at {
         let fields = [("do", "resume"), ("kind", name.as_str())];
@@ -151,27 +154,27 @@ fn claims(kind: &KindStats, now: Time, forms: &FormToken) -> Markup {
         return html! {
             span.bad { "Paused " (ago(at, now)) }
             @if let Some(reason) = &kind.paused_reason { ": " bdi { (reason) } }
-            (form(forms, &fields, &button))
+            (form(token, &fields, &button))
         };
     }
     let fields = [("do", "pause"), ("kind", name.as_str())];
     let content = html! {
-        label { "Why? " input name="reason" maxlength=(REASON_LENGTH) placeholder="for others to read"; }
+        label { "Reason " input name="reason" maxlength=(REASON_LENGTH) placeholder="for other operators"; }
         button { "Pause" span.hidden { " " (name) } }
     };
     html! {
-        details { summary { "Pause…" span.hidden { " " (name) } } (form(forms, &fields, &content)) }
+        details { summary { "Pause…" span.hidden { " " (name) } } (form(token, &fields, &content)) }
     }
 }
 
-fn at_work(workers: &WorkerList) -> Markup {
+fn workers_table(workers: &WorkerList) -> Markup {
     if workers.workers.is_empty() {
         return html! { p { "None." } };
     }
     let row = |worker: &admin::WorkerProcess| {
         vec![
             cell(&worker.name),
-            html! { @if worker.stale { span.bad { "silent" } } @else { "at work" } },
+            html! { @if worker.stale { span.bad { "stale" } } @else { "running" } },
             ago(worker.seen_at, workers.at),
             ago(worker.started_at, workers.at),
             html! { (worker.held) " of " (worker.slots) },
@@ -181,11 +184,11 @@ fn at_work(workers: &WorkerList) -> Markup {
     let headings = [
         "Worker",
         "State",
-        "Last sign of life",
+        "Last heartbeat",
         "Started",
-        "Slots in use",
+        "Jobs held, of concurrency",
         "Kinds",
     ];
     let rows: Vec<_> = workers.workers.iter().map(row).collect();
-    table("Who is at work", &headings, &rows)
+    table("Workers", &headings, &rows)
 }

@@ -1,4 +1,4 @@
-//! The settings: all that is wrong with them, and what is allowed and seldom meant.
+//! Checks the settings: reports every wrong one, and those that are allowed but rarely intended.
 
 use super::finding::Finding;
 use crate::{
@@ -14,7 +14,7 @@ pub(super) fn check(env: &Env, role: Role) -> Vec<Finding> {
         log.and(services).map(drop)
     });
     let mut findings = match read {
-        Ok(()) => vec![Finding::ok(CHECK, "all settings can be used")],
+        Ok(()) => vec![Finding::ok(CHECK, "all settings are valid")],
         Err(mistakes) => {
             let fix = "set it in the environment or in .env; .env.example explains each setting";
             let mistakes = mistakes.iter();
@@ -27,25 +27,25 @@ pub(super) fn check(env: &Env, role: Role) -> Vec<Finding> {
     findings
 }
 
-/// Twilio would speak to us in clear.
+/// Without TLS, Twilio would send texts and numbers unencrypted.
 fn public_url(env: &Env) -> Option<Finding> {
     let receiver = Reader::read(env, ReceiverConfig::read).ok()?;
     let in_clear = receiver.public_base_url.starts_with("http://");
     in_clear.then(|| {
         Finding::warning(
             "public_url",
-            "PUBLIC_BASE_URL begins with http://, so texts and numbers come from Twilio in clear",
+            "PUBLIC_BASE_URL begins with http://, so Twilio sends texts and numbers unencrypted",
             "put the receiver behind TLS and begin PUBLIC_BASE_URL with https://",
         )
     })
 }
 
-/// What of the settings a check needs; `None` if it is wrong, which [`check`] has told.
+/// The settings that one check needs. `None` if they are wrong; [`check`] has reported that.
 pub(super) fn part<T>(env: &Env, read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Option<T> {
     Reader::read(env, read).ok()
 }
 
-/// The settings of a check are wrong.
+/// The finding of a check whose settings are wrong.
 pub(super) fn unusable(check: &'static str) -> Finding {
     Finding::unchecked(
         check,

@@ -1,4 +1,4 @@
-//! The database: can it be reached, is it one that we can work on, and does it look after itself?
+//! Checks the database: the connection, the version, TLS, the clock and the migrations.
 
 use std::time::Duration;
 
@@ -18,24 +18,24 @@ use super::finding::Finding;
 
 const REACHED: &str = "database";
 
-/// How long a connection may take.
+/// The longest time that connecting may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The oldest version that we are tested with.
+/// The oldest major version that the tests run with.
 const TESTED: i32 = 15;
 
-/// A clock that is off by this much should be looked at.
+/// A difference of the clocks that an operator should look at.
 const CLOCK_WARNING: TimeDelta = TimeDelta::seconds(5);
 
-/// With one that is off by this much, tokens expire early or late, and clouds refuse us.
+/// With this difference, tokens expire early or late, and cloud services refuse our requests.
 const CLOCK_FAULT: TimeDelta = TimeDelta::seconds(60);
 
-/// A connection for all that is to be asked.
+/// The connection that all checks of the database share.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Finding> {
     let connecting = async { anyhow::Ok(PgConnection::connect_with(options).await?) };
     let connected = timeout(LIMIT, connecting).await;
     connected
-        .context("it does not answer within 5 s")
+        .context("it does not respond within 5 s")
         .flatten()
         .map_err(|error| unreachable(&error))
 }
@@ -47,14 +47,14 @@ fn unreachable(error: &anyhow::Error) -> Finding {
     let code = database.and_then(sqlx::error::DatabaseError::code);
     let fix = match code.as_deref() {
         Some("28P01" | "28000") => {
-            "correct the user and password in DATABASE_URL, or let the user in by pg_hba.conf"
+            "correct the user and password in DATABASE_URL, or allow the user in pg_hba.conf"
         }
-        Some("3D000") => "correct the name in DATABASE_URL, or make the database: createdb NAME",
+        Some("3D000") => "correct the name in DATABASE_URL, or create the database: createdb NAME",
         Some("53300") => "raise max_connections at Postgres, or lower DATABASE_POOL_MAX",
         Some("57P03") => "wait: Postgres is starting or stopping",
-        // What poolers say of a parameter that they do not know.
+        // Poolers return this for a startup parameter that they do not know.
         Some("08P01") => {
-            "connect to Postgres itself; or, if a pooler in session mode is meant, have it ignore extra_float_digits \
+            "connect to Postgres directly; or, with a pooler in session mode, let the pooler ignore extra_float_digits \
              (PgBouncer: ignore_startup_parameters)"
         }
         _ => "start Postgres, or correct the host and port in DATABASE_URL",
@@ -63,7 +63,7 @@ fn unreachable(error: &anyhow::Error) -> Finding {
     Finding::fault(REACHED, says, fix)
 }
 
-/// What it is, and how we are connected.
+/// Checks the server and the connection to it.
 pub(super) async fn server(conn: &mut PgConnection, options: &PgConnectOptions) -> Vec<Finding> {
     match checkup::server(conn).await {
         Ok(server) => vec![
@@ -79,11 +79,14 @@ fn reached(server: Server) -> Finding {
     if server.replica {
         return Finding::fault(
             REACHED,
-            "the database is a replica, on which nothing can be written",
+            "the database is a replica, which accepts no writes",
             "point DATABASE_URL at the primary; in a list of hosts, add target_session_attrs=read-write",
         );
     }
-    Finding::ok(REACHED, "the database can be reached, and written to")
+    Finding::ok(
+        REACHED,
+        "the database can be reached, and it accepts writes",
+    )
 }
 
 fn version(version: i32) -> Finding {
@@ -94,7 +97,7 @@ fn version(version: i32) -> Finding {
     } else if major == TESTED - 1 {
         Finding::warning(
             check,
-            format!("{says}: we are tested with {TESTED}, and this may do"),
+            format!("{says} may work, but the tests run with {TESTED} and newer"),
             "upgrade Postgres to 15 or newer",
         )
     } else {
@@ -116,7 +119,7 @@ fn tls(server: Server, options: &PgConnectOptions) -> Finding {
     )
 }
 
-/// A folder is that of a Unix socket.
+/// Whether the host is this machine. A path is the directory of a Unix socket.
 fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse();
     host.starts_with('/')
@@ -129,28 +132,30 @@ fn judge_tls(encrypted: bool, local: bool, host: &str, mode: PgSslMode) -> Findi
     let fix =
         "end DATABASE_URL with ?sslmode=verify-full&sslrootcert=FILE, or set DATABASE_SSL=true";
     match (encrypted, mode) {
-        (false, _) if local => Finding::ok(check, "no TLS, and none needed: it is this machine"),
+        (false, _) if local => {
+            Finding::ok(check, "the database is on this machine, so it needs no TLS")
+        }
         (false, _) if !host.contains(['.', ':']) => Finding::warning(
             check,
-            "the connection is not encrypted; the database's host has a name of a local network",
+            "the connection is not encrypted; the host's name looks like one of a local network",
             fix,
         ),
         (false, _) => Finding::fault(
             check,
-            "the connection to the database's host is not encrypted: whoever is between can read the items, and change \
-             them",
+            "the connection to the database's host is not encrypted: an attacker on the network can read and change the \
+             items",
             fix,
         ),
         (true, PgSslMode::Allow | PgSslMode::Prefer) if !local => Finding::warning(
             check,
-            "the connection is encrypted, but only because the server offers it: whoever is between can turn it off",
+            "the connection is encrypted only if the server offers it: an attacker on the network can switch that off",
             fix,
         ),
         (true, _) => Finding::ok(check, "the connection is encrypted"),
     }
 }
 
-/// Does its clock agree with this machine's?
+/// Compares the database's clock with this machine's.
 pub(super) async fn clock(conn: &mut PgConnection) -> Finding {
     match ahead(conn).await {
         Ok(ahead) => judge_clock(ahead),
@@ -182,10 +187,10 @@ fn judge_clock(ahead: TimeDelta) -> Finding {
         "behind"
     };
     let says = format!(
-        "the database's clock is {seconds:.0} s {which} this machine's: bearer tokens are judged by this machine's, all \
-         else by the database's"
+        "the database's clock is {seconds:.0} s {which} this machine's. The expiry of bearer tokens follows this \
+         machine's clock; everything else follows the database's"
     );
-    let fix = "let both keep time by NTP: timedatectl set-ntp true";
+    let fix = "set both clocks by NTP: timedatectl set-ntp true";
     if off <= CLOCK_FAULT {
         Finding::warning(check, says, fix)
     } else {
@@ -195,7 +200,7 @@ fn judge_clock(ahead: TimeDelta) -> Finding {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this machine's clock is what is to be compared"
+    reason = "the check compares this machine's clock with the database's"
 )]
 fn here() -> DateTime<Utc> {
     Utc::now()
@@ -208,7 +213,8 @@ async fn compare(conn: &mut PgConnection) -> Result<Migrations, StoreError> {
     Ok(found)
 }
 
-/// Are the tables as this program wants them? With the finding, whether there is something to be looked into.
+/// Compares the applied migrations with this program's. The flag says whether the tables exist, so that other checks can
+/// read them.
 pub(super) async fn migrations(conn: &mut PgConnection) -> (Finding, bool) {
     let check = "migrations";
     let found = match compare(conn).await {
@@ -225,19 +231,18 @@ pub(super) async fn migrations(conn: &mut PgConnection) -> (Finding, bool) {
     }
     if !found.altered.is_empty() {
         let says = format!(
-            "migrations were applied with another text than this program's: {}",
+            "the text of applied migrations differs from this program's: {}",
             list(&found.altered)
         );
-        let fix =
-            "run the program that made this database; migrations that were released never change";
+        let fix = "run the version of the program that created this database; released migrations never change";
         return (Finding::fault(check, says, fix), true);
     }
     if !found.unknown.is_empty() {
         let says = format!(
-            "the database has migrations of a newer program: {}",
+            "the database has migrations of a newer version: {}",
             list(&found.unknown)
         );
-        let fix = "upgrade this program, if it is not about to be";
+        let fix = "upgrade this program, unless an upgrade is already in progress";
         return (Finding::warning(check, says, fix), true);
     }
     (Finding::ok(check, "all migrations are applied"), true)
@@ -245,34 +250,59 @@ pub(super) async fn migrations(conn: &mut PgConnection) -> (Finding, bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::finding::Status, *};
+    use super::{super::finding::FindingStatus, *};
 
     #[test]
-    fn a_version_that_we_are_not_tested_with_is_told() {
+    fn an_untested_version_is_reported() {
         for (number, expected) in [
-            (150_013, Status::Ok),
-            (180_000, Status::Ok),
-            (140_012, Status::Warning),
-            (130_000, Status::Fault),
-            (90_624, Status::Fault),
+            (150_013, FindingStatus::Ok),
+            (180_000, FindingStatus::Ok),
+            (140_012, FindingStatus::Warning),
+            (130_000, FindingStatus::Fault),
+            (90_624, FindingStatus::Fault),
         ] {
             assert_eq!(version(number).status, expected, "{number}");
         }
     }
 
     #[test]
-    fn a_connection_in_clear_to_another_machine_is_a_fault() {
+    fn an_unencrypted_connection_to_another_machine_is_a_fault() {
         for (encrypted, host, mode, expected) in [
-            (false, "/var/run/postgresql", PgSslMode::Prefer, Status::Ok),
-            (false, "localhost", PgSslMode::Prefer, Status::Ok),
-            (false, "[::1]", PgSslMode::Prefer, Status::Ok),
-            (false, "127.0.0.1", PgSslMode::Disable, Status::Ok),
-            (false, "postgres", PgSslMode::Prefer, Status::Warning),
-            (false, "db.example.com", PgSslMode::Prefer, Status::Fault),
-            (false, "10.0.0.7", PgSslMode::Prefer, Status::Fault),
-            (true, "db.example.com", PgSslMode::Prefer, Status::Warning),
-            (true, "db.example.com", PgSslMode::Require, Status::Ok),
-            (true, "db.example.com", PgSslMode::VerifyFull, Status::Ok),
+            (
+                false,
+                "/var/run/postgresql",
+                PgSslMode::Prefer,
+                FindingStatus::Ok,
+            ),
+            (false, "localhost", PgSslMode::Prefer, FindingStatus::Ok),
+            (false, "[::1]", PgSslMode::Prefer, FindingStatus::Ok),
+            (false, "127.0.0.1", PgSslMode::Disable, FindingStatus::Ok),
+            (false, "postgres", PgSslMode::Prefer, FindingStatus::Warning),
+            (
+                false,
+                "db.example.com",
+                PgSslMode::Prefer,
+                FindingStatus::Fault,
+            ),
+            (false, "10.0.0.7", PgSslMode::Prefer, FindingStatus::Fault),
+            (
+                true,
+                "db.example.com",
+                PgSslMode::Prefer,
+                FindingStatus::Warning,
+            ),
+            (
+                true,
+                "db.example.com",
+                PgSslMode::Require,
+                FindingStatus::Ok,
+            ),
+            (
+                true,
+                "db.example.com",
+                PgSslMode::VerifyFull,
+                FindingStatus::Ok,
+            ),
         ] {
             let found = judge_tls(encrypted, is_this_machine(host), host, mode);
             assert_eq!(found.status, expected, "{encrypted} {host} {mode:?}");
@@ -280,14 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_may_be_off_by_seconds_and_not_by_minutes() {
+    fn clocks_may_differ_by_seconds_but_not_by_minutes() {
         for (seconds, expected) in [
-            (0, Status::Ok),
-            (-4, Status::Ok),
-            (30, Status::Warning),
-            (-30, Status::Warning),
-            (61, Status::Fault),
-            (-3600, Status::Fault),
+            (0, FindingStatus::Ok),
+            (-4, FindingStatus::Ok),
+            (30, FindingStatus::Warning),
+            (-30, FindingStatus::Warning),
+            (61, FindingStatus::Fault),
+            (-3600, FindingStatus::Fault),
         ] {
             let found = judge_clock(TimeDelta::seconds(seconds));
             assert_eq!(found.status, expected, "{seconds}");

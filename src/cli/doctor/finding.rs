@@ -1,37 +1,37 @@
-//! What a check has found.
+//! The result of a check.
 
 use serde::Serialize;
 
-/// How bad it is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Status {
-    /// As it should be.
+pub(super) enum FindingStatus {
+    /// All is correct.
     Ok,
-    /// It works, and somebody should look at it.
+    /// It works, but an operator should look at it.
     Warning,
     /// Something does not work, or messages are at risk.
     Fault,
-    /// It could not be seen.
+    /// The check could not run.
     Unchecked,
 }
 
-/// One sentence or two on one thing.
+/// One or two sentences about one subject.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
-    /// What was looked at, for scripts: these names stay.
+    /// The name of the check. Scripts read it, so it does not change.
     pub(super) check: &'static str,
-    pub(super) status: Status,
-    /// What is so.
+    pub(super) status: FindingStatus,
+    /// What the check found.
     pub(super) says: String,
-    /// The command or the setting that mends it.
+    /// The command or the setting that corrects it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<String>,
 }
 
 impl Finding {
     pub(super) fn ok(check: &'static str, says: impl Into<String>) -> Self {
-        Self::of(check, Status::Ok, says, None)
+        Self::of(check, FindingStatus::Ok, says, None)
     }
 
     pub(super) fn warning(
@@ -39,7 +39,7 @@ impl Finding {
         says: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self::of(check, Status::Warning, says, Some(fix.into()))
+        Self::of(check, FindingStatus::Warning, says, Some(fix.into()))
     }
 
     pub(super) fn fault(
@@ -47,14 +47,14 @@ impl Finding {
         says: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self::of(check, Status::Fault, says, Some(fix.into()))
+        Self::of(check, FindingStatus::Fault, says, Some(fix.into()))
     }
 
     pub(super) fn unchecked(check: &'static str, why: impl Into<String>) -> Self {
-        Self::of(check, Status::Unchecked, why, None)
+        Self::of(check, FindingStatus::Unchecked, why, None)
     }
 
-    /// It could not be seen, as this came instead.
+    /// The check could not run because of this error.
     pub(super) fn failed(check: &'static str, error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         Self::unchecked(check, format!("could not be checked: {error:#}"))
@@ -62,7 +62,7 @@ impl Finding {
 
     fn of(
         check: &'static str,
-        status: Status,
+        status: FindingStatus,
         says: impl Into<String>,
         fix: Option<String>,
     ) -> Self {

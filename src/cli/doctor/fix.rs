@@ -1,95 +1,66 @@
-//! `--fix`: changes settings at Twilio, once they were shown and agreed to.
+//! `--fix`: shows the changes of settings at Twilio, asks, and makes them.
 
 use std::io::{self, IsTerminal, Write};
 
-use serde::Serialize;
 use twilio::{
     PhoneNumberSid,
     rest::{AskError, Client},
 };
 
-use super::{report::Report, webhook::without_password};
-use crate::cli::output::plain;
+use super::change::SettingChange;
+use crate::presentation::text::one_line;
 
-/// A setting that is to have another value.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Change {
-    /// Twilio's name of it.
-    setting: &'static str,
-    /// As it may be shown.
-    from: String,
-    to: String,
-    /// It was done.
-    pub(super) done: bool,
-}
-
-impl Change {
-    pub(super) fn new(setting: &'static str, from: &str, to: String) -> Self {
-        Self {
-            setting,
-            from: without_password(from),
-            to,
-            done: false,
-        }
-    }
-
-    pub(super) fn into_parts(self) -> (&'static str, String) {
-        (self.setting, self.to)
-    }
-}
-
-/// Where settings are to change.
+/// The resource at Twilio whose settings change.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
-    /// At a phone number.
+pub(super) enum TwilioResource {
     Number(PhoneNumberSid),
-    /// At a messaging service.
+    /// A messaging service, by its SID.
     Service(String),
 }
 
-/// All that is to change, in one place.
+/// Changes of one resource's settings.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct TwilioFix {
     pub(super) client: Client,
-    pub(super) place: Place,
-    pub(super) changes: Vec<Change>,
+    pub(super) resource: TwilioResource,
+    pub(super) changes: Vec<SettingChange>,
 }
 
-impl Plan {
+impl TwilioFix {
     fn text(&self) -> String {
-        let place = match &self.place {
-            Place::Number(sid) => format!("the phone number {sid}"),
-            Place::Service(sid) => format!("the messaging service {sid}"),
+        let resource = match &self.resource {
+            TwilioResource::Number(sid) => format!("the phone number {sid}"),
+            TwilioResource::Service(sid) => format!("the messaging service {sid}"),
         };
         let or_none = |text: &str| {
             if text.is_empty() {
                 "(none)".to_owned()
             } else {
-                plain(text)
+                one_line(text)
             }
         };
         let changes = self.changes.iter().map(|change| {
-            let Change {
+            let SettingChange {
                 setting, from, to, ..
             } = change;
             let (from, to) = (or_none(from), or_none(to));
             format!("  {setting}\n    from  {from}\n    to    {to}\n")
         });
-        let heading = format!("To be changed at Twilio, at {place}:\n");
+        let heading = format!("Changes at Twilio, for {resource}:\n");
         std::iter::once(heading).chain(changes).collect()
     }
 
-    /// Does it, all or nothing.
+    /// Makes all changes in one request.
     pub(super) async fn apply(&mut self) -> Result<(), AskError> {
         let changes: Vec<_> = self
             .changes
             .iter()
             .cloned()
-            .map(Change::into_parts)
+            .map(SettingChange::into_parts)
             .collect();
-        match &self.place {
-            Place::Number(sid) => self.client.change_number(sid, &changes).await?,
-            Place::Service(sid) => self.client.change_service(sid, &changes).await?,
+        match &self.resource {
+            TwilioResource::Number(sid) => self.client.change_number(sid, &changes).await?,
+            TwilioResource::Service(sid) => self.client.change_service(sid, &changes).await?,
         }
         for change in &mut self.changes {
             change.done = true;
@@ -97,8 +68,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Shows it, and asks whether to do it, on the standard error: the report is all that scripts are to read.
-    pub(super) fn agreed(&self, yes: bool) -> io::Result<bool> {
+    /// Shows the changes and asks for confirmation, on the standard error: the standard output is the report alone.
+    pub(super) fn is_confirmed(&self, yes: bool) -> io::Result<bool> {
         let mut terminal = io::stderr().lock();
         terminal.write_all(self.text().as_bytes())?;
         if yes {
@@ -107,11 +78,11 @@ impl Plan {
         if !io::stdin().is_terminal() {
             writeln!(
                 terminal,
-                "Nothing was changed, as nobody can be asked: add --yes."
+                "Nothing was changed, because the command cannot ask without a terminal: add --yes."
             )?;
             return Ok(false);
         }
-        write!(terminal, "Change it? [y/N] ")?;
+        write!(terminal, "Make these changes? [y/N] ")?;
         terminal.flush()?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
@@ -119,12 +90,5 @@ impl Plan {
             answer.trim().to_ascii_lowercase().as_str(),
             "y" | "yes"
         ))
-    }
-}
-
-impl Report {
-    /// Notes what was to change, done or not.
-    pub(super) fn note(&mut self, plan: Plan) {
-        self.changes.extend(plan.changes);
     }
 }

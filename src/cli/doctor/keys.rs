@@ -1,4 +1,4 @@
-//! The keys: do they open what is sealed, and which of the older ones are still needed?
+//! Checks the keys: whether they open the sealed values, and which older keys are still needed.
 
 use std::collections::BTreeMap;
 
@@ -25,21 +25,21 @@ pub(super) async fn check(conn: &mut PgConnection, keyring: &Keyring) -> Vec<Fin
     findings
 }
 
-/// What the app left in clear.
+/// Phone numbers that the app stored unencrypted.
 async fn clear_numbers(conn: &mut PgConnection) -> Finding {
     let check = "clear_numbers";
     match checkup::clear_numbers(conn).await {
-        Ok(0) => Finding::ok(check, "no phone number is stored in clear"),
+        Ok(0) => Finding::ok(check, "no phone number is stored unencrypted"),
         Ok(rows) => Finding::warning(
             check,
-            format!("{rows} phone numbers of the app are stored in clear"),
+            format!("the app stored {rows} phone numbers unencrypted"),
             "pigeonhole phone-numbers seal",
         ),
         Err(error) => Finding::failed(check, error),
     }
 }
 
-/// `ring` has the names of the keys that we have, that of `ENCRYPTION_KEY` first.
+/// `ring` lists the ids of the configured keys, that of `ENCRYPTION_KEY` first.
 fn judge(seals: &[Seals], ring: &[KeyId], opt_outs: bool) -> Vec<Finding> {
     let mut lost: BTreeMap<KeyId, Vec<&Seals>> = BTreeMap::new();
     let mut findings = Vec::new();
@@ -50,8 +50,8 @@ fn judge(seals: &[Seals], ring: &[KeyId], opt_outs: bool) -> Vec<Finding> {
             _ => findings.push(Finding::fault(
                 CHECK,
                 format!(
-                    "{}.{} has values that do not open, though their key is there: they were changed, or moved from \
-                     another row",
+                    "{}.{} has values that do not open, although their key is configured: they were changed, or \
+                     copied from another row",
                     seals.table, seals.column
                 ),
                 "restore these rows from a backup",
@@ -65,7 +65,7 @@ fn judge(seals: &[Seals], ring: &[KeyId], opt_outs: bool) -> Vec<Finding> {
                 "{} were sealed with key {key}, which is neither ENCRYPTION_KEY nor in ENCRYPTION_KEYS_OLD",
                 places(&seals)
             ),
-            "add that earlier key to ENCRYPTION_KEYS_OLD, of all receivers and workers",
+            "add that key to ENCRYPTION_KEYS_OLD of all receivers and workers",
         ));
     }
     let count = |key: KeyId| {
@@ -75,22 +75,22 @@ fn judge(seals: &[Seals], ring: &[KeyId], opt_outs: bool) -> Vec<Finding> {
     let whole = if seals.iter().all(|seals| seals.whole) {
         ""
     } else {
-        " (large tables were looked at in part)"
+        " (of large tables, only a part was checked)"
     };
     if findings.is_empty() {
         findings.push(match ring.first() {
             Some(current) if seals.is_empty() => Finding::ok(
                 CHECK,
-                format!("nothing is sealed yet; the key is {current}"),
+                format!("no value is sealed yet; ENCRYPTION_KEY is key {current}"),
             ),
             Some(current) => Finding::ok(
                 CHECK,
                 format!(
-                    "what is sealed opens; ENCRYPTION_KEY is key {current}, with {} values{whole}",
+                    "all sealed values open; ENCRYPTION_KEY is key {current}, with {} values{whole}",
                     count(*current)
                 ),
             ),
-            None => Finding::unchecked(CHECK, "there is no key"),
+            None => Finding::unchecked(CHECK, "no key is configured"),
         });
     }
     for (at, key) in ring.iter().enumerate().skip(1) {
@@ -104,14 +104,15 @@ fn older(at: usize, key: KeyId, values: i64, whole: &str, opt_outs: bool) -> Fin
     let says = match (values, opt_outs) {
         (1.., _) => format!("{name} is needed: {values} values are sealed with it{whole}"),
         (_, true) => format!(
-            "{name} has no values left{whole}. Keep it: a STOP from its time is found by it only, and STOPs never expire"
+            "{name} has no values left{whole}. Keep it: only this key finds the opt-outs (STOP) that were stored with it, \
+             and opt-outs never expire"
         ),
-        (_, false) => format!("{name} has no values left, and may go{whole}"),
+        (_, false) => format!("{name} has no values left; you can remove it{whole}"),
     };
     Finding::ok("older_keys", says)
 }
 
-/// How many values, in which columns.
+/// The number of values in each column.
 fn places(seals: &[&Seals]) -> String {
     let places = seals
         .iter()

@@ -1,4 +1,4 @@
-//! Where the files of messages are kept: does it take and give, and is there room?
+//! Checks the media store: whether it writes and reads, and whether its disk has free space.
 
 use std::{path::Path, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::config::{Env, MediaStoreConfig};
 const STORE: &str = "media_store";
 const SPACE: &str = "media_space";
 
-/// How long the store may take.
+/// The longest time that the store may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// With less room than this there is a fault, in bytes.
+/// Less free space than this is a fault, in bytes.
 const FULL: u64 = 100 << 20;
 
-/// With less room than this, somebody should see to it.
+/// Less free space than this is a warning, in bytes.
 const NEARLY_FULL: u64 = 1 << 30;
 
 pub(super) async fn check(env: &Env) -> Vec<Finding> {
@@ -34,7 +34,7 @@ pub(super) async fn check(env: &Env) -> Vec<Finding> {
         Err(error) => return vec![broken(error)],
     };
     let mut findings = vec![match try_out(&store).await {
-        Ok(()) => Finding::ok(STORE, "a file was written, read and deleted again"),
+        Ok(()) => Finding::ok(STORE, "a file could be written, read and deleted"),
         Err(error) => broken(error),
     }];
     findings.extend(store.folder_path().map(space));
@@ -45,8 +45,8 @@ fn broken(error: impl Into<anyhow::Error>) -> Finding {
     let error = error.into();
     Finding::fault(
         STORE,
-        format!("MEDIA_STORE cannot be used, so no message with files is processed: {error:#}"),
-        "let the user of the workers write there, or set MEDIA_STORE, and for a bucket its credentials",
+        format!("MEDIA_STORE cannot be used, so messages with files are not processed: {error:#}"),
+        "give the workers' system user write access, or correct MEDIA_STORE and, for a bucket, its credentials",
     )
 }
 
@@ -70,7 +70,7 @@ fn space(folder: &Path) -> Finding {
 
 fn judge(free: u64, size: u64) -> Finding {
     let says = format!("{} MB are free of {} MB", free >> 20, size >> 20);
-    let fix = "make room, shorten MEDIA_RETENTION_DAYS, or move MEDIA_STORE";
+    let fix = "free disk space, lower MEDIA_RETENTION_DAYS, or move MEDIA_STORE";
     if free < FULL {
         Finding::fault(SPACE, says, fix)
     } else if free < NEARLY_FULL {
@@ -82,15 +82,15 @@ fn judge(free: u64, size: u64) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::finding::Status, *};
+    use super::{super::finding::FindingStatus, *};
 
     #[test]
-    fn a_disk_is_full_before_nothing_is_left() {
+    fn a_nearly_full_disk_is_reported_before_it_is_full() {
         let gb = 1 << 30;
         for (free, size, expected) in [
-            (4 * gb, 100 * gb, Status::Ok),
-            (gb / 2, 2 * gb, Status::Warning),
-            (FULL - 1, gb, Status::Fault),
+            (4 * gb, 100 * gb, FindingStatus::Ok),
+            (gb / 2, 2 * gb, FindingStatus::Warning),
+            (FULL - 1, gb, FindingStatus::Fault),
         ] {
             assert_eq!(judge(free, size).status, expected, "{free} of {size}");
         }

@@ -1,4 +1,4 @@
-//! Who finds what messages say. A model itself is not asked: each question costs.
+//! Checks the settings of the extractor. It sends no request to a model, because each request costs money.
 
 use super::{
     configuration::{part, unusable},
@@ -9,16 +9,18 @@ use crate::config::{Env, ExtractionConfig};
 const CHECK: &str = "model";
 
 pub(super) fn check(env: &Env) -> Finding {
-    let who = part(env, |r| {
-        let who = r.text("EXTRACTOR").unwrap_or_default().to_owned();
-        ExtractionConfig::read(r).map(|_| who)
+    let extractor = part(env, |r| {
+        let extractor = r.text("EXTRACTOR").unwrap_or_default().to_owned();
+        ExtractionConfig::read(r).map(|_| extractor)
     });
-    match who.as_deref() {
+    match extractor.as_deref() {
         None => unusable(CHECK),
-        Some("rules") => Finding::ok(CHECK, "EXTRACTOR is rules: no model is asked"),
+        Some("rules") => Finding::ok(CHECK, "EXTRACTOR is rules, which needs no model"),
         Some(model) => Finding::ok(
             CHECK,
-            format!("EXTRACTOR is {model}, and has the settings it needs; it was not asked"),
+            format!(
+                "EXTRACTOR is {model}, and its settings are complete; no request was sent to the model"
+            ),
         ),
     }
 }

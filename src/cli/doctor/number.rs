@@ -1,13 +1,14 @@
-//! Our number at Twilio, or our messaging service: do messages to it reach the receiver?
+//! Checks our number or messaging service at Twilio: whether its webhook is the receiver.
 
 use ::twilio::rest::{Client, IncomingNumber, MessagingService, Sender};
 
 use super::{
+    api_error::finding_of,
+    change::SettingChange,
     configuration::{part, unusable},
     finding::Finding,
-    fix::{Change, Place, Plan},
-    twilio::trouble,
-    webhook::{self, OF_A_NUMBER, OF_A_SERVICE},
+    fix::{TwilioFix, TwilioResource},
+    webhook::{self, NUMBER_SETTINGS, SERVICE_SETTINGS},
 };
 use crate::{
     config::{Env, ReceiverConfig, SendingConfig, TwilioConfig},
@@ -23,25 +24,25 @@ pub(super) async fn check(
     role: Role,
     config: &TwilioConfig,
     client: Client,
-) -> (Vec<Finding>, Option<Plan>) {
+) -> (Vec<Finding>, Option<TwilioFix>) {
     let mut findings = Vec::new();
     let Some(receiver) = part(env, ReceiverConfig::read) else {
         let finding = if role == Role::Worker {
             Finding::ok(
                 WEBHOOK,
-                "not looked at: it is the receivers' PUBLIC_BASE_URL that counts",
+                "not checked: that needs the receivers' PUBLIC_BASE_URL",
             )
         } else {
             unusable(WEBHOOK)
         };
         return (vec![finding], None);
     };
-    let number = match look_for_number(config, &client).await {
+    let number = match find_number(config, &client).await {
         Ok(number) => number,
         Err(finding) => return (vec![finding], None),
     };
     findings.extend(number.as_ref().map(capable));
-    let service = match look_for_service(env, &client, number.as_ref()).await {
+    let service = match find_service(env, &client, number.as_ref()).await {
         Ok(service) => service,
         Err(finding) => {
             findings.push(finding);
@@ -49,30 +50,31 @@ pub(super) async fn check(
         }
     };
     let base = &receiver.public_base_url;
-    let (place, (judged, changes)) = match (service, number) {
+    let (resource, (judged, changes)) = match (service, number) {
         (Some((sid, service, true)), _) if !service.by_number => {
             let judged = webhook::judge(
                 &service.inbound,
                 base,
                 "the messaging service's",
-                OF_A_SERVICE,
+                SERVICE_SETTINGS,
             );
-            (Place::Service(sid), judged)
+            (TwilioResource::Service(sid), judged)
         }
         (service, Some(number)) => {
             findings.extend(service.and_then(|(_, _, has)| (!has).then(not_in_the_service)));
-            let judged = webhook::judge(&number.inbound, base, "the number's", OF_A_NUMBER);
+            let judged = webhook::judge(&number.inbound, base, "the number's", NUMBER_SETTINGS);
             let application = number.application.as_deref().map(application);
             let (application, mut changes): (Vec<_>, Vec<_>) = application.into_iter().unzip();
             findings.extend(application);
             let (judged, more) = judged;
             changes.extend(more);
-            (Place::Number(number.sid), (judged, changes))
+            (TwilioResource::Number(number.sid), (judged, changes))
         }
         (Some(_), None) => {
             findings.push(Finding::unchecked(
                 WEBHOOK,
-                "could not be checked: the messaging service leaves it to its numbers, and TWILIO_PHONE_NUMBER is not set",
+                "could not be checked: the messaging service uses the webhooks of its numbers, and TWILIO_PHONE_NUMBER is \
+                 not set",
             ));
             return (findings, None);
         }
@@ -87,15 +89,15 @@ pub(super) async fn check(
         }
     };
     findings.extend(judged);
-    let plan = (!changes.is_empty()).then_some(Plan {
+    let fix = (!changes.is_empty()).then_some(TwilioFix {
         client,
-        place,
+        resource,
         changes,
     });
-    (findings, plan)
+    (findings, fix)
 }
 
-async fn look_for_number(
+async fn find_number(
     config: &TwilioConfig,
     client: &Client,
 ) -> Result<Option<IncomingNumber>, Finding> {
@@ -107,9 +109,9 @@ async fn look_for_number(
         Ok(None) => Err(Finding::fault(
             NUMBER,
             "TWILIO_PHONE_NUMBER is not one of the account's numbers",
-            "set it to one that Twilio's console shows under Phone Numbers, in E.164; subaccounts have numbers of their own",
+            "set it, in E.164, to a number that Twilio's console shows under Phone Numbers; a subaccount has its own numbers",
         )),
-        Err(error) => Err(trouble(NUMBER, error)),
+        Err(error) => Err(finding_of(NUMBER, error)),
     }
 }
 
@@ -117,19 +119,19 @@ fn capable(number: &IncomingNumber) -> Finding {
     if number.sms {
         Finding::ok(
             NUMBER,
-            "the number is the account's, and takes text messages",
+            "the number belongs to the account and can receive text messages",
         )
     } else {
         Finding::fault(
             NUMBER,
             "the number cannot send or receive text messages",
-            "buy one in Twilio's console that has the capability SMS, and set TWILIO_PHONE_NUMBER to it",
+            "buy a number with the capability SMS in Twilio's console, and set TWILIO_PHONE_NUMBER to it",
         )
     }
 }
 
-/// The service that is set, and whether its settings are about messages to the number. Without a number, they are.
-async fn look_for_service(
+/// The configured service, and whether the number belongs to it. Without a number the second value is true.
+async fn find_service(
     env: &Env,
     client: &Client,
     number: Option<&IncomingNumber>,
@@ -145,15 +147,15 @@ async fn look_for_service(
         ::twilio::rest::AskError::NotThere => Finding::fault(
             SERVICE,
             "TWILIO_MESSAGING_SERVICE_SID is not one of the account's messaging services",
-            "set it to one that Twilio's console shows under Messaging, Services; or leave it out",
+            "set it to a service that Twilio's console shows under Messaging, Services; or remove the setting",
         ),
-        error => trouble(SERVICE, error),
+        error => finding_of(SERVICE, error),
     })?;
     let has = match number {
         Some(number) => client
             .service_has(&sid, &number.sid)
             .await
-            .map_err(|error| trouble(SERVICE, error))?,
+            .map_err(|error| finding_of(SERVICE, error))?,
         None => true,
     };
     Ok(Some((sid, service, has)))
@@ -162,23 +164,23 @@ async fn look_for_service(
 fn not_in_the_service() -> Finding {
     Finding::warning(
         SERVICE,
-        "TWILIO_PHONE_NUMBER is not among the senders of the messaging service: people get replies from another number \
-         than they have written to",
+        "TWILIO_PHONE_NUMBER is not among the senders of the messaging service, so replies come from a different \
+         number",
         "add the number to the service's sender pool in Twilio's console",
     )
 }
 
-/// An application's URLs win over the number's.
-fn application(sid: &str) -> (Finding, Change) {
+/// Twilio uses an application's URLs instead of the number's own.
+fn application(sid: &str) -> (Finding, SettingChange) {
     let finding = Finding::fault(
         "twilio_application",
         format!(
-            "the number has a TwiML application ({sid}), whose URL is used in place of the number's own"
+            "the number has a TwiML application ({sid}), and Twilio uses its URL instead of the number's own"
         ),
         "pigeonhole doctor --fix",
     );
     (
         finding,
-        Change::new("SmsApplicationSid", sid, String::new()),
+        SettingChange::new("SmsApplicationSid", sid, String::new()),
     )
 }

@@ -1,4 +1,4 @@
-//! The queue: is somebody at work, and what waits for an operator?
+//! Checks the queue: whether workers run, and which jobs need an operator.
 
 use ::queue::{
     JobArgs,
@@ -9,25 +9,25 @@ use sqlx::PgConnection;
 use store::job_args::{SendReply, SendVerification};
 
 use super::finding::Finding;
-use crate::{cli::output::duration, worker::KINDS};
+use crate::{presentation::text::duration, worker::KINDS};
 
-/// Those that no worker runs that has nobody to send from.
+/// The kinds that a worker runs only if it has a number or a service to send from.
 const SENDING: [&str; 2] = [SendReply::NAME, SendVerification::NAME];
 
-/// A job that has waited for longer should be looked at.
+/// A job that has waited for longer than this is a warning.
 const LONG: TimeDelta = TimeDelta::minutes(1);
 
-/// One that has waited for longer than this waits for something that does not come by itself.
+/// A job that has waited for longer than this is a fault: the backlog will not clear without an operator.
 const TOO_LONG: TimeDelta = TimeDelta::minutes(10);
 
 pub(super) async fn check(conn: &mut PgConnection) -> Vec<Finding> {
-    match look(conn).await {
+    match read(conn).await {
         Ok((stats, workers)) => judge(&stats, &workers),
         Err(error) => vec![Finding::failed("queue", error)],
     }
 }
 
-async fn look(conn: &mut PgConnection) -> Result<(QueueStats, WorkerList), AdminError> {
+async fn read(conn: &mut PgConnection) -> Result<(QueueStats, WorkerList), AdminError> {
     let mut tx = admin::begin(conn).await?;
     let stats = admin::stats(&mut tx).await?;
     let workers = admin::workers(&mut tx).await?;
@@ -36,10 +36,10 @@ async fn look(conn: &mut PgConnection) -> Result<(QueueStats, WorkerList), Admin
 }
 
 fn judge(stats: &QueueStats, workers: &WorkerList) -> Vec<Finding> {
-    let mut findings = at_work(workers);
-    let anybody = workers.workers.iter().any(|worker| !worker.stale);
+    let mut findings = worker_findings(workers);
+    let is_any_running = workers.workers.iter().any(|worker| !worker.stale);
     let kinds = stats.kinds.iter();
-    findings.extend(kinds.filter_map(|kind| nobodys(kind, anybody)));
+    findings.extend(kinds.filter_map(|kind| unknown_kind(kind, is_any_running)));
     let kinds = || stats.kinds.iter();
     all_or(
         &mut findings,
@@ -62,21 +62,21 @@ fn judge(stats: &QueueStats, workers: &WorkerList) -> Vec<Finding> {
     findings
 }
 
-/// What was found, or that all is well.
+/// Adds the findings, or one that says that there is no problem.
 fn all_or(
     findings: &mut Vec<Finding>,
     found: impl Iterator<Item = Finding>,
     check: &'static str,
-    well: &str,
+    no_problem: &str,
 ) {
     let before = findings.len();
     findings.extend(found);
     if findings.len() == before {
-        findings.push(Finding::ok(check, well));
+        findings.push(Finding::ok(check, no_problem));
     }
 }
 
-fn at_work(workers: &WorkerList) -> Vec<Finding> {
+fn worker_findings(workers: &WorkerList) -> Vec<Finding> {
     let check = "workers";
     let start = "pigeonhole worker";
     let stale = workers.workers.iter().filter(|worker| worker.stale).count();
@@ -84,17 +84,17 @@ fn at_work(workers: &WorkerList) -> Vec<Finding> {
     let mut findings = vec![match live {
         0 => Finding::fault(
             check,
-            "no worker is at work: messages are accepted, and nothing becomes of them",
+            "no worker is running: messages are accepted but not processed",
             start,
         ),
-        1 => Finding::ok(check, "one worker is at work"),
-        live => Finding::ok(check, format!("{live} workers are at work")),
+        1 => Finding::ok(check, "one worker is running"),
+        live => Finding::ok(check, format!("{live} workers are running")),
     }];
     if stale > 0 {
         findings.push(Finding::warning(
             check,
-            format!("{stale} workers have given no sign of life for half a minute, and have not been stopped in order"),
-            "pigeonhole jobs workers, and start again those that are marked stale",
+            format!("{stale} workers have sent no heartbeat for half a minute and were not stopped normally"),
+            "run pigeonhole jobs workers, and restart those marked stale",
         ));
     }
     findings
@@ -104,26 +104,27 @@ fn jobs(kind: &KindStats) -> i64 {
     kind.available.count + kind.running.count + kind.scheduled.count
 }
 
-/// Jobs that none of the workers runs.
-fn nobodys(kind: &KindStats, anybody: bool) -> Option<Finding> {
+/// Jobs of a kind that no worker runs.
+fn unknown_kind(kind: &KindStats, is_any_running: bool) -> Option<Finding> {
     let (name, jobs) = (&kind.kind, jobs(kind));
     let known = KINDS.contains(&name.as_str());
-    if jobs == 0 || kind.workers > 0 || (known && !anybody) {
+    if jobs == 0 || kind.workers > 0 || (known && !is_any_running) {
         return None;
     }
     let fix = if !known {
         format!(
-            "start a worker of the version that knows them, or give them up: pigeonhole jobs list --kind {name}"
+            "start a worker of the version that knows the kind, or discard the jobs: pigeonhole jobs list --kind {name}"
         )
     } else if SENDING.contains(&name.as_str()) {
-        "set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID for the workers, and start them again".to_owned()
+        "set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID for the workers, and restart them"
+            .to_owned()
     } else {
         "start a worker of this version: pigeonhole worker".to_owned()
     };
-    let whose = if known { "" } else { ", nor this program," };
+    let whose = if known { "" } else { " and not this program" };
     Some(Finding::fault(
         "kinds",
-        format!("there are {jobs} jobs of the kind {name}, which no worker{whose} knows"),
+        format!("there are {jobs} jobs of the kind {name}, which no worker{whose} runs"),
         fix,
     ))
 }
@@ -154,14 +155,14 @@ fn dead_letters(kind: &KindStats) -> Option<Finding> {
             "dead_letters",
             format!("{dead} jobs of the kind {name} are dead letters"),
             format!(
-                "pigeonhole jobs list --state dead --kind {name}; once their cause is mended: pigeonhole jobs requeue \
-                 --kind {name}"
+                "pigeonhole jobs list --state dead --kind {name}; when the cause is fixed: pigeonhole jobs requeue --kind \
+                 {name}"
             ),
         )
     })
 }
 
-/// Where it is not said already why.
+/// Jobs that wait although their kind is not paused and workers run it.
 fn waiting(kind: &KindStats, now: DateTime<Utc>) -> Option<Finding> {
     let waited = now - kind.oldest_available_since?;
     if kind.paused_at.is_some() || kind.workers == 0 || waited < LONG {
@@ -173,7 +174,7 @@ fn waiting(kind: &KindStats, now: DateTime<Utc>) -> Option<Finding> {
         duration(waited),
         kind.workers
     );
-    let fix = "start more workers, or raise WORKER_CONCURRENCY; pigeonhole jobs stats shows whether they get on";
+    let fix = "start more workers, or raise WORKER_CONCURRENCY; pigeonhole jobs stats shows whether that helps";
     Some(if waited < TOO_LONG {
         Finding::warning("waiting", says, fix)
     } else {

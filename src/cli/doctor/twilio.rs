@@ -1,4 +1,4 @@
-//! The account at Twilio: are our credentials its own, does it sign with a token that we take, is it active?
+//! Checks the account at Twilio: the credentials, the token that signs webhooks, and the state of the account.
 
 use ::twilio::rest::{
     AccountStatus, AskError, Client, Credentials, TwilioAccount, TwilioAccountProblem,
@@ -6,9 +6,10 @@ use ::twilio::rest::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
+    api_error::{COPY_TOKEN, SEE_CONSOLE, finding_of},
     configuration::{part, unusable},
     finding::Finding,
-    fix::Plan,
+    fix::TwilioFix,
     number,
 };
 use crate::{
@@ -20,16 +21,13 @@ const CREDENTIALS: &str = "twilio_credentials";
 const SIGNING: &str = "twilio_signing";
 const ACCOUNT: &str = "twilio_account";
 
-/// Where tokens are shown.
-const CONSOLE: &str = "copy the auth token from Twilio's console (TwilioAccount, API keys & tokens) into TWILIO_AUTH_TOKEN";
-
-/// All about Twilio, and what would have to change there.
-pub(super) async fn check(env: &Env, role: Role) -> (Vec<Finding>, Option<Plan>) {
+/// All findings about Twilio, and the changes that would correct them.
+pub(super) async fn check(env: &Env, role: Role) -> (Vec<Finding>, Option<TwilioFix>) {
     let Some(config) = part(env, TwilioConfig::read) else {
         return (vec![unusable(CREDENTIALS)], None);
     };
     let (mut findings, accepted) = match credentials(&config).await {
-        Ok(answered) => answered,
+        Ok(found) => found,
         Err(finding) => return (vec![finding], None),
     };
     let Some((client, account)) = accepted else {
@@ -38,9 +36,9 @@ pub(super) async fn check(env: &Env, role: Role) -> (Vec<Finding>, Option<Plan>)
     findings.push(signing(&config, &account));
     findings.extend(retired(&config).await);
     findings.extend(standing(&account));
-    let (more, plan) = number::check(env, role, &config, client).await;
+    let (more, fix) = number::check(env, role, &config, client).await;
     findings.extend(more);
-    (findings, plan)
+    (findings, fix)
 }
 
 fn client(config: &TwilioConfig, token: &SecretString) -> Result<Client, Finding> {
@@ -53,34 +51,34 @@ fn client(config: &TwilioConfig, token: &SecretString) -> Result<Client, Finding
         .map_err(|error| Finding::failed(CREDENTIALS, error))
 }
 
-/// Tries each token. The first is the one that is used.
+/// Tries each token. Pigeonhole uses the first one to send.
 async fn credentials(
     config: &TwilioConfig,
 ) -> Result<(Vec<Finding>, Option<(Client, TwilioAccount)>), Finding> {
-    let mut answers = Vec::new();
+    let mut results = Vec::new();
     for token in &config.auth_tokens {
         let client = client(config, token)?;
-        let answer = client.account().await;
-        answers.push((token, client, answer));
+        let result = client.account().await;
+        results.push((token, client, result));
     }
-    let works = |answer: &Result<TwilioAccount, AskError>| answer.is_ok();
-    let other = answers
+    let other = results
         .iter()
         .skip(1)
-        .position(|(_, _, answer)| works(answer));
+        .position(|(_, _, result)| result.is_ok());
     let mut findings = Vec::new();
-    for (at, (token, _, answer)) in answers.iter().enumerate() {
-        findings.push(match answer {
-            Ok(_) if at == 0 => {
-                Finding::ok(CREDENTIALS, "Twilio takes the account's SID and auth token")
-            }
+    for (at, (token, _, result)) in results.iter().enumerate() {
+        findings.push(match result {
+            Ok(_) if at == 0 => Finding::ok(
+                CREDENTIALS,
+                "Twilio accepts the account's SID and auth token",
+            ),
             Ok(_) => continue,
             Err(error) => refused(at, token, *error, other),
         });
     }
-    let accepted = answers
+    let accepted = results
         .into_iter()
-        .find_map(|(_, client, answer)| Some((client, answer.ok()?)));
+        .find_map(|(_, client, result)| Some((client, result.ok()?)));
     Ok((findings, accepted))
 }
 
@@ -94,38 +92,35 @@ fn refused(at: usize, token: &SecretString, error: AskError, other: Option<usize
             }
     );
     if !credentials {
-        return trouble(CREDENTIALS, error);
+        return finding_of(CREDENTIALS, error);
     }
     if at > 0 {
-        let says = format!(
-            "number {} of TWILIO_AUTH_TOKEN is not valid, or not any more",
-            at + 1
-        );
-        let fix = "move it to TWILIO_AUTH_TOKENS_RETIRED, so that the log can name it when it is still in use";
+        let says = format!("token number {} in TWILIO_AUTH_TOKEN is not valid", at + 1);
+        let fix = "move it to TWILIO_AUTH_TOKENS_RETIRED: the log then reports requests that still use it";
         return Finding::warning(CREDENTIALS, says, fix);
     }
     if !is_auth_token(token) {
         return Finding::fault(
             CREDENTIALS,
-            "Twilio refuses TWILIO_AUTH_TOKEN, which does not look like an auth token: that has 32 digits from 0 to 9 \
-             and a to f. The secret of an API key looks like this; API keys never sign webhooks",
-            CONSOLE,
+            "Twilio refuses TWILIO_AUTH_TOKEN, which does not look like an auth token: an auth token has 32 digits from \
+             0 to 9 and a to f. It looks like the secret of an API key, and API keys never sign webhooks",
+            COPY_TOKEN,
         );
     }
     match other {
         Some(other) => Finding::fault(
             CREDENTIALS,
             format!(
-                "Twilio refuses the first of TWILIO_AUTH_TOKEN, with which SMS are sent, and takes number {}",
+                "Twilio refuses the first token in TWILIO_AUTH_TOKEN, which Pigeonhole uses to send, and accepts token number {}",
                 other + 2
             ),
-            "put the one that is taken first in TWILIO_AUTH_TOKEN, and the other in TWILIO_AUTH_TOKENS_RETIRED",
+            "put the accepted token first in TWILIO_AUTH_TOKEN, and move the other to TWILIO_AUTH_TOKENS_RETIRED",
         ),
         None => Finding::fault(
             CREDENTIALS,
-            "Twilio refuses TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (code 20003): the token was changed, or is \
-             another account's",
-            CONSOLE,
+            "Twilio refuses TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (code 20003): the token was changed, or it \
+             belongs to another account",
+            COPY_TOKEN,
         ),
     }
 }
@@ -136,45 +131,19 @@ fn is_auth_token(token: &SecretString) -> bool {
     token.len() == 32 && token.bytes().all(digit)
 }
 
-/// What keeps us from asking, or Twilio from answering.
-pub(super) fn trouble(check: &'static str, error: AskError) -> Finding {
-    let says = format!("{error}");
-    match error {
-        AskError::NoConnection => Finding::fault(
-            check,
-            says,
-            "let this machine connect to api.twilio.com and messaging.twilio.com by HTTPS, and resolve their names; \
-             see TWILIO_API_BASE_URL",
-        ),
-        AskError::Refused {
-            reason: TwilioAccountProblem::Suspended,
-            ..
-        } => Finding::fault(check, says, REVIVE),
-        AskError::Refused { .. } => Finding::fault(check, says, CONSOLE),
-        AskError::Unreadable => Finding::fault(
-            check,
-            says,
-            "set TWILIO_API_BASE_URL to https://api.twilio.com, or leave it out",
-        ),
-        AskError::Unavailable(_) | AskError::Throttled | AskError::NotThere => {
-            Finding::unchecked(check, format!("could not be checked: {says}"))
-        }
-    }
-}
-
-/// Is the token that signs webhooks among those that we take?
+/// Whether the receiver accepts the token that signs webhooks.
 fn signing(config: &TwilioConfig, account: &TwilioAccount) -> Finding {
     let primary = |tokens: &[SecretString]| {
         tokens
             .iter()
             .position(|token| account.is_primary(token) == Some(true))
     };
-    let told = config
+    let is_known = config
         .auth_tokens
         .first()
         .is_some_and(|token| account.is_primary(token).is_some());
-    match (told, primary(&config.auth_tokens)) {
-        (false, _) => Finding::ok(SIGNING, "Twilio does not tell which token signs webhooks"),
+    match (is_known, primary(&config.auth_tokens)) {
+        (false, _) => Finding::ok(SIGNING, "Twilio does not report which token signs webhooks"),
         (true, Some(0)) => Finding::ok(
             SIGNING,
             "TWILIO_AUTH_TOKEN is the primary auth token, which signs webhooks",
@@ -182,27 +151,27 @@ fn signing(config: &TwilioConfig, account: &TwilioAccount) -> Finding {
         (true, Some(at)) => Finding::ok(
             SIGNING,
             format!(
-                "number {} of TWILIO_AUTH_TOKEN is the primary auth token, which signs webhooks",
+                "token number {} in TWILIO_AUTH_TOKEN is the primary auth token, which signs webhooks",
                 at + 1
             ),
         ),
         (true, None) if primary(&config.retired_tokens).is_some() => Finding::fault(
             SIGNING,
-            "webhooks are signed with the account's primary auth token, which is among TWILIO_AUTH_TOKENS_RETIRED: all \
-             are refused",
+            "Twilio signs webhooks with the account's primary auth token, which is among TWILIO_AUTH_TOKENS_RETIRED: \
+             the receiver refuses all of them",
             "move it back to TWILIO_AUTH_TOKEN until the new token is the primary one",
         ),
         (true, None) => Finding::fault(
             SIGNING,
-            "TWILIO_AUTH_TOKEN is the account's secondary token. Webhooks are signed with the primary one, so all are \
-             refused",
+            "TWILIO_AUTH_TOKEN is the account's secondary token. Twilio signs webhooks with the primary token, so the \
+             receiver refuses all of them",
             "add the primary auth token to TWILIO_AUTH_TOKEN after a comma, or promote the secondary one in Twilio's \
              console",
         ),
     }
 }
 
-/// Tokens that nobody is to use any more should not open the account either.
+/// A retired token should not give access to the account any more.
 async fn retired(config: &TwilioConfig) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (at, token) in config.retired_tokens.iter().enumerate() {
@@ -213,7 +182,7 @@ async fn retired(config: &TwilioConfig) -> Vec<Finding> {
             findings.push(Finding::warning(
                 "twilio_retired_tokens",
                 format!(
-                    "number {} of TWILIO_AUTH_TOKENS_RETIRED still opens the account",
+                    "token number {} in TWILIO_AUTH_TOKENS_RETIRED still gives access to the account",
                     at + 1
                 ),
                 "delete the secondary auth token in Twilio's console, or promote it",
@@ -223,29 +192,29 @@ async fn retired(config: &TwilioConfig) -> Vec<Finding> {
     findings
 }
 
-const REVIVE: &str = "see Twilio's console: a suspended account mostly wants money";
-
 fn standing(account: &TwilioAccount) -> Vec<Finding> {
     let mut findings = vec![match account.status {
         AccountStatus::Active => Finding::ok(ACCOUNT, "the account is active"),
         AccountStatus::Suspended => Finding::fault(
             ACCOUNT,
-            "the account is suspended: no SMS is sent, and none comes in",
-            REVIVE,
+            "the account is suspended: Twilio sends and receives no SMS",
+            SEE_CONSOLE,
         ),
         AccountStatus::Closed => Finding::fault(
             ACCOUNT,
             "the account is closed",
             "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN to those of another account",
         ),
-        AccountStatus::Other => {
-            Finding::warning(ACCOUNT, "Twilio does not call the account active", REVIVE)
-        }
+        AccountStatus::Other => Finding::warning(
+            ACCOUNT,
+            "Twilio reports a state of the account that is not active",
+            SEE_CONSOLE,
+        ),
     }];
     if account.trial {
         findings.push(Finding::warning(
             ACCOUNT,
-            "it is a trial account, which sends to numbers only that it has verified",
+            "it is a trial account, which sends only to numbers that it has verified",
             "upgrade the account in Twilio's console",
         ));
     }

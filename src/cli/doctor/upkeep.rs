@@ -1,4 +1,4 @@
-//! Whether the database can keep up: dead rows, those who keep them, and connections.
+//! Checks whether the database stays fast: the pooler, dead rows, open transactions, and connections.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use store::{
 use tokio::time::timeout;
 
 use super::finding::Finding;
-use crate::cli::output::duration;
+use crate::presentation::text::duration;
 
-/// What a process holds beside its pool, at most: a worker's own connections, and those of a receiver's writers.
+/// The most connections that a process holds outside its pool: a worker's own, and those of a receiver's writers.
 const BESIDE_THE_POOL: i64 = 14;
 
-/// Dead rows of a table that are worth a word, if they are also more than the living.
+/// More dead rows of a table than this are a warning, if the table also has fewer live rows.
 const MANY_DEAD_ROWS: i64 = 100_000;
 
-/// How often it is tried to catch a pooler.
+/// The number of tries to detect a pooler.
 const ROUNDS: usize = 4;
 
-/// How long one more session may take. A pooler in session mode may have no more than a few.
+/// The longest time that opening another session may take. A pooler in session mode may offer only a few sessions.
 const ROUND_LIMIT: Duration = Duration::from_secs(3);
 
-/// Does each of our connections have a server process for itself?
+/// Checks whether each of our connections keeps its own server process.
 pub(super) async fn pooler(options: &PgConnectOptions) -> Finding {
     let check = "pooler";
     match is_shared(options).await {
@@ -34,20 +34,20 @@ pub(super) async fn pooler(options: &PgConnectOptions) -> Finding {
         ),
         Ok(Some(true)) => Finding::fault(
             check,
-            "a pooler in transaction mode is between us and Postgres: sessions are mixed up, and with them prepared \
-             statements, LISTEN, and the limit for transactions that pause",
-            "point DATABASE_URL at Postgres itself, or at a pooler in session mode (PgBouncer: pool_mode = session; \
-             hosted databases: mostly another port or host)",
+            "a pooler in transaction mode is between this program and Postgres: it mixes up sessions, and with them \
+             prepared statements, LISTEN, and the time limit for idle transactions",
+            "point DATABASE_URL at Postgres directly, or at a pooler in session mode (PgBouncer: pool_mode = session; \
+             hosted databases usually have another port or host for it)",
         ),
         Ok(None) => Finding::unchecked(
             check,
-            "could not be checked: three connections at once were not to be had within 3 s",
+            "could not be checked: the check needs three connections at once and did not get them within 3 s",
         ),
         Err(error) => Finding::failed(check, error),
     }
 }
 
-/// `None` if there were not enough connections to tell.
+/// `None` if there were not enough connections to find out.
 async fn is_shared(options: &PgConnectOptions) -> Result<Option<bool>, StoreError> {
     let Ok(pooling) = timeout(ROUND_LIMIT, Pooling::begin(options)).await else {
         return Ok(None);
@@ -66,7 +66,7 @@ async fn is_shared(options: &PgConnectOptions) -> Result<Option<bool>, StoreErro
     Ok(shared)
 }
 
-/// Does Postgres clear dead rows away by itself?
+/// Checks whether Postgres removes dead rows automatically.
 pub(super) async fn autovacuum(conn: &mut PgConnection) -> Vec<Finding> {
     let check = "autovacuum";
     let found = match checkup::autovacuum(conn).await {
@@ -77,7 +77,7 @@ pub(super) async fn autovacuum(conn: &mut PgConnection) -> Vec<Finding> {
     if !found.on {
         findings.push(Finding::fault(
             check,
-            "autovacuum is off: the queue's tables grow without end, and claims become slower and slower",
+            "autovacuum is off: the queue's tables grow without limit, and claims become slower and slower",
             "as a superuser: alter system set autovacuum = on; alter system set track_counts = on; select pg_reload_conf();",
         ));
     }
@@ -96,20 +96,26 @@ pub(super) async fn autovacuum(conn: &mut PgConnection) -> Vec<Finding> {
             findings.push(Finding::warning(
                 check,
                 format!(
-                    "{} has about {} dead rows and {} living ones",
+                    "{} has about {} dead rows and {} live rows",
                     table.name, table.dead_rows, table.live_rows
                 ),
-                format!("see snapshots, then: vacuum analyze {};", table.name),
+                format!(
+                    "correct the findings of the check snapshots, then: vacuum analyze {};",
+                    table.name
+                ),
             ));
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::ok(check, "autovacuum is on, for all our tables"));
+        findings.push(Finding::ok(
+            check,
+            "autovacuum is on for all tables of Pigeonhole",
+        ));
     }
     findings
 }
 
-/// Who keeps dead rows from being cleared away?
+/// Finds what keeps Postgres from removing dead rows.
 pub(super) async fn snapshots(conn: &mut PgConnection, age: Duration) -> Vec<Finding> {
     let check = "snapshots";
     let found = match checkup::holders(conn, age).await {
@@ -120,11 +126,11 @@ pub(super) async fn snapshots(conn: &mut PgConnection, age: Duration) -> Vec<Fin
         let whose = if found.all_users {
             ""
         } else {
-            " of this database user; for all: grant pg_read_all_stats to it"
+            " by this database user; to check all users: grant pg_read_all_stats to it"
         };
         return vec![Finding::ok(
             check,
-            format!("no transaction has been open for long{whose}"),
+            format!("no transaction has been held open for long{whose}"),
         )];
     }
     let long = |seconds: f64| {
@@ -140,34 +146,34 @@ pub(super) async fn snapshots(conn: &mut PgConnection, age: Duration) -> Vec<Fin
         } => Finding::fault(
             check,
             format!(
-                "a transaction of {application:?} (process {pid}) has been open for {}{}: nothing that has died since \
-                 is cleared away",
+                "a transaction of {application:?} (process {pid}) has been open for {}{}: Postgres cannot remove rows \
+                 that died since",
                 long(*seconds),
-                if *idle { " and does nothing" } else { "" },
+                if *idle { " and is idle" } else { "" },
             ),
-            format!("end it where it comes from, or: select pg_terminate_backend({pid});"),
+            format!("end it in that application, or: select pg_terminate_backend({pid});"),
         ),
         Holder::Prepared { name, seconds } => Finding::fault(
             check,
             format!(
-                "a prepared transaction has waited for its second phase for {}",
+                "a prepared transaction has been neither committed nor rolled back for {}",
                 long(*seconds)
             ),
             format!("rollback prepared '{}';", name.replace('\'', "''")),
         ),
         Holder::Slot { name } => Finding::fault(
             check,
-            format!("nobody reads from the replication slot {name}, which keeps old rows"),
-            format!("start its reader, or: select pg_drop_replication_slot('{name}');"),
+            format!("no client reads from the replication slot {name}, which keeps old rows"),
+            format!("start its client, or: select pg_drop_replication_slot('{name}');"),
         ),
     });
     holders.collect()
 }
 
-/// Is there room for one more process such as this configuration makes?
+/// Checks whether Postgres has connections left for one more process with this configuration.
 pub(super) async fn connections(conn: &mut PgConnection, pool_max: u32) -> Finding {
     match checkup::connections(conn).await {
-        // This one ends with us.
+        // This command holds one connection and is about to end.
         Ok(found) => judge_connections(found.limit, found.in_use - 1, pool_max),
         Err(error) => Finding::failed("connections", error),
     }
@@ -191,14 +197,14 @@ fn judge_connections(limit: i64, in_use: i64, pool_max: u32) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::finding::Status, *};
+    use super::{super::finding::FindingStatus, *};
 
     #[test]
-    fn a_process_that_could_never_have_its_connections_is_a_fault() {
+    fn a_process_that_can_never_get_its_connections_is_a_fault() {
         for (limit, in_use, pool_max, expected) in [
-            (97, 20, 10, Status::Ok),
-            (97, 90, 10, Status::Warning),
-            (97, 0, 84, Status::Fault),
+            (97, 20, 10, FindingStatus::Ok),
+            (97, 90, 10, FindingStatus::Warning),
+            (97, 0, 84, FindingStatus::Fault),
         ] {
             let found = judge_connections(limit, in_use, pool_max);
             assert_eq!(found.status, expected, "{}", found.says);

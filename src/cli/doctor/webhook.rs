@@ -1,43 +1,47 @@
-//! What is set at Twilio for messages that come in, and what should be.
+//! Compares the webhook settings at Twilio with the settings that the receiver needs.
 
 use twilio::rest::Inbound;
 
-use super::{finding::Finding, fix::Change};
+use super::{
+    change::{SettingChange, without_password},
+    finding::Finding,
+};
 use crate::config::WEBHOOK_PATH;
 
 const FIX: &str = "pigeonhole doctor --fix";
 
-/// How Twilio names the settings of a number, or of a messaging service.
+/// Twilio's names for the settings of a number or of a messaging service.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Names {
+pub(super) struct SettingNames {
     pub(super) url: &'static str,
     pub(super) method: &'static str,
     pub(super) fallback_url: &'static str,
     pub(super) fallback_method: &'static str,
 }
 
-pub(super) const OF_A_NUMBER: Names = Names {
+pub(super) const NUMBER_SETTINGS: SettingNames = SettingNames {
     url: "SmsUrl",
     method: "SmsMethod",
     fallback_url: "SmsFallbackUrl",
     fallback_method: "SmsFallbackMethod",
 };
 
-pub(super) const OF_A_SERVICE: Names = Names {
+pub(super) const SERVICE_SETTINGS: SettingNames = SettingNames {
     url: "InboundRequestUrl",
     method: "InboundMethod",
     fallback_url: "FallbackUrl",
     fallback_method: "FallbackMethod",
 };
 
-/// Judges the settings, and says what would have to change. `whose` is the number's or the messaging service's.
+/// Checks the settings and lists the changes that would correct them. `whose` is "the number's" or "the messaging
+/// service's".
 pub(super) fn judge(
     inbound: &Inbound,
     public_base_url: &str,
     whose: &str,
-    names: Names,
-) -> (Vec<Finding>, Vec<Change>) {
-    let mut judge = Judge {
+    names: SettingNames,
+) -> (Vec<Finding>, Vec<SettingChange>) {
+    let mut check = WebhookCheck {
         ours: format!("{public_base_url}{WEBHOOK_PATH}"),
         public_base_url,
         whose,
@@ -45,22 +49,22 @@ pub(super) fn judge(
         findings: Vec::new(),
         changes: Vec::new(),
     };
-    judge.url(&inbound.url);
-    judge.method(&inbound.method);
-    judge.fallback(inbound);
-    (judge.findings, judge.changes)
+    check.url(&inbound.url);
+    check.method(&inbound.method);
+    check.fallback(inbound);
+    (check.findings, check.changes)
 }
 
-struct Judge<'a> {
+struct WebhookCheck<'a> {
     ours: String,
     public_base_url: &'a str,
     whose: &'a str,
-    names: Names,
+    names: SettingNames,
     findings: Vec<Finding>,
-    changes: Vec<Change>,
+    changes: Vec<SettingChange>,
 }
 
-impl Judge<'_> {
+impl WebhookCheck<'_> {
     fn ok(&mut self, check: &'static str, says: impl Into<String>) {
         self.findings.push(Finding::ok(check, says));
     }
@@ -70,10 +74,10 @@ impl Judge<'_> {
     }
 
     fn change(&mut self, name: &'static str, old: &str, new: impl Into<String>) {
-        self.changes.push(Change::new(name, old, new.into()));
+        self.changes.push(SettingChange::new(name, old, new.into()));
     }
 
-    /// The receiver's URL as Twilio should have it.
+    /// The receiver's URL as it should be set at Twilio.
     fn wanted(&self, overrides: &str) -> String {
         format!("{}#{}", self.ours, with_retries(overrides))
     }
@@ -87,23 +91,24 @@ impl Judge<'_> {
                 format!("{whose} webhook is the receiver's"),
             );
             if retries(overrides) {
-                let says = "Twilio tries again when the receiver fails";
+                let says = "Twilio retries when the receiver fails";
                 return self.ok("twilio_retries", says);
             }
             self.fault(
                 "twilio_retries",
                 format!(
-                    "{whose} webhook lacks #rc=3&rp=all: Twilio does not try again after a 5xx or an answer that comes \
-                     too late, and such messages are lost"
+                    "{whose} webhook lacks #rc=3&rp=all: Twilio does not retry after a 5xx or a late response, and the \
+                     message is lost"
                 ),
             );
             return self.change(self.names.url, configured, self.wanted(overrides));
         }
         let says = if url.is_empty() {
-            format!("{whose} webhook is not set: messages to it reach nobody")
+            format!("{whose} webhook is not set: messages do not reach the receiver")
         } else {
             format!(
-                "{whose} webhook is {}, and the receiver answers at {}: letter for letter, as signatures cover it",
+                "{whose} webhook is {}, but the receiver's URL is {}. Both must be exactly equal, because the signature \
+                 covers the URL",
                 without_password(url),
                 self.ours
             )
@@ -114,13 +119,13 @@ impl Judge<'_> {
 
     fn method(&mut self, method: &str) {
         if method == "POST" {
-            return self.ok("twilio_method", "Twilio asks with POST");
+            return self.ok("twilio_method", "Twilio sends POST requests");
         }
         let whose = self.whose;
         self.fault(
             "twilio_method",
             format!(
-                "{whose} webhook is requested with {method:?}, which the receiver refuses: it takes POST"
+                "{whose} webhook uses the method {method:?}, but the receiver accepts only POST"
             ),
         );
         self.change(self.names.method, method, "POST");
@@ -134,9 +139,10 @@ impl Judge<'_> {
         if url.is_empty() {
             self.findings.push(Finding::warning(
                 check,
-                format!("{whose} webhook has no fallback: a message whose tries have all failed is lost"),
+                format!("{whose} webhook has no fallback: a message is lost when all its retries fail"),
                 format!(
-                    "{FIX} names the receiver again, which gives it as much time once more; better is a second deployment"
+                    "{FIX} sets the receiver as its own fallback, which doubles the time for retries; a second deployment is \
+                     better"
                 ),
             ));
             self.change(self.names.fallback_url, "", self.wanted(""));
@@ -147,36 +153,36 @@ impl Judge<'_> {
             self.fault(
                 check,
                 format!(
-                    "{whose} fallback is requested with {method:?}, which a receiver refuses: it takes POST"
+                    "{whose} fallback uses the method {method:?}, but a receiver accepts only POST"
                 ),
             );
             self.change(self.names.fallback_method, method, "POST");
         } else if fallback == self.ours {
-            self.ok(check, "the fallback is the receiver once more");
+            self.ok(check, "the fallback is the receiver itself");
         } else if fallback.starts_with(&below) {
             self.fault(
                 check,
-                format!("{whose} fallback is a path at which the receiver takes no messages"),
+                format!("{whose} fallback is a path at which the receiver accepts no messages"),
             );
             self.change(self.names.fallback_url, url, self.wanted(""));
         } else {
             self.ok(
                 check,
-                "the fallback is another deployment's; run its own doctor there",
+                "the fallback is another deployment; run pigeonhole doctor there too",
             );
         }
     }
 }
 
-/// A URL up to its fragment, and the fragment: Twilio's connection overrides.
+/// Splits a URL before its fragment, which holds Twilio's connection overrides.
 fn split(url: &str) -> (&str, &str) {
     url.split_once('#').unwrap_or((url, ""))
 }
 
-/// Will Twilio try again after any failure? By default it does so once, and only when it could not connect.
+/// Whether Twilio retries after any failure. By default it retries once, and only if it could not connect.
 fn retries(overrides: &str) -> bool {
     let value = |wanted: &str| {
-        // The last counts.
+        // If a name stands twice, Twilio uses the last one.
         let mut pairs = overrides
             .split('&')
             .rev()
@@ -193,7 +199,7 @@ fn retries(overrides: &str) -> bool {
     times && all
 }
 
-/// The same overrides, but for those about trying again.
+/// The same overrides with our values for retries.
 fn with_retries(overrides: &str) -> String {
     let others = overrides
         .split('&')
@@ -203,28 +209,18 @@ fn with_retries(overrides: &str) -> String {
     all.join("&")
 }
 
-/// A URL as it may be shown.
-pub(super) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..authority].rfind('@') {
-        Some(at) => format!("{scheme}://…{}", &rest[at..]),
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{super::finding::Status, *};
+    use super::{super::finding::FindingStatus, *};
 
     const BASE: &str = "https://sms.example.com";
 
     fn judged(inbound: &Inbound) -> (Vec<&'static str>, Vec<(&'static str, String)>) {
-        let (findings, changes) = judge(inbound, BASE, "the number's", OF_A_NUMBER);
-        let bad = findings.iter().filter(|found| found.status != Status::Ok);
-        let changes = changes.into_iter().map(Change::into_parts);
+        let (findings, changes) = judge(inbound, BASE, "the number's", NUMBER_SETTINGS);
+        let bad = findings
+            .iter()
+            .filter(|found| found.status != FindingStatus::Ok);
+        let changes = changes.into_iter().map(SettingChange::into_parts);
         (bad.map(|found| found.check).collect(), changes.collect())
     }
 
@@ -239,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_left_alone() {
+    fn correct_settings_need_no_change() {
         assert_eq!(judged(&good()), (vec![], vec![]));
         let elsewhere = Inbound {
             fallback_url: "https://b.example.com/api/sms/webhook".to_owned(),
@@ -249,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn overrides_that_are_there_stay() {
+    fn other_overrides_are_kept() {
         let url = format!("{BASE}/api/sms/webhook#ct=2000&rp=ct&e=dublin");
         let (bad, changes) = judged(&Inbound { url, ..good() });
         assert_eq!(bad, ["twilio_retries"]);
@@ -258,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn twilio_tries_again_only_where_it_is_told_to() {
+    fn twilio_retries_only_with_the_right_overrides() {
         for (overrides, expected) in [
             ("", false),
             ("rc=3", false),
@@ -273,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_count() {
+    fn the_url_must_match_exactly() {
         for url in [
             "https://sms.example.com/api/sms/webhook/#rc=3&rp=all",
             "https://SMS.example.com/api/sms/webhook#rc=3&rp=all",
@@ -285,17 +281,6 @@ mod tests {
             let (bad, changes) = judged(&Inbound { url, ..good() });
             assert_eq!(bad, ["twilio_webhook"]);
             assert_eq!(changes, [("SmsUrl", good().url)]);
-        }
-    }
-
-    #[test]
-    fn a_password_in_a_url_is_not_shown() {
-        for (url, shown) in [
-            ("https://me:s3cret@h/a@b", "https://…@h/a@b"),
-            ("https://h/a?x=@", "https://h/a?x=@"),
-            ("none", "none"),
-        ] {
-            assert_eq!(without_password(url), shown);
         }
     }
 }

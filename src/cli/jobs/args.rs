@@ -1,48 +1,48 @@
-//! What the commands are asked.
+//! The arguments of the `jobs` commands.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args, ValueEnum};
 use queue::admin::{DeadLetterFilter, JobFilter, JobState};
 
-use crate::cli::output::Output;
+use crate::cli::output::OutputFormat;
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Ids {
-    /// Their numbers.
+pub(in crate::cli) struct JobIds {
+    /// The ids of the jobs.
     #[arg(required = true, value_name = "ID", num_args = 1..=1000)]
     pub(super) ids: Vec<i64>,
     #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) output: OutputFormat,
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct ListArgs {
-    /// Only this kind.
+pub(in crate::cli) struct JobListArgs {
+    /// Only jobs of this kind.
     #[arg(long)]
     kind: Option<String>,
-    /// Only this state [default: all but dead].
+    /// Only jobs in this state [default: all states but dead].
     #[arg(long, value_enum)]
-    state: Option<StateArg>,
-    /// Only those whose last error has this text in it, in capitals or not.
+    state: Option<JobStateArg>,
+    /// Only jobs whose last error contains this text; upper and lower case are the same.
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
-    /// At most so many.
+    /// The most jobs to list.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// Only those with a higher number: how to get the next page.
+    /// Only jobs with a higher id. Use it to get the next page.
     #[arg(long, value_name = "ID")]
     after: Option<i64>,
     #[command(flatten)]
-    output: Output,
+    output: OutputFormat,
 }
 
-impl ListArgs {
-    pub(super) fn into_filter(self) -> (JobFilter, Output) {
+impl JobListArgs {
+    pub(super) fn into_filter(self) -> (JobFilter, OutputFormat) {
         let state = self.state.map(|state| match state {
-            StateArg::Available => JobState::Available,
-            StateArg::Running => JobState::Running,
-            StateArg::Scheduled => JobState::Scheduled,
-            StateArg::Dead => JobState::Dead,
+            JobStateArg::Available => JobState::Available,
+            JobStateArg::Running => JobState::Running,
+            JobStateArg::Scheduled => JobState::Scheduled,
+            JobStateArg::Dead => JobState::Dead,
         });
         let filter = JobFilter {
             kind: self.kind,
@@ -56,43 +56,43 @@ impl ListArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum StateArg {
-    /// A worker may claim it now.
+enum JobStateArg {
+    /// A worker may claim the job now.
     Available,
-    /// A worker holds it.
+    /// A worker holds a lease on the job.
     Running,
-    /// It waits for its time: delayed, failed or snoozed.
+    /// The job waits for a later time: it was delayed, it failed, or it was snoozed.
     Scheduled,
-    /// A dead letter.
+    /// The job is a dead letter.
     Dead,
 }
 
 #[derive(Debug, Args)]
 #[group(id = "which", required = true, multiple = true, args = ["ids", "kind", "error", "after", "before", "all"])]
 pub(in crate::cli) struct RequeueArgs {
-    /// Their numbers.
+    /// The ids of the dead letters.
     #[arg(value_name = "ID", num_args = 1..=1000, conflicts_with_all = ["kind", "error", "after", "before", "all", "limit"])]
     pub(super) ids: Vec<i64>,
-    /// All of this kind.
+    /// Dead letters of this kind.
     #[arg(long)]
     kind: Option<String>,
-    /// All whose last error has this text in it, in capitals or not.
+    /// Dead letters whose last error contains this text; upper and lower case are the same.
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
-    /// All that died at this time or later: 2026-01-31, or 2026-01-31T18:00:00Z.
+    /// Jobs that died at this time or later: 2026-01-31, or 2026-01-31T18:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time)]
     after: Option<DateTime<Utc>>,
-    /// All that died before: 2026-01-31, or 2026-01-31T18:00:00Z.
+    /// Jobs that died before this time: 2026-01-31, or 2026-01-31T18:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Option<DateTime<Utc>>,
-    /// All there are.
+    /// All dead letters.
     #[arg(long, conflicts_with_all = ["kind", "error", "after", "before"])]
     all: bool,
-    /// At most so many, those that died first in front.
+    /// The most dead letters to put back. Those that died first come first.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
     #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) output: OutputFormat,
 }
 
 impl RequeueArgs {
@@ -124,28 +124,28 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Requeue {
+    struct RequeueCommand {
         #[command(flatten)]
         args: RequeueArgs,
     }
 
     #[test]
-    fn a_requeue_wants_numbers_or_a_filter_or_all_spelled_out() {
-        let taken = |line: &str| Requeue::try_parse_from(line.split(' ')).is_ok();
-        assert!(!taken("requeue"));
-        assert!(!taken("requeue --limit 5"));
-        assert!(!taken("requeue 1 --kind a"));
-        assert!(!taken("requeue 1 --all"));
-        assert!(!taken("requeue --all --kind a"));
-        assert!(taken("requeue 1 2"));
-        assert!(taken(
+    fn a_requeue_needs_ids_or_a_filter_or_the_flag_all() {
+        let accepts = |line: &str| RequeueCommand::try_parse_from(line.split(' ')).is_ok();
+        assert!(!accepts("requeue"));
+        assert!(!accepts("requeue --limit 5"));
+        assert!(!accepts("requeue 1 --kind a"));
+        assert!(!accepts("requeue 1 --all"));
+        assert!(!accepts("requeue --all --kind a"));
+        assert!(accepts("requeue 1 2"));
+        assert!(accepts(
             "requeue --kind a --error b --before 2026-01-31 --limit 5"
         ));
-        assert!(taken("requeue --all"));
+        assert!(accepts("requeue --all"));
     }
 
     #[test]
-    fn a_time_is_a_day_or_has_its_zone() {
+    fn a_time_is_a_day_or_names_its_time_zone() {
         assert_eq!(time("2026-01-31"), time("2026-01-31T00:00:00Z"));
         assert_eq!(
             time("2026-01-31T19:00:00+01:00"),

@@ -1,4 +1,4 @@
-//! The commands that change something.
+//! The `jobs` commands that change the queue.
 
 use std::time::{Duration, Instant};
 
@@ -8,73 +8,80 @@ use queue::admin::{self, ChangedJob, DeadLetterCursor, JobChange, PauseResult, R
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::args::{Ids, RequeueArgs};
-use crate::cli::output::{Output, Table};
+use super::args::{JobIds, RequeueArgs};
+use crate::cli::output::{OutputFormat, TextTable};
 
-/// How long a bulk requeue goes on.
-const LONG_ENOUGH: Duration = Duration::from_secs(5);
+/// A bulk requeue stops after this time and says how to continue.
+const BULK_LIMIT: Duration = Duration::from_secs(5);
 
-pub(super) async fn retry(conn: &mut PgConnection, ids: Ids) -> anyhow::Result<()> {
+pub(super) async fn retry(conn: &mut PgConnection, ids: JobIds) -> anyhow::Result<()> {
     let mut tx = admin::begin(conn).await?;
     let jobs = admin::retry(&mut tx, &ids.ids).await?;
     tx.commit().await?;
     admin::wake(conn).await?;
     report(ids.output, jobs, "retried", |change| match change {
-        JobChange::Done => "available now",
-        JobChange::AlreadyAvailable => "available already",
+        JobChange::Done => "is now available",
+        JobChange::AlreadyAvailable => "was already available",
         JobChange::Running => {
-            "left alone: it is running. It is retried when it fails or its lease ends"
+            "not changed: it is running. It is retried when it fails or its lease ends"
         }
-        JobChange::Dead => "left alone: it is a dead letter. Put it back with `jobs requeue`",
+        JobChange::Dead => "not changed: it is a dead letter. Put it back with `jobs requeue`",
         JobChange::NotFound => NOT_FOUND,
     })
 }
 
-pub(super) async fn discard(conn: &mut PgConnection, ids: Ids, force: bool) -> anyhow::Result<()> {
+pub(super) async fn discard(
+    conn: &mut PgConnection,
+    ids: JobIds,
+    force: bool,
+) -> anyhow::Result<()> {
     let mut tx = admin::begin(conn).await?;
     let jobs = admin::discard(&mut tx, &ids.ids, force).await?;
     tx.commit().await?;
     report(ids.output, jobs, "discarded", |change| match change {
-        JobChange::Done => "a dead letter now",
-        JobChange::Running => "left alone: it is running. Add --force to take it from its worker",
-        JobChange::Dead => "a dead letter already",
+        JobChange::Done => "is now a dead letter",
+        JobChange::Running => "not changed: it is running. Add --force to take it from its worker",
+        JobChange::Dead => "was already a dead letter",
         JobChange::AlreadyAvailable | JobChange::NotFound => NOT_FOUND,
     })
 }
 
-const NOT_FOUND: &str = "not found: it has completed, or was never enqueued";
+const NOT_FOUND: &str = "not found: it has completed, or it was never enqueued";
 
 #[derive(Serialize)]
-struct Jobs {
+struct ChangedJobs {
     jobs: Vec<ChangedJob>,
 }
 
-/// Prints what became of each; an error if any was left alone that should not have been.
+/// Prints the result for each job. Fails if a job could not be changed.
 fn report(
-    output: Output,
+    output: OutputFormat,
     jobs: Vec<ChangedJob>,
     done: &str,
-    words: impl Fn(JobChange) -> &'static str,
+    describe: impl Fn(JobChange) -> &'static str,
 ) -> anyhow::Result<()> {
-    let jobs = Jobs { jobs };
+    let jobs = ChangedJobs { jobs };
     output.print(&jobs, |jobs| {
-        let mut table = Table::new(&[">ID", "RESULT"]);
+        let mut table = TextTable::new(&[">ID", "RESULT"]);
         for job in &jobs.jobs {
             let worker = match (&job.worker, job.result) {
                 (Some(worker), JobChange::Running) => format!(" (on {worker})"),
                 _ => String::new(),
             };
-            table.row([job.id.to_string(), format!("{}{worker}", words(job.result))]);
+            table.row([
+                job.id.to_string(),
+                format!("{}{worker}", describe(job.result)),
+            ]);
         }
         table.text()
     })?;
-    let fine =
+    let is_done =
         |job: &&ChangedJob| matches!(job.result, JobChange::Done | JobChange::AlreadyAvailable);
-    let (all, left) = (
+    let (all, unchanged) = (
         jobs.jobs.len(),
-        jobs.jobs.len() - jobs.jobs.iter().filter(fine).count(),
+        jobs.jobs.len() - jobs.jobs.iter().filter(is_done).count(),
     );
-    anyhow::ensure!(left == 0, "{left} of {all} jobs were not {done}");
+    anyhow::ensure!(unchanged == 0, "{unchanged} of {all} jobs were not {done}");
     Ok(())
 }
 
@@ -82,7 +89,7 @@ fn report(
 struct RequeueReport {
     #[serde(flatten)]
     result: RequeueResult,
-    /// There may be more, which died at this time or later.
+    /// There may be more dead letters, which died at this time or later.
     next: Option<DateTime<Utc>>,
 }
 
@@ -101,32 +108,35 @@ pub(super) async fn requeue(conn: &mut PgConnection, args: RequeueArgs) -> anyho
     args.output.print(&report, requeued)?;
     anyhow::ensure!(
         missing == 0,
-        "no dead letters: {} (see `jobs show`)",
-        numbers(&report.result.not_dead)
+        "not dead letters: {} (see `jobs show`)",
+        first_ids(&report.result.not_dead)
     );
     Ok(())
 }
 
 fn requeued(report: &RequeueReport) -> String {
     let result = &report.result;
-    let mut lines = vec![format!("{} dead letters are jobs again", result.requeued)];
+    let mut lines = vec![format!(
+        "dead letters put back into the queue: {}",
+        result.requeued
+    )];
     if !result.key_taken.is_empty() {
-        let (stay, ids) = (result.key_taken.len(), numbers(&result.key_taken));
+        let (stay, ids) = (result.key_taken.len(), first_ids(&result.key_taken));
         lines.push(format!(
-            "{stay} stay: a live job has their unique key ({ids})"
+            "dead letters that stay, because a live job has the same unique key: {stay} ({ids})"
         ));
     }
     if let Some(next) = report.next {
         let next = next.to_rfc3339_opts(SecondsFormat::Micros, true);
         lines.push(format!(
-            "There may be more: run it again with --after {next}"
+            "There may be more: run the command again with --after {next}"
         ));
     }
     lines.join("\n")
 }
 
-/// Batch by batch, each committed, so that no transaction is long and what was done stays done. Ends at the limit, or
-/// when it has taken long enough.
+/// Puts dead letters back in batches. Each batch is committed, so that no transaction is long and an error undoes only
+/// its own batch. Stops at the limit, or after [`BULK_LIMIT`].
 async fn requeue_all(
     conn: &mut PgConnection,
     args: &RequeueArgs,
@@ -135,12 +145,12 @@ async fn requeue_all(
     let begun = Instant::now();
     let mut result = RequeueResult::default();
     let mut place = None;
-    while result.requeued < limit && begun.elapsed() < LONG_ENOUGH {
+    while result.requeued < limit && begun.elapsed() < BULK_LIMIT {
         let left = limit - result.requeued;
         let done = batch(conn, args, left, place).await;
         let (batch, next) = done.with_context(|| {
             format!(
-                "stopped when {} dead letters were jobs again",
+                "stopped after {} dead letters were put back",
                 result.requeued
             )
         })?;
@@ -165,8 +175,8 @@ async fn batch(
     Ok(batch)
 }
 
-/// The first few of them.
-fn numbers(ids: &[i64]) -> String {
+/// The first ten ids.
+fn first_ids(ids: &[i64]) -> String {
     let shown: Vec<String> = ids.iter().take(10).map(i64::to_string).collect();
     let more = if ids.len() > shown.len() { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
@@ -176,7 +186,7 @@ pub(super) async fn pause(
     conn: &mut PgConnection,
     kind: &str,
     reason: Option<&str>,
-    output: Output,
+    output: OutputFormat,
 ) -> anyhow::Result<()> {
     let mut tx = admin::begin(conn).await?;
     let pause = admin::pause(&mut tx, kind, reason).await?;
@@ -185,16 +195,16 @@ pub(super) async fn pause(
         let now = if pause.changed {
             "paused"
         } else {
-            "was paused already"
+            "was already paused"
         };
-        format!("{} {now}; running jobs go on{}", pause.kind, hint(pause))
+        format!("{} {now}; running jobs continue{}", pause.kind, hint(pause))
     })
 }
 
 pub(super) async fn resume(
     conn: &mut PgConnection,
     kind: &str,
-    output: Output,
+    output: OutputFormat,
 ) -> anyhow::Result<()> {
     let mut tx = admin::begin(conn).await?;
     let pause = admin::resume(&mut tx, kind).await?;
@@ -214,6 +224,6 @@ fn hint(pause: &PauseResult) -> &'static str {
     if pause.known {
         ""
     } else {
-        "\nNo worker and no job is of this kind: check its name with `pigeonhole jobs stats`."
+        "\nNo worker runs this kind and no job has it: check the name with `pigeonhole jobs stats`."
     }
 }

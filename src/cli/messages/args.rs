@@ -1,37 +1,40 @@
-//! What the commands are asked.
+//! The arguments of the `messages` commands.
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use store::inbound_messages::{MessageState, ledger::Filter};
 use twilio::MessageSid;
 use uuid::Uuid;
 
-use crate::cli::output::Output;
+use crate::cli::output::OutputFormat;
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct ListArgs {
-    /// Only those that have come so far.
-    #[arg(long, value_enum)]
-    state: Option<State>,
-    /// Only this user's.
+pub(in crate::cli) struct MessageListArgs {
+    /// Only messages in this state.
+    #[arg(long, value_parser = state_parser())]
+    state: Option<MessageState>,
+    /// Only this user's messages.
     #[arg(long, value_name = "UUID")]
     user: Option<Uuid>,
-    /// Only those that came in within this time: 90s, 30m, 24h or 7d.
+    /// Only messages that came in within this time: 90s, 30m, 24h or 7d.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "24h")]
     since: Duration,
-    /// At most so many.
+    /// The most messages to list.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
     #[command(flatten)]
-    output: Output,
+    output: OutputFormat,
 }
 
-impl ListArgs {
-    pub(super) fn into_filter(self) -> (Filter, Output) {
+impl MessageListArgs {
+    pub(super) fn into_filter(self) -> (Filter, OutputFormat) {
         let filter = Filter {
             message_sid: None,
-            state: self.state.map(MessageState::from),
+            state: self.state,
             user_id: self.user,
             since: Some(self.since),
             limit: self.limit,
@@ -42,57 +45,38 @@ impl ListArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReplayArgs {
-    /// Their ids at Twilio: SM or MM and 32 hexadecimal digits.
+    /// Twilio's ids of the messages: SM or MM and 32 hexadecimal digits.
     #[arg(required = true, value_name = "SID", num_args = 1..=1000)]
     pub(super) sids: Vec<MessageSid>,
-    /// Change nothing; say which items would change.
+    /// Change nothing; show which items would change.
     #[arg(long)]
     pub(super) dry_run: bool,
     #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) output: OutputFormat,
 }
 
-/// As they stand in the database.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum State {
-    /// Its job has not ended.
-    Received,
-    /// Its items are written.
-    Processed,
-    /// It could not be processed.
-    Failed,
-    /// Its user had sent too many.
-    RateLimited,
-    /// Its number was nobody's.
-    IgnoredUnlinked,
-    /// Enrichment was switched off.
-    IgnoredDisabled,
-    /// It asked us to send no more.
-    KeywordStop,
-    /// It asked us to send again.
-    KeywordStart,
-    /// It asked for help.
-    KeywordHelp,
+/// The states as the database spells them, each with its meaning.
+fn state_parser() -> impl TypedValueParser<Value = MessageState> {
+    let values =
+        MessageState::ALL.map(|state| PossibleValue::new(state.as_str()).help(meaning(state)));
+    PossibleValuesParser::new(values).try_map(|text| MessageState::parse(&text))
 }
 
-impl From<State> for MessageState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Received => Self::Received,
-            State::Processed => Self::Processed,
-            State::Failed => Self::Failed,
-            State::RateLimited => Self::RateLimited,
-            State::IgnoredUnlinked => Self::IgnoredUnlinked,
-            State::IgnoredDisabled => Self::IgnoredDisabled,
-            State::KeywordStop => Self::KeywordStop,
-            State::KeywordStart => Self::KeywordStart,
-            State::KeywordHelp => Self::KeywordHelp,
-        }
+fn meaning(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Received => "its job has not finished",
+        MessageState::Processed => "its items are written",
+        MessageState::Failed => "it could not be processed",
+        MessageState::RateLimited => "its user had sent too many messages",
+        MessageState::IgnoredUnlinked => "its number is linked to no user",
+        MessageState::IgnoredDisabled => "enrichment was switched off",
+        MessageState::KeywordStop => "it asked us to send no more messages",
+        MessageState::KeywordStart => "it asked us to send messages again",
+        MessageState::KeywordHelp => "it asked for help",
     }
 }
 
-/// A whole number with its unit.
+/// Parses a whole number with its unit.
 fn time(text: &str) -> Result<Duration, String> {
     let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
     units
@@ -119,10 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn the_states_are_spelt_as_in_the_database() {
-        for state in State::value_variants() {
-            let name = state.to_possible_value().expect("a value");
-            assert_eq!(name.get_name(), MessageState::from(*state).as_str());
+    fn each_state_is_an_argument_as_the_database_spells_it() {
+        #[derive(Debug, clap::Parser)]
+        struct ListCommand {
+            #[command(flatten)]
+            args: MessageListArgs,
         }
+        for state in MessageState::ALL {
+            let line = ["list", "--state", state.as_str()];
+            let parsed = <ListCommand as clap::Parser>::try_parse_from(line).expect("a state");
+            assert_eq!(parsed.args.state, Some(state));
+        }
+        let line = ["list", "--state", "lost"];
+        assert!(<ListCommand as clap::Parser>::try_parse_from(line).is_err());
     }
 }

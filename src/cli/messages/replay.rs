@@ -1,4 +1,4 @@
-//! `messages replay`.
+//! `messages replay`: processes messages again.
 
 use std::collections::BTreeSet;
 
@@ -7,24 +7,24 @@ use jobs::{Change, ReplayDeps, ReplayError, Replayed, What};
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
 
-use super::args::ReplayArgs;
+use super::{args::ReplayArgs, database::with_statement_timeout};
 use crate::{
-    cli::output::Table,
+    cli::output::TextTable,
     config::{DatabaseConfig, Env, ExtractionConfig, LogConfig, MediaStoreConfig, Reader, keyring},
     telemetry,
 };
 
-/// What became of each.
+/// The result for each message.
 #[derive(Serialize)]
-struct Report {
+struct ReplayReport {
     dry_run: bool,
     messages: Vec<Replayed>,
-    refused: Vec<Refused>,
+    refused: Vec<RefusedReplay>,
 }
 
-/// A message that was not run again.
+/// A message that was not processed again.
 #[derive(Serialize)]
-struct Refused {
+struct RefusedReplay {
     message_sid: String,
     error: String,
 }
@@ -42,8 +42,8 @@ pub(super) async fn run(env: &Env, args: ReplayArgs) -> anyhow::Result<()> {
         .max_connections(1)
         .after_connect(|conn, _| Box::pin(store::prepare_session(conn)))
         .acquire_timeout(queue::admin::STATEMENT_TIMEOUT)
-        .connect_lazy_with(super::bounded(database.options));
-    let mut report = Report {
+        .connect_lazy_with(with_statement_timeout(database.options));
+    let mut report = ReplayReport {
         dry_run: args.dry_run,
         messages: Vec::new(),
         refused: Vec::new(),
@@ -58,11 +58,11 @@ pub(super) async fn run(env: &Env, args: ReplayArgs) -> anyhow::Result<()> {
         };
         match jobs::replay(deps, &sid, args.dry_run).await {
             Ok(replayed) => report.messages.push(replayed),
-            // Whoever comes next would wait as long.
+            // The next message would fail in the same way.
             Err(ReplayError::Store(error)) if error.is_unavailable() => {
                 return Err(error).context("cannot reach the database");
             }
-            Err(error) => report.refused.push(Refused {
+            Err(error) => report.refused.push(RefusedReplay {
                 message_sid: sid,
                 error: format!("{:#}", anyhow::Error::from(error)),
             }),
@@ -75,12 +75,12 @@ pub(super) async fn run(env: &Env, args: ReplayArgs) -> anyhow::Result<()> {
     );
     anyhow::ensure!(
         refused == 0,
-        "{refused} of {all} messages were not run again"
+        "{refused} of {all} messages were not processed again"
     );
     Ok(())
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &ReplayReport) -> String {
     let replayed = report.messages.iter().map(|message| {
         let Replayed {
             message_sid,
@@ -91,7 +91,8 @@ fn text(report: &Report) -> String {
             ..
         } = message;
         let line = format!(
-            "{message_sid}  by {extracted_by}: {} differ, {unchanged} are the same, {reviewed} were seen to by their user and stay\n",
+            "{message_sid}  by {extracted_by}: {} items differ, {unchanged} are unchanged, {reviewed} stay because the \
+             user has reviewed them\n",
             changes.len()
         );
         if changes.is_empty() {
@@ -102,7 +103,7 @@ fn text(report: &Report) -> String {
     });
     let refused = report.refused.iter().map(|refused| {
         format!(
-            "{}  not run again: {}\n",
+            "{}  not processed again: {}\n",
             refused.message_sid, refused.error
         )
     });
@@ -111,9 +112,9 @@ fn text(report: &Report) -> String {
     replayed.chain(refused).chain(dry).collect()
 }
 
-/// Values are personal data: only their lengths are shown.
+/// Values are personal data, so the table shows their lengths only.
 fn table(changes: &[Change]) -> String {
-    let mut table = Table::new(&["  ITEM", "WHAT", "TYPE", "FIELD", ">CHARACTERS", "NEW ITEM"]);
+    let mut table = TextTable::new(&["  ITEM", "WHAT", "TYPE", "FIELD", ">CHARACTERS", "NEW ITEM"]);
     for change in changes {
         let id = |id: Option<uuid::Uuid>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let length =

@@ -69,8 +69,8 @@ async fn a_database_newer_than_the_program_or_with_an_altered_migration_is_repor
         .assert_only(
             "migrations",
             "fault",
-            "another text than this program's: 0004",
-            "run the program",
+            "differs from this program's: 0004",
+            "run the version",
         )
         .await;
 }
@@ -119,7 +119,7 @@ async fn an_open_transaction_is_found_with_its_process() {
     assert_eq!(diagnosis.bad(), [("snapshots", "fault")], "{diagnosis:#?}");
     let mend = format!("select pg_terminate_backend({process});");
     diagnosis.assert_names("snapshots", "\"somebodys report\"", &mend);
-    diagnosis.assert_names("snapshots", "does nothing", &mend);
+    diagnosis.assert_names("snapshots", "is idle", &mend);
     sqlx::raw_sql(sqlx::AssertSqlSafe(mend))
         .execute(&harness.pool)
         .await

@@ -40,7 +40,7 @@ async fn a_missing_key_is_found_and_a_needed_old_key_is_named() {
     harness.assert_well().await;
     let diagnosis = harness.doctor(&[]).await;
     diagnosis.assert_names("older_keys", "is needed: 1 values", "");
-    diagnosis.assert_names("older_keys", "has no values left, and may go", "");
+    diagnosis.assert_names("older_keys", "has no values left; you can remove it", "");
     harness
         .sql("insert into pigeonhole.opt_outs values ('x', true, now(), 'keyword')")
         .await;
@@ -59,7 +59,7 @@ async fn a_value_moved_to_another_row_is_found() {
         .assert_only(
             "keys",
             "fault",
-            "do not open, though their key is there",
+            "do not open, although their key is configured",
             "backup",
         )
         .await;

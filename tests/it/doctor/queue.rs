@@ -23,7 +23,7 @@ async fn a_queue_without_workers_is_found_until_one_is_started() {
         .assert_only(
             "workers",
             "fault",
-            "no worker is at work",
+            "no worker is running",
             "pigeonhole worker",
         )
         .await;
@@ -47,7 +47,7 @@ async fn a_worker_that_disappeared_is_a_warning() {
         .assert_only(
             "workers",
             "warning",
-            "1 workers have given no sign",
+            "1 workers have sent no heartbeat",
             "pigeonhole jobs workers",
         )
         .await;
@@ -76,7 +76,7 @@ async fn every_kind_that_a_worker_runs_is_known_and_an_unknown_kind_is_a_fault()
     let diagnosis = harness.doctor(&[]).await;
     assert_eq!(kinds.len(), 10);
     for kind in &kinds {
-        let says = format!("1 jobs of the kind {kind}, which no worker knows");
+        let says = format!("1 jobs of the kind {kind}, which no worker runs");
         diagnosis.assert_names("kinds", &says, "start");
     }
     harness.sql("delete from queue.jobs").await;
@@ -85,7 +85,7 @@ async fn every_kind_that_a_worker_runs_is_known_and_an_unknown_kind_is_a_fault()
         .assert_only(
             "kinds",
             "fault",
-            "process_massage, which no worker, nor this program, knows",
+            "process_massage, which no worker and not this program runs",
             "pigeonhole jobs list --kind process_massage",
         )
         .await;

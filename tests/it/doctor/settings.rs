@@ -58,7 +58,7 @@ async fn a_public_url_without_tls_is_a_warning() {
     });
     let harness = harness.with("PUBLIC_BASE_URL", "http://sms.example.com");
     harness
-        .assert_only("public_url", "warning", "in clear", "https://")
+        .assert_only("public_url", "warning", "unencrypted", "https://")
         .await;
 }
 

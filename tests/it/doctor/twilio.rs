@@ -35,8 +35,8 @@ async fn a_token_refused_by_twilio_is_found_and_an_api_key_secret_is_recognized(
         .assert_only(
             "twilio_credentials",
             "fault",
-            "takes number 2",
-            "put the one that is taken first",
+            "accepts token number 2",
+            "put the accepted token first",
         )
         .await;
     let both = format!("{good},{}", hex());
@@ -61,7 +61,7 @@ async fn the_sid_of_another_account_is_found() {
         .assert_only(
             "twilio_credentials",
             "fault",
-            "another account's",
+            "another account",
             "TWILIO_AUTH_TOKEN",
         )
         .await;
@@ -97,7 +97,7 @@ async fn the_secondary_token_alone_is_a_fault_because_it_signs_nothing() {
     let (_, diagnosis) = faults(harness).await;
     diagnosis.assert_names(
         "twilio_signing",
-        "number 2 of TWILIO_AUTH_TOKEN is the primary",
+        "token number 2 in TWILIO_AUTH_TOKEN is the primary",
         "",
     );
     assert_eq!(diagnosis.bad(), [("workers", "fault")], "{diagnosis:#?}");
@@ -145,7 +145,7 @@ async fn a_number_without_text_messages_is_found() {
             "twilio_number",
             "fault",
             "cannot send or receive",
-            "buy one",
+            "buy a number",
         )
         .await;
 }

@@ -6,16 +6,16 @@ use std::{
 };
 
 use clap::{FromArgMatches, Subcommand};
-use pigeonhole::cli::media::{Command, run};
+use pigeonhole::cli::media::{MediaCommand, run};
 use store::media::media_id;
 
 use super::harness::{FileAnswer, MediaHarness, StoredMessage, jpeg};
 
 /// The output of the command.
 async fn media(harness: &MediaHarness, args: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let command = Command::augment_subcommands(clap::Command::new("media"));
+    let command = MediaCommand::augment_subcommands(clap::Command::new("media"));
     let args = ["media"].iter().chain(args);
-    let command = Command::from_arg_matches(&command.try_get_matches_from(args)?)?;
+    let command = MediaCommand::from_arg_matches(&command.try_get_matches_from(args)?)?;
     let mut conn = harness.database.pool.acquire().await.unwrap();
     let mut out: File = tempfile::tempfile().unwrap();
     run(
@@ -55,7 +55,7 @@ async fn an_operator_gets_a_file_by_its_id_and_by_its_position_in_a_message() {
     assert!(std::fs::read(&path).unwrap() == jpeg(200_000));
     assert_eq!(mode(&path), 0o600);
     let again = media(&harness, &["get", &id, "-o", output]).await;
-    assert!(again.unwrap_err().to_string().contains("cannot make"));
+    assert!(again.unwrap_err().to_string().contains("cannot create"));
 
     let only = harness
         .usual("image/jpeg", FileAnswer::File(jpeg(50)))

@@ -46,7 +46,7 @@ async fn the_history_of_a_message_is_shown_step_by_step_without_its_body() {
     assert_eq!(text.code, Some(0), "{text:?}");
     for line in [
         "state        processed",
-        "limited      not held up",
+        "rate limit   not delayed",
         "media        none",
         "extraction   by rules",
         "items        2 found; now 2 pending, 0 accepted, 0 rejected",

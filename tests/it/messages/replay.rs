@@ -167,7 +167,7 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
     .await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for (sid, words) in [
-        (&fine, "by rules: 0 differ"),
+        (&fine, "by rules: 0 items differ"),
         (&erased, "erased: MESSAGE_RETENTION_DAYS"),
         (&stranger, "it is nobody's"),
         (&keyword, "it is a keyword"),
@@ -185,7 +185,8 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
         );
     }
     assert!(
-        ran.stderr.contains("5 of 6 messages were not run again"),
+        ran.stderr
+            .contains("5 of 6 messages were not processed again"),
         "{ran:?}"
     );
 }

@@ -67,7 +67,7 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
         .click("form:has([value=requeue]):has([value='1201']) button")
         .await;
     browser
-        .wait_for_text("#told", "The dead letter is a job again")
+        .wait_for_text("#flash", "1 dead letter was put back")
         .await;
     eventually("the job is completed", PATIENCE, async || {
         (app.rows().await.dead == 3).then_some(())
@@ -81,7 +81,9 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser
         .click(&format!("{of_messages} details button"))
         .await;
-    browser.wait_for_text("#told", "Nobody claims jobs").await;
+    browser
+        .wait_for_text("#flash", "Workers claim no more jobs")
+        .await;
     browser
         .wait_for_text("#attention", "process_message was paused")
         .await;
@@ -108,11 +110,13 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser.screenshot("operator-dead.png").await;
     browser.click("main > form button").await;
     browser
-        .wait_for_text("#told", "3 dead letters are jobs again")
+        .wait_for_text("#flash", "3 dead letters were put back")
         .await;
     browser.go(&address(&app, &token)).await;
     browser.click(&format!("{of_messages} button")).await;
-    browser.wait_for_text("#told", "claimed again").await;
+    browser
+        .wait_for_text("#flash", "Workers claim jobs of this kind again")
+        .await;
     assert_eq!(app.wait_until_ended(&sid).await, "processed");
 
     browser.fill("input[name=sid]", &sid).await;

@@ -101,7 +101,8 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
     // A worker registers some seconds after its start.
     let overview = eventually("the worker is shown", PATIENCE, async || {
         let overview = page(admin, "/").await;
-        text_of(&overview).contains("at work").then_some(overview)
+        let is_running = !text_of(&overview).contains("No worker is running.");
+        is_running.then_some(overview)
     })
     .await;
     let text = text_of(&overview);
@@ -115,7 +116,7 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
     ] {
         assert!(text.contains(what), "{what} is not in\n{text}");
     }
-    assert!(!text.contains("Nothing wants attention"));
+    assert!(!text.contains("Nothing needs attention"));
 
     let list = text_of(&page(admin, "/messages").await);
     assert!(list.contains(&sid) && list.contains(&ignored), "{list}");
@@ -124,7 +125,7 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
     let shown = text_of(&page(admin, &format!("/messages?sid={sid}")).await);
     for what in [
         "state processed",
-        "limited not held up",
+        "rate limit not delayed",
         "items 2 found; now 2 pending",
     ] {
         assert!(shown.contains(what), "{what} is not in\n{shown}");
@@ -147,7 +148,7 @@ async fn a_dead_letter_is_shown_requeued_and_completed() {
     }
     let put_back = [("do", "requeue"), ("id", "901"), ("back", "job")];
     let told = submit(admin, "/jobs/901", &put_back).await;
-    assert!(told.contains("The dead letter is a job again"), "{told}");
+    assert!(told.contains("1 dead letter was put back"), "{told}");
     eventually("the job is completed", PATIENCE, async || {
         let rows = app.rows().await;
         (rows.dead == 0 && rows.jobs == 0).then_some(())
@@ -155,9 +156,12 @@ async fn a_dead_letter_is_shown_requeued_and_completed() {
     .await;
     // A second requeue finds nothing to do, and the dead letter's page is gone.
     let told = submit(admin, "/", &[("do", "pause"), ("kind", "cleanup_sends")]).await;
-    assert!(told.contains("Nobody claims jobs of this kind"), "{told}");
+    assert!(
+        told.contains("Workers claim no more jobs of this kind"),
+        "{told}"
+    );
     let told = submit(admin, "/", &put_back[..2]).await;
-    assert!(told.contains("no dead letter any more"), "{told}");
+    assert!(told.contains("not a dead letter any more"), "{told}");
     let url = format!("http://{admin}/jobs/901");
     assert_eq!(client().get(url).send().await.unwrap().status(), 404);
 }
@@ -188,7 +192,7 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
         ("of", "cleanup_sends"),
     ];
     let told = submit(admin, "/dead?kind=forget", &all).await;
-    assert!(told.contains("60 dead letters are jobs again"), "{told}");
+    assert!(told.contains("60 dead letters were put back"), "{told}");
     assert_eq!((app.rows().await.dead, app.rows().await.jobs), (1, 60));
     app.leaves.live("cleanup_sends", 60); // there is no worker
     app.leaves.dead("reconcile_dead_messages", 1);
@@ -217,7 +221,7 @@ async fn a_kind_is_paused_with_a_reason_and_resumed() {
     assert!(text.contains("process_message 1 0 0 0"), "{text}");
     let told = submit(admin, "/", &[("do", "resume"), ("kind", "process_message")]).await;
     assert!(
-        told.contains("Jobs of this kind are claimed again"),
+        told.contains("Workers claim jobs of this kind again"),
         "{told}"
     );
     assert_eq!(app.wait_until_ended(&sid).await, "processed");
@@ -259,7 +263,7 @@ async fn missing_things_are_reported() {
         assert!(text.contains(what), "{path}: {text}");
     }
     let text = text_of(&page(admin, "/").await);
-    assert!(text.contains("No worker is at work."), "{text}");
+    assert!(text.contains("No worker is running."), "{text}");
     let away = Database::create()
         .await
         .with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");

@@ -34,7 +34,7 @@ async fn a_hostile_error_is_shown_as_text() {
         "/dead",
         "/jobs/66",
         "/dead?kind=%3Cscript%3E",
-        "/?told=%3Cscript%3E-1",
+        "/?flash=%3Cscript%3E-1",
     ] {
         let page = page(admin, path).await;
         for tag in ["<script", "<img", "<b>", "<i>", "onerror=\"alert"] {

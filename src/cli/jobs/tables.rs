@@ -1,29 +1,24 @@
-//! What the queue says, as text.
+//! The tables that the `jobs` commands print.
 
 use chrono::{DateTime, Utc};
-use queue::admin::{
-    CountPrecision, JobCount, JobDetails, JobPage, JobState, ListedJob, QueueStats, WorkerList,
+use queue::admin::{JobDetails, JobPage, JobState, ListedJob, QueueStats, WorkerList};
+
+use crate::{
+    cli::output::TextTable,
+    presentation::{
+        jobs::{count, job_details},
+        text::{clipped, duration, one_line, relative},
+    },
 };
 
-use crate::cli::output::{Table, clipped, duration, plain, relative, time};
-
-/// The most of an error that a list shows.
+/// The most characters of an error that a list shows.
 const ERROR_WIDTH: usize = 80;
-
-/// How many, and how well that is known.
-pub(crate) fn count(count: JobCount) -> String {
-    match count.precision {
-        CountPrecision::Exact => count.count.to_string(),
-        CountPrecision::AtLeast => format!("{}+", count.count),
-        CountPrecision::About => format!("~{}", count.count),
-    }
-}
 
 pub(super) fn stats(stats: &QueueStats) -> String {
     if stats.kinds.is_empty() {
-        return "The queue is empty, and no worker has been here.".to_owned();
+        return "The queue is empty, and no worker has started yet.".to_owned();
     }
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         "KIND",
         ">AVAILABLE",
         ">RUNNING",
@@ -62,10 +57,16 @@ pub(super) fn stats(stats: &QueueStats) -> String {
 
 pub(super) fn workers(workers: &WorkerList) -> String {
     if workers.workers.is_empty() {
-        return "No worker is at work: start one with `pigeonhole worker`.".to_owned();
+        return "No worker is running: start one with `pigeonhole worker`.".to_owned();
     }
-    let mut table = Table::new(&[
-        "NAME", ">STARTED", ">SEEN", "STATE", ">HELD", ">SLOTS", "KINDS",
+    let mut table = TextTable::new(&[
+        "NAME",
+        ">STARTED",
+        ">HEARTBEAT",
+        "STATE",
+        ">HELD",
+        ">CONCURRENCY",
+        "KINDS",
     ]);
     for worker in &workers.workers {
         table.row([
@@ -98,7 +99,7 @@ fn when(job: &ListedJob, now: DateTime<Utc>) -> String {
 }
 
 pub(super) fn page(page: &JobPage) -> String {
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         ">ID",
         "KIND",
         "STATE",
@@ -120,71 +121,25 @@ pub(super) fn page(page: &JobPage) -> String {
         ]);
     }
     let mut text = if page.jobs.is_empty() {
-        "No such job here.\n".to_owned()
+        "No job matches.\n".to_owned()
     } else {
         table.text()
     };
     if let Some(next) = page.next {
-        text.extend(["There may be more: add --after ", &next.to_string(), ".\n"]);
+        text.extend([
+            "There may be more: add --after ",
+            &next.to_string(),
+            " to see the next page.\n",
+        ]);
     }
     if page.partial {
-        text += "There are very many timers: running jobs whose lease ends late may be missing.\n";
+        text += "The queue has too many running and scheduled jobs to look at all of them: running jobs \
+                 whose lease ends late may be missing from this list.\n";
     }
     text
 }
 
 pub(super) fn job(job: &JobDetails) -> String {
-    let line = |(name, value): &(String, String)| format!("{name:<16} {}\n", plain(value));
-    lines(job).iter().map(line).collect()
-}
-
-/// All that is known of a job, by name.
-pub(crate) fn lines(job: &JobDetails) -> Vec<(String, String)> {
-    let mut lines = vec![
-        ("job", job.id.to_string()),
-        ("kind", job.kind.clone()),
-        ("state", job.state.as_str().to_owned()),
-        (
-            "attempts",
-            format!("{} of {}", job.attempts, job.max_attempts),
-        ),
-    ];
-    if job.paused {
-        lines.push((
-            "paused",
-            "nobody claims this kind until `pigeonhole jobs resume`".to_owned(),
-        ));
-    }
-    let at = |at| time(at, job.at);
-    lines.push(("enqueued", at(job.created_at)));
-    let due = if job.state == JobState::Available {
-        "available since"
-    } else {
-        "due"
-    };
-    let texts = [
-        (due, job.due_at.map(at)),
-        ("claimed", job.claimed_at.map(at)),
-        ("claims", job.claims.map(|claims| claims.to_string())),
-        ("lease ends", job.lease_until.map(at)),
-        ("worker", job.worker.clone()),
-        ("died", job.died_at.map(at)),
-        ("reason", job.reason.clone()),
-        ("lane", job.lane.clone()),
-        ("unique key", job.unique_key.clone()),
-        ("trace", job.trace.clone()),
-    ];
-    let texts = texts.into_iter();
-    lines.extend(texts.filter_map(|(name, text)| Some((name, text?))));
-    if job.priority != 0 {
-        lines.push(("priority", job.priority.to_string()));
-    }
-    lines.push(("args", job.args.get().to_owned()));
-    let errors = job.errors.iter().map(|error| {
-        let value = format!("{}  {}", at(error.at), error.error);
-        (format!("error {}", error.attempt), value)
-    });
-    let lines = lines.into_iter();
-    let lines = lines.map(|(name, value)| (name.to_owned(), value));
-    lines.chain(errors).collect()
+    let line = |(name, value): &(String, String)| format!("{name:<16} {}\n", one_line(value));
+    job_details(job).iter().map(line).collect()
 }
