@@ -150,6 +150,20 @@ async fn a_full_intake_sheds_at_once_and_no_webhook_waits_longer_than_the_deadli
     assert_eq!(harness.number(without_a_job).await, 0);
 }
 
+#[tokio::test]
+async fn a_message_is_accepted_after_the_kept_connections_have_died() {
+    let harness = IntakeHarness::start().await;
+    assert!(matches!(harness.accept(1).await, Ok(Accepted::New)));
+    let ended = harness
+        .number(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .await;
+    assert!(ended > 0);
+    assert!(matches!(harness.accept(2).await, Ok(Accepted::New)));
+}
+
 /// Another transaction has written the same message and stays open. One commit waits for it, and the
 /// commits after it do not.
 #[tokio::test]
