@@ -211,12 +211,12 @@ impl Services {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         let (pool, keyring) = (&self.pool, &config.keyring);
-        let observer = ObserverTask::new(&worker.observer, pool.clone(), keyring.clone(), observed);
+        let task = ObserverTask::new(&worker.observer, pool.clone(), keyring.clone(), observed);
         let grace = config.process.grace;
         let runner =
             worker::runner(worker, pool.clone(), keyring.clone(), grace)?.with_watchdog(watchdog);
         tracing::info!(concurrency = worker.concurrency, "worker runs");
-        self.observers.spawn(observer.run(stop.clone()));
+        self.observers.spawn(task.run(stop.clone()));
         self.running
             .spawn(async move { Ok(runner.run(stop).await?) });
         Ok(())

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The shortest RSA modulus, in bytes.
 const SHORTEST_MODULUS: usize = 256;
 
-/// TokenKeys for RS256 and ES256. Cheap to clone; `Debug` prints how many.
+/// Keys for RS256 and ES256. Cheap to clone. `Debug` prints how many there are.
 #[derive(Clone, Default)]
 pub struct TokenKeys(Arc<Vec<TokenKey>>);
 
@@ -35,7 +35,7 @@ pub enum TokenKeysError {
 }
 
 impl TokenKeys {
-    /// Reads a JWKS. TokenKeys that are for something else are left out: one set often serves several purposes.
+    /// Parses a JWKS. Skips keys for other purposes: one set often serves several.
     pub fn parse(jwks: &[u8]) -> Result<Self, TokenKeysError> {
         let document: Value = serde_json::from_slice(jwks).map_err(|_| TokenKeysError::NotJwks)?;
         let listed = document["keys"].as_array().ok_or(TokenKeysError::NotJwks)?;

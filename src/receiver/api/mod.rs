@@ -82,7 +82,7 @@ impl Api {
         })
     }
 
-    /// The routes, with their OpenAPI document and a page to browse it.
+    /// The routes, with their `OpenAPI` document and a page to browse it.
     pub fn router(self) -> Router {
         let (routes, document) = OpenApiRouter::with_openapi(openapi::document())
             .routes(observed("link", routes!(link::link)))

@@ -52,10 +52,6 @@ pub(super) struct Verified {
 #[derive(Serialize, ToSchema)]
 #[schema(as = PhoneNumber)]
 #[serde(rename_all = "camelCase")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "members are named as the front end knows them"
-)]
 pub(super) struct PhoneNumberBody {
     /// In E.164.
     #[schema(example = "+12025550143")]
