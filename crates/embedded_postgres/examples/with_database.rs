@@ -1,9 +1,9 @@
-//! Runs a command with a database of its own, on a throw-away server, with the migrations of a folder applied:
+//! Runs a command with its own database, on a temporary server, after the migrations of a folder:
 //!
 //!     cargo run -p embedded_postgres --example with_database -- migrations COMMAND [ARGUMENT...]
 //!
-//! The command finds the database in `DATABASE_URL`, and this ends with the command's status. `script/prepare` needs
-//! it: it must work while the queries of the `store` and `queue` crates do not compile, so it uses neither of them.
+//! The command finds the database in `DATABASE_URL`. This program exits with the command's status. `script/prepare` uses
+//! it while the queries of `store` and `queue` may not compile, so it depends on neither crate.
 
 use std::{
     env,
@@ -28,7 +28,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let mut command = Command::new(program);
     command.args(arguments).env("DATABASE_URL", url);
-    // `cargo run` tells us which package we are. The command may well be cargo again: about other packages.
+    // `cargo run` sets variables about this package. The command may be cargo for other packages.
     for (name, _) in env::vars_os().filter(|(name, _)| is_about_this_package(name)) {
         command.env_remove(name);
     }
@@ -37,7 +37,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// As `store::migrate` does it.
+/// Migrates as `store::migrate` does.
 async fn migrate(folder: PathBuf, url: &str) -> Result<(), Box<dyn Error>> {
     let mut migrator = Migrator::new(folder).await?;
     migrator.dangerous_set_table_name("pigeonhole._sqlx_migrations");

@@ -1,4 +1,4 @@
-//! A database for each test.
+//! Each test has its own database.
 #![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
 
 use embedded_postgres::testing::TestDatabase;
@@ -20,17 +20,17 @@ async fn write_and_count() -> i64 {
 }
 
 #[tokio::test]
-async fn a_test_has_a_migrated_database_of_its_own() {
+async fn a_test_has_its_own_migrated_database() {
     assert_eq!(write_and_count().await, 1);
 }
 
 #[tokio::test]
-async fn so_has_another_test_on_another_runtime() {
+async fn a_test_on_another_runtime_has_its_own_database_too() {
     assert_eq!(write_and_count().await, 1);
 }
 
 #[tokio::test]
-async fn so_have_many_at_once() {
+async fn many_tests_at_once_have_their_own_databases() {
     let many = (0..20).map(|_| tokio::spawn(write_and_count()));
     for one in many.collect::<Vec<_>>() {
         assert_eq!(one.await.unwrap(), 1);

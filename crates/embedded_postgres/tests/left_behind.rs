@@ -1,6 +1,6 @@
-//! Nothing is left behind, whichever process is killed.
+//! After a kill of any process, no process and no directory stays behind.
 //!
-//! Each test kills a process of its own, which is this program again, holding a server.
+//! Each test starts this program again as a child that holds a server, and kills it.
 #![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
 
 use embedded_postgres::{PostgresServer, PostgresSettings, testing};
 
-/// Not a test: what the tests start and kill. Ends when they do, as its standard input does.
+/// Not a test, but the child that the tests kill. It ends when its standard input closes.
 #[test]
 #[ignore = "a process for the other tests to kill"]
 fn hold_a_server() {
@@ -39,7 +39,7 @@ struct Holder {
     process: Child,
     postmaster: String,
     dir: PathBuf,
-    /// Open as long as it writes there.
+    /// It must stay open while the child writes to it.
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -107,7 +107,7 @@ fn kill_9(pid: &str) {
     );
 }
 
-/// Every process that runs on this directory: supervisors, and Postgres' main process.
+/// All processes with this directory on their command line: supervisors, and Postgres' main process.
 fn processes(dir: &Path) -> Vec<String> {
     let output = Command::new("ps")
         .args(["-A", "-ww", "-o", "pid=,args="])
@@ -137,7 +137,7 @@ fn eventually_gone(dir: &Path) {
     eventually("no directory left", || !dir.exists());
 }
 
-/// A directory for kept data that the account root drops to can reach.
+/// A directory for kept data that the server's account can enter.
 fn kept_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -145,7 +145,7 @@ fn kept_dir() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_program_that_ends_leaves_nothing_although_nobody_dropped_the_server() {
+fn a_program_that_exits_without_dropping_the_server_leaves_nothing_behind() {
     let mut holder = Holder::temporary();
     drop(holder.process.stdin.take());
     assert!(holder.process.wait().unwrap().success());
@@ -153,14 +153,14 @@ fn a_program_that_ends_leaves_nothing_although_nobody_dropped_the_server() {
 }
 
 #[test]
-fn a_killed_program_leaves_nothing() {
+fn a_killed_program_leaves_nothing_behind() {
     let mut holder = Holder::temporary();
     holder.kill();
     eventually_gone(&holder.dir);
 }
 
 #[test]
-fn a_program_killed_at_any_moment_of_its_start_leaves_nothing() {
+fn a_program_killed_at_any_moment_of_its_start_leaves_nothing_behind() {
     let kill_after = |moment| {
         let mut process = Holder::command().spawn().unwrap();
         thread::sleep(moment);
@@ -181,7 +181,7 @@ fn a_program_killed_at_any_moment_of_its_start_leaves_nothing() {
 }
 
 #[test]
-fn a_killed_program_with_kept_data_leaves_a_clean_shutdown_which_the_next_one_awaits() {
+fn after_a_kill_kept_data_is_shut_down_cleanly_and_the_next_start_waits_for_it() {
     let dir = kept_dir();
     let mut holder = Holder::kept(&dir.path().join("data"));
     holder.kill();
@@ -192,7 +192,7 @@ fn a_killed_program_with_kept_data_leaves_a_clean_shutdown_which_the_next_one_aw
 }
 
 #[test]
-fn a_killed_supervisor_is_made_up_for_by_its_program() {
+fn a_program_cleans_up_if_its_supervisor_is_killed() {
     let server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let dir = server.dir().to_path_buf();
     kill_9(&ps("ppid=", &server.process_id().unwrap().to_string()));
@@ -202,7 +202,7 @@ fn a_killed_supervisor_is_made_up_for_by_its_program() {
 }
 
 #[test]
-fn a_supervisor_killed_with_its_program_is_made_up_for_by_the_next_start() {
+fn the_next_start_cleans_up_if_program_and_supervisor_are_killed() {
     let mut holder = Holder::temporary();
     kill_9(&holder.supervisor());
     holder.kill();
@@ -211,7 +211,7 @@ fn a_supervisor_killed_with_its_program_is_made_up_for_by_the_next_start() {
 }
 
 #[test]
-fn so_is_a_killed_process_group() {
+fn the_next_start_cleans_up_if_a_process_group_is_killed() {
     let mut holder = Holder::temporary();
     kill_9(&format!("-{}", holder.supervisor()));
     holder.kill();
@@ -220,7 +220,7 @@ fn so_is_a_killed_process_group() {
 }
 
 #[test]
-fn kept_data_outlives_the_kill_of_everything_but_postgres() {
+fn kept_data_survives_a_kill_of_everything_except_postgres() {
     let dir = kept_dir();
     let mut holder = Holder::kept(&dir.path().join("data"));
     kill_9(&holder.supervisor());

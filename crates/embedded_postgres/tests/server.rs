@@ -1,4 +1,4 @@
-//! What a server does for its caller while all is well, and what it says when it cannot start.
+//! A server's normal operation, and its errors if it cannot start.
 #![expect(clippy::unwrap_used, reason = "tests may, and so may what they share")]
 
 use std::{
@@ -22,7 +22,7 @@ async fn tell(url: &str, sql: &'static str) {
     sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
 }
 
-/// A directory for kept data that the account root drops to can reach.
+/// A directory for kept data that the server's account can enter.
 fn kept_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let mode = Permissions::from_mode(0o755);
@@ -31,7 +31,7 @@ fn kept_dir() -> tempfile::TempDir {
 }
 
 #[tokio::test]
-async fn a_temporary_server_is_fast_private_and_gone_when_dropped() {
+async fn a_temporary_server_is_private_and_deleted_when_dropped() {
     let start = Instant::now();
     let server =
         PostgresServer::start_temporary(PostgresSettings::default().set("work_mem", "7MB"))
@@ -50,7 +50,7 @@ async fn a_temporary_server_is_fast_private_and_gone_when_dropped() {
 
     let dir = server.dir().to_path_buf();
     let mode = fs::metadata(&dir).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o700); // whoever reaches the socket is let in
+    assert_eq!(mode & 0o777, 0o700); // the server asks for no password
     let start = Instant::now();
     drop(server);
     println!("stopped in {:?}", start.elapsed());
@@ -58,7 +58,7 @@ async fn a_temporary_server_is_fast_private_and_gone_when_dropped() {
 }
 
 #[tokio::test]
-async fn libpq_takes_the_same_address_whatever_the_environment_says() {
+async fn libpq_accepts_the_same_url_and_ignores_its_environment_variables() {
     let server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let url = server.ensure_database("Größe \"1\"").await.unwrap();
     assert_eq!(
@@ -77,7 +77,7 @@ async fn libpq_takes_the_same_address_whatever_the_environment_says() {
 }
 
 #[tokio::test]
-async fn a_server_comes_back_after_a_clean_stop_a_crash_and_a_kill() {
+async fn a_server_starts_again_after_a_clean_stop_a_crash_and_a_kill() {
     let mut server = PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let url = server.url("postgres");
     tell(&url, "create table t as select 42::text as n").await;
@@ -128,7 +128,7 @@ async fn kept_data_is_durable_and_survives_its_server() {
 }
 
 #[tokio::test]
-async fn a_directory_whose_name_is_too_long_for_a_socket_works() {
+async fn a_directory_whose_path_is_too_long_for_a_socket_works() {
     let dir = kept_dir();
     let server = PostgresServer::start_kept(
         &dir.path().join("x".repeat(100)),
@@ -139,7 +139,7 @@ async fn a_directory_whose_name_is_too_long_for_a_socket_works() {
 }
 
 #[test]
-fn a_second_server_on_the_same_data_is_told_who_has_it() {
+fn a_second_server_on_the_same_data_fails_and_names_the_first_process() {
     let dir = kept_dir();
     let data = dir.path().join("data");
     let _first = PostgresServer::start_kept(&data, PostgresSettings::default()).unwrap();
@@ -156,7 +156,7 @@ fn a_second_server_on_the_same_data_is_told_who_has_it() {
 }
 
 #[test]
-fn a_directory_with_other_things_in_it_is_left_alone() {
+fn a_directory_with_other_files_is_refused_and_stays_unchanged() {
     let dir = kept_dir();
     fs::write(dir.path().join("diary"), "dear diary").unwrap();
     let Err(error) = PostgresServer::start_kept(dir.path(), PostgresSettings::default()) else {
@@ -188,9 +188,9 @@ fn missing_binaries_are_explained() {
 }
 
 #[test]
-fn root_is_told_which_directory_is_in_the_way() {
+fn for_root_the_error_names_the_directory_that_postgres_cannot_enter() {
     if fs::metadata("/root").is_err() || fs::read_dir("/root").is_err() {
-        return; // we are not root: nothing is in the way
+        return; // without root, Postgres runs as ourselves
     }
     let dir = tempfile::tempdir_in("/root").unwrap();
     let data = dir.path().join("data");

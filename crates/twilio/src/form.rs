@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_look_like_a_name_is_not_shown() {
+    fn a_name_that_does_not_look_like_a_parameter_is_not_shown() {
         assert_eq!(
             refusal(b"%2B14155550123=%"),
             "a parameter has a broken percent escape"

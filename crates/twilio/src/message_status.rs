@@ -99,7 +99,7 @@ mod tests {
     use super::MessageStatus;
 
     #[test]
-    fn every_word_of_twilios_is_known_and_any_other_is_kept() {
+    fn every_status_of_twilio_is_known_and_any_other_is_kept() {
         for word in [
             "accepted",
             "scheduled",

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_has_no_parts() {
+    fn a_text_that_is_not_a_url_has_no_parts() {
         for url in [
             "",
             "/path",

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_callback_is_read_and_what_is_not_ours_to_use_is_ignored() {
+    fn a_callback_is_read_and_unused_parameters_are_ignored() {
         let callback = StatusCallback::from_fields(&fields(&[
             ("MessageStatus", "undelivered"),
             ("ErrorCode", "30005"),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_error_code_or_with_none_in_it_there_is_none() {
+    fn an_absent_empty_or_zero_error_code_means_no_error() {
         for code in [None, Some(""), Some("0")] {
             let mut given = vec![("MessageStatus", "sent")];
             given.extend(code.map(|code| ("ErrorCode", code)));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_malformed_or_repeated_is_named() {
+    fn a_missing_malformed_or_repeated_parameter_is_named() {
         let long = "a".repeat(41);
         for (given, expected) in [
             (&[][..], StatusError::Missing("MessageStatus")),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_code_says_why_in_a_word_of_a_closed_set() {
+    fn each_delivery_code_has_a_reason_from_a_closed_set() {
         for (code, label) in [
             (30001, "queue_overflow"),
             (30002, "suspended"),

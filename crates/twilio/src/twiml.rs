@@ -53,13 +53,13 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_xml_cannot_hold_are_left_out() {
+    fn characters_that_xml_cannot_contain_are_omitted() {
         let xml = message("a\0b\u{1b}c\u{fffe}d\u{ffff}e\tf\ng👋");
         assert!(xml.contains("<Message>abcde\tf\ng👋</Message>"));
     }
 
     #[test]
-    fn the_empty_answer_says_nothing_to_the_user() {
+    fn the_empty_answer_sends_the_user_nothing() {
         assert_eq!(
             empty(),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>"

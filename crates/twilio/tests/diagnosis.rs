@@ -75,7 +75,7 @@ fn each_usual_mistake_is_named() {
 }
 
 #[test]
-fn the_request_itself_tells_of_another_host_port_path_or_query() {
+fn another_host_port_path_or_query_is_found_from_the_request() {
     let url = "https://h.example/in";
     let host = |host, signed| explain(url, signed, Some(host), Some("/in"));
     assert_eq!(
@@ -126,7 +126,7 @@ fn a_retired_token_is_named_if_it_is_known() {
 }
 
 #[test]
-fn a_stranger_and_two_mistakes_at_once_have_no_explanation() {
+fn a_request_from_a_stranger_or_with_two_mistakes_has_no_explanation() {
     let url = "https://h.example/in";
     assert_eq!(explain(url, "http://h.example/in/", None, None), None);
     assert_eq!(
@@ -149,7 +149,7 @@ fn a_stranger_and_two_mistakes_at_once_have_no_explanation() {
 }
 
 #[test]
-fn a_host_header_that_is_no_host_is_not_tried() {
+fn an_invalid_host_header_is_not_tried() {
     let long = format!("{}.example", "a".repeat(300));
     for host in [
         "",
@@ -168,7 +168,7 @@ fn a_host_header_that_is_no_host_is_not_tried() {
 }
 
 #[test]
-fn a_huge_request_is_not_worth_the_work() {
+fn a_huge_request_is_not_diagnosed() {
     let pairs = vec![("Body".to_owned(), "x".repeat(20_000))];
     let signature = sign(TOKEN, "http://h.example/in", &pairs);
     let refused = RefusedRequest {

@@ -39,7 +39,7 @@ fn accepts(url: &str, signed_url: &str) -> bool {
 }
 
 #[test]
-fn any_of_several_tokens_may_have_signed() {
+fn a_signature_by_any_of_several_tokens_is_accepted() {
     let both = validator(&["old", "new"]);
     for token in ["old", "new"] {
         let signature = sign(token, URL, &ours());
@@ -97,7 +97,7 @@ fn the_order_of_parameters_and_a_repeated_pair_do_not_matter() {
 }
 
 #[test]
-fn a_port_may_be_there_or_not() {
+fn a_url_with_and_without_a_port_is_accepted() {
     assert!(accepts("https://h:8443/a", "https://h:8443/a"));
     assert!(accepts("https://h:8443/a", "https://h/a"));
     assert!(accepts("https://h/a", "https://h:443/a"));
@@ -121,7 +121,7 @@ fn an_ipv6_host_keeps_its_colons() {
 }
 
 #[test]
-fn user_and_password_may_be_there_or_not() {
+fn a_url_with_and_without_user_and_password_is_accepted() {
     let url = "https://user:pass@h:8443/a";
     for signed in [
         url,
@@ -152,7 +152,7 @@ fn a_quote_in_the_query_may_be_escaped_and_one_in_the_path_may_not() {
 }
 
 #[test]
-fn the_url_counts_letter_for_letter() {
+fn the_url_must_match_exactly() {
     for signed in [
         "https://H/a",
         "HTTPS://h/a",
@@ -166,7 +166,7 @@ fn the_url_counts_letter_for_letter() {
 }
 
 #[test]
-fn what_cannot_be_a_signature_is_refused_without_a_panic() {
+fn an_invalid_signature_text_is_refused_without_a_panic() {
     let good = sign(TOKEN, URL, &ours());
     let longer = format!("{good}=");
     // The last character of 27 carries two bits that are not part of the MAC.
@@ -191,7 +191,7 @@ fn what_cannot_be_a_signature_is_refused_without_a_panic() {
 }
 
 #[test]
-fn a_body_that_is_no_form_must_match_the_hash_in_the_url() {
+fn a_body_that_is_not_a_form_must_match_the_hash_in_the_url() {
     // printf '{"a":1}' | sha256sum
     let hash = "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862";
     let check = |url: &str, body: &[u8]| {
@@ -224,7 +224,7 @@ fn a_body_that_is_no_form_must_match_the_hash_in_the_url() {
 }
 
 #[test]
-fn a_form_stays_a_form_whatever_its_url_mentions() {
+fn a_form_stays_a_form_even_if_its_url_has_a_body_hash() {
     let url = "https://h/a?bodySHA256=00";
     let signature = sign(TOKEN, url, &ours());
     assert_eq!(
@@ -301,7 +301,7 @@ fn of_100_000_requests_tampered_with_none_is_accepted() {
 
 proptest! {
     #[test]
-    fn what_twilio_signs_is_accepted_and_another_token_is_not(
+    fn a_signature_by_twilio_is_accepted_and_one_by_another_token_is_not(
         target in "[a-z0-9/]{0,20}(\\?[a-z0-9=&%']{0,20})?",
         pairs in prop::collection::vec((".{0,8}", ".{0,20}"), 0..8),
     ) {

@@ -63,7 +63,7 @@ fn an_empty_body_and_an_absent_one_are_the_same() {
 }
 
 #[test]
-fn a_whatsapp_sender_is_kept_as_it_is() {
+fn a_whatsapp_sender_is_kept_unchanged() {
     let webhook = webhook(&[("From", Some("whatsapp:+14155550123"))]);
     assert_eq!(webhook.from().kind(), AddressKind::Channel);
     assert_eq!(webhook.from().as_str(), "whatsapp:+14155550123");
@@ -71,7 +71,7 @@ fn a_whatsapp_sender_is_kept_as_it_is() {
 }
 
 #[test]
-fn what_every_message_has_must_be_there_once_and_well_formed() {
+fn required_parameters_must_occur_once_and_be_well_formed() {
     for name in ["MessageSid", "AccountSid", "From", "To"] {
         let error = refusal(&[(name, None)]);
         assert_eq!(error, PayloadError::Missing(name));
@@ -143,7 +143,7 @@ fn media_are_read_with_their_types() {
 }
 
 #[test]
-fn when_num_media_lies_what_is_really_there_decides() {
+fn if_num_media_is_wrong_the_media_urls_decide() {
     let too_few = webhook(&[("NumMedia", Some("0")), ("MediaUrl0", Some("https://a"))]);
     assert_eq!((too_few.kind(), too_few.num_media()), (MessageKind::Mms, 0));
     assert!(too_few.media_count_disagrees());
@@ -215,7 +215,7 @@ fn a_place_needs_two_numbers_in_range() {
 }
 
 #[test]
-fn an_opt_out_is_read_when_it_says_something() {
+fn an_opt_out_is_read_unless_it_is_empty() {
     assert_eq!(
         webhook(&[("OptOutType", Some("STOP"))]).opt_out_type(),
         Some("STOP")
@@ -224,7 +224,7 @@ fn an_opt_out_is_read_when_it_says_something() {
 }
 
 #[test]
-fn a_stored_webhook_is_the_same_when_read_again_and_checked_again() {
+fn a_stored_webhook_is_unchanged_and_checked_again_when_read() {
     let before = webhook(&[("NumMedia", Some("1")), ("MediaUrl0", Some("https://a"))]);
     let json = serde_json::to_string(&before).expect("JSON");
     let after: InboundWebhook = serde_json::from_str(&json).expect("a webhook");

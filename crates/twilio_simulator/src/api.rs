@@ -149,7 +149,7 @@ impl SimulatedApi {
         self.0.state.read(|state| state.requests)
     }
 
-    /// How often a client asked to send to this number, whatever it was answered.
+    /// The number of requests to send to this number, with any answer.
     pub fn posts_to(&self, number: &str) -> u64 {
         let posts = |state: &SimulatorState| state.posts.get(number).copied();
         self.0.state.read(posts).unwrap_or_default()

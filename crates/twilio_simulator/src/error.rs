@@ -1,8 +1,8 @@
-//! Why the simulator could not do what was asked.
+//! The errors of the simulator.
 
 use std::{io, net::SocketAddr};
 
-/// Why the simulator could not do what was asked.
+/// Why an operation of the simulator failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
     /// The address is in use, or is not ours.

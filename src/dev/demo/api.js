@@ -1,7 +1,7 @@
-// The calls that this page makes: to the receiver, as the app's front end would, and to the demo's own server, which
-// stands in for the app's sign-in, the phone and the app's list of items.
+// The requests of this page. It calls the receiver as the app's front end would. It calls the demo's own server for
+// the app's sign-in, the phone and the app's list of items.
 
-/** What came instead of a good answer. `status` is 0 when nothing came. */
+/** A failed request. `status` is 0 if there was no answer. */
 export class Refused extends Error {
   constructor(status, sentence, code) {
     super(sentence);
@@ -28,7 +28,7 @@ async function call(method, url, { token, body, headers } = {}) {
   }
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  // Errors of the app's own kind have `error`; all others are problem details (RFC 9457).
+  // The app's own errors have `error`; all others are problem details (RFC 9457).
   throw new Refused(response.status, answer.error ?? answer.detail ?? answer.title ?? "Refused", answer.code);
 }
 
@@ -44,7 +44,7 @@ export const demo = {
 /** The receiver's phone number API, for the user of this token. */
 export function phoneNumberApi(base, token) {
   const url = `${base}/api/user/phone-number`;
-  // A key for each press of a button: should the browser send a request again, it has no second effect.
+  // One key for each press of a button: if the browser repeats the request, it has no second effect.
   const post = (url, body) =>
     call("POST", url, { token, body, headers: { "Idempotency-Key": crypto.randomUUID() } });
   return {

@@ -1,4 +1,4 @@
-// The demo page: signs in, links a number, shows its phone, and shows what becomes of its texts.
+// The demo page: signs in, links a number, shows the number's phone and the items of its texts.
 
 import { demo, phoneNumberApi } from "./api.js";
 
@@ -8,10 +8,10 @@ const $ = (id) => document.getElementById(id);
 
 let settings;
 let session = null; // { token, name, api }
-let number = null; // what the API says of the user's number
-let turns = 0; // how often it was asked
+let number = null; // the API's answer about the user's number
+let turns = 0; // counts requests for the number
 let phone = null; // the number whose phone is shown
-const phones = new Map(); // number → [{ sid?, mine, body }], in the order in which they were seen
+const phones = new Map(); // number → [{ sid?, mine, body }], oldest first
 
 // --- small helpers
 
@@ -31,17 +31,17 @@ function element(name, text, className) {
   return made;
 }
 
-/** Shows what went wrong, or that nothing does: a sentence for everybody, and below it what a developer looks for. */
+/** Shows an error, or clears it: a sentence for the user, and details for a developer below it. */
 function showError(id, error) {
   const shown = $(id);
   const detail = error?.status ? [`HTTP ${error.status}`, error.code].filter(Boolean).join(" ") : "";
   const key = `${error?.message ?? ""} ${detail}`;
-  if (shown.dataset.key === key) return; // or a screen reader would read it out again
+  if (shown.dataset.key === key) return; // otherwise a screen reader repeats it
   shown.dataset.key = key;
   shown.replaceChildren(...(error ? [error.message, element("small", detail)] : []));
 }
 
-/** Runs what a button does, with the button out of reach meanwhile, and shows what went wrong beside it. */
+/** Runs a button's action. The button is disabled meanwhile, and an error is shown beside it. */
 async function act(button, errorId, what) {
   showError(errorId, null);
   button.disabled = true;
@@ -52,7 +52,7 @@ async function act(button, errorId, what) {
     showError(errorId, error);
   } finally {
     button.disabled = false;
-    if (document.activeElement === document.body) button.focus(); // which it lost with being disabled
+    if (document.activeElement === document.body) button.focus(); // disabling removed the focus
   }
 }
 
@@ -90,7 +90,7 @@ function signOut(error = null) {
   for (const id of ["number", "items", "phone", "who"]) show(id, false);
   for (const id of ["number-error", "items-error", "phone-error"]) showError(id, null);
   renderItems([]);
-  show("no-items", false); // nobody knows yet whether the next user has some
+  show("no-items", false); // it is not known yet whether the next user has items
   showError("sign-in-error", error);
   show("sign-in", true);
   $("sign-in-title").focus();
@@ -117,7 +117,7 @@ async function refreshNumber() {
   const asked = session;
   const turn = ++turns;
   const answer = await asked.api.get();
-  if (session !== asked || turn !== turns) return; // somebody has asked since, and gets a newer answer
+  if (session !== asked || turn !== turns) return; // a newer request will show a newer answer
   number = answer;
   if (number) phone = number.phoneNumber;
   renderNumber();
@@ -132,7 +132,7 @@ function renderNumber() {
   show("linked", linked);
   if (linked) $("linked-number").textContent = pretty(number.phoneNumber);
   const sentence = claimed ? deliverySentence(number) : "";
-  // Only when it changed: a screen reader reads it out.
+  // Only on a change: a screen reader reads it out.
   if ($("delivery").textContent !== sentence) $("delivery").textContent = sentence;
   $("delivery").classList.toggle("bad", claimed && number.delivery?.state === "failed");
 }
@@ -206,7 +206,7 @@ function renderItems(items) {
     row.append(element("span", kind, `kind ${kind}`), " ", element("span", item.value, "value"));
     return row;
   });
-  // Only when something changed: a screen reader hears of each row that comes.
+  // Only on a change: a screen reader announces each new row.
   if (rows.length !== list.childElementCount || rows.some((row, index) => list.children[index] !== row)) {
     list.replaceChildren(...rows);
   }
@@ -219,7 +219,7 @@ async function refreshItems() {
   if (session === asked) renderItems(items);
 }
 
-// --- what happens by itself
+// --- timers
 
 async function poll() {
   if (!session) return;

@@ -84,8 +84,8 @@ impl Downloader {
             name.to_owned()
         });
         let trusted: HashSet<String> = names.chain(url.host_str().map(str::to_owned)).collect();
-        // Nothing here may act on its own: no redirect, which would go anywhere, no proxy, which would be told where
-        // to go, no decompression, which makes much of little.
+        // The client must do nothing on its own. A redirect could lead to any host, a proxy would learn
+        // the URLs, and a decompressor can turn a small answer into a huge one.
         let http = reqwest::Client::builder()
             .dns_resolver(Arc::new(PublicOnly {
                 trusted: Arc::new(trusted),

@@ -27,7 +27,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_says_how_large_it_is() {
+    fn the_size_of_an_image_is_read_from_its_bytes() {
         assert_eq!(dimensions(&png(640, 480)), Some((640, 480)));
         let gif = b"GIF89a\x10\0\x20\0\0\0\0";
         assert_eq!(dimensions(gif), Some((16, 32)));

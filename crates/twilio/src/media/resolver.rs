@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_stands_for_this_machine_does_not_resolve_unless_it_is_trusted() {
+    async fn a_name_of_this_machine_does_not_resolve_unless_it_is_trusted() {
         for name in [
             "localhost",
             "127.0.0.1",
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_to_such_a_name_fails_as_forbidden_and_nobody_is_asked() {
+    async fn a_request_to_a_name_of_this_machine_is_forbidden_and_not_sent() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");

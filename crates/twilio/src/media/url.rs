@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_host_that_is_named_with_its_port_may_be_asked_besides() {
+    fn a_further_host_is_allowed_only_with_its_port() {
         let from: Url = BASE.parse().expect("a URL");
         let more = ["127.0.0.1:4000".to_owned()];
         let allowed = |location: &str| redirect(&from, location, &more).is_ok();

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn which_token_signs_is_known_only_where_twilio_tells() {
+    fn the_signing_token_is_known_only_if_twilio_shows_it() {
         let token = "0123456789abcdef0123456789abcdef";
         let told = read(&format!(
             r#"{{"status":"active","type":"Full","auth_token":"{token}"}}"#

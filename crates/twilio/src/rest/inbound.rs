@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_credentials_go_to_hosts_of_twilios_or_to_the_one_that_was_named() {
+    fn credentials_go_only_to_twilio_or_to_the_configured_host() {
         for (base, expected) in [
             ("https://api.twilio.com", "https://messaging.twilio.com"),
             (
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_url_as_there_may_be_a_password_in_it() {
+    fn debug_hides_urls_as_they_may_contain_a_password() {
         let inbound = Inbound {
             url: "https://me:s3cret@example.com/".to_owned(),
             ..Inbound::default()

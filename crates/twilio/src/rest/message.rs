@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_validity_is_whole_seconds_within_twilios_bounds_and_never_longer_than_asked() {
+    fn a_validity_is_rounded_down_to_seconds_and_kept_within_twilios_limits() {
         for (asked, told) in [
             (Duration::ZERO, "1"),
             (Duration::from_millis(9_999), "9"),

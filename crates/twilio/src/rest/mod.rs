@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_nothing_can_be_asked_of_makes_no_client() {
+    fn an_unusable_base_url_makes_no_client() {
         for base in [
             "ftp://api.twilio.com",
             "mailto:x",

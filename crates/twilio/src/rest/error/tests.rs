@@ -23,7 +23,7 @@ fn kind(error: &CreateError) -> (&'static str, &'static str) {
 }
 
 #[test]
-fn each_answer_has_its_class_the_status_before_the_code() {
+fn each_answer_is_classified_by_status_first_and_code_second() {
     for (status, code, class, label) in [
         // Not processed.
         (429, Some(20429), "not processed", "throttled"),
@@ -90,7 +90,7 @@ fn each_answer_has_its_class_the_status_before_the_code() {
 }
 
 #[test]
-fn a_wait_is_taken_in_seconds_and_within_reason_only() {
+fn retry_after_is_read_in_seconds_and_capped() {
     for (header, expected) in [
         (Some("7"), Some(7)),
         (Some(" 7 "), Some(7)),
@@ -111,7 +111,7 @@ fn a_wait_is_taken_in_seconds_and_within_reason_only() {
 }
 
 #[test]
-fn a_full_queue_is_waited_for_even_if_nobody_says_how_long() {
+fn a_full_queue_has_a_default_wait() {
     let wait = |header| match of_answer(429, header, &body(21611)) {
         CreateError::NotProcessed { retry_after, .. } => retry_after,
         other => panic!("{other}"),
@@ -121,7 +121,7 @@ fn a_full_queue_is_waited_for_even_if_nobody_says_how_long() {
 }
 
 #[test]
-fn what_is_said_of_an_error_quotes_nothing_of_the_answer() {
+fn errors_quote_nothing_of_the_answer() {
     for status in [400, 401, 403, 404, 429, 500] {
         let error = of_answer(status, None, &body(21211));
         let shown = format!("{error} {error:?}");
@@ -130,7 +130,7 @@ fn what_is_said_of_an_error_quotes_nothing_of_the_answer() {
 }
 
 #[test]
-fn a_list_that_is_refused_says_whether_to_wait_or_to_call_somebody() {
+fn a_refused_list_is_either_throttled_or_a_problem_of_the_account() {
     let of = |status| of_list_answer(status, Some("5"), b"");
     let retry_after = Some(Duration::from_secs(5));
     assert_eq!(of(429), ListError::Throttled { retry_after });
@@ -152,7 +152,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn whatever_the_code_a_server_error_is_unclear(status in 500u16..600, code: u32) {
+    fn a_server_error_with_any_code_is_unclear(status in 500u16..600, code: u32) {
         proptest::prop_assert_eq!(
             of_answer(status, Some("1"), &body(code)),
             CreateError::Unclear(Unclear::ServerError(status))
