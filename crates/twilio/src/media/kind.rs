@@ -207,7 +207,7 @@ fn is_mp3_frame(second: u8, third: u8) -> bool {
     layer_three && version_known && (1..15).contains(&bit_rate) && sample_rate != 3
 }
 
-/// WebM. Matroska uses the same container, and Twilio does not deliver it, so the document type must
+/// `WebM`. Matroska uses the same container, and Twilio does not deliver it, so the document type must
 /// match.
 fn is_webm(after_mark: &[u8]) -> bool {
     let start = after_mark.get(..64).unwrap_or(after_mark);
