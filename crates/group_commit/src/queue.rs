@@ -24,9 +24,6 @@ use crate::{
     batch::{Entry, Response, execute},
 };
 
-/// How often [`BatchOperation::progress`] is called while no request arrives.
-const IDLE_PROGRESS: Duration = Duration::from_secs(5);
-
 /// How requests are collected and executed.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -44,6 +41,8 @@ pub struct Limits {
     pub timeout: Duration,
     /// How long a request may wait for its response. `None`: until it is executed.
     pub deadline: Option<Duration>,
+    /// How often [`BatchOperation::progress`] is called while no request arrives.
+    pub idle_progress: Duration,
 }
 
 impl Limits {
@@ -58,6 +57,7 @@ impl Limits {
             second_batch_after: Duration::from_millis(100),
             timeout,
             deadline: None,
+            idle_progress: Duration::from_secs(5),
         }
     }
 
@@ -239,7 +239,7 @@ impl<O: BatchOperation> BatchReceiver<O> {
     /// # Panics
     /// If the operation panics. Requests that still wait then get [`SubmitError::Closed`].
     pub async fn run(mut self, operation: O) {
-        let operation = Arc::new(operation);
+        let (operation, idle_progress) = (Arc::new(operation), self.limits.idle_progress);
         let mut in_flight = JoinSet::new();
         loop {
             operation.progress();
@@ -252,7 +252,7 @@ impl<O: BatchOperation> BatchReceiver<O> {
                     in_flight.spawn(execute(operation, batch, self.limits.timeout, pending));
                 }
                 Some(ended) = in_flight.join_next() => rethrow(ended),
-                () = sleep(IDLE_PROGRESS), if in_flight.is_empty() => {}
+                () = sleep(idle_progress), if in_flight.is_empty() => {}
             }
         }
         while let Some(ended) = in_flight.join_next().await {
@@ -270,7 +270,7 @@ impl<O: BatchOperation> BatchReceiver<O> {
             let late = sleep_until(self.last_start + self.limits.second_batch_after);
             tokio::select! { () = self.enough_wait() => {} () = late => {} }
         }
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(self.queue.len().min(self.limits.max_batch));
         if self
             .queue
             .recv_many(&mut batch, self.limits.max_batch)

@@ -1,14 +1,12 @@
 //! The only code that knows apalis: a backend that hands claimed jobs to one apalis worker a kind.
 //!
-//! apalis takes a backend's error for the worker's death, and drains acknowledgements only while it is idle. So no
-//! database call is made from here: [`crate::claim`] fills a list, `fetch_next` is a cancel-safe long poll on it,
-//! and outcomes go to [`crate::ack`] from inside the handler.
+//! apalis ends a worker whose backend returns an error, and drains acknowledgements only while the worker is idle. So no
+//! database call is made here: [`crate::claim`] fills a [`JobFeed`], `fetch_next` is a cancel-safe long poll on it, and
+//! the handler submits outcomes to [`crate::ack`] itself.
 
 use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,54 +16,27 @@ use apalis_core::backend::{
     Backend, BackendConfig,
     finalize::Ephemeral,
     persistence::{Persisted, Persistence, TaskEvent},
+    queue::Queue,
 };
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::{layer::util::Identity, limit::ConcurrencyLimitLayer};
 
-use crate::{ack::Acks, claim::Claimed, execute::Executor};
+use crate::{ack::Acks, claimed::ClaimedJob, execute::Executor, feed::JobFeed};
 
-/// apalis's heartbeat has nothing to do here: leases are renewed by [`crate::lease`].
+/// apalis's heartbeat has nothing to do here: [`crate::lease`] renews leases.
 const HEARTBEAT: Duration = Duration::from_mins(1);
 
-/// What this process has claimed of one kind and not yet started, in the order of the queue, as apalis's
-/// [`Persistence`]. Cheap to clone.
+/// The claimed jobs of one kind, as apalis's [`Persistence`].
 #[derive(Clone)]
-pub(crate) struct Feed {
-    claimed: Arc<Mutex<BinaryHeap<Reverse<Claimed>>>>,
-    arrived: Arc<Notify>,
+struct ClaimedJobs {
+    feed: JobFeed,
     acks: Acks,
+    queue: Queue,
+    worker: Arc<str>,
 }
 
-impl Feed {
-    pub(crate) fn new(acks: Acks) -> Self {
-        Self {
-            claimed: Arc::default(),
-            arrived: Arc::default(),
-            acks,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BinaryHeap<Reverse<Claimed>>> {
-        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands a job to the worker.
-    pub(crate) fn push(&self, job: Claimed) {
-        self.lock().push(Reverse(job));
-        self.arrived.notify_one();
-    }
-
-    /// Gives back what the worker has not taken. Call it when the claimer has ended.
-    pub(crate) fn release_all(&self) {
-        for Reverse(job) in self.lock().drain() {
-            self.acks.release(&job);
-        }
-    }
-}
-
-impl Persistence for Feed {
-    type Compact = Claimed;
+impl Persistence for ClaimedJobs {
+    type Compact = ClaimedJob;
     type Response = ();
     type Error = Infallible;
 
@@ -77,20 +48,15 @@ impl Persistence for Feed {
         Ok(())
     }
 
-    async fn fetch_next(&mut self, _: &WorkerContext) -> Result<Vec<Task<Claimed>>, Infallible> {
-        loop {
-            let arrived = self.arrived.notified();
-            // One at a time: what is handed over waits inside apalis, out of reach of a stop.
-            if let Some(Reverse(job)) = self.lock().pop() {
-                return Ok(vec![to_task(job)]);
-            }
-            arrived.await;
-        }
+    async fn fetch_next(&mut self, _: &WorkerContext) -> Result<Vec<Task<ClaimedJob>>, Infallible> {
+        // One at a time: a task that was handed over waits inside apalis, out of reach of a stop.
+        let job = self.feed.next().await;
+        Ok(vec![to_task(job, &self.queue, &self.worker)])
     }
 
     async fn reenqueue_abandoned(
         &mut self,
-        tasks: Vec<Task<Claimed>>,
+        tasks: Vec<Task<ClaimedJob>>,
         _: &WorkerContext,
     ) -> Result<u64, Infallible> {
         for task in &tasks {
@@ -107,27 +73,51 @@ impl Persistence for Feed {
         Ok(())
     }
 
-    async fn push_tasks(&mut self, tasks: Vec<Task<Claimed>>) -> Result<(), Infallible> {
-        // apalis's own way of enqueueing is not reachable: our backend is no sink.
-        drop(tasks);
+    async fn push_tasks(&mut self, tasks: Vec<Task<ClaimedJob>>) -> Result<(), Infallible> {
+        // apalis enqueues only into a backend that is a sink, which ours is not.
+        debug_assert!(tasks.is_empty(), "apalis enqueues nothing here");
+        if !tasks.is_empty() {
+            tracing::error!(
+                tasks = tasks.len(),
+                "apalis was asked to enqueue: jobs are enqueued by `enqueue` alone"
+            );
+        }
         Ok(())
     }
 }
 
-fn to_task(job: Claimed) -> Task<Claimed> {
-    let (id, attempt, max) = (job.id, job.attempt, job.max_attempts);
-    TaskBuilder::new(job)
-        .task_id(TaskId::from_int(id.unsigned_abs()))
-        .attempt(usize::from(attempt.saturating_sub(1)))
-        .max_attempts(usize::from(max))
-        .build()
+/// The job as apalis's task. All fields that apalis has for a task are filled, so that its layers can use them.
+fn to_task(job: ClaimedJob, queue: &Queue, worker: &str) -> Task<ClaimedJob> {
+    let seconds = |time: chrono::DateTime<chrono::Utc>| u64::try_from(time.timestamp()).ok();
+    let lock_at = seconds(job.claimed_at);
+    let mut task = TaskBuilder::new(())
+        .task_id(TaskId::from_int(job.fence.job.unsigned_abs()))
+        .queue(queue.clone())
+        .attempt(usize::from(job.attempt.saturating_sub(1))) // apalis adds 1 when the attempt starts
+        .max_attempts(usize::from(job.max_attempts))
+        .priority(apalis_priority(job.priority))
+        .lock_at(lock_at)
+        .lock_by(Some(worker.to_owned()));
+    if let Some(run_at) = job.ready_since.and_then(seconds) {
+        task = task.run_at_timestamp(run_at);
+    }
+    if let Some(key) = &job.unique_key {
+        task = task.idempotency_key(key);
+    }
+    task.map_args(|()| job).build()
 }
 
-/// [`Feed`] as an apalis backend.
-struct FeedBackend(Persisted<Feed>);
+/// apalis's priorities start at 0, and the highest goes first. Ours are steps around 0, and the lowest goes first.
+fn apalis_priority(priority: i16) -> usize {
+    const LOW: i16 = crate::job::Priority::LOW.0;
+    usize::try_from(i32::from(LOW) - i32::from(priority)).unwrap_or(0)
+}
 
-impl Backend for FeedBackend {
-    type Task = Task<Claimed>;
+/// [`ClaimedJobs`] as an apalis backend.
+struct ClaimedJobsBackend(Persisted<ClaimedJobs>);
+
+impl Backend for ClaimedJobsBackend {
+    type Task = Task<ClaimedJob>;
     type Error = Infallible;
 
     fn poll_ready(
@@ -142,7 +132,7 @@ impl Backend for FeedBackend {
         &mut self,
         cx: &mut Context<'_>,
         worker: &WorkerContext,
-    ) -> Poll<Option<Result<Task<Claimed>, Infallible>>> {
+    ) -> Poll<Option<Result<Task<ClaimedJob>, Infallible>>> {
         self.0.poll_next(cx, worker)
     }
 
@@ -155,10 +145,10 @@ impl Backend for FeedBackend {
     }
 }
 
-impl BackendConfig for FeedBackend {
-    type Args = Claimed;
+impl BackendConfig for ClaimedJobsBackend {
+    type Args = ClaimedJob;
     type Id = u64;
-    type Kind = Ephemeral; // decoding is the executor's: an undecodable job must not end the worker
+    type Kind = Ephemeral; // the executor decodes: undecodable arguments must not end the worker
     type Config = ();
     type Layer = Identity;
 
@@ -171,13 +161,26 @@ impl BackendConfig for FeedBackend {
     }
 }
 
-/// Runs the worker of one kind until `stop`, and then until its running jobs have ended.
-pub(crate) async fn run_worker(feed: Feed, executor: Executor, stop: CancellationToken) {
-    let (kind, acks) = (executor.kind.clone(), feed.acks.clone());
+/// Runs the worker of one kind until `stop`, and then until its running jobs have ended. `worker` is the process's
+/// name.
+pub(crate) async fn run_worker(
+    feed: JobFeed,
+    acks: Acks,
+    executor: Executor,
+    worker: Arc<str>,
+    stop: CancellationToken,
+) {
+    let kind = executor.kind.clone();
+    let jobs = ClaimedJobs {
+        feed,
+        acks: acks.clone(),
+        queue: Queue::from(kind.name),
+        worker,
+    };
     let worker = WorkerBuilder::new(kind.name)
-        .backend(FeedBackend(Persisted::new(feed)))
+        .backend(ClaimedJobsBackend(Persisted::new(jobs)))
         .layer(ConcurrencyLimitLayer::new(kind.concurrency))
-        .build(move |job: Claimed| executor.clone().execute(job, acks.clone()));
+        .build(move |job: ClaimedJob| executor.clone().execute(job, acks.clone()));
     let stopped = async move {
         stop.cancelled().await;
         Ok::<(), WorkerError>(())
@@ -186,3 +189,6 @@ pub(crate) async fn run_worker(feed: Feed, executor: Executor, stop: Cancellatio
         tracing::error!(%error, job.kind = kind.name, "a worker ended with an error");
     }
 }
+
+#[cfg(test)]
+mod tests;

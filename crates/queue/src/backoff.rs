@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// How long to wait before the attempt after a failed one.
+/// The delay before the attempt after a failed one.
 ///
-/// The n-th failure waits between half of and the whole of `first * 2^(n-1)`, at most `cap`. The jitter keeps jobs that
-/// failed together from coming back together.
+/// The delay after the n-th failure is between half of and the whole of `first * 2^(n-1)`, at most `cap`. The jitter
+/// spreads the retries of jobs that failed together.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     /// The longest delay after the first failure.
     pub first: Duration,
-    /// The longest delay at all.
+    /// The longest delay.
     pub cap: Duration,
 }
 
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_double_up_to_the_cap_and_never_leave_their_half() {
+    fn delays_double_up_to_the_cap_and_are_at_least_half_of_that() {
         for (attempt, longest) in [
             (1, 1),
             (2, 2),

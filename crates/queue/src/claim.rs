@@ -1,111 +1,70 @@
-//! Claiming ready jobs: one statement for all kinds, each bounded by its free slots.
+//! Claims ready jobs: one statement for all kinds, each bounded by its free permits.
 //!
-//! Nothing here may drop a claim once it was sent: rows that the database has leased to us but we do not know of would
-//! wait a lease for nothing and be charged an attempt.
+//! Once the statement was sent, its result must not be dropped. Rows that the database has leased to this process, and
+//! that the process does not know of, would wait for the end of the lease and be charged an attempt.
 
-use std::{cmp::Ordering, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Heartbeat, JobId, RunnerSettings, ack::Acks, backend::Feed, execute::Kind, lease::Leases,
-    metrics, scan_cursor::ScanCursor,
+    ack::Acks,
+    attempt::Fence,
+    claimed::ClaimedJob,
+    database::{STATEMENT_TIMEOUT, StatementError, retry_pause, within},
+    feed::JobFeed,
+    kind::JobKind,
+    lease::Leases,
+    metrics,
+    scan_cursor::ScanCursor,
+    settings::RunnerSettings,
+    watchdog::Heartbeat,
 };
 
-/// The longest that any statement of ours may take. Without it a connection whose other end has vanished would hold its
-/// task for as long as TCP takes to notice.
-pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long to wait after the first error of the database, and at most.
-pub(crate) const DATABASE_BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(100), Duration::from_secs(2));
-
-/// What a claim may cost beside its scan: something for itself, and something for each row.
+/// What a claim may take in the database apart from passing dead index entries: this much, and this much for each row.
 const FIXED_COST: Duration = Duration::from_millis(1);
 const ROW_COST: Duration = Duration::from_micros(40);
 
-/// With more outcomes than this unwritten, nothing is claimed: memory is finite.
+/// While more outcomes than this are not written, nothing is claimed. It bounds the memory that outcomes take.
 const MAX_UNWRITTEN: usize = 10_000;
 
-/// A job that this process holds.
-#[derive(Debug, Clone)]
-pub(crate) struct Claimed {
-    pub(crate) id: JobId,
-    pub(crate) claim: i32,
-    pub(crate) attempt: u16,
-    pub(crate) max_attempts: u16,
-    pub(crate) args: String,
-    pub(crate) trace: Option<String>,
-    pub(crate) position: DateTime<Utc>,
-    /// Since when it was ready, by this process's clock, where that is known.
-    pub(crate) ready_at: Option<Instant>,
-}
-
-impl Claimed {
-    /// Where it stood in the queue.
-    fn place(&self) -> (DateTime<Utc>, JobId) {
-        (self.position, self.id)
-    }
-}
-
-impl Ord for Claimed {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
-    }
-}
-
-impl PartialOrd for Claimed {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Claimed {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl Eq for Claimed {}
-
-/// A kind, where its claimed jobs go, and where its scans begin.
-pub(crate) struct Source {
-    pub(crate) kind: Arc<Kind>,
-    pub(crate) feed: Feed,
-    pub(crate) floor: ScanCursor,
+/// A kind, the feed of its worker, and where its next scan begins.
+pub(crate) struct ClaimSource {
+    pub(crate) kind: Arc<JobKind>,
+    pub(crate) feed: JobFeed,
+    pub(crate) cursor: ScanCursor,
 }
 
 /// Claims for one process.
 pub(crate) struct Claimer {
     pub(crate) pool: PgPool,
     pub(crate) settings: RunnerSettings,
-    pub(crate) sources: Vec<Source>,
+    pub(crate) sources: Vec<ClaimSource>,
     pub(crate) leases: Leases,
     pub(crate) acks: Acks,
-    /// Notified when a slot was freed.
+    /// Notified when a permit was freed or outcomes were written.
     pub(crate) room: Arc<Notify>,
     /// Notified when there may be new jobs.
     pub(crate) arrivals: Arc<Notify>,
-    /// Whether notifications reach us.
+    /// True while notifications arrive.
     pub(crate) listening: watch::Receiver<bool>,
 }
 
 impl Claimer {
-    /// Claims whenever a slot is free, until `stop`. What a claim in flight at that moment brings goes to the feeds, to be
-    /// given back from there.
+    /// Claims whenever a permit is free, until `stop`. Jobs of a claim that is in flight at that moment go to the feeds.
+    /// The runner gives them back from there.
     pub(crate) async fn run(mut self, stop: CancellationToken, heartbeat: Heartbeat) {
-        let (first, longest) = DATABASE_BACKOFF;
-        let mut backoff = first;
+        let mut errors = 0;
         let mut notified = false;
         while !stop.is_cancelled() {
             heartbeat.beat();
-            let behind = self.acks.waiting() > MAX_UNWRITTEN;
+            let behind = self.acks.unwritten() > MAX_UNWRITTEN;
             let wanted: Vec<usize> = self
                 .sources
                 .iter()
@@ -123,13 +82,13 @@ impl Claimer {
             }
             let pause = match self.claim(&wanted).await {
                 Ok(counts) => {
-                    backoff = first;
+                    errors = 0;
                     if wanted
                         .iter()
                         .zip(&counts)
                         .any(|(wanted, got)| *got > 0 && got == wanted)
                     {
-                        continue; // a kind got all it asked for: there may be more
+                        continue; // a kind got all that was asked for: there may be more
                     }
                     if *self.listening.borrow() {
                         self.settings.slow_poll
@@ -138,8 +97,8 @@ impl Claimer {
                     }
                 }
                 Err(error) => {
-                    let pause = backoff;
-                    backoff = (backoff * 2).min(longest);
+                    errors += 1;
+                    let pause = retry_pause(errors);
                     tracing::warn!(%error, retry_ms = pause.as_millis(), "cannot claim jobs");
                     pause
                 }
@@ -147,15 +106,15 @@ impl Claimer {
             let full = wanted.contains(&0);
             tokio::select! {
                 () = heartbeat.sleep(pause) => {}
-                () = self.arrivals.notified(), if backoff == first => notified = true,
-                () = self.room.notified(), if full => {} // a kind that could not be asked for now can
+                () = self.arrivals.notified(), if errors == 0 => notified = true,
+                () = self.room.notified(), if full => {} // a kind that was left out now has a free permit
                 () = stop.cancelled() => {}
             }
         }
     }
 
-    /// Claims at most `wanted[i]` jobs of kind i and hands them over; answers how many it got of each.
-    async fn claim(&mut self, wanted: &[usize]) -> Result<Vec<usize>, sqlx::Error> {
+    /// Claims at most `wanted[i]` jobs of kind i and hands them to the workers. Returns how many it got of each.
+    async fn claim(&mut self, wanted: &[usize]) -> Result<Vec<usize>, StatementError> {
         let names: Vec<String> = self
             .sources
             .iter()
@@ -165,13 +124,13 @@ impl Claimer {
             .iter()
             .map(|n| i64::try_from(*n).unwrap_or(i64::MAX))
             .collect();
-        let floors: Vec<_> = self
+        let starts: Vec<_> = self
             .sources
             .iter()
-            .map(|source| source.floor.start())
+            .map(|source| source.cursor.start())
             .collect();
         let sent = Instant::now();
-        let mut rows = claim_ready(&self.pool, &self.settings, &names, &limits, &floors).await?;
+        let mut rows = claim_ready(&self.pool, &self.settings, &names, &limits, &starts).await?;
         metrics::claim(sent.elapsed());
 
         let server_us = rows
@@ -186,12 +145,17 @@ impl Claimer {
         let mut reached = vec![None; self.sources.len()];
         for row in rows {
             let Some(at) = self.sources.iter().position(|s| s.kind.name == row.kind) else {
-                continue; // cannot happen: only our kinds were asked for
+                tracing::error!(
+                    job.id = row.job.fence.job,
+                    job.kind = row.kind,
+                    "claimed a job of a kind that was not asked for: it waits for the end of its lease"
+                );
+                continue;
             };
             counts[at] += 1;
             reached[at] = Some(row.job.position);
             self.leases.hold(&row.job, sent);
-            self.sources[at].kind.take_slot();
+            self.sources[at].kind.take_permit();
             self.sources[at].feed.push(row.job);
         }
         for (at, source) in self
@@ -200,31 +164,31 @@ impl Claimer {
             .enumerate()
             .filter(|(at, _)| wanted[*at] > 0)
         {
-            source.floor.note(floors[at], reached[at], overhead);
+            source.cursor.note(starts[at], reached[at], overhead);
         }
         Ok(counts)
     }
 }
 
 /// A claimed row.
-pub(crate) struct Row {
+pub(crate) struct ClaimedRow {
     pub(crate) kind: String,
-    /// What the whole statement took so far.
+    /// How long the whole statement had taken at this row, in microseconds.
     server_us: i64,
-    pub(crate) job: Claimed,
+    pub(crate) job: ClaimedJob,
 }
 
-/// Claims at most `limits[i]` ready jobs of `kinds[i]`, beginning at `floors[i]`. Answers them in no order.
+/// Claims at most `limits[i]` ready jobs of `kinds[i]`, from the position `starts[i]` on. Returns them in no order.
 pub(crate) async fn claim_ready(
     pool: &PgPool,
     settings: &RunnerSettings,
     kinds: &[String],
     limits: &[i64],
-    floors: &[Option<DateTime<Utc>>],
-) -> Result<Vec<Row>, sqlx::Error> {
+    starts: &[Option<DateTime<Utc>>],
+) -> Result<Vec<ClaimedRow>, StatementError> {
     let sent = Instant::now();
-    // `ctid = any(array(…))` and not a join: a join made the planner scan the whole table. Where a lane has moved the
-    // position away from when the job became ready, only the first claim knows since when that is.
+    // `ctid = any(array(…))` and not a join: the planner ran a join as a scan of the whole table. The position of a job
+    // in a lane is not the time at which it became ready, so there only the first claim knows that time.
     let statement = sqlx::query!(
         r#"
         update queue.jobs as j
@@ -232,50 +196,55 @@ pub(crate) async fn claim_ready(
             claim = j.claim + 1, attempts = j.attempts + 1, locked_by = $5
         where j.ctid = any(array(
             select ready.ctid
-            from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as wanted(kind, slots, floor),
+            from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as wanted(kind, most, first_position),
             lateral (
                 select ctid from queue.jobs
                 where ready and kind = wanted.kind
-                    and position >= coalesce(wanted.floor, '-infinity')
+                    and position >= coalesce(wanted.first_position, '-infinity')
                 order by position, id
-                limit wanted.slots
+                limit wanted.most
                 for update skip locked
             ) as ready
-            where wanted.slots > 0
+            where wanted.most > 0
                 and not exists (select from queue.paused where paused.kind = wanted.kind)
         ))
-        returning j.id, j.kind, j.position, j.claim, j.attempts, j.max_attempts,
-            j.args::text as "args!", j.trace,
+        returning j.id, j.kind, j.position, j.claim, j.attempts, j.max_attempts, j.priority, j.unique_key,
+            j.args::text as "args!", j.trace, j.claimed_at as "claimed_at!",
             (extract(epoch from clock_timestamp() - statement_timestamp()) * 1e6)::bigint
                 as "server_us!",
-            (extract(epoch from now() - case
+            case
                 when j.lane is null then j.position - j.priority * interval '10 minutes'
                 when j.claim = 1 then j.created_at
-            end))::float8 as waited_s
+            end as ready_since
         "#,
         kinds,
         limits,
-        floors as &[Option<DateTime<Utc>>],
+        starts as &[Option<DateTime<Utc>>],
         settings.lease.as_secs_f64(),
         &settings.worker,
     )
     .fetch_all(pool);
-    let rows = timeout(STATEMENT_TIMEOUT, statement)
-        .await
-        .map_err(|_| sqlx::Error::PoolTimedOut)??;
-    let rows = rows.into_iter().map(|row| Row {
+    let rows = within(STATEMENT_TIMEOUT, statement).await?;
+    let rows = rows.into_iter().map(|row| ClaimedRow {
         kind: row.kind,
         server_us: row.server_us,
-        job: Claimed {
-            id: row.id,
-            claim: row.claim,
+        job: ClaimedJob {
+            fence: Fence {
+                job: row.id,
+                claim: row.claim,
+            },
             attempt: row.attempts.unsigned_abs(),
             max_attempts: row.max_attempts.unsigned_abs(),
+            priority: row.priority,
+            unique_key: row.unique_key,
             args: row.args,
             trace: row.trace,
             position: row.position,
-            ready_at: row.waited_s.and_then(|waited| {
-                sent.checked_sub(Duration::try_from_secs_f64(waited.max(0.0)).ok()?)
+            claimed_at: row.claimed_at,
+            ready_since: row.ready_since,
+            ready_at: row.ready_since.and_then(|ready_since| {
+                let waited = row.claimed_at - ready_since;
+                sent.checked_sub(waited.to_std().unwrap_or_default())
             }),
         },
     });

@@ -1,13 +1,17 @@
-//! Keeping the queue's own tables small: dead letters and figures that nobody needs any more go.
+//! Deletes what is old from the queue's own tables.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
-use crate::{Attempt, Job, JobArgs, JobError, metrics, rate_limit};
+use crate::{
+    attempt::Attempt,
+    job::{Job, JobArgs, JobError},
+    metrics, rate_limit,
+};
 
-/// The most dead letters deleted in one statement: short transactions, even after a disaster.
+/// The most dead letters deleted in one statement, so that transactions stay short.
 const BATCH: i64 = 5000;
 
 /// What [`CleanupQueue`] works with.
@@ -19,8 +23,8 @@ pub struct CleanupQueueDeps {
     pub keep_dead_jobs: Duration,
 }
 
-/// Deletes dead letters that are older than their retention, figures older than a day, the names of workers that were
-/// killed long ago, and rate limits that have recovered. Meant for a schedule.
+/// Deletes dead letters that are older than their retention, throughput figures older than a day, workers that were
+/// killed more than an hour ago, and rate limits that have recovered. Enqueued by a schedule.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupQueue {}
 

@@ -1,22 +1,22 @@
-//! The dead letters of a kind, for whoever has to draw conclusions from them.
+//! Reads the dead letters of a kind.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::{JobArgs, JobId};
+use crate::{attempt::JobId, job::JobArgs};
 
-/// A job that was given up.
+/// A job that became a dead letter.
 #[derive(Debug, Clone)]
 pub struct DeadLetter<J> {
-    /// The job; none if its arguments cannot be read.
+    /// The arguments, or `None` if they cannot be decoded.
     pub job: Option<J>,
-    /// Its place in the order of death: where to go on.
+    /// When it became a dead letter, and its number. The next call continues after it.
     pub place: (DateTime<Utc>, JobId),
 }
 
-/// Dead letters of this kind that died within `age`, in the order of their death, at most `most`, after this place.
+/// At most `most` jobs of this kind that became dead letters within `age`, the oldest first, after this place.
 pub async fn dead_letters<J: JobArgs>(
     conn: &mut PgConnection,
     age: Duration,

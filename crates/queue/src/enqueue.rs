@@ -1,28 +1,33 @@
-//! Putting jobs into the queue.
+//! Enqueues jobs.
 
 use std::{collections::HashMap, time::Duration};
 
 use sqlx::PgConnection;
 
-use crate::{JobArgs, JobId, Priority, ack::LONGEST_DELAY};
+use crate::{
+    attempt::JobId,
+    database::LONGEST_DELAY,
+    job::{JobArgs, Priority},
+};
 
 /// Why a job could not be enqueued.
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueError {
-    /// The arguments do not serialise to JSON.
+    /// The arguments cannot be serialised to JSON.
     #[error("the arguments of a `{kind}` job cannot be written as JSON")]
     Args {
         /// The kind of job.
         kind: &'static str,
-        /// What `serde_json` says.
+        /// The error of `serde_json`.
         source: serde_json::Error,
     },
-    /// The database did not take it.
+    /// The database reported an error.
     #[error("could not enqueue a job")]
     Database(#[from] sqlx::Error),
 }
 
-/// The largest number of attempts that is kept: the claim after the last one, which buries the job, has to fit too.
+/// The largest number of attempts that is stored. The claim after the last attempt, which makes the job a dead letter,
+/// must fit as well.
 const MOST_ATTEMPTS: i16 = i16::MAX - 1;
 
 /// A job to be enqueued.
@@ -39,7 +44,7 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    /// A job with its kind's own policy, due at once.
+    /// A job with the policy of its kind, due at once.
     pub fn of<J: JobArgs>(job: &J) -> Result<Self, EnqueueError> {
         let args = serde_json::to_string(job).map_err(|source| EnqueueError::Args {
             kind: J::NAME,
@@ -58,36 +63,35 @@ impl NewJob {
         })
     }
 
-    /// Another priority than its kind's.
+    /// Replaces the priority of its kind.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Not due before this long from now, by the database's clock.
+    /// The job becomes due after this delay, by the database's clock.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// The lane it waits in: jobs of one lane take turns with those of other lanes, so that a backlog in one holds up
-    /// nobody else.
+    /// The lane in which the job waits. Lanes take turns, so a backlog in one lane does not delay the jobs of others.
     #[must_use]
     pub fn lane(mut self, lane: impl Into<String>) -> Self {
         self.lane = Some(lane.into());
         self
     }
 
-    /// At most one job with this key is in the queue at a time; dead letters do not count.
+    /// At most one live job has this key. Dead letters do not count.
     #[must_use]
     pub fn unique_key(mut self, key: impl Into<String>) -> Self {
         self.unique_key = Some(key.into());
         self
     }
 
-    /// The trace context (a W3C `traceparent`) that the worker is to go on with.
+    /// The trace context (a W3C `traceparent`) to which the worker links its span.
     #[must_use]
     pub fn trace(mut self, trace: Option<String>) -> Self {
         self.trace = trace;
@@ -110,8 +114,8 @@ impl NewJob {
     }
 }
 
-/// Inserts the job on the caller's connection: inside a transaction it becomes due when that commits, and not at all
-/// when that rolls back. For anything but the kind's own policy see [`enqueue_all`].
+/// Inserts the job on the caller's connection. Inside a transaction, the job becomes due when the transaction commits, and
+/// does not exist if it rolls back. [`enqueue_all`] takes jobs with another policy than that of their kind.
 pub async fn enqueue<J: JobArgs>(conn: &mut PgConnection, job: &J) -> Result<JobId, EnqueueError> {
     let job = NewJob::of(job)?;
     // As text: a JSON parameter would be `jsonb` on its way, which refuses "\u0000" and rewrites numbers.
@@ -129,13 +133,13 @@ pub async fn enqueue<J: JobArgs>(conn: &mut PgConnection, job: &J) -> Result<Job
     Ok(id)
 }
 
-/// Inserts the jobs on the caller's connection, in one statement. Answers each one's number, or `None` for one whose
-/// unique key is in the queue already, or stands earlier in the list: it costs only itself.
+/// Inserts the jobs on the caller's connection, in one statement. Returns the number of each, or `None` for a job whose
+/// unique key a live job or an earlier job of the list has. The other jobs are inserted all the same.
 pub async fn enqueue_all(
     conn: &mut PgConnection,
     jobs: &[NewJob],
 ) -> Result<Vec<Option<JobId>>, EnqueueError> {
-    let mut rows = Rows::default();
+    let mut rows = NewJobColumns::default();
     for job in jobs {
         rows.push(job);
     }
@@ -166,7 +170,7 @@ pub async fn enqueue_all(
     .fetch_all(conn)
     .await?;
 
-    // Rows come back in the order of the list, less the duplicates.
+    // The rows come in the order of the list, without the duplicates.
     let mut keyed = HashMap::new();
     let mut plain = Vec::new();
     for row in inserted {
@@ -185,7 +189,7 @@ pub async fn enqueue_all(
 
 /// The columns of a batch.
 #[derive(Default)]
-struct Rows {
+struct NewJobColumns {
     kinds: Vec<String>,
     max_attempts: Vec<i16>,
     priorities: Vec<i16>,
@@ -196,7 +200,7 @@ struct Rows {
     traces: Vec<Option<String>>,
 }
 
-impl Rows {
+impl NewJobColumns {
     fn push(&mut self, job: &NewJob) {
         self.kinds.push(job.kind.to_owned());
         self.max_attempts.push(job.max_attempts);

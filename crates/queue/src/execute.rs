@@ -1,178 +1,61 @@
-//! Running one claimed job: decode, run under a timeout and the lease, and turn what came of it into an outcome.
+//! Runs one claimed job under its timeout and its lease, and turns the result into an outcome.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    Attempt, Backoff, Job, JobError, LinkTrace,
-    ack::{Acks, DeadLetterReason, Outcome, storable},
-    claim::Claimed,
+    ack::Acks,
+    attempt::Attempt,
+    claimed::ClaimedJob,
+    job::JobError,
+    kind::{JobKind, RunResult},
     lease::Leases,
-    metrics::{self, AttemptEnd, PermitInUse},
+    metrics::{self, AttemptOutcome, PermitInUse},
+    outcome::{DeadLetterReason, Outcome, storable},
+    settings::LinkTrace,
 };
 
-/// What came of running a job, unless its arguments could not be read.
-type Ran = Result<Result<(), JobError>, serde_json::Error>;
-type Start = dyn Fn(String, Arc<Attempt>) -> BoxFuture<'static, Ran> + Send + Sync;
-
-/// How much work may wait claimed in this process, so that slots need not wait for the database. As short as that, it
-/// keeps nobody waiting who comes later and is to go first.
-const PREFETCH: Duration = Duration::from_millis(10);
-
-/// The most jobs that wait claimed, and the most in one claim.
-const MAX_PREFETCH: usize = 500;
-
-/// The most that are claimed beyond that when a notification comes.
-const OVERDRAFT: usize = 16;
-
-/// A kind of job that this process runs, its Rust type forgotten.
-pub(crate) struct Kind {
-    pub(crate) name: &'static str,
-    pub(crate) concurrency: usize,
-    timeout: Duration,
-    backoff: Backoff,
-    start: Box<Start>,
-    held: AtomicUsize,
-    /// Moving average of an attempt's duration, in nanoseconds.
-    average_ns: AtomicU64,
-    pub(crate) completed: AtomicU64,
-    pub(crate) failed: AtomicU64,
-    room: Arc<Notify>,
-}
-
-impl Kind {
-    pub(crate) fn new<J, D>(deps: D, concurrency: usize, room: Arc<Notify>) -> Self
-    where
-        J: Job<D>,
-        D: Send + Sync + 'static,
-    {
-        let deps = Arc::new(deps);
-        let start = move |args: String, attempt: Arc<Attempt>| -> BoxFuture<'static, Ran> {
-            let deps = deps.clone();
-            Box::pin(async move {
-                let job: J = serde_json::from_str(&args)?;
-                if let Some(subject) = job.subject() {
-                    tracing::Span::current().record("job.subject", subject);
-                }
-                Ok(job.run(&*deps, &attempt).await)
-            })
-        };
-        Self {
-            name: J::NAME,
-            concurrency,
-            timeout: J::TIMEOUT,
-            backoff: J::BACKOFF,
-            start: Box::new(start),
-            held: AtomicUsize::new(0),
-            average_ns: AtomicU64::new(1_000_000_000), // nothing is fetched ahead before anything was measured
-            completed: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            room,
-        }
-    }
-
-    /// How many jobs of this kind this process holds.
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Acquire)
-    }
-
-    /// How many jobs of this kind to claim now: none unless a slot is free or will be soon. After a notification a few
-    /// in any case: what has just come may be to go before all that waits here.
-    pub(crate) fn wanted(&self, notified: bool) -> usize {
-        let average = u128::from(self.average_ns.load(Ordering::Relaxed).max(1));
-        let ahead = PREFETCH.as_nanos() * self.concurrency as u128 / average;
-        let ahead = usize::try_from(ahead)
-            .unwrap_or(usize::MAX)
-            .min(MAX_PREFETCH);
-        let (held, capacity) = (self.held(), self.concurrency + ahead);
-        if held < self.concurrency || held <= capacity / 2 {
-            capacity.saturating_sub(held).min(MAX_PREFETCH)
-        } else if notified {
-            // Never more than as much again as may wait: where jobs are long, other processes have them sooner.
-            (capacity + OVERDRAFT.min(ahead)).saturating_sub(held)
-        } else {
-            0 // let some go first: a claim of a few costs as much as one of many
-        }
-    }
-
-    pub(crate) fn take_slot(&self) {
-        self.held.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn free_slot(&self) {
-        self.held.fetch_sub(1, Ordering::AcqRel);
-        if self.wanted(false) > 0 {
-            self.room.notify_one();
-        }
-    }
-
-    /// Counts an attempt that ran for this long.
-    fn measure(&self, took: Duration) {
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX / 8);
-        let average = self.average_ns.load(Ordering::Relaxed);
-        self.average_ns
-            .store(average / 8 * 7 + took / 8, Ordering::Relaxed);
-    }
-
-    /// What a failed attempt leads to.
-    fn after_failure(&self, job: &Claimed, error: &str, after: Option<Duration>) -> Outcome {
-        let error = storable(error);
-        if job.attempt >= job.max_attempts {
-            return Outcome::DeadLetter {
-                reason: DeadLetterReason::AttemptsExhausted,
-                error,
-            };
-        }
-        let delay = after.unwrap_or_else(|| self.backoff.delay(job.attempt));
-        Outcome::Retry { delay, error }
-    }
-}
-
-/// How an attempt went, before it is written down.
-pub(crate) enum Ended {
+/// How an attempt ended.
+pub(crate) enum AttemptEnd {
     /// The job deleted its own row together with its effect.
     Completed,
-    /// To be acknowledged.
-    With(Outcome),
-    /// The lease is gone: nothing may be written.
+    /// This outcome is to be acknowledged.
+    Acknowledge(Outcome),
+    /// The lease is lost: nothing may be written.
     LeaseLost,
 }
 
 /// Runs claimed jobs of one kind.
 #[derive(Clone)]
 pub(crate) struct Executor {
-    pub(crate) kind: Arc<Kind>,
+    pub(crate) kind: Arc<JobKind>,
     pub(crate) leases: Leases,
-    /// Cancelled when the grace period of a shutdown is over.
+    /// Cancelled when the grace period of a stop is over.
     pub(crate) cut_off: CancellationToken,
     pub(crate) link_trace: Option<LinkTrace>,
 }
 
 impl Executor {
-    /// Makes one attempt and hands in its outcome.
-    pub(crate) async fn execute(self, job: Claimed, acks: Acks) {
-        match self.run(&job).await {
-            Ended::With(outcome) => acks.record(&job, outcome),
-            Ended::Completed | Ended::LeaseLost => self.leases.forget(job.id, job.claim),
+    /// Makes one attempt and submits its outcome.
+    pub(crate) async fn execute(self, mut job: ClaimedJob, acks: Acks) {
+        match self.run(&mut job).await {
+            AttemptEnd::Acknowledge(outcome) => acks.record(&job, outcome),
+            AttemptEnd::Completed | AttemptEnd::LeaseLost => self.leases.remove(job.fence),
         }
     }
 
-    /// Makes one attempt, logged and counted. Its outcome is the caller's to write.
-    pub(crate) async fn run(&self, job: &Claimed) -> Ended {
+    /// Makes one attempt, logs it and counts it. The caller writes the outcome. Takes the job's arguments.
+    pub(crate) async fn run(&self, job: &mut ClaimedJob) -> AttemptEnd {
         let waited = job.ready_at.map(|ready_at| ready_at.elapsed());
         let span = tracing::info_span!(
             "job.run",
-            job.id = job.id,
+            job.id = job.fence.job,
             job.kind = self.kind.name,
             job.attempt = job.attempt,
             job.wait_ms = waited.map(milliseconds),
@@ -185,101 +68,109 @@ impl Executor {
             .and_then(|link_trace| link_trace(&span, job.trace.as_deref()));
         let trace = trace.or_else(|| job.trace.clone());
         async {
-            let slot = PermitInUse::take();
-            let started = tokio::time::Instant::now();
+            let permit = PermitInUse::take();
+            let started = Instant::now();
             if let Some(waited) = waited {
                 metrics::waited(self.kind.name, waited);
             }
-            let ended = self.attempt(job, trace).await;
+            let end = self.attempt(job, trace).await;
             let took = started.elapsed();
-            drop(slot);
+            drop(permit);
             self.kind.measure(took);
-            self.kind.free_slot();
-            report(&self.kind, &ended, took);
-            ended
+            self.kind.free_permit();
+            report(&self.kind, &end, took);
+            end
         }
         .instrument(span)
         .await
     }
 
-    async fn attempt(&self, job: &Claimed, trace: Option<String>) -> Ended {
-        let Some(lease) = self.leases.get(job.id, job.claim) else {
-            return Ended::LeaseLost;
+    async fn attempt(&self, job: &mut ClaimedJob, trace: Option<String>) -> AttemptEnd {
+        let Some(lease) = self.leases.get(job.fence) else {
+            return AttemptEnd::LeaseLost;
         };
         if lease.lost.is_cancelled() {
-            return Ended::LeaseLost; // while it waited here
+            return AttemptEnd::LeaseLost; // while the job waited in this process
         }
         if self.cut_off.is_cancelled() {
-            return Ended::With(Outcome::Snooze {
-                delay: Duration::ZERO,
-            });
+            return AttemptEnd::Acknowledge(Outcome::release());
         }
         if job.attempt > job.max_attempts {
-            // Every attempt died with its process, so none could be acknowledged; this claim does not run it again.
+            // Every attempt ended with the death of its process, so none was acknowledged. This claim does not run it.
             let error = format!(
                 "{} attempts ended with the death of their worker",
                 job.max_attempts
             );
-            return Ended::With(Outcome::DeadLetter {
+            return AttemptEnd::Acknowledge(Outcome::DeadLetter {
                 reason: DeadLetterReason::AttemptsExhausted,
                 error,
             });
         }
         let attempt = Arc::new(Attempt {
-            id: job.id,
-            claim: job.claim,
+            fence: job.fence,
             number: job.attempt,
             max: job.max_attempts,
             trace,
             completed: lease.completed.clone(),
         });
-        let running = (self.kind.start)(job.args.clone(), attempt);
-        // A task of its own: a panic, of the decoder too, ends that task only, and all cores share the work.
+        let running = self.kind.run(std::mem::take(&mut job.args), attempt);
+        // A task of its own: a panic, of the decoder too, ends only that task, and all cores share the work.
         let mut task = tokio::spawn(running.in_current_span());
         let result = tokio::select! {
             result = &mut task => result,
             () = lease.lost.cancelled() => {
                 cancel(task).await;
-                return Ended::LeaseLost;
+                return AttemptEnd::LeaseLost;
             }
             () = self.cut_off.cancelled() => {
                 cancel(task).await;
-                return Ended::With(Outcome::Snooze { delay: Duration::ZERO });
+                return AttemptEnd::Acknowledge(Outcome::release());
             }
             () = tokio::time::sleep(self.kind.timeout) => {
                 cancel(task).await;
                 let error = format!("timed out after {:?}", self.kind.timeout);
-                return Ended::With(self.kind.after_failure(job, &error, None));
+                return AttemptEnd::Acknowledge(self.kind.after_failure(job, &error, None));
             }
         };
-        let completed = lease.completed.load(Ordering::Acquire);
-        match result {
-            Ok(Ok(Ok(()))) if completed => Ended::Completed,
-            Ok(Ok(Ok(()))) => Ended::With(Outcome::Complete),
-            Ok(Ok(Err(JobError::Retry { source, after }))) => {
-                Ended::With(self.kind.after_failure(job, &format!("{source:#}"), after))
+        let result = match result {
+            Ok(Ok(Ok(()))) if lease.completed.load(Ordering::Acquire) => {
+                return AttemptEnd::Completed;
             }
-            Ok(Ok(Err(JobError::Snooze(delay)))) => Ended::With(Outcome::Snooze { delay }),
-            Ok(Ok(Err(JobError::Discard(error)))) => Ended::With(Outcome::DeadLetter {
+            Ok(result) => result,
+            // The text of a panic may quote personal data, so it is not stored.
+            Err(_) => {
+                return AttemptEnd::Acknowledge(self.kind.after_failure(job, "panicked", None));
+            }
+        };
+        self.end_of(job, result)
+    }
+
+    /// The end of an attempt that returned without having completed the job itself.
+    fn end_of(&self, job: &ClaimedJob, result: RunResult) -> AttemptEnd {
+        AttemptEnd::Acknowledge(match result {
+            Ok(Ok(())) => Outcome::Complete,
+            Ok(Err(JobError::Retry { source, after })) => {
+                self.kind.after_failure(job, &format!("{source:#}"), after)
+            }
+            Ok(Err(JobError::LeaseLost)) => return AttemptEnd::LeaseLost,
+            Ok(Err(JobError::Snooze(delay))) => Outcome::Snooze { delay },
+            Ok(Err(JobError::Discard(error))) => Outcome::DeadLetter {
                 reason: DeadLetterReason::Discarded,
                 error: storable(&format!("{error:#}")),
-            }),
-            Ok(Ok(Err(JobError::LeaseLost))) => Ended::LeaseLost,
-            Ok(Err(error)) => Ended::With(Outcome::DeadLetter {
+            },
+            Err(error) => Outcome::DeadLetter {
                 reason: DeadLetterReason::Undecodable,
                 error: storable(&format!("the arguments cannot be read: {error}")),
-            }),
-            // The panic's text may quote the data it choked on, so it is not kept.
-            Err(_) => Ended::With(self.kind.after_failure(job, "panicked", None)),
-        }
+            },
+        })
     }
 }
 
-/// Ends a job's task and waits until it has ended: only then may its outcome be written.
-async fn cancel(task: JoinHandle<Ran>) {
+/// Cancels a job's task and waits until it has ended. Only then may the outcome be written.
+async fn cancel(task: JoinHandle<RunResult>) {
     task.abort();
     if task.await.is_ok() {
-        tracing::debug!("the job ended by itself while it was being cancelled");
+        tracing::debug!("the job returned while it was being cancelled");
     }
 }
 
@@ -287,16 +178,16 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One line and one count an attempt.
-fn report(kind: &Kind, ended: &Ended, took: Duration) {
+/// Logs an attempt in one line and counts it.
+fn report(kind: &JobKind, end: &AttemptEnd, took: Duration) {
     let duration_ms = milliseconds(took);
-    let end = match ended {
-        Ended::Completed | Ended::With(Outcome::Complete) => {
+    let outcome = match end {
+        AttemptEnd::Completed | AttemptEnd::Acknowledge(Outcome::Complete) => {
             kind.completed.fetch_add(1, Ordering::Relaxed);
             tracing::info!(duration_ms, outcome = "completed", "job completed");
-            AttemptEnd::Completed
+            AttemptOutcome::Completed
         }
-        Ended::With(Outcome::Retry { delay, error }) => {
+        AttemptEnd::Acknowledge(Outcome::Retry { delay, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 duration_ms,
@@ -305,14 +196,14 @@ fn report(kind: &Kind, ended: &Ended, took: Duration) {
                 delay_ms = delay.as_millis(),
                 "job failed, will retry"
             );
-            AttemptEnd::Retried
+            AttemptOutcome::Retried
         }
-        Ended::With(Outcome::Snooze { delay }) => {
+        AttemptEnd::Acknowledge(Outcome::Snooze { delay }) => {
             let delay_ms = delay.as_millis();
             tracing::info!(duration_ms, outcome = "snoozed", delay_ms, "job snoozed");
-            AttemptEnd::Snoozed
+            AttemptOutcome::Snoozed
         }
-        Ended::With(Outcome::DeadLetter { reason, error }) => {
+        AttemptEnd::Acknowledge(Outcome::DeadLetter { reason, error }) => {
             kind.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
                 duration_ms,
@@ -321,15 +212,15 @@ fn report(kind: &Kind, ended: &Ended, took: Duration) {
                 reason = reason.as_str(),
                 "job is a dead letter"
             );
-            AttemptEnd::DeadLetter
+            AttemptOutcome::DeadLetter
         }
-        Ended::LeaseLost => {
+        AttemptEnd::LeaseLost => {
             let outcome = "lease_lost";
             tracing::warn!(duration_ms, outcome, "job cancelled: its lease was lost");
-            AttemptEnd::LeaseLost
+            AttemptOutcome::LeaseLost
         }
     };
-    // After its line, which has it already.
-    tracing::Span::current().record("outcome", end.as_str());
-    metrics::attempt(kind.name, end, took);
+    // After the log line, which has the field already.
+    tracing::Span::current().record("outcome", outcome.as_str());
+    metrics::attempt(kind.name, outcome, took);
 }

@@ -1,36 +1,25 @@
-//! What a job is, and what an attempt at one can say.
+//! A job: its arguments, what a worker does with it, and how an attempt can fail.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::PgConnection;
-use tracing::Span;
 
-use crate::Backoff;
+use crate::{
+    attempt::{Attempt, CompleteError},
+    backoff::Backoff,
+};
 
-/// A job's number, unique for ever.
-pub type JobId = i64;
-
-/// Links the span of an attempt to the trace context that came with the job. Called before the span is entered. Returns
-/// the trace context of the span itself.
-pub type LinkTrace = fn(span: &Span, enqueued_by: Option<&str>) -> Option<String>;
-
-/// Who goes first. Each step is worth ten minutes of waiting, so that nothing waits for ever.
+/// The order among jobs that are ready. One step of priority is worth ten minutes of waiting, so that no job waits for
+/// ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority(pub(crate) i16);
 
 impl Priority {
-    /// Before everything else that came in within the last ten minutes.
+    /// Before all other jobs of the last ten minutes.
     pub const HIGH: Self = Self(-1);
     /// In order of arrival.
     pub const NORMAL: Self = Self(0);
-    /// After everything else, for ten minutes.
+    /// After all other jobs, for ten minutes.
     pub const LOW: Self = Self(1);
 }
 
@@ -71,23 +60,23 @@ pub trait Job<Deps>: JobArgs {
     ) -> impl Future<Output = Result<(), JobError>> + Send;
 }
 
-/// How an attempt ends when it does not succeed.
+/// Why an attempt did not succeed.
 ///
-/// The text of the errors is stored with the job and shown to operators, so it must hold no personal data.
+/// The texts of the errors are stored with the job, and operators see them. They must hold no personal data.
 #[derive(Debug)]
 pub enum JobError {
-    /// Run again after the job's backoff, or `after` the delay that the error carries. Costs an attempt.
+    /// The job runs again after its backoff, or `after` the delay that the error carries. The attempt counts.
     Retry {
         /// What went wrong.
         source: anyhow::Error,
-        /// The delay asked for by whoever refused us (a `Retry-After`), if any.
+        /// The delay that the other side asked for (a `Retry-After`), if any.
         after: Option<Duration>,
     },
-    /// Run again after this delay. Costs no attempt: nothing failed, it is just not time yet.
+    /// The job runs again after this delay. The attempt does not count, as nothing failed.
     Snooze(Duration),
-    /// It will never succeed: a dead letter now.
+    /// The job will never succeed: it becomes a dead letter now.
     Discard(anyhow::Error),
-    /// Another worker holds the job; whatever this attempt did must be rolled back.
+    /// Another worker holds the job. The effect of this attempt must be rolled back.
     LeaseLost,
 }
 
@@ -100,7 +89,7 @@ impl JobError {
         }
     }
 
-    /// A failure that no further attempt can mend.
+    /// A failure that another attempt would repeat.
     pub fn discard(source: impl Into<anyhow::Error>) -> Self {
         Self::Discard(source.into())
     }
@@ -112,115 +101,5 @@ impl From<CompleteError> for JobError {
             CompleteError::LeaseLost => Self::LeaseLost,
             CompleteError::Database(_) => Self::retry(error),
         }
-    }
-}
-
-/// Why a job could not be completed in the caller's transaction, which must then be rolled back.
-#[derive(Debug, thiserror::Error)]
-pub enum CompleteError {
-    /// The lease ran out and the job was claimed again, or it has completed elsewhere.
-    #[error("the lease was lost: another worker has the job")]
-    LeaseLost,
-    /// The database did not answer as it should.
-    #[error("could not complete the job")]
-    Database(#[from] sqlx::Error),
-}
-
-/// Names one claim of one job: every write about an attempt must name it, and changes nothing if another claim came after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fence {
-    /// The job.
-    pub job: JobId,
-    /// The claim.
-    pub claim: i32,
-}
-
-/// One run of a job, holding its lease.
-#[derive(Debug)]
-pub struct Attempt {
-    pub(crate) id: JobId,
-    pub(crate) claim: i32,
-    pub(crate) number: u16,
-    pub(crate) max: u16,
-    pub(crate) trace: Option<String>,
-    pub(crate) completed: Arc<AtomicBool>,
-}
-
-impl Attempt {
-    /// The job's number.
-    pub fn job_id(&self) -> JobId {
-        self.id
-    }
-
-    /// Which attempt this is, from 1.
-    pub fn number(&self) -> u16 {
-        self.number
-    }
-
-    /// If this attempt fails, there is no other.
-    pub fn is_last(&self) -> bool {
-        self.number >= self.max
-    }
-
-    /// What a statement of the caller's must name that completes the job. See [`Attempt::completed_by`].
-    pub fn fence(&self) -> Fence {
-        Fence {
-            job: self.id,
-            claim: self.claim,
-        }
-    }
-
-    /// For completing many jobs in one statement of the caller's: `work` has a transaction delete this job's row under
-    /// its [`Fence`], as [`Attempt::complete`] does for one, and `has` tells by its answer whether one has committed that
-    /// did.
-    pub async fn completed_by<T>(
-        &self,
-        work: impl Future<Output = T>,
-        has: impl FnOnce(&T) -> bool,
-    ) -> T {
-        // Already now, as the row is gone before the answer is here: it would be taken for a lost lease.
-        self.completed.store(true, Ordering::Release);
-        let answer = work.await;
-        self.completed.store(has(&answer), Ordering::Release);
-        answer
-    }
-
-    /// The trace context (a W3C `traceparent`) that what this attempt enqueues is to go on with: its own where spans are
-    /// collected, else that of whoever enqueued the job.
-    pub fn trace(&self) -> Option<&str> {
-        self.trace.as_deref()
-    }
-
-    /// Makes sure that this attempt still has the job, to the end of the caller's transaction. For an effect that does
-    /// not complete the job.
-    pub async fn hold(&self, conn: &mut PgConnection) -> Result<(), CompleteError> {
-        sqlx::query!(
-            "select id from queue.jobs where id = $1 and claim = $2 for update",
-            self.id,
-            self.claim
-        )
-        .fetch_optional(conn)
-        .await?
-        .map(drop)
-        .ok_or(CompleteError::LeaseLost)
-    }
-
-    /// Deletes the job in the caller's transaction, so that the job ends exactly when its effect commits.
-    ///
-    /// Call it last, then commit, then return `Ok`. On an error the transaction must be rolled back: with a lost
-    /// lease another worker is about to produce, or has produced, the same effect.
-    pub async fn complete(&self, conn: &mut PgConnection) -> Result<(), CompleteError> {
-        let done = sqlx::query!(
-            "delete from queue.jobs where id = $1 and claim = $2",
-            self.id,
-            self.claim
-        )
-        .execute(conn)
-        .await?;
-        if done.rows_affected() != 1 {
-            return Err(CompleteError::LeaseLost);
-        }
-        self.completed.store(true, Ordering::Release);
-        Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! The leases this process holds, and their renewal.
 //!
-//! A lease is lost when the database says so (the row is gone, claimed again, or there for anybody to claim) or when it
-//! could not be renewed in time by this process's own monotonic clock: then others may have the job, although we cannot
-//! ask. Either way the work is cancelled; what it would still write is refused by the fence.
+//! A lease is lost when the database says so (the row is gone, was claimed again, or is ready for any worker), or when it
+//! was not renewed in time by this process's monotonic clock: then another worker may have the job, although this one
+//! cannot ask. Either way the work is cancelled. The fence refuses what it would still write.
 
 use std::{
     collections::HashMap,
@@ -14,20 +14,25 @@ use std::{
 };
 
 use sqlx::PgPool;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Heartbeat, JobId, claim::Claimed, claim::STATEMENT_TIMEOUT};
+use crate::{
+    attempt::{Fence, JobId},
+    claimed::ClaimedJob,
+    database::{STATEMENT_TIMEOUT, StatementError, within},
+    watchdog::Heartbeat,
+};
 
-/// One held job.
+/// The lease of one job.
 #[derive(Debug, Clone)]
 pub(crate) struct Lease {
     claim: i32,
-    /// Counted from before the claiming statement was sent, so it ends before the database's own end of the lease.
+    /// Counted from before the claim was sent, so it ends before the database's own end of the lease.
     safe_until: Instant,
     /// Cancelled when the lease is lost.
     pub(crate) lost: CancellationToken,
-    /// Set once the job has deleted its own row: then the row's absence is no loss.
+    /// Set once the job has deleted its own row. A missing row then does not mean that the lease is lost.
     pub(crate) completed: Arc<AtomicBool>,
 }
 
@@ -50,62 +55,62 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a claim whose statement was sent at `sent`. A job of ours whose lease ran out unnoticed and that we have
-    /// now claimed again loses its older lease here.
-    pub(crate) fn hold(&self, claimed: &Claimed, sent: Instant) {
+    /// Adds the lease of a claim that was sent at `sent`. If this process has claimed a job again whose older lease ran
+    /// out, the older lease is lost.
+    pub(crate) fn hold(&self, claimed: &ClaimedJob, sent: Instant) {
         let lease = Lease {
-            claim: claimed.claim,
+            claim: claimed.fence.claim,
             safe_until: sent + self.length,
             lost: CancellationToken::new(),
             completed: Arc::default(),
         };
-        if let Some(older) = self.lock().insert(claimed.id, lease) {
+        if let Some(older) = self.lock().insert(claimed.fence.job, lease) {
             older.lost.cancel();
         }
     }
 
     /// The lease of this claim, unless a newer claim has replaced it.
-    pub(crate) fn get(&self, id: JobId, claim: i32) -> Option<Lease> {
+    pub(crate) fn get(&self, fence: Fence) -> Option<Lease> {
         self.lock()
-            .get(&id)
-            .filter(|lease| lease.claim == claim)
+            .get(&fence.job)
+            .filter(|lease| lease.claim == fence.claim)
             .cloned()
     }
 
-    /// Stops renewing: the job has ended, or what became of it is written down.
-    pub(crate) fn forget(&self, id: JobId, claim: i32) {
-        self.forget_all(std::iter::once((id, claim)));
+    /// Removes a lease, which is no longer renewed: the job has completed, or its outcome is written.
+    pub(crate) fn remove(&self, fence: Fence) {
+        self.remove_all(std::iter::once(fence));
     }
 
-    /// Stops renewing all of these.
-    pub(crate) fn forget_all(&self, jobs: impl Iterator<Item = (JobId, i32)>) {
+    /// Removes all of these.
+    pub(crate) fn remove_all(&self, fences: impl Iterator<Item = Fence>) {
         let mut held = self.lock();
-        for (id, claim) in jobs {
-            if held.get(&id).is_some_and(|lease| lease.claim == claim) {
-                held.remove(&id);
+        for Fence { job, claim } in fences {
+            if held.get(&job).is_some_and(|lease| lease.claim == claim) {
+                held.remove(&job);
             }
         }
     }
 
-    /// Renews all leases, three times in a lease's length, until `done`.
+    /// Renews all leases three times within a lease's length, until `done`.
     pub(crate) async fn renew(self, pool: PgPool, done: CancellationToken, heartbeat: Heartbeat) {
-        let calm = self.length / 3;
-        let hurried = (self.length / 10).min(Duration::from_secs(1));
-        let mut pause = calm;
+        let regular = self.length / 3;
+        let after_error = (self.length / 10).min(Duration::from_secs(1));
+        let mut pause = regular;
         loop {
             tokio::select! { () = heartbeat.sleep(pause) => {} () = done.cancelled() => return }
             pause = match self.renew_once(&pool).await {
-                Ok(()) => calm,
+                Ok(()) => regular,
                 Err(error) => {
                     tracing::warn!(%error, "cannot renew leases");
-                    hurried
+                    after_error
                 }
             };
         }
     }
 
-    /// Cancels what was not renewed in time, until `done`. Apart from the renewal, which may be waiting for the
-    /// database.
+    /// Cancels jobs whose lease was not renewed in time, until `done`. A loop of its own, as the renewal may be waiting
+    /// for the database.
     pub(crate) async fn expire(self, done: CancellationToken, heartbeat: Heartbeat) {
         let pause = (self.length / 20).min(Duration::from_secs(1));
         loop {
@@ -117,7 +122,7 @@ impl Leases {
         }
     }
 
-    async fn renew_once(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    async fn renew_once(&self, pool: &PgPool) -> Result<(), StatementError> {
         let (ids, claims): (Vec<i64>, Vec<i32>) = self
             .lock()
             .iter()
@@ -127,8 +132,8 @@ impl Leases {
             return Ok(());
         }
         let sent = Instant::now();
-        // A row that somebody has locked is passed over: waiting for one would cost all the others their leases. It is
-        // usually being completed; if not, the next renewal has it.
+        // A locked row is skipped: a wait for it would cost all other jobs their leases. Usually the job is being
+        // completed. If not, the next renewal has it.
         let statement = sqlx::query!(
             r#"
             with held as (select * from unnest($1::bigint[], $2::int[]) as held(id, claim)),
@@ -151,10 +156,8 @@ impl Leases {
             self.length.as_secs_f64(),
         )
         .fetch_all(pool);
-        // Never longer than a third of the lease: better a second try than one that outlives what it renews.
-        let rows = timeout(STATEMENT_TIMEOUT.min(self.length / 3), statement)
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)??;
+        // At most a third of the lease: a renewal that takes longer than the lease is of no use, a second try is.
+        let rows = within(STATEMENT_TIMEOUT.min(self.length / 3), statement).await?;
         let ours: HashMap<JobId, bool> =
             rows.into_iter().map(|row| (row.id, row.renewed)).collect();
 

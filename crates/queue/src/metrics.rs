@@ -1,5 +1,5 @@
-//! What workers measure: every metric of this crate, named here and nowhere else. Labels are kinds of jobs, which the
-//! code names, and outcomes. What is in the queue is another matter: see [`crate::admin::stats`].
+//! The metrics of workers: every metric of this crate is named here and nowhere else. Labels are kinds of jobs, which
+//! the code names, and outcomes. [`crate::admin::stats`] reads how many jobs the queue holds.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const SLOTS: &str = "pigeonhole_queue_slots";
 const SLOTS_IN_USE: &str = "pigeonhole_queue_slots_in_use";
 const DEAD_LETTERS_REMOVED: &str = "pigeonhole_queue_dead_letters_removed_total";
 
-/// Says what each means.
+/// Describes each metric.
 pub fn describe() {
     describe_counter!(
         ATTEMPTS,
@@ -26,12 +26,12 @@ pub fn describe() {
     describe_histogram!(
         RUN,
         Unit::Seconds,
-        "How long attempts took, however they ended, by kind"
+        "How long attempts took, whatever their outcome, by kind"
     );
     describe_histogram!(
         WAIT,
         Unit::Seconds,
-        "How long jobs that were ready waited until they ran, by kind"
+        "How long ready jobs waited until they ran, by kind"
     );
     describe_counter!(
         LEASE_LOSSES,
@@ -41,12 +41,12 @@ pub fn describe() {
     describe_histogram!(
         CLAIM,
         Unit::Seconds,
-        "How long the database took to answer a claim, of one job, many or none"
+        "How long a claim took in the database, whether it got no job, one or many"
     );
     describe_gauge!(
         SLOTS,
         Unit::Count,
-        "Jobs that this process runs at once, at most, of all kinds"
+        "The most jobs that this process runs at once, of all kinds"
     );
     describe_gauge!(
         SLOTS_IN_USE,
@@ -60,9 +60,9 @@ pub fn describe() {
     );
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AttemptEnd {
+pub(crate) enum AttemptOutcome {
     Completed,
     Retried,
     Snoozed,
@@ -70,7 +70,7 @@ pub(crate) enum AttemptEnd {
     LeaseLost,
 }
 
-impl AttemptEnd {
+impl AttemptOutcome {
     const ALL: [Self; 5] = [
         Self::Completed,
         Self::Retried,
@@ -90,11 +90,11 @@ impl AttemptEnd {
     }
 }
 
-/// Counts from zero what a worker with these kinds and slots counts, so that the first of each is seen to rise.
-pub(crate) fn start(kinds: &[&'static str], slots: usize) {
+/// Sets the metrics of a worker with these kinds to zero, so that the first increase is visible.
+pub(crate) fn start(kinds: &[&'static str], concurrency: usize) {
     for kind in kinds {
-        for end in AttemptEnd::ALL {
-            counter!(ATTEMPTS, "kind" => *kind, "outcome" => end.as_str()).increment(0);
+        for outcome in AttemptOutcome::ALL {
+            counter!(ATTEMPTS, "kind" => *kind, "outcome" => outcome.as_str()).increment(0);
         }
         counter!(LEASE_LOSSES, "kind" => *kind).increment(0);
         for duration in [RUN, WAIT] {
@@ -103,35 +103,35 @@ pub(crate) fn start(kinds: &[&'static str], slots: usize) {
     }
     drop(histogram!(CLAIM));
     counter!(DEAD_LETTERS_REMOVED).increment(0);
-    gauge!(SLOTS).set(f64::from(u32::try_from(slots).unwrap_or(u32::MAX)));
+    gauge!(SLOTS).set(f64::from(u32::try_from(concurrency).unwrap_or(u32::MAX)));
     gauge!(SLOTS_IN_USE).increment(0.0);
 }
 
-/// An attempt has ended.
-pub(crate) fn attempt(kind: &'static str, end: AttemptEnd, took: Duration) {
-    counter!(ATTEMPTS, "kind" => kind, "outcome" => end.as_str()).increment(1);
+/// Counts an attempt that has ended.
+pub(crate) fn attempt(kind: &'static str, outcome: AttemptOutcome, took: Duration) {
+    counter!(ATTEMPTS, "kind" => kind, "outcome" => outcome.as_str()).increment(1);
     histogram!(RUN, "kind" => kind).record(took);
-    if end == AttemptEnd::LeaseLost {
+    if outcome == AttemptOutcome::LeaseLost {
         counter!(LEASE_LOSSES, "kind" => kind).increment(1);
     }
 }
 
-/// A job begins to run that was ready so long ago.
+/// Records how long a job was ready before it ran.
 pub(crate) fn waited(kind: &'static str, waited: Duration) {
     histogram!(WAIT, "kind" => kind).record(waited);
 }
 
-/// A claim was answered.
+/// Records how long a claim took.
 pub(crate) fn claim(took: Duration) {
     histogram!(CLAIM).record(took);
 }
 
-/// Dead letters were deleted.
+/// Counts dead letters that were deleted.
 pub(crate) fn dead_letters_removed(count: u64) {
     counter!(DEAD_LETTERS_REMOVED).increment(count);
 }
 
-/// A slot in use, until it is dropped.
+/// A concurrency permit in use, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct PermitInUse(());
 

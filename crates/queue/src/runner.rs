@@ -1,4 +1,4 @@
-//! One worker process: the kinds it runs, and its start, drain and stop.
+//! One worker process: its kinds of jobs, its start, its stop.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,66 +11,37 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Job, JobArgs, LinkTrace, ScheduleError, Watchdog,
-    ack::Acks,
-    backend::{Feed, run_worker},
-    claim::{Claimer, Source},
+    ack::{Acks, WriteAcks},
+    backend::run_worker,
+    claim::{ClaimSource, Claimer},
     connections,
-    execute::{Executor, Kind},
+    execute::Executor,
+    feed::JobFeed,
+    job::{Job, JobArgs},
+    kind::JobKind,
     lease::Leases,
     metrics,
     scan_cursor::ScanCursor,
-    schedule::Schedules,
+    schedule::{ScheduleError, Schedules},
+    settings::RunnerSettings,
     timers::Timers,
     wake::listen,
+    watchdog::Watchdog,
     worker_registry::WorkerRegistry,
 };
 
-/// How long a stop may wait for what is only for people to read.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// The longest time that a stop waits for the worker registry, which only operators read.
+const LAST_REGISTRY_WRITE: Duration = Duration::from_secs(1);
 
-/// How long the last outcomes may take to be written, however short the grace period: without them every job that was
-/// cut off would wait for its lease to run out, and be charged an attempt.
+/// The time to write the last outcomes, even if the grace period is shorter. A job whose outcome is not written waits for
+/// the end of its lease and is charged an attempt.
 const LAST_WRITES: Duration = Duration::from_secs(5);
-
-/// How a worker process behaves.
-#[derive(Debug, Clone)]
-pub struct RunnerSettings {
-    /// The process's name in `queue.jobs.locked_by`, for people to read. Nothing depends on its being unique.
-    pub worker: String,
-    /// How long a claim is good for unless it is renewed; also how long a dead process's jobs wait. Renewed three
-    /// times in its length.
-    pub lease: Duration,
-    /// How often to look for ready jobs when there were none and notifications do not reach us.
-    pub poll: Duration,
-    /// The same while they do.
-    pub slow_poll: Duration,
-    /// How long running jobs may go on after a stop was asked for.
-    pub grace: Duration,
-    /// How the span of an attempt joins the trace of its job, where spans are collected.
-    pub link_trace: Option<LinkTrace>,
-}
-
-impl RunnerSettings {
-    /// Defaults for a process of this name: leases of 30 s, 20 s of grace; without work a look every 2 s,
-    /// or every 250 ms while notifications do not reach us.
-    pub fn new(worker: impl Into<String>) -> Self {
-        Self {
-            worker: worker.into(),
-            lease: Duration::from_secs(30),
-            poll: Duration::from_millis(250),
-            slow_poll: Duration::from_secs(2),
-            grace: Duration::from_secs(20),
-            link_trace: None,
-        }
-    }
-}
 
 /// Runs jobs of the registered kinds.
 pub struct Runner {
     pool: PgPool,
     settings: RunnerSettings,
-    kinds: Vec<Arc<Kind>>,
+    kinds: Vec<Arc<JobKind>>,
     schedules: Schedules,
     room: Arc<Notify>,
     watchdog: Watchdog,
@@ -87,8 +58,8 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// A runner without kinds, on the database of this pool. It makes up to seven connections of its own, so that jobs
-    /// that use up their pool do not cost each other their leases.
+    /// A runner without kinds, on the database of this pool. It makes [`crate::RUNNER_CONNECTIONS`] connections of its
+    /// own, so that jobs that use up the pool do not cost each other their leases.
     pub fn new(pool: PgPool, settings: RunnerSettings) -> Self {
         let schedules = Schedules::default();
         Self {
@@ -101,14 +72,15 @@ impl Runner {
         }
     }
 
-    /// Its loops are to be heard here.
+    /// This watchdog watches the loops of the runner.
     #[must_use]
     pub fn with_watchdog(mut self, watchdog: &Watchdog) -> Self {
         self.watchdog = watchdog.clone();
         self
     }
 
-    /// Adds a kind, of which at most `concurrency` jobs run here at once. Added again, the later one counts.
+    /// Adds a kind, of which at most `concurrency` jobs run at once in this process. A kind that was added before is
+    /// replaced.
     #[must_use]
     pub fn register<J, D>(mut self, deps: D, concurrency: usize) -> Self
     where
@@ -116,7 +88,7 @@ impl Runner {
         D: Send + Sync + 'static,
     {
         self.kinds.retain(|kind| kind.name != J::NAME);
-        self.kinds.push(Arc::new(Kind::new::<J, D>(
+        self.kinds.push(Arc::new(JobKind::new::<J, D>(
             deps,
             concurrency.max(1),
             self.room.clone(),
@@ -124,7 +96,7 @@ impl Runner {
         self
     }
 
-    /// Adds a job that the clock enqueues: `cron` has five fields, in UTC. The kind must be registered somewhere.
+    /// Adds a job that is enqueued at the times of `cron`: five fields, in UTC. Some process must register the kind.
     pub fn schedule<J: JobArgs>(
         mut self,
         name: &str,
@@ -135,18 +107,18 @@ impl Runner {
         Ok(self)
     }
 
-    /// Runs until `stop` is cancelled and everything is given back or written down.
+    /// Runs until `stop` is cancelled and every job was given back or its outcome written.
     ///
-    /// After `stop` no job is claimed; what waits in this process is given back at once; running jobs get the grace
-    /// period, then they are cancelled and given back too, at no cost in attempts. The database being away delays
-    /// everything and ends nothing, but at the stop it is waited for no longer than another grace period (or five
-    /// seconds, if that is more): what could not be written then becomes ready when its lease runs out.
+    /// After `stop` no job is claimed. Jobs that wait in this process are given back at once. Running jobs get the grace
+    /// period. Then they are cancelled and given back, too. None of this costs an attempt. A database outage delays the
+    /// runner and does not end it. But at the stop the runner waits for the database no longer than another grace period
+    /// (or five seconds, if that is more). A job whose outcome was not written becomes ready when its lease runs out.
     ///
     /// # Errors
-    /// If a part of the runner died of a bug: the rest was stopped in good order, and the process should end, to be
-    /// started again.
+    /// If a task of the runner ended because of a bug. The other tasks were stopped in order. The process should end, so
+    /// that its supervisor starts it again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunnerDied> {
-        let mut running = Running::start(self, stop.child_token());
+        let mut running = RunnerTasks::start(self, stop.child_token());
         let died = running.until_stop().await;
         running.stop.cancel();
         running.drain().await;
@@ -154,28 +126,28 @@ impl Runner {
     }
 }
 
-/// The tasks of a runner, by how long they live.
-struct Running {
+/// The tasks of a runner, by when they end.
+struct RunnerTasks {
     grace: Duration,
-    /// Nothing is claimed any more.
+    /// Cancelled when nothing is claimed any more.
     stop: CancellationToken,
-    /// The grace period is over.
+    /// Cancelled when the grace period is over.
     cut_off: CancellationToken,
-    /// Nothing is held any more.
+    /// Cancelled when no job is held any more.
     drained: CancellationToken,
-    feeds: Vec<Feed>,
+    feeds: Vec<JobFeed>,
     acks: Acks,
-    /// Claimer, listener, timers.
+    /// The claimer, the listener, the timers.
     until_stop: JoinSet<()>,
     /// One apalis worker a kind, until its last job has ended.
     workers: JoinSet<()>,
-    /// The writer of outcomes, until there can be no more.
+    /// The task that writes outcomes. It ends after the last one.
     writer: JoinHandle<()>,
-    /// Leases, presence.
+    /// The renewals, the leases, the worker registry.
     until_drained: JoinSet<()>,
 }
 
-impl Running {
+impl RunnerTasks {
     fn start(runner: Runner, stop: CancellationToken) -> Self {
         let Runner {
             pool,
@@ -185,20 +157,20 @@ impl Running {
             room,
             watchdog,
         } = runner;
-        let pool_of_outcomes = connections::outcomes(&pool);
+        let outcomes_pool = connections::outcomes(&pool);
         let pool = connections::control(&pool);
         let (cut_off, drained) = (CancellationToken::new(), CancellationToken::new());
-        let (arrivals, nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (arrivals, timer_set) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (connected, listening) = watch::channel(false);
         let grace = settings.grace;
         let leases = Leases::new(settings.lease);
-        let (acks, writer) = Acks::start(
-            pool_of_outcomes,
-            leases.clone(),
-            nudge.clone(),
-            room.clone(),
-            watchdog.heartbeat("outcomes"),
-        );
+        let (acks, writer) = Acks::start(WriteAcks {
+            pool: outcomes_pool,
+            leases: leases.clone(),
+            timer_set: timer_set.clone(),
+            room: room.clone(),
+            heartbeat: watchdog.heartbeat("outcomes"),
+        });
 
         let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
         metrics::start(&names, kinds.iter().map(|kind| kind.concurrency).sum());
@@ -212,28 +184,35 @@ impl Running {
         );
         let heartbeat = watchdog.heartbeat("leases");
         until_drained.spawn(leases.clone().expire(drained.clone(), heartbeat));
-        let presence = WorkerRegistry {
+        let registry = WorkerRegistry {
             pool: pool.clone(),
             worker: settings.worker.clone(),
             kinds: kinds.clone(),
         };
-        until_drained.spawn(presence.run(drained.clone()));
+        until_drained.spawn(registry.run(drained.clone()));
 
+        let worker: Arc<str> = settings.worker.as_str().into();
         let mut workers = JoinSet::new();
         let mut sources = Vec::new();
         for kind in kinds {
-            let feed = Feed::new(acks.clone());
+            let feed = JobFeed::default();
             let executor = Executor {
                 kind: kind.clone(),
                 leases: leases.clone(),
                 cut_off: cut_off.clone(),
                 link_trace: settings.link_trace,
             };
-            workers.spawn(run_worker(feed.clone(), executor, stop.clone()));
-            sources.push(Source {
+            workers.spawn(run_worker(
+                feed.clone(),
+                acks.clone(),
+                executor,
+                worker.clone(),
+                stop.clone(),
+            ));
+            sources.push(ClaimSource {
                 kind,
                 feed,
-                floor: ScanCursor::new(),
+                cursor: ScanCursor::new(),
             });
         }
         let feeds = sources.iter().map(|source| source.feed.clone()).collect();
@@ -249,7 +228,7 @@ impl Running {
             pool: pool.clone(),
             schedules,
             arrivals: arrivals.clone(),
-            nudge,
+            timer_set,
         };
         until_stop.spawn(timers.run(stop.clone(), watchdog.heartbeat("timers")));
         let acks_of_claimer = acks.clone();
@@ -278,7 +257,7 @@ impl Running {
         }
     }
 
-    /// Waits for the stop; true if a part died before.
+    /// Waits for the stop. True if a task ended before.
     async fn until_stop(&mut self) -> bool {
         tokio::select! {
             biased;
@@ -297,7 +276,9 @@ impl Running {
         );
         let draining = async {
             ended(&mut self.until_stop).await;
-            self.feeds.iter().for_each(Feed::release_all);
+            for job in self.feeds.iter().flat_map(JobFeed::take_all) {
+                self.acks.release(&job);
+            }
             ended(&mut self.workers).await;
         };
         let patience = async {
@@ -309,18 +290,18 @@ impl Running {
         tokio::select! {
             () = draining => {}
             () = patience => {
-                tracing::error!("some jobs do not let themselves be cancelled: they run again elsewhere");
+                tracing::error!("some jobs cannot be cancelled: another process will run them again");
             }
         }
         self.workers.abort_all();
         drop((self.acks, self.feeds));
         let patience = self.grace.max(LAST_WRITES);
         if !self.writer.is_finished() && timeout(patience, &mut self.writer).await.is_err() {
-            tracing::error!("the database is away: some outcomes could not be written");
+            tracing::error!("the database does not respond: some outcomes could not be written");
             self.writer.abort();
         }
         self.drained.cancel();
-        if timeout(LAST_WORD, ended(&mut self.until_drained))
+        if timeout(LAST_REGISTRY_WRITE, ended(&mut self.until_drained))
             .await
             .is_err()
         {
@@ -329,9 +310,9 @@ impl Running {
     }
 }
 
-/// A part of the runner ended before the stop, which only a bug can do.
+/// A task of the runner ended before the stop. Only a bug can cause that.
 #[derive(Debug, thiserror::Error)]
-#[error("a part of the job runner died; the log says where. This is a bug, please report it")]
+#[error("a task of the job runner ended; the log says which. This is a bug, please report it")]
 pub struct RunnerDied;
 
 async fn ended(tasks: &mut JoinSet<()>) {

@@ -1,40 +1,41 @@
 //! Where a scan of a queue index begins.
 //!
-//! Ended jobs leave dead entries at the front of the index. Usually Postgres skips and clears them at once, but as long
-//! as any session holds an old snapshot it can do neither, and each scan from the front would pass all of them again.
-//! Then a scan begins where the last one found its last row, and goes back to the front, for what was inserted behind,
-//! as often as that costs a twentieth of the time.
+//! Completed jobs leave dead entries at the front of the index. Usually Postgres skips them and clears them at once. But
+//! while any session holds an old snapshot, it can do neither, and each scan from the front passes all of them again.
+//! Then a scan begins where the last one found its last row. It returns to the front, for jobs that were inserted
+//! behind it, only so often that this takes a twentieth of the time.
 //!
-//! A busy machine makes every statement slow, and taking that for dead entries would keep waiting what is to go first.
-//! So it takes several slow scans from the front in a row, and one from further on that is quicker.
+//! A busy machine makes every statement slow. If that were taken for dead entries, jobs with priority would wait too
+//! long. So the cursor moves on only after several slow scans from the front in a row, and stays there only if a scan
+//! from further on is faster.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-/// A scan from the front that takes no longer than this is no burden.
+/// A scan from the front that takes no longer than this is fast enough.
 const CHEAP: Duration = Duration::from_millis(10);
 
-/// So many scans in a row must have been slow before another beginning is tried.
+/// After this many slow scans in a row, another beginning is tried.
 const SUSPICIOUS: u32 = 4;
 
-/// The most often that a costly scan from the front may be made: once in so many times what it costs.
+/// A slow scan from the front is made at most once in this many times its own duration.
 const SHARE: u32 = 20;
 
-/// The beginning of the next scan.
+/// Decides where the next scan begins.
 #[derive(Debug)]
 pub(crate) struct ScanCursor {
     reached: Option<DateTime<Utc>>,
-    /// Scans from the front in a row that were slow, and what the last of them took.
+    /// The number of slow scans from the front in a row, and the overhead of the last of them.
     slow: (u32, Duration),
-    from_the_front: When,
+    front_scan: NextFrontScan,
 }
 
 #[derive(Debug)]
-enum When {
+enum NextFrontScan {
     Now,
-    /// The next scan begins further on, to see whether that is quicker.
+    /// The next scan begins further on, to find out whether that is faster.
     AfterOneMore,
     At(Instant),
 }
@@ -44,20 +45,20 @@ impl ScanCursor {
         Self {
             reached: None,
             slow: (0, Duration::ZERO),
-            from_the_front: When::Now,
+            front_scan: NextFrontScan::Now,
         }
     }
 
-    /// Where to begin now; `None` is the front.
+    /// Where to begin now. `None` is the front.
     pub(crate) fn start(&self) -> Option<DateTime<Utc>> {
-        match self.from_the_front {
-            When::Now => None,
-            When::At(due) if due <= Instant::now() => None,
-            When::At(_) | When::AfterOneMore => self.reached,
+        match self.front_scan {
+            NextFrontScan::Now => None,
+            NextFrontScan::At(due) if due <= Instant::now() => None,
+            NextFrontScan::At(_) | NextFrontScan::AfterOneMore => self.reached,
         }
     }
 
-    /// Notes a scan: where it began, how far it got, if anywhere, and how long it took beyond what its rows cost.
+    /// Notes a scan: where it began, the last position it reached, and how long it took beyond the cost of its rows.
     pub(crate) fn note(
         &mut self,
         start: Option<DateTime<Utc>>,
@@ -68,17 +69,17 @@ impl ScanCursor {
         if start.is_none() {
             let slow = if overhead > CHEAP { self.slow.0 + 1 } else { 0 };
             self.slow = (slow, overhead);
-            self.from_the_front = match slow {
-                SUSPICIOUS.. => When::AfterOneMore,
-                _ => When::Now,
+            self.front_scan = match slow {
+                SUSPICIOUS.. => NextFrontScan::AfterOneMore,
+                _ => NextFrontScan::Now,
             };
-        } else if matches!(self.from_the_front, When::AfterOneMore) {
-            let cost = self.slow.1.saturating_sub(overhead);
-            self.from_the_front = if cost > CHEAP {
-                When::At(Instant::now() + cost * SHARE)
+        } else if matches!(self.front_scan, NextFrontScan::AfterOneMore) {
+            let gain = self.slow.1.saturating_sub(overhead);
+            self.front_scan = if gain > CHEAP {
+                NextFrontScan::At(Instant::now() + gain * SHARE)
             } else {
-                self.slow.0 = 0; // everything is slow
-                When::Now
+                self.slow.0 = 0; // all statements are slow
+                NextFrontScan::Now
             };
         }
     }
@@ -90,43 +91,43 @@ mod tests {
 
     const SLOW: Duration = Duration::from_millis(50);
 
-    fn place() -> Option<DateTime<Utc>> {
+    fn position() -> Option<DateTime<Utc>> {
         DateTime::from_timestamp(1_700_000_000, 0)
     }
 
-    /// A floor whose last scans from the front were all slow.
+    /// A cursor whose last scans from the front were all slow.
     fn suspicious() -> ScanCursor {
-        let mut floor = ScanCursor::new();
+        let mut cursor = ScanCursor::new();
         for _ in 0..SUSPICIOUS {
-            assert_eq!(floor.start(), None);
-            floor.note(None, place(), SLOW);
+            assert_eq!(cursor.start(), None);
+            cursor.note(None, position(), SLOW);
         }
-        floor
+        cursor
     }
 
     #[tokio::test(start_paused = true)]
-    async fn dead_entries_let_scans_begin_at_the_front_a_twentieth_of_the_time() {
-        let mut floor = suspicious();
-        assert_eq!(floor.start(), place());
-        floor.note(place(), None, Duration::ZERO);
+    async fn with_dead_entries_scans_begin_at_the_front_a_twentieth_of_the_time() {
+        let mut cursor = suspicious();
+        assert_eq!(cursor.start(), position());
+        cursor.note(position(), None, Duration::ZERO);
         tokio::time::advance(SLOW * (SHARE - 1)).await;
-        assert_eq!(floor.start(), place());
+        assert_eq!(cursor.start(), position());
         tokio::time::advance(SLOW).await;
-        assert_eq!(floor.start(), None);
-        floor.note(None, place(), SLOW);
-        assert_eq!(floor.start(), place(), "still costly");
-        floor.note(place(), None, Duration::ZERO);
+        assert_eq!(cursor.start(), None);
+        cursor.note(None, position(), SLOW);
+        assert_eq!(cursor.start(), position(), "still slow");
+        cursor.note(position(), None, Duration::ZERO);
         tokio::time::advance(SLOW * SHARE).await;
-        floor.note(None, place(), CHEAP);
-        assert_eq!(floor.start(), None, "the old snapshot is gone");
+        cursor.note(None, position(), CHEAP);
+        assert_eq!(cursor.start(), None, "the old snapshot has ended");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_busy_machine_is_not_taken_for_dead_entries() {
-        let mut floor = suspicious();
-        floor.note(place(), None, SLOW);
-        assert_eq!(floor.start(), None, "it was no quicker from further on");
-        floor.note(None, place(), SLOW);
-        assert_eq!(floor.start(), None, "suspicion begins anew");
+    async fn a_busy_machine_does_not_look_like_dead_entries() {
+        let mut cursor = suspicious();
+        cursor.note(position(), None, SLOW);
+        assert_eq!(cursor.start(), None, "a scan from further on was no faster");
+        cursor.note(None, position(), SLOW);
+        assert_eq!(cursor.start(), None, "the count of slow scans starts again");
     }
 }

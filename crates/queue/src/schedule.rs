@@ -1,8 +1,8 @@
-//! Jobs enqueued by the clock, by cron expressions in UTC.
+//! Enqueues jobs at the times of cron expressions, in UTC.
 //!
-//! A schedule's next time stands in the database. Whoever finds it due enqueues the job and moves the time on in one
-//! transaction, so no crash can lose a run or double it; the job's unique key keeps two of them from running at once.
-//! Times that passed while nobody was there are made up by one run.
+//! The next time of a schedule is stored in the database. The process that finds it due enqueues the job and moves the
+//! time on in one transaction, so a crash neither loses a run nor doubles it. The job's unique key keeps two runs from
+//! being in the queue at once. After an outage, one run makes up for all times that passed.
 
 use chrono::{DateTime, Utc};
 use croner::{
@@ -11,13 +11,16 @@ use croner::{
 };
 use sqlx::{PgConnection, PgPool};
 
-use crate::{EnqueueError, JobArgs, NewJob, enqueue_all};
+use crate::{
+    enqueue::{EnqueueError, NewJob, enqueue_all},
+    job::JobArgs,
+};
 
-/// A cron expression that cannot be used.
+/// An invalid cron expression.
 #[derive(Debug, thiserror::Error)]
-#[error("`{expression}` is no cron expression: it needs five fields, such as `15 3 * * *`")]
+#[error("`{expression}` is not a cron expression: it needs five fields, such as `15 3 * * *`")]
 pub struct InvalidCron {
-    /// What was given.
+    /// The expression.
     pub expression: String,
 }
 
@@ -66,7 +69,7 @@ impl Schedules {
         &self.names
     }
 
-    /// Notes the schedules in the database. A new one, or one whose expression has changed, starts from now.
+    /// Stores the schedules in the database. A new schedule, or one whose expression has changed, starts from now.
     pub(crate) async fn store(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let mut conn = pool.acquire().await?;
         let now = now(&mut conn).await?;
@@ -85,7 +88,7 @@ impl Schedules {
         Ok(())
     }
 
-    /// Enqueues what is due and moves its time on.
+    /// Enqueues the jobs of due schedules and moves their times on.
     pub(crate) async fn enqueue_due(&self, pool: &PgPool) -> Result<(), EnqueueError> {
         let mut tx = pool.begin().await?;
         let now = now(&mut tx).await?;
@@ -105,7 +108,7 @@ impl Schedules {
             if enqueued == [None] {
                 tracing::warn!(
                     schedule = schedule.name,
-                    "the last run has not ended: this one is left out"
+                    "the previous run has not ended: this run is skipped"
                 );
             }
             sqlx::query!(
@@ -122,7 +125,7 @@ impl Schedules {
 }
 
 impl Schedule {
-    /// The next time after this one; far away if the expression names none.
+    /// The next time after this one. The last possible time if the expression has no next time.
     fn after(&self, time: DateTime<Utc>) -> DateTime<Utc> {
         self.cron
             .find_next_occurrence(&time, false)
@@ -139,10 +142,10 @@ async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
 /// Why a schedule cannot be added.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    /// Its time.
+    /// Its cron expression is invalid.
     #[error(transparent)]
     Cron(#[from] InvalidCron),
-    /// Its job.
+    /// Its job cannot be stored.
     #[error(transparent)]
     Job(#[from] EnqueueError),
 }

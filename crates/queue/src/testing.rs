@@ -1,8 +1,8 @@
-//! For tests of jobs: a queue without background tasks, which runs jobs one by one when told to.
+//! For tests of jobs: a queue without background tasks, which runs jobs one by one when the test asks for it.
 //!
-//! A [`TestQueue`] claims, runs and writes down with the statements and the code of a [`Runner`](crate::Runner); only
-//! the order of events is the test's, and time passes when it says so. It works on a database of its own, and panics
-//! when that does not answer, as a test has nothing better to do.
+//! A [`TestQueue`] claims jobs, runs them and writes their outcomes with the statements and the code of a
+//! [`Runner`](crate::Runner). Only the order of events is up to the test, and time passes when the test says so. It needs
+//! a database of its own, and panics when the database reports an error.
 //!
 //! ```ignore
 //! let queue = queue::testing::TestQueue::new(pool.clone()).register::<SendReceipt, _>(deps);
@@ -15,7 +15,7 @@
 //! ```
 #![expect(
     clippy::expect_used,
-    reason = "a test whose database does not answer can only fail"
+    reason = "a test whose database reports an error can only fail"
 )]
 
 use std::{sync::Arc, time::Duration};
@@ -25,17 +25,22 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Job, JobArgs, JobId, RunnerSettings, ScheduleError,
-    ack::{self, Outcome},
-    claim::{Claimed, claim_ready},
-    execute::{Ended, Executor, Kind},
+    ack,
+    attempt::JobId,
+    claim::claim_ready,
+    claimed::ClaimedJob,
+    execute::{AttemptEnd, Executor},
+    job::{Job, JobArgs},
+    kind::JobKind,
     lease::Leases,
+    outcome::Outcome,
     scan_cursor::ScanCursor,
-    schedule::Schedules,
+    schedule::{ScheduleError, Schedules},
+    settings::RunnerSettings,
     timers::Timers,
 };
 
-/// More jobs than any test drains: beyond that they go round in a circle.
+/// More jobs than any test drains. Beyond that, jobs enqueue each other without end.
 const ENDLESS: usize = 10_000;
 
 /// One attempt that was made.
@@ -47,35 +52,35 @@ pub struct FinishedAttempt {
     pub id: JobId,
     /// Which attempt it was, from 1.
     pub attempt: u16,
-    /// What became of the job.
+    /// The outcome.
     pub outcome: JobOutcome,
 }
 
-/// What became of a job after an attempt, as it stands in the database now.
+/// The outcome of an attempt, as the database has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobOutcome {
-    /// It is done.
+    /// The job completed.
     Completed,
-    /// It failed and runs again.
+    /// The attempt failed, and the job runs again.
     Retried {
-        /// After this long.
+        /// After this delay.
         delay: Duration,
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// It runs again, and the attempt does not count.
+    /// The job runs again, and the attempt does not count.
     Snoozed {
-        /// After this long.
+        /// After this delay.
         delay: Duration,
     },
-    /// It is a dead letter.
+    /// The job is a dead letter.
     DeadLetter {
         /// As in `queue.dead_jobs`.
         reason: &'static str,
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// Somebody else has it: nothing was written.
+    /// Another worker has the job: nothing was written.
     LeaseLost,
 }
 
@@ -83,7 +88,7 @@ pub enum JobOutcome {
 pub struct TestQueue {
     pool: PgPool,
     settings: RunnerSettings,
-    kinds: Vec<Arc<Kind>>,
+    kinds: Vec<Arc<JobKind>>,
     timers: Timers,
     leases: Leases,
 }
@@ -105,7 +110,7 @@ impl TestQueue {
             pool: pool.clone(),
             schedules: Schedules::default(),
             arrivals: Arc::default(),
-            nudge: Arc::default(),
+            timer_set: Arc::default(),
         };
         Self {
             leases: Leases::new(settings.lease),
@@ -116,7 +121,7 @@ impl TestQueue {
         }
     }
 
-    /// Adds a kind. Added again, the later one counts.
+    /// Adds a kind. A kind that was added before is replaced.
     #[must_use]
     pub fn register<J, D>(mut self, deps: D) -> Self
     where
@@ -124,12 +129,12 @@ impl TestQueue {
         D: Send + Sync + 'static,
     {
         self.kinds.retain(|kind| kind.name != J::NAME);
-        let kind = Kind::new::<J, D>(deps, 1, Arc::new(Notify::new()));
+        let kind = JobKind::new::<J, D>(deps, 1, Arc::new(Notify::new()));
         self.kinds.push(Arc::new(kind));
         self
     }
 
-    /// Adds a job that the clock enqueues, as [`Runner::schedule`](crate::Runner::schedule) does.
+    /// Adds a job that is enqueued at the times of `cron`, as [`Runner::schedule`](crate::Runner::schedule) does.
     pub fn schedule<J: JobArgs>(
         mut self,
         name: &str,
@@ -140,23 +145,23 @@ impl TestQueue {
         Ok(self)
     }
 
-    /// Runs the job whose turn it is, of all registered kinds; `None` if none is ready.
+    /// Runs the first job of all registered kinds. `None` if none is ready.
     pub async fn run_one(&self) -> Option<FinishedAttempt> {
         self.pass_time().await;
-        let (kind, job) = self.claim().await?;
+        let (kind, mut job) = self.claim().await?;
         let executor = Executor {
             kind: kind.clone(),
             leases: self.leases.clone(),
             cut_off: CancellationToken::new(),
             link_trace: None,
         };
-        kind.take_slot();
-        let ended = executor.run(&job).await;
-        let outcome = self.write(&job, ended).await;
-        self.leases.forget(job.id, job.claim);
+        kind.take_permit();
+        let end = executor.run(&mut job).await;
+        let outcome = self.write(&job, end).await;
+        self.leases.remove(job.fence);
         Some(FinishedAttempt {
             kind: kind.name,
-            id: job.id,
+            id: job.fence.job,
             attempt: job.attempt,
             outcome,
         })
@@ -176,8 +181,8 @@ impl TestQueue {
         all
     }
 
-    /// Lets time pass, by moving everything in the queue into the past: what is due by then is ready, a lease that is
-    /// not renewed runs out, schedules come round, and rate limits recover.
+    /// Lets time pass, by moving all times in the queue into the past. Jobs become due, leases run out, schedules become
+    /// due, and rate limits recover.
     pub async fn advance(&self, time: Duration) {
         let seconds = time.as_secs_f64();
         let mut tx = self.pool.begin().await.expect("a transaction");
@@ -214,7 +219,7 @@ impl TestQueue {
         )
         .execute(&mut *tx)
         .await
-        .expect("slots come nearer");
+        .expect("rate limits recover");
         tx.commit().await.expect("time passes");
     }
 
@@ -233,7 +238,7 @@ impl TestQueue {
             .collect()
     }
 
-    /// Panics if any job has not ended, or ended as a dead letter.
+    /// Panics if a job is live or a dead letter.
     pub async fn assert_empty(&self) {
         let left = sqlx::query_scalar!(
             r#"select format('%s %s: %s', kind, id, state) as "left!" from (
@@ -253,11 +258,11 @@ impl TestQueue {
     async fn pass_time(&self) {
         let stored = self.timers.schedules.store(&self.pool).await;
         stored.expect("the schedules are stored");
-        let mut floor = ScanCursor::new();
-        while self.timers.pass(&mut floor).await.expect("a look") == Duration::ZERO {}
+        let mut cursor = ScanCursor::new();
+        while self.timers.pass(&mut cursor).await.expect("a scan") == Duration::ZERO {}
     }
 
-    async fn claim(&self) -> Option<(Arc<Kind>, Claimed)> {
+    async fn claim(&self) -> Option<(Arc<JobKind>, ClaimedJob)> {
         let names: Vec<String> = self.kinds.iter().map(|kind| kind.name.to_owned()).collect();
         let first = sqlx::query_scalar!(
             "select kind from queue.jobs
@@ -276,15 +281,15 @@ impl TestQueue {
         Some((kind.clone(), job.job))
     }
 
-    async fn write(&self, job: &Claimed, ended: Ended) -> JobOutcome {
-        let (acked, outcome) = match ended {
-            Ended::Completed => return JobOutcome::Completed,
-            Ended::LeaseLost => return JobOutcome::LeaseLost,
-            Ended::With(acked) => (acked.clone(), JobOutcome::from(acked)),
+    async fn write(&self, job: &ClaimedJob, end: AttemptEnd) -> JobOutcome {
+        let outcome = match end {
+            AttemptEnd::Completed => return JobOutcome::Completed,
+            AttemptEnd::LeaseLost => return JobOutcome::LeaseLost,
+            AttemptEnd::Acknowledge(outcome) => outcome,
         };
-        let written = ack::write_one(&self.pool, job, acked).await;
+        let written = ack::write_one(&self.pool, job, outcome.clone()).await;
         if written.expect("the outcome is written") {
-            outcome
+            outcome.into()
         } else {
             JobOutcome::LeaseLost
         }
@@ -292,8 +297,8 @@ impl TestQueue {
 }
 
 impl From<Outcome> for JobOutcome {
-    fn from(acked: Outcome) -> Self {
-        match acked {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
             Outcome::Complete => Self::Completed,
             Outcome::Retry { delay, error } => Self::Retried { delay, error },
             Outcome::Snooze { delay } => Self::Snoozed { delay },

@@ -1,5 +1,5 @@
-//! Timers: what has waited long enough becomes ready again. Scheduled jobs whose time has come, failed ones after their
-//! backoff, and those whose worker has died and left its lease to run out.
+//! Makes jobs ready whose time has come: scheduled jobs, failed jobs after their backoff, and jobs whose lease has run out
+//! because their worker died.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,74 +12,76 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Heartbeat,
-    claim::{DATABASE_BACKOFF, STATEMENT_TIMEOUT},
+    database::{LONGEST_PAUSE, STATEMENT_TIMEOUT, StatementError, within},
     scan_cursor::ScanCursor,
     schedule::Schedules,
+    watchdog::Heartbeat,
 };
 
 /// The most jobs made ready in one statement.
 const BATCH: i64 = 1000;
 
-/// The longest and the shortest time between two looks. A worker that puts a timer shorter than the longest has to say
-/// so: see [`Timers::nudge`].
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(5));
+/// The longest time between two scans. A worker that sets a shorter timer notifies [`Timers::timer_set`].
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a transaction that sets a timer may last for the timer to be found at once. Others are found when the index
-/// is next scanned from its front.
+/// The shortest time between two scans.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+
+/// A transaction that sets a timer may take this long, and the timer is still found at once. Later timers are found by
+/// the next scan from the front of the index.
 const LONGEST_TRANSACTION: TimeDelta = TimeDelta::seconds(2);
 
-/// Watches the timers for one process.
+/// Scans the timers for one process.
 pub(crate) struct Timers {
     pub(crate) pool: PgPool,
     pub(crate) schedules: Schedules,
     /// Notified when jobs became ready.
     pub(crate) arrivals: Arc<Notify>,
-    /// Notified when a timer was set here that may be shorter than the pause.
-    pub(crate) nudge: Arc<Notify>,
+    /// Notified when this process has set a timer, which may be a short one.
+    pub(crate) timer_set: Arc<Notify>,
 }
 
-/// What a look found.
-struct Found {
-    ready: i64,
-    /// How long until the next timer runs out, in seconds.
+/// The result of one scan.
+struct TimerScan {
+    /// The number of jobs that it made ready.
+    made_ready: i64,
+    /// The time until the next timer, in seconds.
     next_s: Option<f64>,
-    /// A schedule is due.
+    /// True if a schedule is due.
     schedule_due: bool,
 }
 
 impl Timers {
-    /// Watches until `stop`.
+    /// Scans until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken, heartbeat: Heartbeat) {
-        let (longest, shortest) = PAUSE;
-        let mut floor = ScanCursor::new();
+        let mut cursor = ScanCursor::new();
         let mut schedules_stored = false;
         while !stop.is_cancelled() {
             heartbeat.beat();
             if !schedules_stored {
-                let stored = timeout(STATEMENT_TIMEOUT, self.schedules.store(&self.pool)).await;
-                schedules_stored = matches!(stored, Ok(Ok(())));
+                let stored = within(STATEMENT_TIMEOUT, self.schedules.store(&self.pool)).await;
+                schedules_stored = stored.is_ok();
             }
             heartbeat.beat();
-            let pause = match self.pass(&mut floor).await {
+            let pause = match self.pass(&mut cursor).await {
                 Ok(Duration::ZERO) => continue,
-                Ok(next) => next.clamp(shortest, longest),
+                Ok(next) => next.clamp(SHORTEST_WAIT, LONGEST_WAIT),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot look at timers");
-                    DATABASE_BACKOFF.1
+                    tracing::warn!(%error, "cannot scan the timers");
+                    LONGEST_PAUSE
                 }
             };
             tokio::select! {
                 () = heartbeat.sleep(pause) => {}
-                () = self.nudge.notified() => {}
+                () = self.timer_set.notified() => {}
                 () = stop.cancelled() => {}
             }
         }
     }
 
-    /// Makes ready what is due and enqueues what the schedules say; answers how long there is nothing to do.
-    pub(crate) async fn pass(&self, floor: &mut ScanCursor) -> Result<Duration, sqlx::Error> {
-        let found = self.look(floor).await?;
+    /// Makes due jobs ready and enqueues the jobs of due schedules. Returns how long there is nothing to do.
+    pub(crate) async fn pass(&self, cursor: &mut ScanCursor) -> Result<Duration, StatementError> {
+        let found = self.scan(cursor).await?;
         if found.schedule_due {
             match timeout(STATEMENT_TIMEOUT, self.schedules.enqueue_due(&self.pool)).await {
                 Ok(Ok(())) => {}
@@ -87,22 +89,22 @@ impl Timers {
                 Err(error) => tracing::warn!(%error, "cannot enqueue scheduled jobs"),
             }
         }
-        if found.ready > 0 || found.schedule_due {
+        if found.made_ready > 0 || found.schedule_due {
             self.arrivals.notify_one();
         }
-        if found.ready == BATCH {
+        if found.made_ready == BATCH {
             return Ok(Duration::ZERO);
         }
         let next = Duration::from_secs_f64(found.next_s.unwrap_or(3600.0).clamp(0.0, 3600.0));
         Ok(next.max(Duration::from_nanos(1)))
     }
 
-    /// Makes ready what is due, and asks for the next timer and the schedules in the same statement.
-    async fn look(&self, floor: &mut ScanCursor) -> Result<Found, sqlx::Error> {
-        let start = floor.start();
+    /// Makes due jobs ready, and reads the next timer and the schedules in the same statement.
+    async fn scan(&self, cursor: &mut ScanCursor) -> Result<TimerScan, StatementError> {
+        let start = cursor.start();
         let sent = Instant::now();
-        // Those of a lane stand behind each other, as when they are enqueued: many that come back at once hold up no
-        // other lane.
+        // Jobs of a lane get positions behind each other, as when they are enqueued. So many jobs of one lane that
+        // become ready together do not delay other lanes.
         let statement = sqlx::query!(
             r#"
             with due as (
@@ -140,15 +142,13 @@ impl Timers {
             self.schedules.names(),
         )
         .fetch_one(&self.pool);
-        let row = timeout(STATEMENT_TIMEOUT, statement)
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)??;
-        // Timers lie in the future when they are set, so what is behind us by more than a transaction is done with.
+        let row = within(STATEMENT_TIMEOUT, statement).await?;
+        // A timer lies in the future when it is set. So no timer appears that is older than one transaction.
         let reached: DateTime<Utc> = row.now - LONGEST_TRANSACTION;
         let reached = (row.ready < BATCH).then_some(reached);
-        floor.note(start, reached, sent.elapsed());
-        Ok(Found {
-            ready: row.ready,
+        cursor.note(start, reached, sent.elapsed());
+        Ok(TimerScan {
+            made_ready: row.ready,
             next_s: row.next_s,
             schedule_due: row.schedule_due,
         })

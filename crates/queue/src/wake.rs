@@ -1,8 +1,8 @@
-//! Telling workers that there is something to do.
+//! Wakes workers when there are new jobs.
 //!
-//! `NOTIFY` inside the enqueueing transaction would serialise all commits, so nobody notifies there. Whoever enqueues
-//! calls [`Waker::wake`] after the commit, which costs a flag; a task of the process's own sends one `NOTIFY` for all
-//! that came within a few milliseconds. A wake-up that is lost (a crash in between) costs the wait for the next poll.
+//! A `NOTIFY` inside the enqueueing transaction would serialise all commits. So the enqueuer calls [`Waker::wake`] after
+//! the commit, which sets a flag, and a task of the process sends one `NOTIFY` for all calls within a few milliseconds.
+//! If a wake-up is lost in a crash, the job waits for the next poll.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::connections;
 
 pub(crate) const CHANNEL: &str = "queue_jobs";
 
-/// The least time between two notifications of one process.
+/// The shortest time between two notifications of one process.
 const DEBOUNCE: Duration = Duration::from_millis(4);
 
-/// How long to wait before listening again after the connection was lost.
+/// The pause before the process listens again after it lost the connection.
 const RECONNECT: Duration = Duration::from_millis(500);
 
 /// Wakes the workers of all processes. Cheap to clone.
@@ -29,11 +29,11 @@ const RECONNECT: Duration = Duration::from_millis(500);
 pub struct Waker(mpsc::Sender<()>);
 
 impl Waker {
-    /// Starts the task that notifies, which ends when the last clone is dropped. It has a connection of its own: in the
-    /// pool, which is where the work is done, it would wait behind the very jobs that it is to overtake.
+    /// Starts the task that notifies. It ends when the last clone is dropped. It has a connection of its own, because
+    /// in the pool it would wait behind the jobs that the new job has priority over.
     pub fn start(pool: &PgPool) -> Self {
         let pool = connections::waker(pool);
-        // One place: whoever finds it taken is covered by the notification that is about to be sent.
+        // One place. A full channel means that a notification is about to be sent, which covers this call, too.
         let (sender, mut wanted) = mpsc::channel(1);
         tokio::spawn(async move {
             while wanted.recv().await.is_some() {
@@ -49,7 +49,7 @@ impl Waker {
         Self(sender)
     }
 
-    /// Says that jobs have been committed. Never waits.
+    /// Wakes workers, because jobs were committed. Never waits.
     pub fn wake(&self) {
         match self.0.try_send(()) {
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Closed(())) => {}
@@ -57,8 +57,8 @@ impl Waker {
     }
 }
 
-/// Listens until `stop`; each notification, and each new connection, notifies `arrivals`. `connected` says whether
-/// polling is all there is.
+/// Listens until `stop`. Each notification, and each new connection, notifies `arrivals`. `connected` is true while
+/// notifications arrive.
 pub(crate) async fn listen(
     pool: PgPool,
     arrivals: Arc<Notify>,
@@ -70,7 +70,7 @@ pub(crate) async fn listen(
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
             connected.send_replace(true);
-            arrivals.notify_one(); // for what came while nobody listened
+            arrivals.notify_one(); // for jobs that were enqueued before this connection listened
             while listener.try_recv().await?.is_some() {
                 arrivals.notify_one();
             }

@@ -109,13 +109,17 @@ impl Heartbeat {
         self.watched.beat_ms.store(now, Ordering::Relaxed);
     }
 
+    /// The longest time between two beats of a loop that only waits.
+    pub(crate) fn interval(&self) -> Duration {
+        self.watchdog.bound / BEATS_WITHIN_BOUND
+    }
+
     /// Sleeps, and beats meanwhile.
     pub async fn sleep(&self, pause: Duration) {
         let end = Instant::now() + pause;
         while Instant::now() < end {
             self.beat();
-            let step = self.watchdog.bound / BEATS_WITHIN_BOUND;
-            tokio::time::sleep_until(end.min(Instant::now() + step)).await;
+            tokio::time::sleep_until(end.min(Instant::now() + self.interval())).await;
         }
         self.beat();
     }

@@ -1,24 +1,27 @@
-//! Who is at work and what it gets done, written down for people to read. Nothing depends on it.
+//! Writes down, for operators, which workers run and how many attempts they make. Nothing depends on it.
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use sqlx::{PgPool, types::chrono};
-use tokio::time::timeout;
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{claim::STATEMENT_TIMEOUT, execute::Kind};
+use crate::{
+    database::{STATEMENT_TIMEOUT, within},
+    kind::JobKind,
+};
 
-/// How often to write.
+/// The pause between two entries.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What one process says of itself.
+/// Keeps the entry of this process in `queue.workers`, and adds to `queue.throughput`.
 pub(crate) struct WorkerRegistry {
     pub(crate) pool: PgPool,
     pub(crate) worker: String,
-    pub(crate) kinds: Vec<Arc<Kind>>,
+    pub(crate) kinds: Vec<Arc<JobKind>>,
 }
 
 impl WorkerRegistry {
@@ -27,10 +30,9 @@ impl WorkerRegistry {
         let mut started_at = None;
         loop {
             let stopping = stop.is_cancelled();
-            let written = timeout(STATEMENT_TIMEOUT, self.write(started_at, stopping)).await;
-            match written.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            match within(STATEMENT_TIMEOUT, self.write(started_at, stopping)).await {
                 Ok(at) => started_at = started_at.or(at),
-                Err(error) => tracing::debug!(%error, "cannot write down who is at work"),
+                Err(error) => tracing::debug!(%error, "cannot write to the worker registry"),
             }
             if stopping {
                 return;
@@ -41,9 +43,9 @@ impl WorkerRegistry {
 
     async fn write(
         &self,
-        started_at: Option<chrono::DateTime<chrono::Utc>>,
+        started_at: Option<DateTime<Utc>>,
         stopping: bool,
-    ) -> Result<Option<chrono::DateTime<chrono::Utc>>, sqlx::Error> {
+    ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
         self.write_throughput().await?;
         if stopping {
             sqlx::query!("delete from queue.workers where name = $1", self.worker)
@@ -52,7 +54,7 @@ impl WorkerRegistry {
             return Ok(None);
         }
         let names: Vec<String> = self.kinds.iter().map(|kind| kind.name.to_owned()).collect();
-        let slots: usize = self.kinds.iter().map(|kind| kind.concurrency).sum();
+        let concurrency: usize = self.kinds.iter().map(|kind| kind.concurrency).sum();
         let held: usize = self.kinds.iter().map(|kind| kind.held()).sum();
         let at = sqlx::query_scalar!(
             "insert into queue.workers as w (name, started_at, kinds, slots, held)
@@ -63,7 +65,7 @@ impl WorkerRegistry {
             self.worker,
             started_at,
             &names,
-            i32::try_from(slots).unwrap_or(i32::MAX),
+            i32::try_from(concurrency).unwrap_or(i32::MAX),
             i32::try_from(held).unwrap_or(i32::MAX),
         )
         .fetch_one(&self.pool)

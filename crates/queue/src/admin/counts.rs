@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{AdminError, JobState};
+use super::{error::AdminError, state::JobState};
 
 /// The pages of a table in a sample of it, roughly.
 const SAMPLE_PAGES: f32 = 400.0;

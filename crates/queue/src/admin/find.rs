@@ -7,8 +7,8 @@
 
 use sqlx::PgConnection;
 
-use super::{AdminError, JobState, LOOK, list::JobFilter};
-use crate::JobId;
+use super::{error::AdminError, filter::JobFilter, limits::MOST_ROWS, state::JobState};
+use crate::attempt::JobId;
 
 /// The jobs that have the wanted kind and state, in order.
 pub(super) struct FoundJobs {
@@ -36,7 +36,7 @@ pub(super) async fn find(
         Some(JobState::Dead) if filter.kind.is_some() => dead_of_kind(conn, filter).await?,
         Some(JobState::Dead) | None => Vec::new(),
     };
-    let bound = usize::try_from(LOOK).unwrap_or(usize::MAX);
+    let bound = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
     let from_index = filter
         .state
         .is_some_and(|state| state != JobState::Dead || filter.kind.is_some());
@@ -73,7 +73,7 @@ async fn ready(
         "select id, kind from queue.jobs where ready and ($1::text is null or kind = $1)
          order by kind, position, id limit $2",
         filter.kind,
-        LOOK + 1,
+        MOST_ROWS + 1,
     )
     .fetch_all(conn)
     .await?;
@@ -92,7 +92,7 @@ async fn timers(conn: &mut PgConnection) -> Result<Vec<JobCandidate>, AdminError
     let rows = sqlx::query!(
         r#"select id, kind, locked_by is not null as "held!"
            from queue.jobs where not ready order by run_at limit $1"#,
-        LOOK + 1,
+        MOST_ROWS + 1,
     )
     .fetch_all(conn)
     .await?;
@@ -113,7 +113,7 @@ async fn dead_of_kind(
     let rows = sqlx::query!(
         "select id, kind from queue.dead_jobs where kind = $1 order by died_at, id limit $2",
         filter.kind,
-        LOOK + 1,
+        MOST_ROWS + 1,
     )
     .fetch_all(conn)
     .await?;
@@ -137,7 +137,7 @@ async fn walk(
         let rows = sqlx::query!(
             "select id, kind from queue.dead_jobs where id > $1 order by id limit $2",
             after,
-            LOOK,
+            MOST_ROWS,
         )
         .fetch_all(conn)
         .await?;
@@ -154,7 +154,7 @@ async fn walk(
         r#"select id, kind, ready, locked_by is not null as "held!"
            from queue.jobs where id > $1 order by id limit $2"#,
         after,
-        LOOK,
+        MOST_ROWS,
     )
     .fetch_all(conn)
     .await?;

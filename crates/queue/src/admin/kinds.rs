@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::AdminError;
+use super::error::AdminError;
 
 /// What came of a wish to pause or resume a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,23 +4,13 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{AdminError, JobState, find::find, needle};
-use crate::JobId;
-
-/// Which jobs to list.
-#[derive(Debug, Clone, Default)]
-pub struct JobFilter {
-    /// Only this kind.
-    pub kind: Option<String>,
-    /// Only this state; else all live ones.
-    pub state: Option<JobState>,
-    /// Only those whose last error has this in it, in capitals or not.
-    pub error: Option<String>,
-    /// Only those with a higher number.
-    pub after: Option<JobId>,
-    /// At most so many.
-    pub limit: u16,
-}
+use super::{
+    error::AdminError,
+    filter::{JobFilter, needle},
+    find::find,
+    state::JobState,
+};
+use crate::attempt::JobId;
 
 /// A page of jobs.
 #[derive(Debug, Clone, Serialize)]

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::AdminError;
-use crate::JobId;
+use super::error::AdminError;
+use crate::attempt::JobId;
 
 /// What became of one job that an operator named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{AdminError, LOOK, needle};
-use crate::JobId;
+use super::{error::AdminError, filter::needle, limits::MOST_ROWS};
+use crate::attempt::JobId;
 
 /// The most dead letters put back in one statement.
 const BATCH: i64 = 1000;
@@ -111,7 +111,11 @@ pub async fn requeue_all(
     from: Option<DeadLetterCursor>,
 ) -> Result<(RequeueResult, Option<DeadLetterCursor>), AdminError> {
     let limit = i64::try_from(limit).unwrap_or(BATCH).min(BATCH);
-    let bound = if filter.error.is_some() { LOOK } else { limit };
+    let bound = if filter.error.is_some() {
+        MOST_ROWS
+    } else {
+        limit
+    };
     let looked = sqlx::query!(
         r#"
         select id, died_at, $4::text is null or strpos(lower(coalesce(last_error, '')), $4) > 0 as "matches!"

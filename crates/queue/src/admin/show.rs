@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 
-use super::{AdminError, JobState};
-use crate::JobId;
+use super::{error::AdminError, state::JobState};
+use crate::attempt::JobId;
 
 /// One job, live or dead.
 #[derive(Debug, Serialize)]

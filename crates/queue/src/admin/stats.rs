@@ -7,9 +7,11 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{
-    AdminError, JobState, STALE_SECONDS,
     counts::{Estimates, JobCount, estimate_dead, estimate_live},
+    error::AdminError,
     kinds,
+    limits::STALE_SECONDS,
+    state::JobState,
 };
 
 /// The most jobs of a kind and state that are counted; beyond, they are estimated.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{AdminError, STALE_SECONDS};
+use super::{error::AdminError, limits::STALE_SECONDS};
 
 /// The processes that run jobs.
 #[derive(Debug, Clone, Serialize)]

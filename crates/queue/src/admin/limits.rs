@@ -1,0 +1,12 @@
+//! The bounds of a call: how long it takes and how many rows it reads.
+
+use std::time::Duration;
+
+/// The time limit of a statement.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most rows of an index that one call reads.
+pub(super) const MOST_ROWS: i64 = 10_000;
+
+/// A worker without a sign of life for this many seconds counts as gone. It has then failed to give three signs.
+pub(super) const STALE_SECONDS: f64 = 35.0;
