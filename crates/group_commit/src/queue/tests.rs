@@ -291,3 +291,37 @@ async fn requests_that_nobody_waits_for_are_executed_and_the_last_ones_before_th
     assert_eq!(*batches.lock().unwrap(), [vec![0, 1], vec![2]]);
     drop(hold);
 }
+
+/// Counts the calls of `progress`.
+struct ProgressCounter(Arc<AtomicUsize>);
+
+impl BatchOperation for ProgressCounter {
+    type Request = ();
+    type Response = ();
+    type Error = ();
+
+    async fn execute(&self, requests: &[&()]) -> Result<Vec<()>, ()> {
+        Ok(vec![(); requests.len()])
+    }
+
+    fn on_error(&self, _: Option<&()>, _: usize, _: u32) -> OnError {
+        OnError::FailAll
+    }
+
+    fn progress(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_no_request_arrives_progress_is_reported_as_often_as_the_limits_say() {
+    let reported = Arc::<AtomicUsize>::default();
+    let limits = Limits {
+        idle_progress: Duration::from_millis(100),
+        ..limits()
+    };
+    let submitter = Submitter::start(limits, ProgressCounter(reported.clone()));
+    sleep(Duration::from_millis(1050)).await;
+    assert_eq!(reported.load(Ordering::Relaxed), 11);
+    drop(submitter);
+}
