@@ -14,6 +14,28 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// load, no connection is idle for this long, so none costs the round trip of a test.
 const FRESH: Duration = Duration::from_millis(200);
 
+/// How many connections the admin listener makes.
+pub(crate) const ADMIN_CONNECTIONS: u32 = 2;
+
+/// How many connections the observer makes.
+const OBSERVER_CONNECTIONS: u32 = 1;
+
+/// How many connections a process makes at most beside its pool of `DATABASE_POOL_MAX`. Every figure in the code and the
+/// documentation follows from this.
+pub(crate) const fn connections_beside_pool(receiver: bool, worker: bool) -> u32 {
+    let receiver = if receiver {
+        queue::WAKER_CONNECTIONS
+    } else {
+        0
+    };
+    let worker = if worker { WORKER_CONNECTIONS } else { 0 };
+    ADMIN_CONNECTIONS + receiver + worker
+}
+
+/// The queue's connections of a worker, and its observer's.
+const WORKER_CONNECTIONS: u32 =
+    queue::RUNNER_CONNECTIONS + queue::WAKER_CONNECTIONS + OBSERVER_CONNECTIONS;
+
 /// A pool that connects on first use, so that a process can start while the database is away.
 pub fn pool(config: &DatabaseConfig) -> PgPool {
     pool_of(config, config.max_connections)
@@ -35,4 +57,26 @@ pub(crate) fn pool_of(config: &DatabaseConfig, connections: u32) -> PgPool {
         })
         .after_connect(|conn, _| Box::pin(store::prepare_session(conn)))
         .connect_lazy_with(config.options.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_name_the_connections_that_a_process_makes() {
+        let settings = include_str!("../docs/configuration.md");
+        let expected = format!(
+            "a worker makes up to {WORKER_CONNECTIONS} more for its queue and metrics, \
+             any process {ADMIN_CONNECTIONS} for its operators"
+        );
+        assert!(settings.contains(&expected), "{expected}");
+        let operations = include_str!("../docs/operations.md");
+        let operations = operations.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected = format!(
+            "up to `DATABASE_POOL_MAX` connections and {} more",
+            connections_beside_pool(true, true)
+        );
+        assert!(operations.contains(&expected), "{expected}");
+    }
 }

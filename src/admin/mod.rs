@@ -71,7 +71,7 @@ impl Admin {
     }
 
     fn router(self) -> Router {
-        let pool = database::pool_of(&self.database, 2);
+        let pool = database::pool_of(&self.database, database::ADMIN_CONNECTIONS);
         let readiness = Readiness {
             pool: pool.clone(),
             stop: self.stop,

@@ -10,10 +10,7 @@ use store::{
 use tokio::time::timeout;
 
 use super::finding::Finding;
-use crate::presentation::text::duration;
-
-/// The most connections that a process holds outside its pool: a worker's own, and those of a receiver's writers.
-const BESIDE_THE_POOL: i64 = 14;
+use crate::{database::connections_beside_pool, presentation::text::duration};
 
 /// More dead rows of a table than this are a warning, if the table also has fewer live rows.
 const MANY_DEAD_ROWS: i64 = 100_000;
@@ -180,7 +177,10 @@ pub(super) async fn connections(conn: &mut PgConnection, pool_max: u32) -> Findi
 }
 
 fn judge_connections(limit: i64, in_use: i64, pool_max: u32) -> Finding {
-    let (check, needed) = ("connections", i64::from(pool_max) + BESIDE_THE_POOL);
+    let (check, needed) = (
+        "connections",
+        i64::from(pool_max) + i64::from(connections_beside_pool(true, true)),
+    );
     let left = limit - in_use;
     let says = format!(
         "{left} of {limit} connections are left; a process may make {needed}, with DATABASE_POOL_MAX={pool_max}"
@@ -204,7 +204,7 @@ mod tests {
         for (limit, in_use, pool_max, expected) in [
             (97, 20, 10, FindingStatus::Ok),
             (97, 90, 10, FindingStatus::Warning),
-            (97, 0, 84, FindingStatus::Fault),
+            (97, 0, 86, FindingStatus::Fault),
         ] {
             let found = judge_connections(limit, in_use, pool_max);
             assert_eq!(found.status, expected, "{}", found.says);
