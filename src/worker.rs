@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use jobs::{
-    CleanupMediaFiles, CleanupMessageBodies, CleanupOrphanedObjects, CleanupSends,
-    CleanupTwilioCopies, Deps, MediaDeps, MediaUpkeepDeps, MessageDeps, ReconcileDeadMessages,
-    RetentionDeps, SendDeps,
+    CleanupDeps, CleanupMediaFiles, CleanupMessageBodies, CleanupOrphanedObjects, CleanupSends,
+    CleanupTwilioCopies, DownloadDeps, MessageDeps, MessageOptions, ReconcileDeadMessages,
+    SendDeps,
 };
 use queue::{CleanupQueue, CleanupQueueDeps, JobArgs, Runner, RunnerSettings};
 use sqlx::PgPool;
@@ -59,55 +59,55 @@ pub fn runner(
         link_trace: traces::link_trace_of_jobs(),
         ..RunnerSettings::new(config.name.clone().unwrap_or_else(host_and_process))
     };
-    let deps = Deps::start(pool.clone(), keyring, config.policy.clone());
-    let messages = message_deps(deps.clone(), config)?;
-    let media = messages.media.clone();
-    let upkeep = MediaUpkeepDeps {
-        deps: deps.clone(),
-        store: media.store.clone(),
-        retention: config.media.retention,
+    let download = download_deps(pool.clone(), keyring, &config.media)?;
+    let cleanup = CleanupDeps {
+        pool: pool.clone(),
+        media_store: download.media_store.clone(),
+        downloader: download.downloader.clone(),
+        keep_messages: config.keep_messages,
+        keep_media: config.media.retention,
         delete_at_twilio: config.media.delete_at_twilio,
     };
-    let maintenance = CleanupQueueDeps {
+    let cleanup_queue = CleanupQueueDeps {
         pool: pool.clone(),
         keep_dead_jobs: config.keep_dead_letters,
     };
-    let retention = RetentionDeps {
-        pool: pool.clone(),
-        messages: config.keep_messages,
-    };
+    let sending = config.sending.as_ref();
+    let sending = sending
+        .map(|sending| send_deps(&download, sending))
+        .transpose()?;
+    let messages = message_deps(download, config);
     let mut runner = Runner::new(pool, settings)
-        .register::<CleanupQueue, _>(maintenance, 1)
+        .register::<CleanupQueue, _>(cleanup_queue, 1)
         .schedule("cleanup_queue", "17 * * * *", &CleanupQueue {})?
-        .register::<CleanupSends, _>(deps.clone(), 1)
+        .register::<CleanupSends, _>(cleanup.clone(), 1)
         .schedule("cleanup_sends", "*/10 * * * *", &CleanupSends {})?
-        .register::<ProcessMessage, _>(messages, config.concurrency)
-        .register::<CleanupTwilioCopies, _>(media, FILES_AT_ONCE)
-        .register::<CleanupMediaFiles, _>(upkeep.clone(), 1)
+        .register::<ProcessMessage, _>(messages.clone(), config.concurrency)
+        .register::<CleanupTwilioCopies, _>(cleanup.clone(), FILES_AT_ONCE)
+        .register::<CleanupMediaFiles, _>(cleanup.clone(), 1)
         .schedule("cleanup_media_files", "*/5 * * * *", &CleanupMediaFiles {})?
-        .register::<CleanupOrphanedObjects, _>(upkeep, 1)
+        .register::<CleanupOrphanedObjects, _>(cleanup.clone(), 1)
         .schedule(
             "cleanup_orphaned_objects",
             "41 */6 * * *",
             &CleanupOrphanedObjects {},
         )?
-        .register::<CleanupMessageBodies, _>(retention, 1)
+        .register::<CleanupMessageBodies, _>(cleanup, 1)
         .schedule(
             "cleanup_message_bodies",
             "*/10 * * * *",
             &CleanupMessageBodies {},
         )?
-        .register::<ReconcileDeadMessages, _>(deps.clone(), 1)
+        .register::<ReconcileDeadMessages, _>(messages, 1)
         .schedule(
             "reconcile_dead_messages",
             "*/5 * * * *",
             &ReconcileDeadMessages {},
         )?;
-    if let Some(sending) = &config.sending {
-        let deps = send_deps(deps.clone(), sending)?;
+    if let Some(sending) = sending {
         runner = runner
-            .register::<SendVerification, _>(deps.clone(), config.concurrency)
-            .register::<SendReply, _>(deps, config.concurrency);
+            .register::<SendVerification, _>(sending.clone(), config.concurrency)
+            .register::<SendReply, _>(sending, config.concurrency);
     } else {
         tracing::warn!(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then the jobs wait"
@@ -121,31 +121,36 @@ pub fn runner(
     Ok(runner)
 }
 
-fn send_deps(deps: Deps, config: &SendingConfig) -> anyhow::Result<SendDeps> {
+fn send_deps(download: &DownloadDeps, config: &SendingConfig) -> anyhow::Result<SendDeps> {
     Ok(SendDeps {
-        deps,
+        pool: download.pool.clone(),
+        keyring: download.keyring.clone(),
         twilio: Client::new(config.api_base_url.clone(), config.credentials.clone())?,
         sender: Arc::new(config.sender.clone()),
         status_callback: config.status_callback.clone(),
     })
 }
 
-/// The dependencies of the jobs that process messages.
-pub fn message_deps(deps: Deps, config: &WorkerConfig) -> anyhow::Result<MessageDeps> {
-    Ok(MessageDeps {
-        media: media_deps(deps, &config.media)?,
+/// The dependencies of the jobs that process messages. Starts the tasks that open and finish messages.
+pub fn message_deps(download: DownloadDeps, config: &WorkerConfig) -> MessageDeps {
+    let options = MessageOptions {
+        policy: config.policy.clone(),
         extractor: Arc::new(config.extraction.extractor.clone()),
-        max_bytes: config.media.max_bytes,
+        max_media_bytes: config.media.max_bytes,
         keep_media: !config.media.retention.is_zero(),
         delete_at_twilio: config.media.delete_at_twilio,
-    })
+    };
+    MessageDeps::start(download, options)
 }
 
-fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
+/// The dependencies of jobs that download the files of messages.
+pub fn download_deps(
+    pool: PgPool,
+    keyring: Arc<Keyring>,
+    config: &MediaConfig,
+) -> anyhow::Result<DownloadDeps> {
     if !config.extra_hosts.is_empty() {
-        tracing::info!(
-            "MEDIA_EXTRA_HOSTS is set, which is for tests: media may come from inside the network"
-        );
+        tracing::info!("MEDIA_EXTRA_HOSTS is set, which is for tests: media may come from inside");
     }
     let settings = media::DownloaderSettings {
         api_base_url: config.api_base_url.clone(),
@@ -154,10 +159,11 @@ fn media_deps(deps: Deps, config: &MediaConfig) -> anyhow::Result<MediaDeps> {
         timeout: FILE_TIMEOUT,
         more_hosts: config.extra_hosts.clone(),
     };
-    Ok(MediaDeps {
-        deps,
+    Ok(DownloadDeps {
+        pool,
+        keyring,
         downloader: Downloader::new(settings)?,
-        store: config.store.open().context("MEDIA_STORE cannot be used")?,
-        at_once: Arc::new(Semaphore::new(FILES_AT_ONCE)),
+        media_store: config.store.open().context("MEDIA_STORE cannot be used")?,
+        permits: Arc::new(Semaphore::new(FILES_AT_ONCE)),
     })
 }

@@ -1,110 +1,162 @@
-//! What jobs work with.
+//! What jobs work with. All of it is cheap to clone.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use queue::{Waker, rate_limit::RateLimit};
+use group_commit::{Limits, Submitter};
+use queue::Waker;
 use sqlx::PgPool;
 use store::Keyring;
-use twilio::rest::{Client, Sender};
+use tokio::sync::Semaphore;
+use twilio::{
+    media::Downloader,
+    rest::{Client, Sender},
+};
 use uuid::Uuid;
 
 use crate::{
-    MediaDeps, Replies,
-    batches::Batches,
+    MediaStore, MessagePolicy,
     extract::WithFallback,
     metrics,
-    process_message::{Endings, Openings},
+    process_message::{ending::FinishMessages, open::OpenMessages},
 };
 
-/// Everything a job may need, made once at the start. Cheap to clone.
+/// How many messages may wait to be opened or finished. A process runs fewer jobs at once.
+const MAX_WAITING: usize = 4096;
+
+/// How long one transaction may take before its connection counts as dead.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What `process_message` and `reconcile_dead_messages` work with.
 #[derive(Clone)]
-pub struct Deps {
-    /// The database.
-    pub pool: PgPool,
-    /// The keys that open and seal personal data.
-    pub keyring: Arc<Keyring>,
-    pub(crate) policy: Arc<Policy>,
+pub struct MessageDeps {
+    pub(crate) pool: PgPool,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) policy: Arc<MessagePolicy>,
+    pub(crate) download: DownloadDeps,
+    pub(crate) extractor: Arc<WithFallback>,
+    pub(crate) max_media_bytes: u64,
+    pub(crate) keep_media: bool,
+    pub(crate) delete_at_twilio: bool,
     pub(crate) waker: Waker,
-    pub(crate) openings: Batches<Openings>,
-    pub(crate) endings: Batches<Endings>,
+    pub(crate) open: Submitter<OpenMessages>,
+    pub(crate) finish: Submitter<FinishMessages>,
 }
 
-/// What operators decide about messages.
+/// How messages are processed.
 #[derive(Debug, Clone)]
-pub struct Policy {
-    /// False: messages end as `ignored_disabled`.
-    pub enrichment: bool,
-    /// Of each user.
-    pub limit: RateLimit,
-    /// What is replied.
-    pub replies: Replies,
+pub struct MessageOptions {
+    /// What operators decide about messages.
+    pub policy: MessagePolicy,
+    /// Finds what a message says.
+    pub extractor: Arc<WithFallback>,
+    /// The largest file in bytes. A reply names it to a user whose file is larger.
+    pub max_media_bytes: u64,
+    /// False: a message's files are erased as soon as it has ended.
+    pub keep_media: bool,
+    /// Have Twilio delete a message's files once it has ended.
+    pub delete_at_twilio: bool,
 }
 
-impl Deps {
-    /// Starts what jobs share.
-    pub fn start(pool: PgPool, keyring: Arc<Keyring>, policy: Policy) -> Self {
+impl MessageDeps {
+    /// Starts the tasks that open and finish messages in batches. They end when the last clone is dropped.
+    pub fn start(download: DownloadDeps, options: MessageOptions) -> Self {
         metrics::start();
+        let DownloadDeps { pool, keyring, .. } = download.clone();
+        let MessageOptions {
+            policy,
+            extractor,
+            max_media_bytes,
+            keep_media,
+            delete_at_twilio,
+        } = options;
         let (policy, waker) = (Arc::new(policy), Waker::start(&pool));
+        let limits = Limits::new(MAX_WAITING, BATCH_TIMEOUT);
+        let open = OpenMessages {
+            pool: pool.clone(),
+            keyring: keyring.clone(),
+            policy: policy.clone(),
+        };
+        let finish = FinishMessages {
+            pool: pool.clone(),
+            keyring: keyring.clone(),
+            waker: waker.clone(),
+        };
         Self {
-            openings: Batches::start(Openings {
-                pool: pool.clone(),
-                keyring: keyring.clone(),
-                policy: policy.clone(),
-            }),
-            endings: Batches::start(Endings {
-                pool: pool.clone(),
-                keyring: keyring.clone(),
-                waker: waker.clone(),
-            }),
-            waker,
+            open: Submitter::start(limits, open),
+            finish: Submitter::start(limits, finish),
             pool,
             keyring,
             policy,
+            download,
+            extractor,
+            max_media_bytes,
+            keep_media,
+            delete_at_twilio,
+            waker,
         }
     }
 }
 
-impl fmt::Debug for Deps {
+impl fmt::Debug for MessageDeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deps")
+        f.debug_struct("MessageDeps")
             .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
 }
 
-/// What jobs that send SMS need besides.
+/// What [`crate::download`] works with.
+#[derive(Debug, Clone)]
+pub struct DownloadDeps {
+    /// The database.
+    pub pool: PgPool,
+    /// The keys that open and seal personal data.
+    pub keyring: Arc<Keyring>,
+    /// Fetches files from Twilio.
+    pub downloader: Downloader,
+    /// Stores files.
+    pub media_store: MediaStore,
+    /// One permit for each file that this process may fetch at once.
+    pub permits: Arc<Semaphore>,
+}
+
+/// What jobs that send SMS work with.
 #[derive(Debug, Clone)]
 pub struct SendDeps {
-    /// The database and the keys.
-    pub deps: Deps,
+    /// The database.
+    pub pool: PgPool,
+    /// The keys that open and seal personal data.
+    pub keyring: Arc<Keyring>,
     /// Twilio's REST API.
     pub twilio: Client,
-    /// Whom the SMS come from.
+    /// The number or messaging service that SMS are sent from.
     pub sender: Arc<Sender>,
-    /// The URL under which Twilio reports what became of an SMS, without a query.
+    /// The URL that Twilio calls with the status of an SMS, without a query.
     pub status_callback: String,
 }
 
 impl SendDeps {
-    /// Where Twilio reports on this send. The report names it even when we never learnt Twilio's name for it. The
-    /// fragment asks Twilio to try again when we do not answer well; it is not part of what is signed.
+    /// The URL that Twilio calls with the status of this send. It names the send even when we never learnt Twilio's
+    /// SID for it. The fragment asks Twilio to repeat a call that fails; it is not part of what is signed.
     /// <https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>
     pub(crate) fn callback_for(&self, send: Uuid) -> String {
         format!("{}?send={send}#rc=3&rp=all", self.status_callback)
     }
 }
 
-/// What messages need besides. Cheap to clone.
+/// What cleanup jobs work with.
 #[derive(Debug, Clone)]
-pub struct MessageDeps {
-    /// The database, the keys, and how files come and are kept.
-    pub media: MediaDeps,
-    /// Finds what a message says.
-    pub extractor: Arc<WithFallback>,
-    /// The most bytes of a file, which a user whose file has more is told.
-    pub max_bytes: u64,
-    /// False: a message's files go as soon as it has ended.
-    pub keep_media: bool,
-    /// Have Twilio delete a message's files once it has ended.
+pub struct CleanupDeps {
+    /// The database.
+    pub pool: PgPool,
+    /// Stores files.
+    pub media_store: MediaStore,
+    /// Deletes files at Twilio.
+    pub downloader: Downloader,
+    /// How long what a message says is kept after the message has ended.
+    pub keep_messages: Duration,
+    /// How long a file is kept after it was stored.
+    pub keep_media: Duration,
+    /// Have Twilio delete the files of messages that have ended.
     pub delete_at_twilio: bool,
 }

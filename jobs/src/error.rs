@@ -1,26 +1,27 @@
-//! What steps can fail with, and the one place that decides what a failure means for the job.
+//! The errors of steps, and the one place that decides what each error means for the job.
 
 use std::time::Duration;
 
+use group_commit::{OnError, SubmitError};
 use queue::{CompleteError, EnqueueError, JobError, admin::AdminError};
 use store::StoreError;
 use twilio::{MessageSid, PayloadError, media::MediaError};
 
-use crate::{DownloadError, MediaStoreError, Notice, extract::ExtractError};
+use crate::{DownloadError, MediaStoreError, extract::ExtractError};
 
-/// How long a job waits for a database that is away. Longer than a restart, shorter than anyone's patience.
+/// How long a job waits if the database is unavailable. A restart of the database takes less time.
 const DATABASE_AWAY: Duration = Duration::from_secs(2);
 
-/// How long files wait when Twilio has had too many requests and does not say for how long.
+/// How long a job waits if Twilio has had too many requests for files and does not say how long to wait.
 const THROTTLED: Duration = Duration::from_secs(10);
 
-/// How long messages wait when a model has had too many requests and does not say for how long.
+/// How long a job waits if a model has had too many requests and does not say how long to wait.
 const MODEL_THROTTLED: Duration = Duration::from_secs(30);
 
-/// How long messages wait when Twilio or a model does not accept our account, which somebody has to mend.
+/// How long a job waits if Twilio or a model refuses our account. An operator has to fix the account.
 const ACCOUNT_REFUSED: Duration = Duration::from_mins(1);
 
-/// Why a step failed. No text holds personal data: it is stored with the job.
+/// Why a step failed. The text is stored with the job, so it holds no personal data.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
     /// The job names a message that is not stored.
@@ -29,33 +30,39 @@ pub enum StepError {
     /// The message's fields were erased before it was processed.
     #[error("the fields of message {0} have been erased")]
     Erased(MessageSid),
-    /// The stored fields are no message. The receiver stores none such, so another version wrote them.
+    /// The stored fields are not a message. The receiver checks what it stores, so another version wrote them.
     #[error("the stored message cannot be read: {0}")]
     Unreadable(#[from] PayloadError),
     /// The tables could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A file of the message is not to be had for now.
+    /// A file of the message cannot be stored for now.
     #[error(transparent)]
     Download(#[from] DownloadError),
-    /// The media store could not be asked.
+    /// The media store failed.
     #[error(transparent)]
     MediaStore(#[from] MediaStoreError),
-    /// It is not known what the message says.
-    #[error("it is not known what the message says")]
+    /// The extractor failed.
+    #[error("the items of the message could not be extracted")]
     Extract {
         /// Why.
         #[source]
         error: ExtractError,
-        /// On the last attempt, the rules will say what they find.
+        /// True: the last attempt uses the rules instead.
         or_rules: bool,
     },
-    /// Nothing failed, but it is not time yet.
-    #[error("to be looked at again in {0:?}")]
+    /// Nothing failed. The job continues after this time.
+    #[error("the job continues in {0:?}")]
     Wait(Duration),
-    /// The process is about to end.
-    #[error("the process stops")]
+    /// The process is stopping.
+    #[error("the process is stopping")]
     Stopping,
+    /// The database was unavailable to the batch that this request was part of.
+    #[error("the database is unavailable")]
+    BatchUnavailable,
+    /// A statement returned another number of rows than it must. This is a bug.
+    #[error("a statement returned another number of rows than it must")]
+    Mismatch,
     /// The kind of job could not be paused.
     #[error(transparent)]
     Pause(#[from] AdminError),
@@ -68,12 +75,7 @@ pub enum StepError {
 }
 
 impl StepError {
-    /// The database is away, so that the same would happen to anything else that is tried now.
-    pub(crate) fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Unavailable(_)))
-    }
-
-    /// Why a message failed, in a word from a closed set.
+    /// Why a message failed: a word from a closed set.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::NoSuchMessage(_) => "no_such_message",
@@ -83,25 +85,9 @@ impl StepError {
             Self::Download(_) | Self::MediaStore(_) => "media",
             Self::Extract { error, .. } => error.label(),
             Self::Wait(_) | Self::Stopping => "gave_up",
+            Self::BatchUnavailable => "database_unavailable",
+            Self::Mismatch => "database",
             Self::Pause(_) | Self::Enqueue(_) | Self::Complete(_) => "database",
-        }
-    }
-
-    /// What the message's user is told when it has failed.
-    pub(crate) fn notice(&self) -> Notice {
-        match self {
-            Self::NoSuchMessage(_)
-            | Self::Erased(_)
-            | Self::Unreadable(_)
-            | Self::Store(_)
-            | Self::Download(_)
-            | Self::MediaStore(_)
-            | Self::Extract { .. }
-            | Self::Wait(_)
-            | Self::Stopping
-            | Self::Pause(_)
-            | Self::Enqueue(_)
-            | Self::Complete(_) => Notice::Failed,
         }
     }
 }
@@ -112,7 +98,32 @@ impl From<sqlx::Error> for StepError {
     }
 }
 
-/// Where the rules answer in the end, each failure brings that nearer; where nobody does, waiting costs nothing.
+/// What follows when a batch of requests has failed. `None`: it took too long.
+///
+/// If the database is unavailable, all requests fail, as the next try would fail, too. After another error each request
+/// is executed alone, so that only the requests that the database rejects fail.
+pub(crate) fn on_batch_error(error: Option<&StepError>) -> OnError {
+    match error {
+        None => OnError::FailAll,
+        Some(StepError::Store(error)) if error.is_unavailable() => OnError::FailAll,
+        Some(_) => OnError::Split,
+    }
+}
+
+impl From<SubmitError<Self>> for StepError {
+    fn from(error: SubmitError<Self>) -> Self {
+        match error {
+            SubmitError::Failed(error) => error,
+            // Batches fail as a whole only if the database is unavailable: see `on_batch_error`.
+            SubmitError::TimedOut | SubmitError::BatchFailed => Self::BatchUnavailable,
+            // `submit` waits for a place in the queue, so the queue is never full.
+            SubmitError::Closed | SubmitError::QueueFull => Self::Stopping,
+        }
+    }
+}
+
+/// With the rules as fallback, each failed attempt brings the last attempt nearer, which uses the rules. Without a
+/// fallback, waiting costs no attempt.
 fn of_extraction(error: ExtractError, or_rules: bool) -> JobError {
     match error {
         ExtractError::Unavailable(_) | ExtractError::BadAnswer(_) | ExtractError::Content(_) => {
@@ -120,7 +131,7 @@ fn of_extraction(error: ExtractError, or_rules: bool) -> JobError {
         }
         ExtractError::Throttled { after } => JobError::Snooze(after.unwrap_or(MODEL_THROTTLED)),
         ExtractError::Account { .. } => {
-            tracing::error!(%error, "the model is not asked any more until EXTRACTOR and its settings are right");
+            tracing::error!(%error, "messages wait until EXTRACTOR and its settings are right");
             if or_rules {
                 JobError::retry(error)
             } else {
@@ -139,6 +150,12 @@ impl From<StepError> for JobError {
             }
             StepError::Wait(time) => Self::Snooze(time),
             StepError::Stopping => Self::Snooze(Duration::ZERO),
+            // No job is at fault, so none loses an attempt.
+            StepError::BatchUnavailable => Self::Snooze(DATABASE_AWAY),
+            StepError::Mismatch => {
+                tracing::error!(%error, "this is a bug, please report it");
+                Self::retry(error)
+            }
             StepError::Pause(error) => Self::retry(error),
             StepError::Download(DownloadError::Store(error)) | StepError::MediaStore(error) => {
                 match error {
@@ -151,7 +168,7 @@ impl From<StepError> for JobError {
                 }
             }
             StepError::Download(DownloadError::NotYet { look_again }) => Self::Snooze(look_again),
-            // If it was deleted with its user, the next attempt finds that out.
+            // If the file was deleted with its user, the next attempt finds no user.
             StepError::Download(error @ DownloadError::Overtaken) => Self::retry(error),
             StepError::Download(DownloadError::Twilio(error)) => match error {
                 MediaError::Throttled { retry_after } => {
@@ -173,15 +190,15 @@ impl From<StepError> for JobError {
             StepError::Enqueue(EnqueueError::Database(error))
             | StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {
-                // Nobody's failure, so it costs no attempt.
+                // No job is at fault, so none loses an attempt.
                 StoreError::Unavailable(_) => Self::Snooze(DATABASE_AWAY),
-                // The next attempt finds that nobody has the number any more.
+                // The next attempt finds that no user has the number any more.
                 StoreError::UserGone { .. }
                 | StoreError::Database(_)
                 | StoreError::NotOneRow { .. }
                 | StoreError::Seal { .. }
-                // A key may have been left out of the configuration by mistake: the attempts give time to mend it,
-                // and the dead letter can be requeued.
+                // A key may be missing in the configuration by mistake. The retries give an operator time to add it, and
+                // the dead letter can be requeued.
                 | StoreError::Open { .. }
                 | StoreError::UnknownValue { .. }
                 | StoreError::AlreadyLinked

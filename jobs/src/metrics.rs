@@ -1,4 +1,4 @@
-//! What jobs measure: every metric of this crate, named here and nowhere else. Labels are words of ours.
+//! Every metric of this crate. Labels come from closed sets.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const MODEL_CALLS: &str = "pigeonhole_model_calls_total";
 const EXTRACTIONS: &str = "pigeonhole_extractions_total";
 const RETENTION_REMOVED: &str = "pigeonhole_retention_removed_total";
 
-/// Says what each means.
+/// Describes every metric.
 pub fn describe() {
     describe_counter!(
         MESSAGES_ENDED,
@@ -32,65 +32,61 @@ pub fn describe() {
     describe_histogram!(
         MESSAGE_DURATION,
         Unit::Seconds,
-        "From a message's webhook to its end, waiting included; of those that did not fail"
+        "Time from a message's webhook to its end, waiting included; only messages that did not fail"
     );
     describe_counter!(
         RATE_LIMIT_DECISIONS,
         Unit::Count,
-        "Messages by when their user's rate limit lets them be processed: now, later, refused"
+        "Messages by the decision of their user's rate limit: now, later, refused"
     );
     describe_counter!(
         SENDS_ENDED,
         Unit::Count,
-        "SMS that have ended, by purpose and state: delivered, undelivered, failed. One that failed may still be \
-         delivered, and then counts as both"
+        "SMS that have ended, by purpose and state: delivered, undelivered, failed. An SMS that failed may still be \
+         delivered; then it counts as both"
     );
     describe_counter!(
         MEDIA_FILES,
         Unit::Count,
-        "Files of messages by what became of them: stored, gone, or why they were refused"
+        "Files of messages by outcome: stored, gone, or the reason of a refusal"
     );
-    describe_counter!(
-        MEDIA_BYTES,
-        Unit::Bytes,
-        "Bytes of the files that were stored"
-    );
+    describe_counter!(MEDIA_BYTES, Unit::Bytes, "Bytes of stored files");
     describe_counter!(
         MODEL_CALLS,
         Unit::Count,
-        "Messages that a model was asked about: ok, or why it did not answer"
+        "Requests to a model by outcome: ok, or the error"
     );
     describe_counter!(
         EXTRACTIONS,
         Unit::Count,
-        "Messages by what found their items: rules, a model, or rules-fallback"
+        "Messages by what extracted their items: rules, a model, or rules-fallback"
     );
     describe_counter!(
         RETENTION_REMOVED,
         Unit::Count,
-        "What was erased or deleted because it was kept for long enough, or is of no more use"
+        "Rows and objects that cleanup jobs erased or deleted, by kind"
     );
 }
 
-/// What retention removes.
+/// What cleanup jobs remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removed {
-    /// What messages say.
+    /// The texts of messages.
     MessageTexts,
-    /// Rate limits of users who are gone.
+    /// Rate limits of deleted users.
     RateLimits,
     /// Files of messages.
     Media,
-    /// Objects that no row needs any more.
+    /// Objects that no row needs.
     MediaObjects,
-    /// Claims on numbers, with their codes.
-    Claims,
+    /// Pending verifications of numbers, with their codes.
+    PendingVerifications,
     /// SMS, or their texts.
     Sends,
     /// Events that limits counted.
     LimitEvents,
-    /// Answers to requests that might have been repeated.
-    Answers,
+    /// Idempotency keys with the responses stored under them.
+    IdempotencyKeys,
 }
 
 impl Removed {
@@ -99,10 +95,10 @@ impl Removed {
         Self::RateLimits,
         Self::Media,
         Self::MediaObjects,
-        Self::Claims,
+        Self::PendingVerifications,
         Self::Sends,
         Self::LimitEvents,
-        Self::Answers,
+        Self::IdempotencyKeys,
     ];
 
     fn as_str(self) -> &'static str {
@@ -111,15 +107,15 @@ impl Removed {
             Self::RateLimits => "rate_limits",
             Self::Media => "media",
             Self::MediaObjects => "media_objects",
-            Self::Claims => "claims",
+            Self::PendingVerifications => "pending_verifications",
             Self::Sends => "sends",
             Self::LimitEvents => "limit_events",
-            Self::Answers => "answers",
+            Self::IdempotencyKeys => "idempotency_keys",
         }
     }
 }
 
-/// Counts from zero what a worker counts, so that the first of each is seen to rise.
+/// Sets every counter of a worker to zero, so that a dashboard sees the first increment.
 pub(crate) fn start() {
     for state in MessageState::ALL {
         if state != MessageState::Received {
@@ -138,7 +134,7 @@ pub(crate) fn start() {
     }
 }
 
-/// Counts from zero what becomes of SMS: for whoever learns of it.
+/// Sets the counters of SMS to zero. For workers, and for the receiver of status callbacks.
 pub fn start_sends() {
     for purpose in Purpose::ALL {
         for state in SendState::ENDS {
@@ -148,17 +144,17 @@ pub fn start_sends() {
     }
 }
 
-/// Messages have ended like this.
+/// Counts messages that have ended in this state.
 pub(crate) fn messages_ended(state: MessageState, count: u64) {
     counter!(MESSAGES_ENDED, "state" => state.as_str()).increment(count);
 }
 
-/// A message that came in so long ago has ended.
+/// Records how long a message took, from its webhook to its end.
 pub(crate) fn message_took(took: Duration) {
     histogram!(MESSAGE_DURATION).record(took);
 }
 
-/// A message was given its place within its user's limit, or none.
+/// Counts a decision of a user's rate limit.
 pub(crate) fn rate_limit(admission: Admission) {
     let decision = match admission {
         Admission::Now => "now",
@@ -168,7 +164,7 @@ pub(crate) fn rate_limit(admission: Admission) {
     counter!(RATE_LIMIT_DECISIONS, "decision" => decision).increment(1);
 }
 
-/// An SMS has come so far. Only the ends are counted.
+/// Counts an SMS that has moved to this state, if the state is an end.
 pub fn send_moved(purpose: Purpose, state: SendState) {
     if state.is_end() {
         counter!(SENDS_ENDED, "purpose" => purpose.as_str(), "state" => state.as_str())
@@ -176,7 +172,7 @@ pub fn send_moved(purpose: Purpose, state: SendState) {
     }
 }
 
-/// A file has come so far as it can.
+/// Counts a file that has ended in this state.
 pub(crate) fn media_file(state: MediaState, bytes: Option<u64>) {
     counter!(MEDIA_FILES, "outcome" => state.label()).increment(1);
     if state == MediaState::Stored {
@@ -184,18 +180,18 @@ pub(crate) fn media_file(state: MediaState, bytes: Option<u64>) {
     }
 }
 
-/// A model was asked about a message.
+/// Counts a request to a model.
 pub(crate) fn model_call(error: Option<&ExtractError>) {
     let outcome = error.map_or("ok", ExtractError::label);
     counter!(MODEL_CALLS, "outcome" => outcome).increment(1);
 }
 
-/// A message's items were found.
+/// Counts a message by what extracted its items.
 pub(crate) fn extraction(by: ExtractedBy) {
     counter!(EXTRACTIONS, "by" => by.label()).increment(1);
 }
 
-/// So many of these were removed.
+/// Counts what a cleanup job has removed.
 pub(crate) fn removed(what: Removed, count: u64) {
     counter!(RETENTION_REMOVED, "what" => what.as_str()).increment(count);
 }

@@ -1,5 +1,5 @@
-//! Ends the messages whose jobs were given up without a chance to say so: cut off, killed with their process each time,
-//! or discarded by an operator.
+//! Ends messages whose jobs became dead letters without ending them: jobs that timed out, jobs that were killed with
+//! their process, and jobs that an operator discarded.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use queue::{Attempt, Job, JobArgs, JobError, dead_letters};
 use serde::{Deserialize, Serialize};
 use store::job_args::ProcessMessage;
 
-use crate::{Deps, StepError, process_message::fail_abandoned};
+use crate::{MessageDeps, StepError, process_message::fail::fail_abandoned};
 
-/// How far it looks back. Workers write dead letters, and they run this.
+/// How far the job looks back.
 const RECENT: Duration = Duration::from_hours(24);
 
-/// The most dead letters at a time.
+/// How many dead letters are read at once at most.
 const BATCH: u16 = 500;
 
-/// Meant for a schedule.
+/// Ends the messages of recent dead letters. A schedule enqueues this job.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReconcileDeadMessages {}
 
@@ -24,19 +24,19 @@ impl JobArgs for ReconcileDeadMessages {
     const MAX_ATTEMPTS: u16 = 3;
 }
 
-impl Job<Deps> for ReconcileDeadMessages {
+impl Job<MessageDeps> for ReconcileDeadMessages {
     const TIMEOUT: Duration = Duration::from_mins(10);
 
-    async fn run(&self, deps: &Deps, _: &Attempt) -> Result<(), JobError> {
-        let messages = settle(deps).await?;
+    async fn run(&self, deps: &MessageDeps, _: &Attempt) -> Result<(), JobError> {
+        let messages = reconcile(deps).await?;
         if messages > 0 {
-            tracing::warn!(messages, "ended the messages of jobs that were given up");
+            tracing::warn!(messages, "ended the messages of jobs that are dead letters");
         }
         Ok(())
     }
 }
 
-async fn settle(deps: &Deps) -> Result<usize, StepError> {
+async fn reconcile(deps: &MessageDeps) -> Result<usize, StepError> {
     let (mut ended, mut after) = (0, None);
     loop {
         let letters = {

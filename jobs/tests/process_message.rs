@@ -1,12 +1,12 @@
-//! Jobs through the queue's own test kit: the real claim, the real acknowledgement, no background tasks.
+//! Jobs run by the queue's test kit: real claims and acknowledgements, without background tasks.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use embedded_postgres::testing::TestDatabase;
 use jobs::{
-    Deps, MediaDeps, MediaStore, MessageDeps, Policy, Replies,
-    extract::{AnyExtractor, Fallback, Rules, WithFallback},
+    DownloadDeps, MediaStore, MessageDeps, MessageOptions, MessagePolicy, Replies,
+    extract::{Fallback, Rules, SelectedExtractor, WithFallback},
 };
 use queue::{
     rate_limit::RateLimit,
@@ -62,8 +62,8 @@ async fn accept_one(conn: &mut PgConnection, keyring: &Keyring, sid: &str) {
 }
 
 /// Two messages at once, and one an hour.
-fn policy() -> Policy {
-    Policy {
+fn policy() -> MessagePolicy {
+    MessagePolicy {
         enrichment: true,
         limit: RateLimit {
             burst: NonZeroU32::new(2).unwrap(),
@@ -74,8 +74,8 @@ fn policy() -> Policy {
     }
 }
 
-/// The rules, and a Twilio that nobody asks, as no message here has files.
-fn message_deps(deps: Deps) -> MessageDeps {
+/// The rules as extractor. No message here has files, so nothing is downloaded.
+fn message_deps(pool: PgPool, keyring: Arc<Keyring>, policy: MessagePolicy) -> MessageDeps {
     let account = format!("AC{}", "0".repeat(32));
     let downloader = Downloader::new(DownloaderSettings {
         api_base_url: "http://127.0.0.1:9".parse().unwrap(),
@@ -89,35 +89,36 @@ fn message_deps(deps: Deps) -> MessageDeps {
         more_hosts: Vec::new(),
     });
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
-    MessageDeps {
-        max_bytes: 1,
-        media: MediaDeps {
-            deps,
-            downloader: downloader.unwrap(),
-            store: MediaStore::at(&Url::from_file_path(folder).unwrap(), &[]).unwrap(),
-            at_once: Arc::new(Semaphore::new(1)),
-        },
-        extractor: Arc::new(WithFallback::new(
-            AnyExtractor::Rules(Rules),
-            Fallback::None,
-        )),
+    let download = DownloadDeps {
+        pool,
+        keyring,
+        downloader: downloader.unwrap(),
+        media_store: MediaStore::at(&Url::from_file_path(folder).unwrap(), &[]).unwrap(),
+        permits: Arc::new(Semaphore::new(1)),
+    };
+    let rules = SelectedExtractor::Rules(Rules);
+    let options = MessageOptions {
+        policy,
+        extractor: Arc::new(WithFallback::new(rules, Fallback::None)),
+        max_media_bytes: 1,
         keep_media: true,
         delete_at_twilio: false,
-    }
+    };
+    MessageDeps::start(download, options)
 }
 
-/// The same, for those who wait long.
-fn generous() -> Policy {
+/// The same policy, with long delays allowed.
+fn long_delays() -> MessagePolicy {
     let mut policy = policy();
     policy.limit.max_delay = Duration::from_hours(240);
     policy
 }
 
-async fn rig() -> (PgPool, Arc<Keyring>, TestQueue) {
+async fn harness() -> (PgPool, Arc<Keyring>, TestQueue) {
     let database = TestDatabase::create(&store::migrator()).await;
     let pool = database.pool().await;
     let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
-    let deps = message_deps(Deps::start(pool.clone(), keyring.clone(), generous()));
+    let deps = message_deps(pool.clone(), keyring.clone(), long_delays());
     let queue = TestQueue::new(pool.clone()).register::<ProcessMessage, _>(deps);
     (pool, keyring, queue)
 }
@@ -132,7 +133,7 @@ async fn link(conn: &mut PgConnection, keyring: &Keyring) {
 
 #[tokio::test]
 async fn a_linked_senders_message_makes_its_items_and_completes() {
-    let (pool, keyring, queue) = rig().await;
+    let (pool, keyring, queue) = harness().await;
     let mut conn = pool.acquire().await.unwrap();
     link(&mut conn, &keyring).await;
     accept(&mut conn, &keyring).await;
@@ -147,8 +148,8 @@ async fn a_linked_senders_message_makes_its_items_and_completes() {
 }
 
 #[tokio::test]
-async fn a_strangers_message_ends_without_items() {
-    let (pool, keyring, queue) = rig().await;
+async fn the_message_of_an_unlinked_sender_ends_without_items() {
+    let (pool, keyring, queue) = harness().await;
     let mut conn = pool.acquire().await.unwrap();
     accept(&mut conn, &keyring).await;
     assert_eq!(queue.drain().await.len(), 1);
@@ -158,7 +159,7 @@ async fn a_strangers_message_ends_without_items() {
 
 #[tokio::test]
 async fn a_message_sealed_under_an_unknown_key_is_tried_again_and_not_lost() {
-    let (pool, _, queue) = rig().await;
+    let (pool, _, queue) = harness().await;
     let mut conn = pool.acquire().await.unwrap();
     let other = Keyring::parse(&"aa".repeat(32), "").unwrap();
     accept(&mut conn, &other).await;
@@ -171,8 +172,8 @@ async fn a_message_sealed_under_an_unknown_key_is_tried_again_and_not_lost() {
 
 /// The limit is two at once, and one an hour.
 #[tokio::test]
-async fn a_message_beyond_the_limit_is_put_off_until_its_own_slot_and_charged_once() {
-    let (pool, keyring, queue) = rig().await;
+async fn a_message_beyond_the_limit_waits_for_its_own_reservation_and_is_charged_once() {
+    let (pool, keyring, queue) = harness().await;
     let mut conn = pool.acquire().await.unwrap();
     link(&mut conn, &keyring).await;
     for n in 0..4 {
@@ -192,7 +193,7 @@ async fn a_message_beyond_the_limit_is_put_off_until_its_own_slot_and_charged_on
         sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap()
     };
     let before = charged().await;
-    // Whoever looks at a message again before its slot, or processes it in its slot, is not charged.
+    // A message is not charged again when it is opened before its reservation, or processed at its reservation.
     sqlx::query("update queue.jobs set run_at = now()")
         .execute(&pool)
         .await
@@ -218,12 +219,12 @@ async fn a_message_beyond_the_limit_is_put_off_until_its_own_slot_and_charged_on
     queue.assert_empty().await;
 }
 
-/// Two processes open messages of one user at the same time, again and again. Each decides on what it has seen, and only
-/// one of them can be right.
+/// Several processes open messages of one user at the same time. Each decides from its own snapshot of the limit, and
+/// only one of those who decide at the same time succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_of_one_user_that_are_opened_at_the_same_time_share_their_limit_exactly() {
+async fn messages_of_one_user_that_are_opened_at_the_same_time_share_one_limit() {
     const MESSAGES: usize = 40;
-    let (pool, keyring, queue) = rig().await;
+    let (pool, keyring, queue) = harness().await;
     let mut conn = pool.acquire().await.unwrap();
     link(&mut conn, &keyring).await;
     for n in 0..MESSAGES {
@@ -233,7 +234,7 @@ async fn messages_of_one_user_that_are_opened_at_the_same_time_share_their_limit
     let queue = Arc::new(queue);
     let others: Vec<_> = (0..4)
         .map(|_| {
-            let deps = message_deps(Deps::start(pool.clone(), keyring.clone(), generous()));
+            let deps = message_deps(pool.clone(), keyring.clone(), long_delays());
             Arc::new(TestQueue::new(pool.clone()).register::<ProcessMessage, _>(deps))
         })
         .collect();
@@ -254,7 +255,7 @@ async fn messages_of_one_user_that_are_opened_at_the_same_time_share_their_limit
     .fetch_one(&pool)
     .await
     .unwrap();
-    // Two go at once, and at nearly the same time; each of the others an hour after the one before it.
+    // Two start at once. Each of the others starts an hour after the one before it.
     assert_eq!(slots, 40);
     assert!(distinct >= 39, "{distinct}");
     assert!((span - 38.0).abs() < 0.01, "{span}");

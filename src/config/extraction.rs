@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jobs::extract::{
-    AnyExtractor, Fallback, Gemini, GeminiConfig, ModelConfigError, OpenAi, OpenAiConfig, Rules,
-    WithFallback,
+    Fallback, Gemini, GeminiConfig, ModelConfigError, OpenAi, OpenAiConfig, Rules,
+    SelectedExtractor, WithFallback,
 };
 use secrecy::SecretString;
 
@@ -50,7 +50,7 @@ impl ExtractionConfig {
         });
         let bounds = bounds(r);
         let extractor = match choice? {
-            ExtractorChoice::Rules => Some(AnyExtractor::Rules(Rules)),
+            ExtractorChoice::Rules => Some(SelectedExtractor::Rules(Rules)),
             ExtractorChoice::Gemini => gemini(r, bounds),
             ExtractorChoice::OpenAi => openai(r, bounds),
         };
@@ -84,7 +84,7 @@ fn key(text: &str) -> SecretString {
     text.to_owned().into()
 }
 
-fn gemini(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<AnyExtractor> {
+fn gemini(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<SelectedExtractor> {
     let api_key = r.required("GOOGLE_GEMINI_API_KEY", |text| Ok(key(text)));
     let model = r.required("GEMINI_MODEL", |text| Ok(text.to_owned()));
     let base_url = r.required("GEMINI_BASE_URL", http_url);
@@ -98,10 +98,10 @@ fn gemini(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<AnyExtractor> {
     };
     let names = ["GOOGLE_GEMINI_API_KEY", "GEMINI_MODEL", "GEMINI_BASE_URL"];
     let gemini = Gemini::new(&config).map_err(|error| not_usable(r, names, &error));
-    gemini.ok().map(AnyExtractor::Gemini)
+    gemini.ok().map(SelectedExtractor::Gemini)
 }
 
-fn openai(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<AnyExtractor> {
+fn openai(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<SelectedExtractor> {
     let api_key = r.optional("OPENAI_API_KEY", |text| Ok(key(text)));
     let model = r.required("OPENAI_MODEL", |text| Ok(text.to_owned()));
     let base_url = r.required("OPENAI_BASE_URL", http_url);
@@ -115,7 +115,7 @@ fn openai(r: &mut Reader<'_>, bounds: Option<Bounds>) -> Option<AnyExtractor> {
     };
     let names = ["OPENAI_API_KEY", "OPENAI_MODEL", "OPENAI_BASE_URL"];
     let openai = OpenAi::new(&config).map_err(|error| not_usable(r, names, &error));
-    openai.ok().map(AnyExtractor::OpenAi)
+    openai.ok().map(SelectedExtractor::OpenAi)
 }
 
 /// Reports a mistake under the name of its setting.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use jobs::{Policy, Replies};
+use jobs::{MessagePolicy, Replies};
 use queue::rate_limit::RateLimit;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 const HOUR: Duration = Duration::from_hours(1);
 
 /// `SMS_ENRICHMENT_ENABLED` and the `RATE_LIMIT_…` of each user.
-pub(super) fn policy(r: &mut Reader<'_>, replies: Option<Replies>) -> Option<Policy> {
+pub(super) fn policy(r: &mut Reader<'_>, replies: Option<Replies>) -> Option<MessagePolicy> {
     let enrichment = r.required("SMS_ENRICHMENT_ENABLED", boolean);
     let per_hour = r.required("RATE_LIMIT_MESSAGES_PER_HOUR", positive);
     let burst = r.required("RATE_LIMIT_BURST", positive);
@@ -24,7 +24,7 @@ pub(super) fn policy(r: &mut Reader<'_>, replies: Option<Replies>) -> Option<Pol
         _ => Err("must be delay or reject".to_owned()),
     });
     let (max_delay, delays) = (max_delay?, delays?);
-    Some(Policy {
+    Some(MessagePolicy {
         enrichment: enrichment?,
         limit: RateLimit {
             burst: burst?,

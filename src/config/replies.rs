@@ -1,6 +1,6 @@
 //! The settings of replies to messages.
 
-use jobs::{Replies, ReplyTo, Words};
+use jobs::{Replies, ReplyTemplates, ReplyTo};
 use store::sends::ReplyKind;
 
 use super::{reader::Reader, twilio_account::phone_number};
@@ -23,10 +23,10 @@ pub(super) fn replies(r: &mut Reader<'_>, can_send: bool) -> Option<Replies> {
         "none" => Ok(ReplyTo::None),
         _ => Err("must be all, problems or none".to_owned()),
     });
-    let mut words = Words::default();
+    let mut templates = ReplyTemplates::default();
     let mut good = true;
     for (name, kind) in TEMPLATES {
-        good &= r.required(name, |text| words.set(kind, text)).is_some();
+        good &= r.required(name, |text| templates.set(kind, text)).is_some();
     }
     let own_number = phone_number(r);
     let to = to?;
@@ -34,7 +34,7 @@ pub(super) fn replies(r: &mut Reader<'_>, can_send: bool) -> Option<Replies> {
     Some(Replies {
         to: if can_send { to } else { ReplyTo::None },
         own_number: own_number?,
-        words,
+        templates,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Every setting of the program. The flags, `--help`, `.env.example` and `docs/configuration.md` are made
 //! from this list.
 
-use jobs::default_words;
+use jobs::default_reply_template;
 use store::sends::ReplyKind;
 
 use super::variable::Variable;
@@ -172,17 +172,17 @@ pub const VARIABLES: &[Variable] = variables! {
     "Replies" {
         plain REPLIES: "all|problems|none" = "all",
             "Which messages get a reply. Each reply is an SMS that costs money; limits bound them in any case";
-        plain REPLY_PROCESSED: "TEXT" = default_words(ReplyKind::Processed),
+        plain REPLY_PROCESSED: "TEXT" = default_reply_template(ReplyKind::Processed),
             "The reply to a message that was processed";
-        plain REPLY_NOT_LINKED: "TEXT" = default_words(ReplyKind::NotLinked),
+        plain REPLY_NOT_LINKED: "TEXT" = default_reply_template(ReplyKind::NotLinked),
             "The reply to a number that no user has linked";
-        plain REPLY_RATE_LIMITED: "TEXT" = default_words(ReplyKind::RateLimited),
+        plain REPLY_RATE_LIMITED: "TEXT" = default_reply_template(ReplyKind::RateLimited),
             "The reply to a message beyond the rate limit; {wait} is filled in";
-        plain REPLY_FAILED: "TEXT" = default_words(ReplyKind::Failed),
+        plain REPLY_FAILED: "TEXT" = default_reply_template(ReplyKind::Failed),
             "The reply to a message that could not be processed";
-        plain REPLY_MEDIA_TOO_LARGE: "TEXT" = default_words(ReplyKind::MediaTooLarge),
+        plain REPLY_MEDIA_TOO_LARGE: "TEXT" = default_reply_template(ReplyKind::MediaTooLarge),
             "The reply to an attachment that is too large; {limit} is filled in";
-        plain REPLY_MEDIA_UNSUPPORTED: "TEXT" = default_words(ReplyKind::MediaUnsupported),
+        plain REPLY_MEDIA_UNSUPPORTED: "TEXT" = default_reply_template(ReplyKind::MediaUnsupported),
             "The reply to an attachment of a type that is not supported";
     }
     "Verification SMS" {

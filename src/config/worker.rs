@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jobs::Policy;
+use jobs::MessagePolicy;
 
 use super::{
     extraction::ExtractionConfig, media::MediaConfig, messages, observer::ObserverConfig,
@@ -23,7 +23,7 @@ pub struct WorkerConfig {
     /// `MESSAGE_RETENTION_DAYS`.
     pub keep_messages: Duration,
     /// `SMS_ENRICHMENT_ENABLED`, `RATE_LIMIT_…`, `REPLIES` and `REPLY_…`.
-    pub policy: Policy,
+    pub policy: MessagePolicy,
     /// How SMS are sent. `None` where there is no number to send from.
     pub sending: Option<SendingConfig>,
     /// The files of messages.

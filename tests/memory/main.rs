@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 #![cfg(target_os = "linux")]
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -13,8 +13,7 @@ use axum::{
 };
 use embedded_postgres::testing::TestDatabase;
 use futures_util::{future::join_all, stream};
-use jobs::{Deps, MediaDeps, MediaStore, Policy, Replies, download};
-use queue::rate_limit::RateLimit;
+use jobs::{DownloadDeps, MediaStore, download};
 use store::{Keyring, media::MediaState, users};
 use tokio::{net::TcpListener, sync::Semaphore};
 use twilio::{
@@ -92,20 +91,12 @@ async fn a_hundred_concurrent_downloads_use_less_than_256_mib() {
         more_hosts: Vec::new(),
     };
     let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
-    let policy = Policy {
-        enrichment: true,
-        limit: RateLimit {
-            burst: NonZeroU32::MAX,
-            period: Duration::from_secs(1),
-            max_delay: Duration::ZERO,
-        },
-        replies: Replies::none(),
-    };
-    let deps = MediaDeps {
-        deps: Deps::start(pool.clone(), keyring, policy),
+    let deps = DownloadDeps {
+        pool: pool.clone(),
+        keyring,
         downloader: Downloader::new(settings).unwrap(),
-        store: MediaStore::at(&Url::from_file_path(folder.path()).unwrap(), &[]).unwrap(),
-        at_once: Arc::new(Semaphore::new(FILES)),
+        media_store: MediaStore::at(&Url::from_file_path(folder.path()).unwrap(), &[]).unwrap(),
+        permits: Arc::new(Semaphore::new(FILES)),
     };
     let user = Uuid::new_v4();
     let mut conn = pool.acquire().await.unwrap();

@@ -1,9 +1,14 @@
-//! Jobs that delete what is no longer needed. A schedule enqueues each, except [`CleanupTwilioCopies`].
-//!
-//! [`CleanupTwilioCopies`]: twilio_copies::CleanupTwilioCopies
+//! Jobs that delete what is no longer needed. A schedule enqueues each of them, except `cleanup_twilio_copies`.
 
-pub(crate) mod media_files;
-pub(crate) mod message_bodies;
-pub(crate) mod orphaned_objects;
-pub(crate) mod sends;
-pub(crate) mod twilio_copies;
+mod media_files;
+mod message_bodies;
+mod objects;
+mod orphaned_objects;
+mod sends;
+mod twilio_copies;
+
+pub use self::{
+    media_files::CleanupMediaFiles, message_bodies::CleanupMessageBodies,
+    orphaned_objects::CleanupOrphanedObjects, sends::CleanupSends,
+    twilio_copies::CleanupTwilioCopies,
+};

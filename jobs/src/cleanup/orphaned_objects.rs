@@ -1,4 +1,4 @@
-//! Deletes objects that no row knows: what a process leaves that dies, or sleeps, at the wrong moment.
+//! Deletes objects that no row names. A process leaves one if it dies, or is suspended, while it stores a file.
 
 use std::time::Duration;
 
@@ -7,15 +7,16 @@ use queue::{Attempt, Job, JobArgs, JobError};
 use serde::{Deserialize, Serialize};
 use store::media::upkeep::{namespace, unknown};
 
-use crate::{MediaUpkeepDeps, StepError, cleanup::media_files::delete_all};
+use super::objects::delete_all;
+use crate::{CleanupDeps, StepError};
 
-/// No object of a living attempt is so old, nor are two clocks so far apart.
-const OLD: TimeDelta = TimeDelta::hours(6);
+/// An object that is older than this belongs to no running attempt, even if two clocks differ.
+const MIN_AGE: TimeDelta = TimeDelta::hours(6);
 
-/// The same, for what an upload has left that was cut off.
-const IDLE: Duration = Duration::from_hours(6);
+/// An interrupted upload that is idle for this long is deleted.
+const MIN_IDLE: Duration = Duration::from_hours(6);
 
-/// Meant for a schedule, of every few hours: it lists the whole store.
+/// Deletes orphaned objects. A schedule enqueues this job every few hours, as it lists the whole store.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupOrphanedObjects {}
 
@@ -24,33 +25,36 @@ impl JobArgs for CleanupOrphanedObjects {
     const MAX_ATTEMPTS: u16 = 3;
 }
 
-impl Job<MediaUpkeepDeps> for CleanupOrphanedObjects {
+impl Job<CleanupDeps> for CleanupOrphanedObjects {
     const TIMEOUT: Duration = Duration::from_hours(2);
 
-    async fn run(&self, deps: &MediaUpkeepDeps, _: &Attempt) -> Result<(), JobError> {
-        Ok(sweep(deps).await?)
+    async fn run(&self, deps: &CleanupDeps, _: &Attempt) -> Result<(), JobError> {
+        Ok(clean_up(deps).await?)
     }
 }
 
-async fn sweep(deps: &MediaUpkeepDeps) -> Result<(), StepError> {
+async fn clean_up(deps: &CleanupDeps) -> Result<(), StepError> {
     let (namespace, now) = {
-        let mut conn = deps.deps.pool.acquire().await?;
+        let mut conn = deps.pool.acquire().await?;
         (namespace(&mut conn).await?, store::now(&mut conn).await?)
     };
     let (mut deleted, mut failed) = (0, None);
-    let mut groups = deps.store.older(&namespace, now - OLD);
+    let mut groups = deps.media_store.older(&namespace, now - MIN_AGE);
     while let Some(names) = groups.next().await? {
         let orphans = {
-            let mut conn = deps.deps.pool.acquire().await?;
+            let mut conn = deps.pool.acquire().await?;
             unknown(&mut conn, &names).await?
         };
-        let (gone, error) = delete_all(&deps.store, orphans).await;
-        deleted += gone.len();
+        let (names, error) = delete_all(&deps.media_store, orphans).await;
+        deleted += names.len();
         failed = error.or(failed);
     }
-    let cut_off = deps.store.remove_cut_off(&namespace, IDLE).await?;
-    if deleted > 0 || cut_off > 0 {
-        tracing::warn!(deleted, cut_off, "objects that no row knew");
+    let interrupted = deps
+        .media_store
+        .delete_interrupted_uploads(&namespace, MIN_IDLE)
+        .await?;
+    if deleted > 0 || interrupted > 0 {
+        tracing::warn!(deleted, interrupted, "deleted objects that no row names");
     }
     failed.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -1,4 +1,4 @@
-//! Forgets what is of no more use: codes and claims, the texts of SMS, what limits counted, answers to repeated requests.
+//! Deletes old verification codes, SMS, rate limit events and stored API responses.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 use store::{idempotency_keys, limit_log, phone_number_claims, sends};
 
 use crate::{
-    Deps, StepError,
+    CleanupDeps, StepError,
     metrics::{self, Removed},
 };
 
 /// The longest window of a limit is a day.
-const LIMITS: Duration = Duration::from_hours(25);
+const KEEP_LIMIT_EVENTS: Duration = Duration::from_hours(25);
 
-/// An answer is repeated for a day, as the front end may.
-const ANSWERS: Duration = Duration::from_hours(24);
+/// A client may repeat a request for a day and gets the stored response.
+const KEEP_RESPONSES: Duration = Duration::from_hours(24);
 
-/// A claim that nobody proved is forgotten.
-const CLAIMS: Duration = Duration::from_hours(7 * 24);
+/// A verification that was not completed within this time is deleted.
+const KEEP_VERIFICATIONS: Duration = Duration::from_hours(7 * 24);
 
-/// How long one can look up what became of an SMS. Its text is gone within two hours.
-const SENDS: Duration = Duration::from_hours(30 * 24);
+/// How long operators can look up what became of an SMS. Its text is erased within two hours.
+const KEEP_SENDS: Duration = Duration::from_hours(30 * 24);
 
-/// Meant for a schedule.
+/// Deletes what has expired. A schedule enqueues this job.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupSends {}
 
@@ -32,29 +32,29 @@ impl JobArgs for CleanupSends {
     const MAX_ATTEMPTS: u16 = 3;
 }
 
-impl Job<Deps> for CleanupSends {
-    async fn run(&self, deps: &Deps, _: &Attempt) -> Result<(), JobError> {
-        Ok(forget(deps).await?)
+impl Job<CleanupDeps> for CleanupSends {
+    async fn run(&self, deps: &CleanupDeps, _: &Attempt) -> Result<(), JobError> {
+        Ok(clean_up(deps).await?)
     }
 }
 
-/// Each statement commits for itself, so one that was killed goes on where it was.
-async fn forget(deps: &Deps) -> Result<(), StepError> {
+/// Each statement commits on its own. Killed in between, the job continues where it was.
+async fn clean_up(deps: &CleanupDeps) -> Result<(), StepError> {
     let mut conn = deps.pool.acquire().await?;
-    let claims = phone_number_claims::forget(&mut conn, CLAIMS).await?;
-    let sends = sends::forget(&mut conn, SENDS).await?;
-    let limits = limit_log::forget(&mut conn, LIMITS).await?;
-    let answers = idempotency_keys::forget(&mut conn, ANSWERS).await?;
-    metrics::removed(Removed::Claims, claims);
+    let verifications = phone_number_claims::forget(&mut conn, KEEP_VERIFICATIONS).await?;
+    let sends = sends::forget(&mut conn, KEEP_SENDS).await?;
+    let limit_events = limit_log::forget(&mut conn, KEEP_LIMIT_EVENTS).await?;
+    let responses = idempotency_keys::forget(&mut conn, KEEP_RESPONSES).await?;
+    metrics::removed(Removed::PendingVerifications, verifications);
     metrics::removed(Removed::Sends, sends);
-    metrics::removed(Removed::LimitEvents, limits);
-    metrics::removed(Removed::Answers, answers);
+    metrics::removed(Removed::LimitEvents, limit_events);
+    metrics::removed(Removed::IdempotencyKeys, responses);
     tracing::info!(
-        claims,
+        verifications,
         sends,
-        limits,
-        answers,
-        "forgot what is of no more use"
+        limit_events,
+        responses,
+        "deleted what has expired"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Has Twilio delete the files of a message that we have dealt with: it keeps them until it is asked.
+//! Has Twilio delete the files of a message that has ended. Twilio keeps them until it is asked to delete them.
 
 use queue::{Attempt, EnqueueError, Job, JobArgs, JobError, NewJob};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use store::media;
 use twilio::{MediaSid, MessageSid};
 
-use crate::{DownloadError, MediaDeps, StepError};
+use crate::{CleanupDeps, DownloadError, StepError};
 
 /// Delete the files of this message at Twilio.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,8 +23,8 @@ impl JobArgs for CleanupTwilioCopies {
     }
 }
 
-impl Job<MediaDeps> for CleanupTwilioCopies {
-    async fn run(&self, deps: &MediaDeps, _: &Attempt) -> Result<(), JobError> {
+impl Job<CleanupDeps> for CleanupTwilioCopies {
+    async fn run(&self, deps: &CleanupDeps, _: &Attempt) -> Result<(), JobError> {
         Ok(self.delete(deps).await?)
     }
 }
@@ -47,20 +47,23 @@ impl CleanupTwilioCopies {
         Ok(())
     }
 
-    /// Each file's deletion is written down at once, so another attempt goes on where this one was.
-    async fn delete(&self, deps: &MediaDeps) -> Result<(), StepError> {
+    /// Each deletion is recorded at once. Killed in between, the next attempt continues with the next file.
+    async fn delete(&self, deps: &CleanupDeps) -> Result<(), StepError> {
         let files = {
-            let mut conn = deps.deps.pool.acquire().await?;
+            let mut conn = deps.pool.acquire().await?;
             media::still_at_twilio(&mut conn, self.message.as_str()).await?
         };
         for (id, media_sid) in files {
-            // It was a SID when it was written.
-            let Ok(media_sid) = media_sid.parse::<MediaSid>() else {
-                continue;
+            let media_sid = match media_sid.parse::<MediaSid>() {
+                Ok(media_sid) => media_sid,
+                Err(error) => {
+                    tracing::error!(message.sid = %self.message, %error, "a stored media SID cannot be read");
+                    continue;
+                }
             };
             let deleted = deps.downloader.delete(&self.message, &media_sid).await;
             deleted.map_err(DownloadError::Twilio)?;
-            let mut conn = deps.deps.pool.acquire().await?;
+            let mut conn = deps.pool.acquire().await?;
             media::deleted_at_twilio(&mut conn, id).await?;
         }
         Ok(())

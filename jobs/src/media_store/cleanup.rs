@@ -1,4 +1,4 @@
-//! Deleting objects, and finding those that nobody needs.
+//! Deletes objects, and lists old ones.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -11,11 +11,11 @@ use object_store::{ObjectMeta, ObjectStoreExt, path::Path as ObjectPath};
 
 use super::{MediaStore, MediaStoreError};
 
-/// Objects that are listed at once.
+/// How many objects are listed at once.
 const GROUP: usize = 1000;
 
 impl MediaStore {
-    /// Deletes an object. It does not matter if it is not there.
+    /// Deletes an object. Not an error if it does not exist.
     pub async fn delete(&self, name: &str) -> Result<(), MediaStoreError> {
         match self
             .0
@@ -29,7 +29,7 @@ impl MediaStore {
         }
     }
 
-    /// Writes an object under this name, reads it back and deletes it: does the store do its work?
+    /// Checks the store: writes an object under this name, reads it back and deletes it.
     pub async fn try_out(&self, name: &str) -> Result<(), MediaStoreError> {
         let (path, text) = (self.path(name), "Pigeonhole tries this store out.");
         self.0.objects.put(&path, text.into()).await?;
@@ -42,12 +42,12 @@ impl MediaStore {
         }
     }
 
-    /// The folder, if the store is one.
+    /// The folder, if the store is a folder.
     pub fn folder_path(&self) -> Option<&Path> {
         self.0.folder.as_deref()
     }
 
-    /// The names of all objects of a namespace that were written before this time.
+    /// Lists the objects of a namespace that were written before this time.
     pub fn older(&self, namespace: &str, time: DateTime<Utc>) -> OlderObjects {
         let objects = self.0.objects.list(Some(&self.path(namespace)));
         let older =
@@ -58,9 +58,9 @@ impl MediaStore {
         }
     }
 
-    /// Deletes what uploads that were cut off have left in a folder, if they have not been written to for this long;
-    /// answers how many. A list does not show it. At a cloud this is left to a rule of the bucket.
-    pub async fn remove_cut_off(
+    /// Deletes interrupted uploads in a folder that have not been written to for this long, and returns how many. Lists
+    /// of objects do not show them. In a cloud, a rule of the bucket deletes them.
+    pub async fn delete_interrupted_uploads(
         &self,
         namespace: &str,
         idle: Duration,
@@ -69,14 +69,14 @@ impl MediaStore {
             return Ok(0);
         };
         let folder = folder.join(namespace);
-        let removed = tokio::task::spawn_blocking(move || remove_staged(&folder, idle)).await;
+        let removed = tokio::task::spawn_blocking(move || delete_staged(&folder, idle)).await;
         removed
             .unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
             .map_err(MediaStoreError::Folder)
     }
 }
 
-/// A list of objects under way.
+/// A list of objects, read page by page.
 pub struct OlderObjects {
     prefix: ObjectPath,
     groups: BoxStream<
@@ -86,7 +86,7 @@ pub struct OlderObjects {
 }
 
 impl OlderObjects {
-    /// The next names, at most 1000; `None` at the end.
+    /// The next names, at most 1000, or `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<String>>, MediaStoreError> {
         let Some(group) = self.groups.next().await else {
             return Ok(None);
@@ -100,8 +100,8 @@ impl OlderObjects {
     }
 }
 
-/// A staged upload is named as its object, with `#` and a number behind it.
-fn remove_staged(folder: &Path, idle: Duration) -> io::Result<u64> {
+/// An interrupted upload has the name of its object, followed by `#` and a number.
+fn delete_staged(folder: &Path, idle: Duration) -> io::Result<u64> {
     let mut removed = 0;
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -111,7 +111,7 @@ fn remove_staged(folder: &Path, idle: Duration) -> io::Result<u64> {
         for file in fs::read_dir(shelf?.path())? {
             let file = file?;
             let staged = file.file_name().to_string_lossy().contains('#');
-            // By the folder's clock alone, which wrote the file's time, as far as it is the same machine's.
+            // Compared with the clock that wrote the file's time, if the folder is on this machine.
             let old = || {
                 Ok::<_, io::Error>(
                     file.metadata()?.modified()?.elapsed().unwrap_or_default() >= idle,

@@ -1,4 +1,4 @@
-//! Which store an address means.
+//! Opens the store at an address.
 
 use std::{
     fs::DirBuilder,
@@ -10,18 +10,18 @@ use std::{
 use object_store::{ObjectStore, local::LocalFileSystem, parse_url_opts, path::Path as ObjectPath};
 use url::Url;
 
-use super::{Inner, MediaStore, MediaStoreError};
+use super::{MediaStore, MediaStoreError, store::Objects};
 
-/// A folder takes pieces of any size.
+/// A folder accepts parts of any size.
 const FOLDER_PART: usize = 256 * 1024;
 
-/// S3 takes no smaller part but the last.
+/// The smallest part that S3 accepts, except for the last part.
 const CLOUD_PART: usize = 5 * 1024 * 1024;
 
 impl MediaStore {
     /// The store at `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. `options`
-    /// are the cloud's, by the names of its environment variables, such as `AWS_ACCESS_KEY_ID`. A folder is made, for
-    /// our eyes only.
+    /// are the cloud's, by the names of its environment variables, such as `AWS_ACCESS_KEY_ID`. A folder is created,
+    /// readable by this user only.
     pub fn at(url: &Url, options: &[(String, String)]) -> Result<Self, MediaStoreError> {
         match url.scheme() {
             "file" => {
@@ -47,7 +47,7 @@ impl MediaStore {
             .mode(0o700)
             .create(folder)
             .map_err(MediaStoreError::Folder)?;
-        // A file that is `stored` may be deleted at Twilio: it must outlive a failure of the machine.
+        // A file in state `stored` may be deleted at Twilio, so it must survive a failure of the machine.
         let objects = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
         let folder = folder.canonicalize().map_err(MediaStoreError::Folder)?;
         let root = ObjectPath::default();
@@ -60,7 +60,7 @@ impl MediaStore {
         folder: Option<PathBuf>,
         part: usize,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Objects {
             objects,
             prefix,
             folder,

@@ -7,32 +7,30 @@ use store::{
     media::{Media, MediaState, Object},
 };
 
-use crate::{
-    MediaStore, MediaStoreError, StepError,
-    extract::{Attachment, Content, ContentError, ContentFuture},
-};
+use super::extract::{Attachment, AttachmentBytes, BytesFuture, ContentError};
+use crate::{MediaStore, MediaStoreError, StepError};
 
-/// What type a file has of which nobody has seen a byte. It cannot be, for one that was stored.
+/// The type of a file whose type is not known. A stored file always has one.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// The files that there is something to say of: what is refused, or not there any more at Twilio, is none of them. One
-/// that was stored and has been erased meanwhile can still be named.
+/// The files that extractors describe. A file that was refused, or that is gone at Twilio, is not among them. A file
+/// that was stored and has been erased since can still be named.
 pub(crate) fn attachments(
     store: &MediaStore,
     keyring: &Keyring,
     media: &[Media],
 ) -> Result<Vec<Attachment>, StepError> {
     let files = media.iter().filter_map(|file| {
-        let content: Arc<dyn Content> = match file.state {
+        let bytes: Arc<dyn AttachmentBytes> = match file.state {
             MediaState::Stored => match file.object(keyring) {
-                Ok(Some(object)) => Arc::new(Stored {
+                Ok(Some(object)) => Arc::new(StoredFile {
                     store: store.clone(),
                     object,
                 }),
-                Ok(None) => Arc::new(Erased),
+                Ok(None) => Arc::new(ErasedFile),
                 Err(error) => return Some(Err(error.into())),
             },
-            MediaState::Erased => Arc::new(Erased),
+            MediaState::Erased => Arc::new(ErasedFile),
             MediaState::Storing | MediaState::Refused(_) | MediaState::Gone => return None,
         };
         Some(Ok(Attachment {
@@ -44,20 +42,20 @@ pub(crate) fn attachments(
             bytes: file.bytes.unwrap_or(0),
             dimensions: file.dimensions,
             duration: None,
-            content,
+            content: bytes,
         }))
     });
     files.collect()
 }
 
-/// A file in the store, which is read when somebody wants to know what is in it.
-struct Stored {
+/// A file in the media store. It is read when an extractor needs its bytes.
+struct StoredFile {
     store: MediaStore,
     object: Object,
 }
 
-impl Content for Stored {
-    fn read(&self, limit: u64) -> ContentFuture<'_> {
+impl AttachmentBytes for StoredFile {
+    fn read(&self, limit: u64) -> BytesFuture<'_> {
         Box::pin(async move {
             let read = self.store.read_all(&self.object, limit).await;
             read.map_err(|error| match error {
@@ -70,11 +68,11 @@ impl Content for Stored {
     }
 }
 
-/// A file that is there no more.
-struct Erased;
+/// A file that has been erased.
+struct ErasedFile;
 
-impl Content for Erased {
-    fn read(&self, _: u64) -> ContentFuture<'_> {
+impl AttachmentBytes for ErasedFile {
+    fn read(&self, _: u64) -> BytesFuture<'_> {
         Box::pin(std::future::ready(Err(ContentError::Gone)))
     }
 }

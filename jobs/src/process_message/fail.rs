@@ -1,4 +1,4 @@
-//! What a message ends with when its job is given up: its user is told, once, and its job stays a dead letter.
+//! Ends a message whose job is given up: as `failed`, with one reply. Its job becomes a dead letter.
 
 use std::collections::HashSet;
 
@@ -13,57 +13,59 @@ use store::{
 use twilio::{InboundWebhook, MessageSid};
 use uuid::Uuid;
 
-use super::finish::reply_all;
-use crate::{Deps, Notice, StepError, metrics};
+use super::ending::store_replies;
+use crate::{MessageDeps, Notice, StepError, metrics};
 
-/// Ends the message of a job whose last attempt this is. Not if the attempt has lost the job: somebody else is at it.
-pub(crate) async fn fail(
-    deps: &Deps,
+/// Ends the message of a job whose last attempt this is. Does nothing if the attempt has lost the job, as another
+/// worker has it then.
+pub(super) async fn fail(
+    deps: &MessageDeps,
     sid: &MessageSid,
     reason: &'static str,
-    notice: Notice,
     attempt: &Attempt,
 ) -> Result<(), StepError> {
-    end(deps, vec![sid.to_string()], reason, notice, Some(attempt)).await?;
+    end(deps, vec![sid.to_string()], reason, Some(attempt)).await?;
     Ok(())
 }
 
-/// Ends messages that are still waiting for jobs which have been given up; answers how many.
-pub(crate) async fn fail_abandoned(deps: &Deps, sids: Vec<String>) -> Result<usize, StepError> {
-    end(deps, sids, "gave_up", Notice::Failed, None).await
+/// Ends messages whose jobs have been given up. Returns how many had not ended yet.
+pub(crate) async fn fail_abandoned(
+    deps: &MessageDeps,
+    sids: Vec<String>,
+) -> Result<usize, StepError> {
+    end(deps, sids, "gave_up", None).await
 }
 
 #[tracing::instrument(name = "step.fail", level = "debug", skip_all)]
 async fn end(
-    deps: &Deps,
+    deps: &MessageDeps,
     sids: Vec<String>,
     reason: &'static str,
-    notice: Notice,
     attempt: Option<&Attempt>,
 ) -> Result<usize, StepError> {
     let mut tx = deps.pool.begin().await?;
     if let Some(attempt) = attempt {
         attempt.hold(&mut tx).await?;
     }
-    let waiting = inbound_messages::not_ended(&mut tx, &sids).await?;
-    if waiting.is_empty() {
+    let open = inbound_messages::not_ended(&mut tx, &sids).await?;
+    if open.is_empty() {
         return Ok(0);
     }
-    let stored = inbound_messages::load_all(&mut tx, &deps.keyring, &waiting).await?;
-    // One that does not open is ended, too, and nobody can be told.
-    let readable: Vec<(InboundWebhook, Option<Sent>)> = stored
+    let stored = inbound_messages::load_all(&mut tx, &deps.keyring, &open).await?;
+    // A message that cannot be read ends, too, but without a reply.
+    let readable: Vec<ReadableMessage> = stored
         .into_iter()
-        .filter_map(|stored| read(stored?.ok()?))
+        .filter_map(|stored| ReadableMessage::read(stored?.ok()?))
         .collect();
-    let owners = owners(deps, &mut tx, &readable).await?;
-    let messages: Vec<(String, Option<Uuid>)> = waiting
+    let users = users(deps, &mut tx, &readable).await?;
+    let messages: Vec<(String, Option<Uuid>)> = open
         .into_iter()
         .map(|sid| {
-            let place = readable
+            let at = readable
                 .iter()
-                .position(|(w, _)| w.message_sid().as_str() == sid);
-            let owner = place.and_then(|place| owners.get(place).copied().flatten());
-            (sid, owner)
+                .position(|message| message.webhook.message_sid().as_str() == sid);
+            let user = at.and_then(|at| users.get(at).copied().flatten());
+            (sid, user)
         })
         .collect();
     let failed: HashSet<String> = inbound_messages::fail(&mut tx, &messages, reason)
@@ -72,16 +74,16 @@ async fn end(
         .collect();
     let replies: Vec<NewReply> = readable
         .iter()
-        .zip(&owners)
-        .filter(|((webhook, _), _)| failed.contains(webhook.message_sid().as_str()))
-        .filter_map(|((webhook, _), owner)| {
-            let notice = owner.map_or(Notice::NotLinked, |_| notice);
-            deps.policy.replies.reply(webhook, *owner, notice)
+        .zip(&users)
+        .filter(|(message, _)| failed.contains(message.webhook.message_sid().as_str()))
+        .filter_map(|(message, user)| {
+            let notice = user.map_or(Notice::NotLinked, |_| Notice::Failed);
+            deps.policy.replies.reply(&message.webhook, *user, notice)
         })
         .collect();
     let trace = attempt.and_then(|attempt| attempt.trace().map(str::to_owned));
     let traces = vec![trace; replies.len()];
-    reply_all(&mut tx, &deps.keyring, &replies, traces).await?;
+    store_replies(&mut tx, &deps.keyring, &replies, traces).await?;
     tx.commit().await?;
     deps.waker.wake();
     metrics::messages_ended(MessageState::Failed, failed.len() as u64);
@@ -91,31 +93,39 @@ async fn end(
     Ok(failed.len())
 }
 
-/// From which number, and when.
-type Sent = (E164, DateTime<Utc>);
-
-fn read(stored: StoredMessage) -> Option<(InboundWebhook, Option<Sent>)> {
-    let webhook = InboundWebhook::from_fields(stored.fields?).ok()?;
-    let number = webhook
-        .from()
-        .phone()
-        .and_then(|text| E164::parse(text).ok());
-    let sent = number.map(|number| (number, stored.received_at));
-    Some((webhook, sent))
+struct ReadableMessage {
+    webhook: InboundWebhook,
+    /// The number that sent it, and when it arrived. `None` if no phone sent it.
+    sent: Option<(E164, DateTime<Utc>)>,
 }
 
-/// Whose the messages are, in their order.
-async fn owners(
-    deps: &Deps,
+impl ReadableMessage {
+    fn read(stored: StoredMessage) -> Option<Self> {
+        let webhook = InboundWebhook::from_fields(stored.fields?).ok()?;
+        let number = webhook
+            .from()
+            .phone()
+            .and_then(|text| E164::parse(text).ok());
+        let sent = number.map(|number| (number, stored.received_at));
+        Some(Self { webhook, sent })
+    }
+}
+
+/// The users who sent these messages, in the order of the list.
+async fn users(
+    deps: &MessageDeps,
     conn: &mut PgConnection,
-    messages: &[(InboundWebhook, Option<Sent>)],
+    messages: &[ReadableMessage],
 ) -> Result<Vec<Option<Uuid>>, StepError> {
-    let sent: Vec<Sent> = messages
+    let sent: Vec<(E164, DateTime<Utc>)> = messages
         .iter()
-        .filter_map(|(_, sent)| sent.clone())
+        .filter_map(|message| message.sent.clone())
         .collect();
-    let senders = inbound_messages::senders(conn, &deps.keyring, &sent).await?;
-    let mut senders = senders.into_iter();
-    let of = |(_, sent): &(_, Option<Sent>)| sent.as_ref().and_then(|_| senders.next().flatten());
-    Ok(messages.iter().map(of).collect())
+    let found = inbound_messages::senders(conn, &deps.keyring, &sent).await?;
+    if found.len() != sent.len() {
+        return Err(StepError::Mismatch);
+    }
+    let mut found = found.into_iter();
+    let user = |message: &ReadableMessage| message.sent.as_ref().and_then(|_| found.next()?);
+    Ok(messages.iter().map(user).collect())
 }

@@ -1,14 +1,26 @@
-//! Turns one inbound message into the items its sender's user will review.
+//! Turns one inbound message into items that its sender's user reviews.
+//!
+//! The steps, in the order of a message:
+//!
+//! 1. [`open`] reads the message, finds its user and reserves its start within the user's rate limit ([`stage`],
+//!    [`rate_limit`]);
+//! 2. [`download`] fetches and stores its files;
+//! 3. [`extract`] finds what it says, by rules or with a model ([`find_items`] joins both steps);
+//! 4. [`finish`] writes items, state and reply, and completes the job, in one commit ([`ending`]);
+//! 5. [`release_files`] erases files that the operator does not keep;
+//! 6. [`fail`] ends the message if its job is given up.
 
 mod attachments;
 pub(crate) mod download;
+pub(crate) mod ending;
 pub mod extract;
-mod fail;
+pub(crate) mod fail;
 mod find_items;
-mod finish;
-mod open;
-mod rate_limit;
+pub(crate) mod finish;
+pub(crate) mod open;
+pub(crate) mod rate_limit;
 mod release_files;
+mod stage;
 
 use std::time::{Duration, Instant};
 
@@ -17,91 +29,75 @@ use store::{inbound_messages::FinalState, job_args::ProcessMessage};
 use tracing::Instrument;
 use twilio::MessageSid;
 
-pub(crate) use self::{
-    attachments::attachments,
-    fail::fail_abandoned,
-    finish::{Endings, origin},
-    open::Openings,
-    rate_limit::{RATE_KEY, rate_key},
-};
-use self::{fail::fail, find_items::find_items, open::Opened, release_files::release_files};
+pub(crate) use self::attachments::attachments;
+use self::{fail::fail, find_items::find_items, release_files::release_files, stage::Stage};
 use crate::{MessageDeps, Notice, StepError, metrics};
 
 impl Job<MessageDeps> for ProcessMessage {
-    /// For ten files, one after the other if others are under way, and a model.
+    /// Enough for ten files that are fetched one after the other, and a model.
     const TIMEOUT: Duration = Duration::from_mins(10);
 
     async fn run(&self, deps: &MessageDeps, attempt: &Attempt) -> Result<(), JobError> {
         let Err(error) = process(&self.message, deps, attempt).await else {
             return Ok(());
         };
-        let (reason, notice) = (error.reason(), error.notice());
+        let reason = error.reason();
         let error = JobError::from(error);
         let given_up = match error {
             JobError::Discard(_) => true,
             JobError::Retry { .. } => attempt.is_last(),
             JobError::Snooze(_) | JobError::LeaseLost => false,
         };
-        if given_up
-            && let Err(error) = fail(&deps.media.deps, &self.message, reason, notice, attempt).await
-        {
-            // `ReconcileDeadMessages` will.
-            tracing::warn!(%error, "the message could not be ended with its job");
+        if given_up && let Err(error) = fail(deps, &self.message, reason, attempt).await {
+            tracing::warn!(%error, "the message did not end with its job; reconcile_dead_messages will end it");
         }
         Err(error)
     }
 }
 
-async fn process(
-    message: &MessageSid,
-    message_deps: &MessageDeps,
-    attempt: &Attempt,
-) -> Result<(), StepError> {
-    let deps = &message_deps.media.deps;
-    let opening = deps.openings.ask(message.clone());
-    let (opened, age) = opening
+async fn process(sid: &MessageSid, deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
+    let opening = deps.open.submit(sid.clone());
+    let stage = opening
         .instrument(tracing::debug_span!("step.open"))
         .await??;
-    let (started, had_ended) = (Instant::now(), matches!(opened, Opened::Ended));
-    go_on(message_deps, opened, attempt).await?;
-    if !had_ended {
-        metrics::message_took(age + started.elapsed());
+    let (opened_at, age) = (Instant::now(), stage.age());
+    go_on(stage, deps, attempt).await?;
+    if let Some(age) = age {
+        metrics::message_took(age + opened_at.elapsed());
     }
     Ok(())
 }
 
-async fn go_on(
-    message_deps: &MessageDeps,
-    opened: Opened,
-    attempt: &Attempt,
-) -> Result<(), StepError> {
-    let deps = &message_deps.media.deps;
+/// Does what the message needs at this stage, until message and job have ended.
+async fn go_on(stage: Stage, deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
     let enrichment = deps.policy.enrichment;
-    let (webhook, owner, came) = match opened {
-        // An operator has requeued a job whose message is done.
-        Opened::Ended => return finish::complete_only(deps, attempt).await,
-        Opened::Wait(time) => return Err(StepError::Wait(time)),
-        Opened::Keyword(webhook, keyword, owner) => {
-            return finish::finish_keyword(deps, &webhook, keyword, owner, attempt).await;
+    match stage {
+        // An operator has requeued the job of a message that has ended.
+        Stage::Ended => finish::complete_only(deps, attempt).await,
+        Stage::Wait(time) => Err(StepError::Wait(time)),
+        Stage::FromPhone(_) | Stage::Unreserved(_) => Err(StepError::Mismatch),
+        Stage::Keyword(message, keyword, sender) => {
+            finish::keyword(deps, &message, keyword, sender, attempt).await
         }
-        Opened::Stranger(webhook) => {
+        Stage::UnlinkedSender(message) => {
             let state = FinalState::IgnoredUnlinked;
             let notice = enrichment.then_some(Notice::NotLinked);
-            return finish::finish(deps, &webhook, state, None, notice, attempt).await;
+            finish::without_items(deps, &message, state, None, notice, attempt).await
         }
-        Opened::Refused(webhook, owner, wait) => {
+        Stage::RateLimited(message, sender, wait) => {
             let state = FinalState::RateLimited;
             let notice = Some(Notice::RateLimited(wait));
-            return finish::finish(deps, &webhook, state, Some(owner), notice, attempt).await;
+            finish::without_items(deps, &message, state, Some(sender), notice, attempt).await
         }
-        Opened::Ready(webhook, owner, came) => (webhook, owner, came),
-    };
-    if !enrichment {
-        let state = FinalState::IgnoredDisabled;
-        return finish::finish(deps, &webhook, state, Some(owner), None, attempt).await;
+        Stage::Ready(message, sender) if !enrichment => {
+            let state = FinalState::IgnoredDisabled;
+            finish::without_items(deps, &message, state, Some(sender), None, attempt).await
+        }
+        Stage::Ready(message, sender) => {
+            let (extraction, notice) = find_items(deps, &message, &sender, attempt).await?;
+            finish::with_items(deps, &message, sender, extraction, notice, attempt).await?;
+            release_files(deps, &message.webhook).await;
+            Ok(())
+        }
     }
-    let found = find_items(message_deps, &webhook, &owner, came, attempt).await?;
-    finish::write_items(deps, &webhook, owner, found, attempt).await?;
-    release_files(message_deps, &webhook).await;
-    Ok(())
 }

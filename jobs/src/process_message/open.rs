@@ -1,239 +1,129 @@
-//! The beginning of a message: what it says, whose it is, and when its user's rate limit lets it be processed.
+//! Opens messages: reads what each message says, finds its sender's user, and reserves its start within the user's
+//! rate limit. Messages that are opened at the same time share these statements.
 //!
-//! Its place within the limit is taken and written down in one statement, once. Killed before that commit, nothing was
-//! taken; killed after it, the next attempt finds the place and is not charged again.
+//! One statement makes and stores the reservations of a batch. Killed before it commits, a worker has reserved nothing.
+//! Killed after it commits, the next attempt finds the reservation and makes no second one.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
-use queue::rate_limit::Admission;
+use group_commit::{BatchOperation, OnError};
 use sqlx::{PgConnection, PgPool};
-use store::{
-    E164, Keyring, StoreError,
-    inbound_messages::{self, MessageState, StoredMessage},
+use store::{Keyring, inbound_messages};
+use twilio::MessageSid;
+
+use super::{
+    rate_limit,
+    stage::{FromPhone, Stage, Unreserved, advance},
 };
-use twilio::{InboundWebhook, Keyword, MessageSid};
-use uuid::Uuid;
+use crate::{MessagePolicy, StepError, error::on_batch_error};
 
-use super::rate_limit::{self, Unplaced};
-use crate::{StepError, batches::Together, deps::Policy};
+/// An operator requeued a dead letter whose message has another job by now. One of the two jobs waits this long.
+const DUPLICATE: Duration = Duration::from_secs(1);
 
-/// A message, ready for what comes next.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    /// It has ended before.
-    Ended,
-    /// Its turn comes later.
-    Wait(Duration),
-    /// Its sender's number is nobody's.
-    Stranger(Box<InboundWebhook>),
-    /// It is a keyword, which came in at this time.
-    Keyword(Box<InboundWebhook>, (Keyword, DateTime<Utc>), Option<Owner>),
-    /// Its user has sent too many; this is how long it would have to wait.
-    Refused(Box<InboundWebhook>, Owner, Duration),
-    /// It may be processed. When it came, by the database's clock.
-    Ready(Box<InboundWebhook>, Owner, DateTime<Utc>),
-}
-
-/// A message, and how long ago it came in.
-pub(crate) type Asked = (Opened, Duration);
-
-/// Whose message it is, and by which number.
-pub(crate) type Owner = (Uuid, E164);
-
-/// Opens messages.
-pub(crate) struct Openings {
+/// Opens messages, many in one transaction.
+pub(crate) struct OpenMessages {
     pub(crate) pool: PgPool,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) policy: Arc<MessagePolicy>,
 }
 
-/// Two jobs of one message, at the same time: an operator has requeued a dead letter that was replaced. One goes first.
-const TWICE: Duration = Duration::from_secs(1);
+type Stages = Vec<Result<Stage, StepError>>;
 
-impl Together for Openings {
-    type Wish = MessageSid;
-    type Answer = Result<Asked, StepError>;
+impl BatchOperation for OpenMessages {
+    type Request = MessageSid;
+    type Response = Result<Stage, StepError>;
+    type Error = StepError;
 
-    async fn run(&self, sids: &[MessageSid]) -> Result<Vec<Self::Answer>, StepError> {
+    async fn execute(&self, sids: &[&MessageSid]) -> Result<Stages, StepError> {
         let mut conn = self.pool.acquire().await?;
-        let texts: Vec<String> = sids.iter().map(ToString::to_string).collect();
-        let stored = inbound_messages::load_all(&mut conn, &self.keyring, &texts).await?;
-        let came: Vec<(DateTime<Utc>, Duration)> = stored
-            .iter()
-            .map(|stored| match stored {
-                Some(Ok(message)) => (message.received_at, message.age),
-                Some(Err(_)) | None => Default::default(), // there will be no message to go with it
-            })
-            .collect();
-        let mut seen = HashSet::new();
-        let mut opened: Vec<Result<Found, StepError>> = sids
-            .iter()
-            .zip(stored)
-            .map(|(sid, stored)| {
-                if seen.insert(sid) {
-                    read(sid, stored)
-                } else {
-                    Ok(Found::Is(Opened::Wait(TWICE)))
-                }
-            })
-            .collect();
-        self.find_owners(&mut conn, &mut opened).await?;
-        self.give_slots(&mut conn, &mut opened).await?;
-        Ok(opened
-            .into_iter()
-            .zip(came)
-            .map(|(found, (came, age))| Ok((found?.opened(came), age)))
-            .collect())
+        let stages = self.read(&mut conn, sids).await?;
+        let stages = self.find_users(&mut conn, stages).await?;
+        self.reserve_starts(&mut conn, stages).await
+    }
+
+    fn on_error(&self, error: Option<&StepError>, _: usize, _: u32) -> OnError {
+        on_batch_error(error)
     }
 }
 
-/// What is known of a message before its user is.
-enum Meaning {
-    Keyword(Keyword),
-    /// How long until its slot, if it has one.
-    Content(Option<Duration>),
-}
-
-/// A message on its way through the batch.
-enum Found {
-    Is(Opened),
-    /// Sent from a number that may be somebody's, and when.
-    Numbered(Box<InboundWebhook>, E164, DateTime<Utc>, Meaning),
-    /// Sent by a user, and without a place within their limit.
-    Unplaced(Box<InboundWebhook>, Owner),
-    /// It may be processed.
-    Placed(Box<InboundWebhook>, Owner),
-}
-
-impl Found {
-    fn opened(self, came: DateTime<Utc>) -> Opened {
-        match self {
-            Self::Is(opened) => opened,
-            Self::Numbered(webhook, _, at, Meaning::Keyword(keyword)) => {
-                Opened::Keyword(webhook, (keyword, at), None)
-            }
-            Self::Numbered(webhook, _, _, Meaning::Content(_)) => Opened::Stranger(webhook),
-            Self::Unplaced(webhook, owner) | Self::Placed(webhook, owner) => {
-                Opened::Ready(webhook, owner, came)
-            }
-        }
-    }
-}
-
-/// What the message says, and where it came from.
-fn read(
-    sid: &MessageSid,
-    stored: Option<Result<StoredMessage, StoreError>>,
-) -> Result<Found, StepError> {
-    let stored = stored.ok_or_else(|| StepError::NoSuchMessage(sid.clone()))??;
-    // One that has failed is here because its job was requeued, or its process died before the job was buried.
-    if !matches!(stored.state, MessageState::Received | MessageState::Failed) {
-        return Ok(Found::Is(Opened::Ended));
-    }
-    let fields = stored
-        .fields
-        .ok_or_else(|| StepError::Erased(sid.clone()))?;
-    let webhook = Box::new(InboundWebhook::from_fields(fields)?);
-    let meaning = match Keyword::of(&webhook) {
-        Some(keyword) => Meaning::Keyword(keyword),
-        None => Meaning::Content(stored.slot_in),
-    };
-    // A short code, a name or another channel's address is nobody's phone number.
-    Ok(match (webhook.from().phone().map(E164::parse), meaning) {
-        (Some(Ok(number)), meaning) => {
-            Found::Numbered(webhook, number, stored.received_at, meaning)
-        }
-        (Some(Err(_)) | None, Meaning::Keyword(keyword)) => Found::Is(Opened::Keyword(
-            webhook,
-            (keyword, stored.received_at),
-            None,
-        )),
-        (Some(Err(_)) | None, Meaning::Content(_)) => Found::Is(Opened::Stranger(webhook)),
-    })
-}
-
-impl Openings {
-    async fn find_owners(
+impl OpenMessages {
+    async fn read(
         &self,
         conn: &mut PgConnection,
-        opened: &mut [Result<Found, StepError>],
-    ) -> Result<(), StepError> {
-        let sent: Vec<(E164, DateTime<Utc>)> = opened
+        sids: &[&MessageSid],
+    ) -> Result<Stages, StepError> {
+        let texts: Vec<String> = sids.iter().map(ToString::to_string).collect();
+        let stored = inbound_messages::load_all(conn, &self.keyring, &texts).await?;
+        if stored.len() != sids.len() {
+            return Err(StepError::Mismatch);
+        }
+        let mut first = HashSet::new();
+        let stages = sids.iter().zip(stored).map(|(sid, stored)| {
+            if first.insert(sid) {
+                Stage::read(sid, stored)
+            } else {
+                Ok(Stage::Wait(DUPLICATE))
+            }
+        });
+        Ok(stages.collect())
+    }
+
+    async fn find_users(
+        &self,
+        conn: &mut PgConnection,
+        stages: Stages,
+    ) -> Result<Stages, StepError> {
+        let sent: Vec<_> = stages
             .iter()
-            .filter_map(|found| match found {
-                Ok(Found::Numbered(_, number, at, _)) => Some((number.clone(), *at)),
-                _ => None,
+            .filter_map(|stage| match stage {
+                Ok(Stage::FromPhone(message)) => Some(message.sent()),
+                Ok(_) | Err(_) => None,
             })
             .collect();
         if sent.is_empty() {
-            return Ok(());
+            return Ok(stages);
         }
-        let owners = inbound_messages::senders(conn, &self.keyring, &sent).await?;
-        let numbered = opened
-            .iter_mut()
-            .filter(|f| matches!(f, Ok(Found::Numbered(..))));
-        for (found, owner) in numbered.zip(owners) {
-            let Ok(Found::Numbered(webhook, number, at, meaning)) =
-                std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
-            else {
-                continue;
-            };
-            *found = Ok(match (owner, meaning) {
-                // It is no message to be counted.
-                (owner, Meaning::Keyword(keyword)) => {
-                    let owner = owner.map(|user| (user, number));
-                    Found::Is(Opened::Keyword(webhook, (keyword, at), owner))
-                }
-                (None, _) => Found::Is(Opened::Stranger(webhook)),
-                // It will end without effect, which costs its user nothing.
-                (Some(user), _) if !self.policy.enrichment => {
-                    Found::Placed(webhook, (user, number))
-                }
-                (Some(user), Meaning::Content(None)) => Found::Unplaced(webhook, (user, number)),
-                (Some(user), Meaning::Content(Some(Duration::ZERO))) => {
-                    Found::Placed(webhook, (user, number))
-                }
-                (Some(_), Meaning::Content(Some(wait))) => Found::Is(Opened::Wait(wait)),
-            });
-        }
-        Ok(())
+        let users = inbound_messages::senders(conn, &self.keyring, &sent).await?;
+        advance(stages, from_phone, users, |message, user| {
+            message.with_user(user, self.policy.enrichment)
+        })
     }
 
-    async fn give_slots(
+    async fn reserve_starts(
         &self,
         conn: &mut PgConnection,
-        opened: &mut [Result<Found, StepError>],
-    ) -> Result<(), StepError> {
-        let unplaced: Vec<Unplaced> = opened
+        stages: Stages,
+    ) -> Result<Stages, StepError> {
+        let unreserved: Vec<_> = stages
             .iter()
-            .filter_map(|found| match found {
-                Ok(Found::Unplaced(webhook, (user, _))) => Some(Unplaced {
-                    message_sid: webhook.message_sid().to_string(),
-                    user: *user,
-                }),
-                _ => None,
+            .filter_map(|stage| match stage {
+                Ok(Stage::Unreserved(message)) => Some(message),
+                Ok(_) | Err(_) => None,
             })
             .collect();
-        if unplaced.is_empty() {
-            return Ok(());
+        if unreserved.is_empty() {
+            return Ok(stages);
         }
-        let given = rate_limit::give(conn, &self.policy.limit, &unplaced).await?;
-        let unplaced = opened
-            .iter_mut()
-            .filter(|f| matches!(f, Ok(Found::Unplaced(..))));
-        for (found, admission) in unplaced.zip(given) {
-            let Ok(Found::Unplaced(webhook, owner)) =
-                std::mem::replace(found, Ok(Found::Is(Opened::Ended)))
-            else {
-                continue;
-            };
-            *found = Ok(match admission {
-                Admission::Now => Found::Placed(webhook, owner),
-                Admission::At { wait, .. } => Found::Is(Opened::Wait(wait)),
-                Admission::Refused { wait } => Found::Is(Opened::Refused(webhook, owner, wait)),
-            });
-        }
-        Ok(())
+        let admissions = rate_limit::reserve_starts(conn, &self.policy.limit, &unreserved).await?;
+        advance(
+            stages,
+            unreserved_message,
+            admissions,
+            Unreserved::with_admission,
+        )
+    }
+}
+
+fn from_phone(stage: Stage) -> Result<FromPhone, Stage> {
+    match stage {
+        Stage::FromPhone(message) => Ok(message),
+        other => Err(other),
+    }
+}
+
+fn unreserved_message(stage: Stage) -> Result<Unreserved, Stage> {
+    match stage {
+        Stage::Unreserved(message) => Ok(message),
+        other => Err(other),
     }
 }

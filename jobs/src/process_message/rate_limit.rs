@@ -1,76 +1,72 @@
-//! Places within rate limits: each message is given one, once, and that is written down in the statement that takes it.
+//! Reserves the starts of messages within their users' rate limits. Each message gets one reservation, and the
+//! statement that makes it also stores it.
 
 use queue::rate_limit::{Admission, RateLimit, Seen};
 use sqlx::PgConnection;
 use store::inbound_messages::{Slot, Taken, keep_slots};
 use uuid::Uuid;
 
+use super::stage::Unreserved;
 use crate::{StepError, metrics};
 
-/// A message without a place.
-pub(super) struct Unplaced {
-    pub(super) message_sid: String,
-    pub(super) user: Uuid,
-}
-
-/// How the keys of users' messages begin.
+/// How the keys of users' rate limits begin.
 pub(crate) const RATE_KEY: &str = "message:";
 
-/// The key under which a user's messages are counted.
+/// The key of a user's rate limit.
 pub(crate) fn rate_key(user: Uuid) -> String {
     format!("{RATE_KEY}{user}")
 }
 
-/// Gives each message of the list a place, in its order, and says which.
+/// Decides for each of these messages, in their order, and stores the reservations.
 ///
-/// Nothing is locked while it decides. Where others have changed a limit meanwhile, it decides again, from what they
-/// have left: of all who are at it, one succeeds each time.
-pub(super) async fn give(
+/// Nothing is locked while it decides. If others have changed a limit meanwhile, it decides again from the new state;
+/// of all who try at the same time, one succeeds each time.
+pub(super) async fn reserve_starts(
     conn: &mut PgConnection,
     limit: &RateLimit,
-    messages: &[Unplaced],
+    messages: &[&Unreserved],
 ) -> Result<Vec<Admission>, StepError> {
     let keys: Vec<String> = messages
         .iter()
-        .map(|message| rate_key(message.user))
+        .map(|message| rate_key(message.user_id()))
         .collect();
-    let mut seen = Seen::read(conn, &keys).await?;
-    let mut given = vec![None; messages.len()];
+    let mut snapshot = Seen::read(conn, &keys).await?;
+    let mut admissions = vec![None; messages.len()];
     loop {
-        let mut slots = Vec::new();
+        let mut reservations = Vec::new();
         for (at, (message, key)) in messages.iter().zip(&keys).enumerate() {
-            // A key that it has not seen is one whose messages have their places.
-            let Some((admission, begins)) = seen.take(key, limit) else {
+            // The messages of a key that is not in the snapshot have their reservations.
+            let Some((admission, begins)) = snapshot.take(key, limit) else {
                 continue;
             };
-            given[at] = Some(admission);
+            admissions[at] = Some(admission);
             if !matches!(admission, Admission::Refused { .. }) {
-                slots.push(Slot {
-                    message_sid: message.message_sid.clone(),
+                reservations.push(Slot {
+                    message_sid: message.message_sid().to_string(),
                     at: begins,
                     key: key.clone(),
                 });
             }
         }
-        if slots.is_empty() {
+        if reservations.is_empty() {
             break;
         }
-        let changes = seen.changes();
-        let taken = Taken {
+        let changes = snapshot.changes();
+        let updates = Taken {
             keys: changes.keys,
             before: changes.before,
             after: changes.after,
         };
-        seen = Seen::default();
-        for changed in keep_slots(conn, &slots, &taken).await? {
-            seen.note(changed.key, changed.number, changed.now);
+        snapshot = Seen::default();
+        for changed in keep_slots(conn, &reservations, &updates).await? {
+            snapshot.note(changed.key, changed.number, changed.now);
         }
-        if seen.is_empty() {
+        if snapshot.is_empty() {
             break;
         }
     }
-    let given: Option<Vec<Admission>> = given.into_iter().collect();
-    let given = given.ok_or(sqlx::Error::RowNotFound)?;
-    given.iter().copied().for_each(metrics::rate_limit);
-    Ok(given)
+    let admissions: Option<Vec<Admission>> = admissions.into_iter().collect();
+    let admissions = admissions.ok_or(StepError::Mismatch)?;
+    admissions.iter().copied().for_each(metrics::rate_limit);
+    Ok(admissions)
 }

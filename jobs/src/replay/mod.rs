@@ -1,7 +1,7 @@
-//! Runs a stored message again, on an operator's word: what do today's rules make of it?
+//! Replays a stored message for an operator: extracts its items again, with today's rules or model.
 //!
-//! What its user has accepted, rejected or applied stays as it is. Nobody is told: there is no reply, and it is not
-//! counted in any limit.
+//! Items that the user has accepted, rejected or applied stay as they are. A replay sends no reply and counts in no
+//! limit.
 
 mod plan;
 
@@ -16,91 +16,91 @@ use store::{
 use twilio::{InboundWebhook, PayloadError};
 use uuid::Uuid;
 
-use self::plan::{Plan, Shape, plan};
+use self::plan::{ItemContent, ReplayPlan, plan};
 use crate::{
     MediaStore, StepError,
-    extract::{ExtractError, Extracted, Extraction, Message, WithFallback},
-    process_message::{attachments, origin},
+    extract::{ExtractError, Extracted, Extraction, MessageContent, WithFallback},
+    process_message::{attachments, finish::origin},
 };
 
-/// What became of a message that was run again, or would become of it. It tells nothing of what the message says.
+/// The result of a replay, or of a dry run. It holds nothing that the message says.
 #[derive(Debug, Serialize)]
 pub struct Replayed {
     /// The message.
     pub message_sid: String,
-    /// Whose it is.
+    /// The user who sent it.
     pub user_id: Uuid,
-    /// What was found with: rules, or the name of a model.
+    /// What extracted the items: rules, or the name of a model.
     pub extracted_by: String,
-    /// Items that their user has seen to, and that stay.
+    /// How many items the user has reviewed. They stay.
     pub reviewed: usize,
-    /// Pending items that are found again as they are.
+    /// How many pending items were extracted again, unchanged.
     pub unchanged: usize,
-    /// What differs.
-    pub changes: Vec<Change>,
+    /// The items that differ.
+    pub changes: Vec<ItemChange>,
 }
 
-/// An item that is not what it was.
+/// An item that differs from before.
 #[derive(Debug, Serialize)]
-pub struct Change {
-    /// In what it differs.
-    pub what: What,
-    /// The item that goes.
+pub struct ItemChange {
+    /// How it differs.
+    pub what: ItemChangeKind,
+    /// The item that is removed.
     pub old: Option<Uuid>,
-    /// The item that comes. Its id is new, so that nobody accepts what they have not seen.
+    /// The item that is added. It has a new id, so that no user accepts a value that they have not seen.
     pub new: Option<Uuid>,
     /// `field` or `tag`.
     pub item_type: String,
     /// The field's name.
     pub field_name: Option<String>,
-    /// How many characters the value had.
+    /// How many characters the old value has.
     pub length_before: Option<usize>,
-    /// How many it has now.
+    /// How many characters the new value has.
     pub length_now: Option<usize>,
 }
 
-/// In what an item differs.
+/// How an item differs from before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
-    /// It was not there.
+pub enum ItemChangeKind {
+    /// The item is new.
     Added,
-    /// Another value takes its place.
+    /// The item has another value.
     Changed,
-    /// It is not found any more.
+    /// The item was not extracted again.
     Removed,
 }
 
-/// Why a message cannot be run again.
+/// Why a message cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// No such message is stored.
     #[error("there is no such message")]
     NoSuchMessage,
-    /// Retention has erased what it says.
-    #[error("what it said has been erased: MESSAGE_RETENTION_DAYS is how long messages are kept")]
+    /// The text of the message has been erased.
+    #[error("its text has been erased: messages are kept for MESSAGE_RETENTION_DAYS")]
     Erased,
     /// Its job has not ended.
     #[error("it has not been processed yet: its job will do that")]
     NotEnded,
-    /// It is STOP, START or HELP.
+    /// The message is STOP, START or HELP.
     #[error("it is a keyword, from which nothing is extracted")]
     Keyword,
-    /// Its number was nobody's.
+    /// No user had linked its number.
     #[error(
-        "it is nobody's: its number was not linked when it came in; whoever has it now may send it again"
+        "no user had linked its number when it arrived; a user who has linked the number since may send the message again"
     )]
     Unlinked,
-    /// Its number was unlinked since.
+    /// Its number has been unlinked since.
     #[error("its number is not its user's any more")]
     NotTheirs,
-    /// The stored fields are no message.
+    /// The stored fields are not a message.
     #[error("the stored message cannot be read: {0}")]
     Unreadable(#[from] PayloadError),
-    /// Its files could not be looked up.
+    /// Its files could not be read.
     #[error(transparent)]
     Files(#[from] StepError),
-    /// The model did not answer.
+    /// The extractor failed.
     #[error(transparent)]
     Extract(#[from] ExtractError),
     /// The tables could not be read or written.
@@ -114,7 +114,7 @@ impl From<sqlx::Error> for ReplayError {
     }
 }
 
-/// What running messages again needs.
+/// What replays work with.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayDeps<'a> {
     /// The database.
@@ -127,7 +127,7 @@ pub struct ReplayDeps<'a> {
     pub extractor: &'a WithFallback,
 }
 
-/// Runs the message again, with those of its files that are still there. A `dry_run` does all of it and takes it back.
+/// Replays the message, with those of its files that are still stored. A `dry_run` rolls everything back.
 pub async fn replay(
     deps: ReplayDeps<'_>,
     message_sid: &str,
@@ -135,12 +135,12 @@ pub async fn replay(
 ) -> Result<Replayed, ReplayError> {
     let ReplayDeps { pool, keyring, .. } = deps;
     let (webhook, number) = open(pool, keyring, message_sid).await?;
-    // Outside the transaction: a model may take its time.
-    let extraction = look(deps, &webhook).await?;
+    // Outside the transaction, as a model may take long.
+    let extraction = extract(deps, &webhook).await?;
     let (found, by) = (extraction.items, extraction.by.label());
     let mut tx = pool.begin().await?;
-    let user_id = whose(&mut tx, keyring, message_sid, &number).await?;
-    // Anybody who is at work on it comes first.
+    let user_id = hold_user(&mut tx, keyring, message_sid, &number).await?;
+    // This waits for a worker that processes the message.
     let (state, user) = inbound_messages::hold(&mut tx, message_sid)
         .await?
         .ok_or(ReplayError::NoSuchMessage)?;
@@ -172,22 +172,25 @@ pub async fn replay(
     })
 }
 
-/// What today's rules or model make of it. Nobody falls back: an operator may try again.
-async fn look(deps: ReplayDeps<'_>, webhook: &InboundWebhook) -> Result<Extraction, ReplayError> {
+/// Extracts the items again. There is no fallback, as the operator may try again.
+async fn extract(
+    deps: ReplayDeps<'_>,
+    webhook: &InboundWebhook,
+) -> Result<Extraction, ReplayError> {
     let files = {
         let mut conn = deps.pool.acquire().await?;
         media::of_message(&mut conn, webhook.message_sid().as_str()).await?
     };
     let files = attachments(deps.store, deps.keyring, &files)?;
-    let message = Message {
+    let content = MessageContent {
         text: webhook.body(),
         location: webhook.location(),
         media: &files,
     };
-    Ok(deps.extractor.extract(&message, false).await?)
+    Ok(deps.extractor.extract(&content, false).await?)
 }
 
-/// The message, and the number that it came from.
+/// Reads the message, and the number that it came from.
 async fn open(
     pool: &PgPool,
     keyring: &Keyring,
@@ -220,14 +223,14 @@ fn has_ended(state: MessageState) -> Result<(), ReplayError> {
     }
 }
 
-/// Whose message it is. Its number is theirs, and stays so to the end of the transaction.
-async fn whose(
+/// The user who sent the message. Keeps the number linked to them until the end of the transaction.
+async fn hold_user(
     conn: &mut PgConnection,
     keyring: &Keyring,
     message_sid: &str,
     number: &E164,
 ) -> Result<Uuid, ReplayError> {
-    // Whoever has a number now that was nobody's then need not be who sent the message.
+    // If the number was not linked when the message arrived, its present user may be another person.
     let user_id = inbound_messages::user_of(conn, message_sid)
         .await?
         .ok_or(ReplayError::Unlinked)?;
@@ -238,11 +241,11 @@ async fn whose(
     }
 }
 
-fn compare(old: &[Reviewed], new: &[Extracted]) -> Plan {
-    let old: Vec<(Shape<'_>, bool)> = old
+fn compare(old: &[Reviewed], new: &[Extracted]) -> ReplayPlan {
+    let old: Vec<(ItemContent<'_>, bool)> = old
         .iter()
         .map(|old| {
-            let shape = Shape {
+            let shape = ItemContent {
                 item_type: &old.item.item_type,
                 field_name: old.item.field_name.as_deref(),
                 value: &old.item.value,
@@ -250,9 +253,9 @@ fn compare(old: &[Reviewed], new: &[Extracted]) -> Plan {
             (shape, old.pending)
         })
         .collect();
-    let new: Vec<Shape<'_>> = new
+    let new: Vec<ItemContent<'_>> = new
         .iter()
-        .map(|new| Shape {
+        .map(|new| ItemContent {
             item_type: new.item_type.as_str(),
             field_name: new.field_name,
             value: &new.value,
@@ -261,39 +264,40 @@ fn compare(old: &[Reviewed], new: &[Extracted]) -> Plan {
     plan(&old, &new)
 }
 
-fn changes(plan: &Plan, old: &[Reviewed], new: &[Extracted]) -> Vec<Change> {
-    let change = |what: What, was: Option<&Reviewed>, is: Option<&Extracted>| Change {
-        what,
-        old: was.map(|was| was.item.id),
-        new: is.map(|_| Uuid::new_v4()),
-        item_type: was
-            .map(|was| was.item.item_type.clone())
-            .or_else(|| is.map(|is| is.item_type.as_str().to_owned()))
-            .unwrap_or_default(),
-        field_name: was
-            .map(|was| was.item.field_name.clone())
-            .or_else(|| is.map(|is| is.field_name.map(str::to_owned)))
-            .flatten(),
-        length_before: was.map(|was| was.item.value.chars().count()),
-        length_now: is.map(|is| is.value.chars().count()),
-    };
+fn changes(plan: &ReplayPlan, old: &[Reviewed], new: &[Extracted]) -> Vec<ItemChange> {
+    let change =
+        |what: ItemChangeKind, was: Option<&Reviewed>, is: Option<&Extracted>| ItemChange {
+            what,
+            old: was.map(|was| was.item.id),
+            new: is.map(|_| Uuid::new_v4()),
+            item_type: was
+                .map(|was| was.item.item_type.clone())
+                .or_else(|| is.map(|is| is.item_type.as_str().to_owned()))
+                .unwrap_or_default(),
+            field_name: was
+                .map(|was| was.item.field_name.clone())
+                .or_else(|| is.map(|is| is.field_name.map(str::to_owned)))
+                .flatten(),
+            length_before: was.map(|was| was.item.value.chars().count()),
+            length_now: is.map(|is| is.value.chars().count()),
+        };
     let changed = plan
         .changed
         .iter()
-        .map(|(was, is)| change(What::Changed, old.get(*was), new.get(*is)));
+        .map(|(was, is)| change(ItemChangeKind::Changed, old.get(*was), new.get(*is)));
     let removed = plan
         .removed
         .iter()
-        .map(|was| change(What::Removed, old.get(*was), None));
+        .map(|was| change(ItemChangeKind::Removed, old.get(*was), None));
     let added = plan
         .added
         .iter()
-        .map(|is| change(What::Added, None, new.get(*is)));
+        .map(|is| change(ItemChangeKind::Added, None, new.get(*is)));
     changed.chain(removed).chain(added).collect()
 }
 
-/// The items that come: those of `changed`, then those of `added`, as in [`changes`].
-fn new_items(plan: &Plan, changes: &[Change], found: &[Extracted]) -> Vec<NewItem> {
+/// The items to insert: those of `changed`, then those of `added`, in the order of [`changes`].
+fn new_items(plan: &ReplayPlan, changes: &[ItemChange], found: &[Extracted]) -> Vec<NewItem> {
     let places = plan.changed.iter().map(|(_, is)| is).chain(&plan.added);
     let ids = changes.iter().filter_map(|change| change.new);
     ids.zip(places.filter_map(|place| found.get(*place)))

@@ -1,36 +1,36 @@
-//! Which items take the place of which.
+//! Decides which items a replay keeps, changes, removes and adds.
 
-/// What an item says, apart from its id.
+/// What an item says, without its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape<'a> {
+pub(super) struct ItemContent<'a> {
     pub(super) item_type: &'a str,
     pub(super) field_name: Option<&'a str>,
     pub(super) value: &'a str,
 }
 
-/// What is to be done, by places in the two lists.
+/// What a replay does with items. Numbers are positions in the list of old items, or of new items.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
-    /// Seen to by their user: they stay.
+pub(super) struct ReplayPlan {
+    /// How many items the user has reviewed. They stay.
     pub(super) reviewed: usize,
-    /// Pending, and found again as they are: they stay.
+    /// How many pending items were extracted again, unchanged. They stay.
     pub(super) unchanged: usize,
-    /// Pending, and replaced by one of the same field.
+    /// Pending old items, each with the new item of the same field that replaces it.
     pub(super) changed: Vec<(usize, usize)>,
-    /// Pending, and found no more.
+    /// Pending old items that were not extracted again.
     pub(super) removed: Vec<usize>,
-    /// Found for the first time.
+    /// New items that replace none.
     pub(super) added: Vec<usize>,
 }
 
-/// Compares what there is, and whether it is pending, with what is found now.
+/// Compares the old items, each with whether it is pending, to the new ones.
 ///
-/// Nothing that the user has seen to is proposed a second time, nor is it touched; what is pending and found again keeps
+/// An item that the user has reviewed is neither changed nor proposed again. A pending item that is extracted again keeps
 /// its row.
-pub(super) fn plan(old: &[(Shape<'_>, bool)], new: &[Shape<'_>]) -> Plan {
-    let mut plan = Plan::default();
+pub(super) fn plan(old: &[(ItemContent<'_>, bool)], new: &[ItemContent<'_>]) -> ReplayPlan {
+    let mut plan = ReplayPlan::default();
     let mut free: Vec<usize> = (0..new.len()).collect();
-    let mut take = |wanted: &dyn Fn(&Shape<'_>) -> bool| {
+    let mut take = |wanted: &dyn Fn(&ItemContent<'_>) -> bool| {
         let at = free.iter().position(|n| wanted(&new[*n]))?;
         Some(free.remove(at))
     };
@@ -47,7 +47,7 @@ pub(super) fn plan(old: &[(Shape<'_>, bool)], new: &[Shape<'_>]) -> Plan {
     }
     for at in left {
         let (shape, _) = old[at];
-        let same_field = |found: &Shape<'_>| {
+        let same_field = |found: &ItemContent<'_>| {
             (found.item_type, found.field_name) == (shape.item_type, shape.field_name)
         };
         match take(&same_field) {
@@ -65,16 +65,16 @@ mod tests {
 
     use super::*;
 
-    fn tag(value: &str) -> Shape<'_> {
-        Shape {
+    fn tag(value: &str) -> ItemContent<'_> {
+        ItemContent {
             item_type: "tag",
             field_name: None,
             value,
         }
     }
 
-    fn note(value: &str) -> Shape<'_> {
-        Shape {
+    fn note(value: &str) -> ItemContent<'_> {
+        ItemContent {
             item_type: "field",
             field_name: Some("customNotes"),
             value,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_again_stays_and_what_is_new_takes_the_place_of_its_like() {
+    fn an_unchanged_item_stays_and_a_new_one_replaces_one_of_the_same_field() {
         let old = [
             (note("a"), true),
             (tag("x"), true),
@@ -90,7 +90,7 @@ mod tests {
             (tag("z"), true),
         ];
         let new = [note("b"), tag("y"), tag("w"), note("c")];
-        let expected = Plan {
+        let expected = ReplayPlan {
             reviewed: 0,
             unchanged: 1,
             changed: vec![(0, 0), (1, 2)],
@@ -101,23 +101,23 @@ mod tests {
     }
 
     #[test]
-    fn what_its_user_has_seen_to_stays_and_is_not_proposed_again() {
+    fn a_reviewed_item_stays_and_is_not_proposed_again() {
         let old = [(tag("x"), false), (note("a"), false)];
-        let expected = Plan {
+        let expected = ReplayPlan {
             reviewed: 2,
             added: vec![1],
-            ..Plan::default()
+            ..ReplayPlan::default()
         };
         assert_eq!(plan(&old, &[tag("x"), note("b")]), expected);
     }
 
     #[test]
-    fn what_is_there_twice_is_matched_twice() {
+    fn two_equal_items_match_two_items() {
         let old = [(tag("x"), true), (tag("x"), false)];
-        let expected = Plan {
+        let expected = ReplayPlan {
             reviewed: 1,
             unchanged: 1,
-            ..Plan::default()
+            ..ReplayPlan::default()
         };
         assert_eq!(plan(&old, &[tag("x"), tag("x")]), expected);
     }
@@ -135,9 +135,9 @@ mod tests {
         ("field", Some("location"), "a"),
     ];
 
-    fn shape(n: usize) -> Shape<'static> {
+    fn shape(n: usize) -> ItemContent<'static> {
         let (item_type, field_name, value) = KINDS[n];
-        Shape {
+        ItemContent {
             item_type,
             field_name,
             value,
@@ -146,32 +146,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn afterwards_there_is_what_is_found_now_and_what_was_seen_to(old in shapes(), new in shapes()) {
+        fn a_replay_leaves_the_new_items_and_the_reviewed_ones(old in shapes(), new in shapes()) {
             let old: Vec<_> = old.into_iter().map(|(n, pending)| (shape(n), pending)).collect();
             let new: Vec<_> = new.into_iter().map(|(n, _)| shape(n)).collect();
             let plan = plan(&old, &new);
             let gone = |at: &usize| {
                 plan.removed.contains(at) || plan.changed.iter().any(|(old, _)| old == at)
             };
-            // Whatever is touched was pending.
+            // Only pending items are removed or changed.
             for (at, (_, pending)) in old.iter().enumerate() {
                 prop_assert!(*pending || !gone(&at));
             }
-            let mut after: Vec<Shape<'_>> = (0..old.len()).filter(|at| !gone(at)).map(|at| old[at].0).collect();
+            let mut after: Vec<ItemContent<'_>> = (0..old.len()).filter(|at| !gone(at)).map(|at| old[at].0).collect();
             after.extend(plan.changed.iter().map(|(_, n)| new[*n]));
             after.extend(plan.added.iter().map(|n| new[*n]));
-            // All that is found is there, as often as it is found.
+            // Every new item is there, as often as it was extracted.
             for found in &new {
-                let count = |list: &[Shape<'_>]| list.iter().filter(|shape| *shape == found).count();
+                let count = |list: &[ItemContent<'_>]| list.iter().filter(|shape| *shape == found).count();
                 prop_assert!(count(&after) >= count(&new));
             }
-            // And nothing else, but what was seen to.
+            // Nothing else is there, except reviewed items.
             for shape in &after {
                 let reviewed = old.iter().filter(|(old, pending)| old == shape && !pending).count();
-                let count = |list: &[Shape<'_>]| list.iter().filter(|other| *other == shape).count();
+                let count = |list: &[ItemContent<'_>]| list.iter().filter(|other| *other == shape).count();
                 prop_assert!(count(&after) <= count(&new).max(reviewed));
             }
-            // Done again, it changes nothing.
+            // Each old item is counted once.
             prop_assert_eq!(old.len(), plan.reviewed + plan.unchanged + plan.changed.len() + plan.removed.len());
         }
     }

@@ -1,4 +1,4 @@
-//! What we reply to messages: to whom, when, and in which words.
+//! Replies to messages: which messages get one, and what it says.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,10 +9,10 @@ use store::{
 use twilio::InboundWebhook;
 use uuid::Uuid;
 
-/// How long after its message a reply is still of use.
+/// How long after its message a reply may still be sent.
 pub(crate) const LIFE: Duration = Duration::from_hours(1);
 
-/// The most characters of a template: two segments where all are in GSM 7-bit, which leaves room for what is filled in.
+/// The longest template in characters: two SMS segments in GSM 7-bit, with room for the placeholder's value.
 const LONGEST: usize = 300;
 
 const MINUTE: u64 = 60;
@@ -22,11 +22,11 @@ const MEGABYTE: u64 = 1024 * 1024;
 /// Which messages are replied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyTo {
-    /// Each, as far as the limits allow.
+    /// All messages, as far as the limits allow.
     All,
-    /// Those that could not be taken as they were.
+    /// Messages that could not be processed as they were.
     Problems,
-    /// None.
+    /// No messages.
     None,
 }
 
@@ -35,26 +35,26 @@ pub enum ReplyTo {
 pub struct Replies {
     /// Which messages are replied to.
     pub to: ReplyTo,
-    /// Our own number, which is never replied to: it would answer itself.
+    /// Our own number. It never gets a reply, as it would reply to itself.
     pub own_number: Option<E164>,
-    /// The words, where they are not the default ones.
-    pub words: Words,
+    /// Templates that replace default ones.
+    pub templates: ReplyTemplates,
 }
 
 impl Replies {
-    /// Nothing is replied, as when there is nobody to send from.
+    /// No replies, for a configuration that cannot send SMS.
     pub fn none() -> Self {
         Self {
             to: ReplyTo::None,
             own_number: None,
-            words: Words::default(),
+            templates: ReplyTemplates::default(),
         }
     }
 
     /// The reply to a message, if one may be sent.
     ///
-    /// Only a phone that sent a text message gets one. A short code or a sender with a name cannot, a number on another
-    /// channel is no phone here, and our own number would answer itself.
+    /// Only phones get replies. Short codes, sender names and addresses of other channels get none, and neither does our
+    /// own number.
     pub(crate) fn reply(
         &self,
         webhook: &InboundWebhook,
@@ -73,25 +73,25 @@ impl Replies {
             user_id,
             kind: notice.kind(),
             to,
-            body: self.words.fill(notice),
+            body: self.templates.fill(notice),
         })
     }
 }
 
-/// What a reply is to say, with what is filled in.
+/// What a reply says, with the values of its placeholders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// The message was processed.
     Processed,
-    /// The number is nobody's.
+    /// No user has linked the number.
     NotLinked,
-    /// Its user has sent too many, and may send again after this time.
+    /// The user has sent too many messages, and may send again after this time.
     RateLimited(Duration),
-    /// It could not be processed.
+    /// The message could not be processed.
     Failed,
-    /// What was attached is larger than so many bytes.
+    /// An attachment is larger than this many bytes.
     MediaTooLarge(u64),
-    /// What was attached is of a type that is not taken.
+    /// An attachment has a type that is not supported.
     MediaUnsupported,
 }
 
@@ -108,12 +108,12 @@ impl Notice {
     }
 }
 
-/// The words of replies: a template for each kind.
+/// Templates of replies that replace default ones.
 #[derive(Debug, Clone, Default)]
-pub struct Words(BTreeMap<&'static str, String>);
+pub struct ReplyTemplates(BTreeMap<&'static str, String>);
 
-impl Words {
-    /// Another template for this kind than [`default_words`]. What is wrong with it is said without quoting it.
+impl ReplyTemplates {
+    /// Sets the template of this kind, which replaces [`default_reply_template`]. The error does not quote the template.
     pub fn set(&mut self, kind: ReplyKind, template: &str) -> Result<(), String> {
         check(kind, template)?;
         self.0.insert(kind.as_str(), template.to_owned());
@@ -125,9 +125,9 @@ impl Words {
         let template = self
             .0
             .get(kind.as_str())
-            .map_or(default_words(kind), String::as_str);
+            .map_or(default_reply_template(kind), String::as_str);
         match notice {
-            Notice::RateLimited(wait) => template.replace("{wait}", &in_words(wait)),
+            Notice::RateLimited(wait) => template.replace("{wait}", &as_text(wait)),
             Notice::MediaTooLarge(bytes) => template.replace("{limit}", &megabytes(bytes)),
             Notice::Processed | Notice::NotLinked | Notice::Failed | Notice::MediaUnsupported => {
                 template.to_owned()
@@ -136,8 +136,8 @@ impl Words {
     }
 }
 
-/// What a reply says where nobody has set other words. `{wait}` and `{limit}` are filled in.
-pub const fn default_words(kind: ReplyKind) -> &'static str {
+/// The default template of a kind of reply. Values replace the placeholders `{wait}` and `{limit}`.
+pub const fn default_reply_template(kind: ReplyKind) -> &'static str {
     match kind {
         ReplyKind::Processed => "Got it! What you sent is ready for your review in the app.",
         ReplyKind::NotLinked => {
@@ -158,7 +158,7 @@ pub const fn default_words(kind: ReplyKind) -> &'static str {
     }
 }
 
-/// What may be filled in.
+/// The placeholder that a template of this kind may have.
 const fn placeholder(kind: ReplyKind) -> Option<&'static str> {
     match kind {
         ReplyKind::RateLimited => Some("{wait}"),
@@ -190,8 +190,8 @@ fn check(kind: ReplyKind, template: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Minutes up to an hour, then hours; rounded up, so that nobody comes back too early.
-fn in_words(wait: Duration) -> String {
+/// Minutes up to an hour, then hours. Rounded up, so that a user who waits that long does not come too early.
+fn as_text(wait: Duration) -> String {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let (count, unit) = if seconds > HOUR {
         (seconds.div_ceil(HOUR), "hour")

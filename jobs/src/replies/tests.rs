@@ -19,7 +19,7 @@ fn replies(to: ReplyTo) -> Replies {
     Replies {
         to,
         own_number: Some(E164::parse(OURS).unwrap()),
-        words: Words::default(),
+        templates: ReplyTemplates::default(),
     }
 }
 
@@ -35,7 +35,7 @@ const NOTICES: [Notice; 6] = [
 #[test]
 fn each_default_text_is_one_segment_with_all_filled_in() {
     for notice in NOTICES {
-        let text = Words::default().fill(notice);
+        let text = ReplyTemplates::default().fill(notice);
         assert!(text.chars().count() <= 160, "{text}");
         // What GSM 7-bit and ASCII share, apart from what takes two places or is another letter there.
         assert!(
@@ -59,19 +59,19 @@ fn a_wait_is_rounded_up_to_minutes_or_hours() {
         (3601, "2 hours"),
         (86_400, "24 hours"),
     ] {
-        assert_eq!(in_words(Duration::from_secs(seconds)), words, "{seconds}");
+        assert_eq!(as_text(Duration::from_secs(seconds)), words, "{seconds}");
     }
-    assert_eq!(in_words(Duration::from_millis(60_001)), "2 minutes");
+    assert_eq!(as_text(Duration::from_millis(60_001)), "2 minutes");
 }
 
 #[test]
-fn a_limit_is_told_in_the_largest_unit_that_fits() {
+fn a_limit_is_shown_in_the_largest_unit_that_fits() {
     assert_eq!(megabytes(5 * MEGABYTE), "5 MB");
     assert_eq!(megabytes(600 * 1024), "600 KB");
 }
 
 #[test]
-fn only_a_phone_that_sent_a_text_message_is_replied_to() {
+fn only_a_phone_that_sent_a_text_message_gets_a_reply() {
     let replies = replies(ReplyTo::All);
     for from in [
         "12345",
@@ -90,7 +90,7 @@ fn only_a_phone_that_sent_a_text_message_is_replied_to() {
 }
 
 #[test]
-fn which_messages_are_replied_to_is_the_operators_choice() {
+fn the_operator_chooses_which_messages_get_a_reply() {
     let phone = webhook("+12025550123", OURS);
     for notice in NOTICES {
         let sent = |to| replies(to).reply(&phone, None, notice).is_some();
@@ -101,11 +101,13 @@ fn which_messages_are_replied_to_is_the_operators_choice() {
 }
 
 #[test]
-fn other_words_are_filled_in_and_mistakes_in_them_are_told() {
-    let mut words = Words::default();
-    words.set(ReplyKind::RateLimited, "Pause: {wait}!").unwrap();
+fn a_template_replaces_the_default_and_a_wrong_one_is_an_error() {
+    let mut templates = ReplyTemplates::default();
+    templates
+        .set(ReplyKind::RateLimited, "Pause: {wait}!")
+        .unwrap();
     let notice = Notice::RateLimited(Duration::from_mins(3));
-    assert_eq!(words.fill(notice), "Pause: 3 minutes!");
+    assert_eq!(templates.fill(notice), "Pause: 3 minutes!");
     for (kind, wrong) in [
         (ReplyKind::Processed, ""),
         (ReplyKind::Processed, "  "),
@@ -113,19 +115,19 @@ fn other_words_are_filled_in_and_mistakes_in_them_are_told() {
         (ReplyKind::RateLimited, "Wait {limit}"),
         (ReplyKind::RateLimited, "Wait {wait"),
     ] {
-        assert!(words.set(kind, wrong).is_err(), "{wrong:?}");
+        assert!(templates.set(kind, wrong).is_err(), "{wrong:?}");
     }
-    assert!(words.set(ReplyKind::Failed, &"a".repeat(301)).is_err());
-    assert_eq!(words.fill(notice), "Pause: 3 minutes!");
+    assert!(templates.set(ReplyKind::Failed, &"a".repeat(301)).is_err());
+    assert_eq!(templates.fill(notice), "Pause: 3 minutes!");
 }
 
 proptest! {
     #[test]
-    fn whoever_waits_as_long_as_told_has_waited_long_enough(seconds in 0u64..200_000) {
-        let told = in_words(Duration::from_secs(seconds));
-        let (count, unit) = told.split_once(' ').unwrap();
+    fn the_wait_in_a_reply_is_never_shorter_than_the_wait(seconds in 0u64..200_000) {
+        let text = as_text(Duration::from_secs(seconds));
+        let (count, unit) = text.split_once(' ').unwrap();
         let unit = if unit.starts_with("minute") { MINUTE } else { HOUR };
-        let told = count.parse::<u64>().unwrap() * unit;
-        prop_assert!(told >= seconds && told < seconds.max(1) + unit.max(MINUTE));
+        let shown = count.parse::<u64>().unwrap() * unit;
+        prop_assert!(shown >= seconds && shown < seconds.max(1) + unit.max(MINUTE));
     }
 }

@@ -1,12 +1,12 @@
-//! When it is our account that Twilio refuses, no SMS of any user can go out: the kind of job is paused until somebody
-//! has mended it, and no attempt is spent.
+//! Pauses a kind of job when Twilio refuses our account: no SMS can be sent then. The jobs wait, at no cost in attempts,
+//! until an operator has fixed the account and resumes the kind.
 
 use queue::admin;
 use twilio::rest::TwilioAccountProblem;
 
 use crate::{SendDeps, StepError};
 
-/// Pauses the kind, for all workers, with the reason and the cure. It shows in `jobs stats`.
+/// Pauses the kind for all workers. `pigeonhole jobs stats` shows the reason and the cure.
 pub(super) async fn pause(
     deps: &SendDeps,
     kind: &'static str,
@@ -19,7 +19,7 @@ pub(super) async fn pause(
         "Twilio refuses our account (HTTP {status}, code {code}): {cure}; then `pigeonhole jobs resume {kind}`",
         cure = cure(problem),
     );
-    let mut conn = deps.deps.pool.acquire().await?;
+    let mut conn = deps.pool.acquire().await?;
     let pause = admin::pause(&mut conn, kind, Some(&reason)).await?;
     if pause.changed {
         tracing::error!(kind, problem = problem.label(), reason, "paused");
@@ -43,7 +43,7 @@ fn cure(problem: TwilioAccountProblem) -> &'static str {
         }
         TwilioAccountProblem::Trial => "upgrade the trial account",
         TwilioAccountProblem::Request => {
-            "check VERIFICATION_MESSAGE and PUBLIC_BASE_URL, of which the request is made"
+            "check VERIFICATION_MESSAGE and PUBLIC_BASE_URL, from which the request is made"
         }
     }
 }

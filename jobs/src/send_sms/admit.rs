@@ -1,5 +1,5 @@
-//! May this SMS go out? Asked right before Twilio is, in one short transaction with the word that it goes: whatever
-//! comes in, and over all processes, no number gets more replies than this.
+//! Decides whether an SMS may be sent, right before Twilio is asked. One short transaction checks the limits and marks
+//! the send as `sending`, so the limits hold over all processes.
 
 use std::time::Duration;
 
@@ -10,32 +10,36 @@ use store::{
     sends::{self, ReplyKind, Send, SendState},
 };
 
-use super::failed;
+use super::outcome::failed;
 use crate::{SendDeps, StepError, metrics};
 
-/// The most replies to a number within this time: two machines that answer each other soon fall silent.
+/// How many replies a number gets within this time at most. This ends a loop of two machines that answer each other.
 const REPLIES: (u32, Duration) = (5, Duration::from_mins(5));
 
-/// How often somebody is told of the same problem.
+/// How many replies about the same problem a user gets within this time at most.
 const SAME_PROBLEM: (u32, Duration) = (1, Duration::from_hours(1));
 
-/// Whether Twilio may be asked.
+/// Whether Twilio may be asked to send an SMS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admitted {
-    /// Yes, once, and by nobody else.
-    Yes,
-    /// No: it has ended as `failed`.
-    Never,
-    /// Somebody else has it, or its life is over.
-    NotNow,
+pub(super) enum SendAdmission {
+    /// This attempt, and no other, may ask once.
+    Admitted,
+    /// The send has ended as `failed`.
+    Refused,
+    /// The send is not pending any more, or it has expired.
+    NotPending,
 }
 
-/// Moves the send from pending to sending, unless its recipient wants none or has had enough.
+/// Moves the send from `pending` to `sending`, unless its recipient has opted out or a limit is exceeded.
 #[tracing::instrument(name = "step.admit", level = "debug", skip_all)]
-pub(super) async fn admit(deps: &SendDeps, send: &Send, to: &E164) -> Result<Admitted, StepError> {
-    let (mut tx, keyring) = (deps.deps.pool.begin().await?, &deps.deps.keyring);
+pub(super) async fn admit(
+    deps: &SendDeps,
+    send: &Send,
+    to: &E164,
+) -> Result<SendAdmission, StepError> {
+    let (mut tx, keyring) = (deps.pool.begin().await?, &deps.keyring);
     let limits = limits(send, to);
-    // One that Twilio would not take the last time has passed its limits, and counts in them.
+    // A send that was admitted before, and that Twilio did not take, is already counted.
     let counts = !limits.is_empty() && !send.started;
     let refusal = if opt_outs::is_opted_out(&mut tx, keyring, to.as_str()).await? {
         Some("opted_out")
@@ -53,19 +57,19 @@ pub(super) async fn admit(deps: &SendDeps, send: &Send, to: &E164) -> Result<Adm
             metrics::send_moved(send.purpose(), SendState::Failed);
             tracing::info!(send = %send.id, reason, "SMS not sent");
         }
-        return Ok(Admitted::Never);
+        return Ok(SendAdmission::Refused);
     }
     if !sends::start(&mut tx, send.id).await? {
-        return Ok(Admitted::NotNow);
+        return Ok(SendAdmission::NotPending);
     }
     if counts {
         limit_log::record(&mut tx, keyring, &limits).await?;
     }
     tx.commit().await?;
-    Ok(Admitted::Yes)
+    Ok(SendAdmission::Admitted)
 }
 
-/// What bounds a reply. What bounds a verification SMS was asked when it was wished for.
+/// The limits of a reply. The limits of a verification SMS were checked when it was requested.
 fn limits(send: &Send, to: &E164) -> Vec<Limit> {
     let Some(kind) = send.reply else {
         return Vec::new();
@@ -73,18 +77,18 @@ fn limits(send: &Send, to: &E164) -> Vec<Limit> {
     let limit = |key: String, (most, window)| Limit { key, most, window };
     let mut limits = vec![limit(format!("reply:number:{}", to.as_str()), REPLIES)];
     if kind != ReplyKind::Processed {
-        let whom = send.user_id.map_or_else(
+        let recipient = send.user_id.map_or_else(
             || format!("number:{}", to.as_str()),
             |user| format!("user:{user}"),
         );
-        let key = format!("reply:{}:{whom}", kind.as_str());
+        let key = format!("reply:{}:{recipient}", kind.as_str());
         limits.push(limit(key, SAME_PROBLEM));
     }
     limits
 }
 
-/// What a refusal by Twilio teaches us about the recipient.
+/// Records that the recipient has opted out, which Twilio's refusal says.
 pub(super) async fn learn_opt_out(deps: &SendDeps, send: &Send) -> Result<(), StepError> {
-    let mut conn = deps.deps.pool.acquire().await?;
+    let mut conn = deps.pool.acquire().await?;
     Ok(opt_outs::learn(&mut conn, send.id).await?)
 }

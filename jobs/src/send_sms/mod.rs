@@ -1,21 +1,22 @@
-//! One SMS, asked of Twilio at most once. Twilio has no idempotency key, so what is unclear stays unclear: it is looked
-//! for, never sent again.
+//! Sends one SMS. Twilio is asked to send it at most once: Twilio has no idempotency key, so after an unclear answer we
+//! look for the SMS in Twilio's list and never ask again.
 //!
-//! What a `kill -9` leaves, from one line to the next:
+//! What a `kill -9` leaves:
 //!
-//! - before `admit` commits: a pending send, which the next attempt begins;
-//! - after it: a send that says `sending`. Nobody can tell whether Twilio was asked, so the next attempt calls it
-//!   `unknown` and looks for it ([`reconcile`]); Twilio's report, which carries our id, settles it at any time;
-//! - after the outcome is written: a job whose send has an outcome, which ends.
+//! - before [`admit`] commits: a pending send. The next attempt starts it;
+//! - after it: a send in state `sending`. It is not known whether Twilio was asked, so the next attempt sets it to
+//!   `unknown` and looks for it ([`reconcile`]). Twilio's status callback carries our id and settles it at any time;
+//! - after the outcome is written: a job whose send has its outcome. The next attempt ends the job.
 //!
-//! The outcome needs no fence. Whoever was admitted ([`admit`]) is the only one who asked, also when the lease has
-//! been lost since, and a state only moves up.
+//! Writing the outcome needs no fence. Only the attempt that [`admit`] let through asks Twilio, even if its lease has been
+//! lost since, and a send's state only moves up.
 
 mod account;
 mod admit;
+mod outcome;
 mod reconcile;
-pub(crate) mod reply;
-pub(crate) mod verification;
+mod reply;
+mod verification;
 
 use std::time::Duration;
 
@@ -28,46 +29,48 @@ use uuid::Uuid;
 
 pub use self::reconcile::state_of;
 use self::{
-    admit::{Admitted, admit, learn_opt_out},
+    admit::{SendAdmission, admit, learn_opt_out},
+    outcome::{failed, to, write_outcome},
     reconcile::reconcile,
 };
-use crate::{SendDeps, StepError, metrics};
+use crate::{SendDeps, StepError};
 
-/// With less life than this left, an SMS would arrive too late to be of use; Twilio advises more than 5 s, too.
+/// An SMS that expires sooner than this is not sent: it would arrive too late. Twilio also advises more than 5 s.
 const LEAST_LIFE: Duration = Duration::from_secs(5);
 
-/// The longest that Twilio may keep an SMS in its own queue.
+/// How long Twilio may keep an SMS in its own queue at most.
 const LONGEST_VALIDITY: Duration = Duration::from_mins(10);
 
-/// Between looks at whether Twilio takes anything again.
+/// The shortest and the longest wait after Twilio did not process a request.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Sends it, or finds out what became of it. `kind` is the kind of job, which is paused when our account is at fault.
+/// Sends the SMS, or finds out what became of it. `kind` is the kind of job, which is paused when Twilio refuses our
+/// account.
 pub(crate) async fn send(deps: &SendDeps, kind: &'static str, id: Uuid) -> Result<(), StepError> {
     let loaded = {
-        let mut conn = deps.deps.pool.acquire().await?;
-        sends::load(&mut conn, &deps.deps.keyring, id).await?
+        let mut conn = deps.pool.acquire().await?;
+        sends::load(&mut conn, &deps.keyring, id).await?
     };
     let Some(send) = loaded else {
-        tracing::info!(send = %id, "its user is gone: nothing to send");
+        tracing::info!(send = %id, "the send was deleted with its user: nothing to send");
         return Ok(());
     };
     match send.state {
         SendState::Pending => match &send.message {
             Some(message) if send.life >= LEAST_LIFE => {
                 match admit(deps, &send, &message.0).await? {
-                    Admitted::Yes => ask(deps, kind, &send, message).await,
-                    Admitted::Never => Ok(()),
-                    // It was cancelled this moment, or has expired. The next look finds out which.
-                    Admitted::NotNow => Err(StepError::Wait(WAIT.0)),
+                    SendAdmission::Admitted => ask(deps, kind, &send, message).await,
+                    SendAdmission::Refused => Ok(()),
+                    // It was cancelled or expired just now. The next attempt sees which.
+                    SendAdmission::NotPending => Err(StepError::Wait(WAIT.0)),
                 }
             }
-            _ => end(deps, &send, failed("expired", None)).await,
+            _ => write_outcome(&deps.pool, &send, failed("expired", None)).await,
         },
         SendState::Sending => {
-            let mut conn = deps.deps.pool.acquire().await?;
+            let mut conn = deps.pool.acquire().await?;
             sends::advance(&mut conn, id, to(SendState::Unknown)).await?;
-            tracing::warn!(send = %id, "an attempt ended before Twilio's answer was written: looking for it");
+            tracing::warn!(send = %id, "an attempt ended before it wrote Twilio's answer: looking for the SMS in Twilio's list");
             Err(StepError::Wait(reconcile::first_look(&send)))
         }
         SendState::Unknown => reconcile(deps, kind, &send).await,
@@ -77,7 +80,7 @@ pub(crate) async fn send(deps: &SendDeps, kind: &'static str, id: Uuid) -> Resul
     }
 }
 
-/// The one request.
+/// Asks Twilio to send the SMS.
 async fn ask(
     deps: &SendDeps,
     kind: &'static str,
@@ -89,41 +92,41 @@ async fn ask(
         from: &deps.sender,
         body,
         status_callback: Some(&deps.callback_for(send.id)),
-        // Whole seconds, rounded down: a code is never delivered after it has expired.
+        // Whole seconds, rounded down, so that no code is delivered after it has expired.
         validity: Duration::from_secs(send.life.min(LONGEST_VALIDITY).as_secs()),
     };
     match deps.twilio.create_message(&message).await {
         Ok(created) => {
-            let taken = Move {
+            let sent = Move {
                 twilio_sid: Some(created.sid.as_str()),
                 ..to(SendState::Sent)
             };
-            end(deps, send, taken).await
+            write_outcome(&deps.pool, send, sent).await
         }
         Err(CreateError::Unclear(why)) => {
-            let mut conn = deps.deps.pool.acquire().await?;
+            let mut conn = deps.pool.acquire().await?;
             sends::advance(&mut conn, send.id, to(SendState::Unknown)).await?;
-            tracing::warn!(send = %send.id, why = why.label(), "whether Twilio took it is not clear: it is looked for, not sent again");
+            tracing::warn!(send = %send.id, why = why.label(), "it is not clear whether Twilio took the SMS: we look for it and do not send it again");
             Err(StepError::Wait(reconcile::FIRST_LOOK))
         }
         Err(CreateError::NotProcessed { retry_after, why }) => {
             give_back(deps, send.id).await?;
             let wait = retry_after.unwrap_or(send.age / 4);
-            tracing::info!(send = %send.id, why = why.label(), "Twilio did not take it: it waits");
+            tracing::info!(send = %send.id, why = why.label(), "Twilio did not take the SMS: it waits");
             Err(StepError::Wait(wait.clamp(WAIT.0, WAIT.1)))
         }
         Err(CreateError::Refused { code, reason, .. }) => {
             if reason == SendRefusal::OptedOut {
                 learn_opt_out(deps, send).await?;
             }
-            end(deps, send, failed(reason.label(), code)).await
+            write_outcome(&deps.pool, send, failed(reason.label(), code)).await
         }
-        // A trial account sends to some numbers and not to others: that is no reason to hold up all.
+        // A trial account can send to some numbers only. The SMS to those should not wait.
         Err(CreateError::Account {
             code,
             reason: TwilioAccountProblem::Trial,
             ..
-        }) => end(deps, send, failed("account", code)).await,
+        }) => write_outcome(&deps.pool, send, failed("account", code)).await,
         Err(CreateError::Account {
             status,
             code,
@@ -136,37 +139,9 @@ async fn ask(
     }
 }
 
-/// Writes how it went.
-async fn end(deps: &SendDeps, send: &Send, how: Move<'_>) -> Result<(), StepError> {
-    let mut conn = deps.deps.pool.acquire().await?;
-    let moved = sends::advance(&mut conn, send.id, how).await?;
-    if moved {
-        metrics::send_moved(send.purpose(), how.state);
-    }
-    tracing::info!(send = %send.id, state = ?how.state, reason = how.reason, code = how.error_code, moved, "SMS");
-    Ok(())
-}
-
-/// Twilio certainly did nothing: it may be asked again.
+/// Sets the send back to pending, as Twilio certainly did nothing. The next attempt asks again.
 async fn give_back(deps: &SendDeps, id: Uuid) -> Result<(), StepError> {
-    let mut conn = deps.deps.pool.acquire().await?;
+    let mut conn = deps.pool.acquire().await?;
     sends::give_back(&mut conn, id).await?;
     Ok(())
-}
-
-fn to(state: SendState) -> Move<'static> {
-    Move {
-        state,
-        twilio_sid: None,
-        reason: None,
-        error_code: None,
-    }
-}
-
-fn failed(reason: &'static str, error_code: Option<u32>) -> Move<'static> {
-    Move {
-        reason: Some(reason),
-        error_code,
-        ..to(SendState::Failed)
-    }
 }

@@ -1,4 +1,4 @@
-//! Looks for an SMS of which nobody knows whether Twilio took it, in Twilio's list of messages. It is never sent again.
+//! Looks in Twilio's list of messages for an SMS that Twilio may or may not have taken. The SMS is never sent again.
 
 use std::time::Duration;
 
@@ -9,28 +9,32 @@ use twilio::{
     status::{MessageStatus, UndeliveredReason, reason},
 };
 
-use super::{end, to};
+use super::{
+    account,
+    outcome::{to, write_outcome},
+};
 use crate::{SendDeps, StepError};
 
-/// Before this, Twilio's list may not have it yet.
+/// An SMS that was sent less than this ago may be missing in Twilio's list.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(30);
 
-/// When to look, counted from the request. After the last one it stays `unknown`, unless Twilio reports on it.
+/// When to look, counted from the request. After the last look the send stays `unknown`, unless Twilio reports its
+/// status.
 const LOOKS: [Duration; 3] = [FIRST_LOOK, Duration::from_mins(2), Duration::from_mins(10)];
 
-/// Twilio's word for what was sent by a request.
+/// Twilio's direction of messages that were sent by an API request.
 const SENT_BY_US: &str = "outbound-api";
 
-/// How far Twilio's clock may be behind the database's.
+/// How far Twilio's clock may be behind the database's clock.
 const SKEW: TimeDelta = TimeDelta::seconds(90);
 
-/// How long until the first look at a send that was left over.
+/// How long until the first look at this send.
 pub(super) fn first_look(send: &Send) -> Duration {
     let ago = send.posted.map_or(Duration::ZERO, |(_, ago)| ago);
     FIRST_LOOK.saturating_sub(ago).max(Duration::from_millis(1))
 }
 
-/// One look.
+/// Looks once in Twilio's list.
 #[tracing::instrument(name = "step.reconcile", level = "debug", skip_all)]
 pub(super) async fn reconcile(
     deps: &SendDeps,
@@ -38,7 +42,7 @@ pub(super) async fn reconcile(
     send: &Send,
 ) -> Result<(), StepError> {
     let (Some((posted_at, ago)), Some((number, body))) = (send.posted, &send.message) else {
-        return Ok(()); // erased: too long ago
+        return Ok(()); // its text has been erased, so it is too old to look for
     };
     if ago < FIRST_LOOK {
         return Err(StepError::Wait(first_look(send)));
@@ -47,7 +51,7 @@ pub(super) async fn reconcile(
     let records = match deps.twilio.messages_to(number.as_str(), since).await {
         Ok(records) => records,
         Err(ListError::Account { status, reason }) => {
-            super::account::pause(deps, kind, status, None, reason).await?;
+            account::pause(deps, kind, status, None, reason).await?;
             return Err(StepError::Wait(FIRST_LOOK));
         }
         Err(error) => {
@@ -61,14 +65,14 @@ pub(super) async fn reconcile(
             record.body == *body && record.created >= since && record.direction == SENT_BY_US
         })
         .collect();
-    // A resent code has the same text. Each message is one send's, the oldest first.
+    // A resent code has the same text, so several sends may match. The oldest message belongs to the oldest send.
     candidates.sort_by_key(|record| record.created);
     let names: Vec<String> = candidates
         .iter()
         .map(|record| record.sid.to_string())
         .collect();
     let known = {
-        let mut conn = deps.deps.pool.acquire().await?;
+        let mut conn = deps.pool.acquire().await?;
         sends::known_names(&mut conn, &names).await?
     };
     let found = candidates
@@ -85,23 +89,23 @@ pub(super) async fn reconcile(
                 error_code: record.error_code,
                 ..to(state)
             };
-            end(deps, send, found).await
+            write_outcome(&deps.pool, send, found).await
         }
         None => again(send, ago),
     }
 }
 
-/// Another look later, or the end of looking.
+/// Schedules the next look, or gives up.
 fn again(send: &Send, ago: Duration) -> Result<(), StepError> {
     let next = LOOKS.iter().find_map(|look| look.checked_sub(ago));
     if let Some(wait) = next.filter(|wait| !wait.is_zero()) {
         return Err(StepError::Wait(wait));
     }
-    tracing::warn!(send = %send.id, "Twilio's list does not have it: it stays unknown and is not sent again");
+    tracing::warn!(send = %send.id, "Twilio's list does not have the SMS: the send stays unknown, and the SMS is not sent again");
     Ok(())
 }
 
-/// What Twilio's word for a message means for a send.
+/// The state of a send that has this status at Twilio.
 pub fn state_of(status: &MessageStatus) -> SendState {
     match status {
         MessageStatus::Delivered | MessageStatus::Read => SendState::Delivered,

@@ -1,11 +1,12 @@
-//! Sends the reply to a message, once, unless a limit says that it would be one too many.
+//! The job that sends the reply to a message, unless a limit forbids it.
 
 use std::time::Duration;
 
 use queue::{Attempt, Job, JobArgs, JobError};
 use store::job_args::{SendReply, SendVerification};
 
-use crate::{SendDeps, send_sms::send};
+use super::send;
+use crate::SendDeps;
 
 impl Job<SendDeps> for SendReply {
     const TIMEOUT: Duration = <SendVerification as Job<SendDeps>>::TIMEOUT;

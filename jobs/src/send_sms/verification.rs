@@ -1,14 +1,15 @@
-//! Sends one verification SMS, once, and finds out what became of it.
+//! The job that sends a verification SMS.
 
 use std::time::Duration;
 
 use queue::{Attempt, Job, JobArgs, JobError};
 use store::job_args::SendVerification;
 
-use crate::{SendDeps, send_sms::send};
+use super::send;
+use crate::SendDeps;
 
 impl Job<SendDeps> for SendVerification {
-    // Longer than Twilio's client waits for any answer, so that an attempt hears it.
+    // Longer than Twilio's client waits for an answer, so that the attempt sees every answer.
     const TIMEOUT: Duration = Duration::from_secs(45);
 
     async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {

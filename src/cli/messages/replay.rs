@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use jobs::{Change, ReplayDeps, ReplayError, Replayed, What};
+use jobs::{ItemChange, ItemChangeKind, ReplayDeps, ReplayError, Replayed};
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
 
@@ -113,16 +113,16 @@ fn text(report: &ReplayReport) -> String {
 }
 
 /// Values are personal data, so the table shows their lengths only.
-fn table(changes: &[Change]) -> String {
+fn table(changes: &[ItemChange]) -> String {
     let mut table = TextTable::new(&["  ITEM", "WHAT", "TYPE", "FIELD", ">CHARACTERS", "NEW ITEM"]);
     for change in changes {
         let id = |id: Option<uuid::Uuid>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let length =
             |length: Option<usize>| length.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let what = match change.what {
-            What::Added => "added",
-            What::Changed => "changed",
-            What::Removed => "removed",
+            ItemChangeKind::Added => "added",
+            ItemChangeKind::Changed => "changed",
+            ItemChangeKind::Removed => "removed",
         };
         table.row([
             format!("  {}", id(change.old)),

@@ -16,8 +16,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use futures_util::stream;
-use jobs::{Deps, MediaDeps, MediaStore, MediaUpkeepDeps, StepError, download};
-use pigeonhole::config::{Reader, WorkerConfig};
+use jobs::{CleanupDeps, DownloadDeps, MediaStore, StepError, download};
 use queue::JobError;
 use store::{
     media::{Media, MediaState},
@@ -191,7 +190,7 @@ pub(crate) struct MediaHarness {
     pub(crate) database: Database,
     pub(crate) api: FileServer,
     pub(crate) cdn: FileServer,
-    pub(crate) deps: MediaDeps,
+    pub(crate) deps: DownloadDeps,
     pub(crate) folder: TempDir,
     credentials: Credentials,
 }
@@ -231,17 +230,12 @@ impl MediaHarness {
             timeout,
             more_hosts: vec![cdn.addr.to_string()],
         };
-        let deps = MediaDeps {
-            deps: Deps::start(
-                database.pool.clone(),
-                Arc::new(database.settings.keyring()),
-                Reader::read(&database.settings.env(), WorkerConfig::read)
-                    .unwrap()
-                    .policy,
-            ),
+        let deps = DownloadDeps {
+            pool: database.pool.clone(),
+            keyring: Arc::new(database.settings.keyring()),
             downloader: Downloader::new(settings).unwrap(),
-            store: store_in(&folder.path().join("media")),
-            at_once: Arc::new(Semaphore::new(16)),
+            media_store: store_in(&folder.path().join("media")),
+            permits: Arc::new(Semaphore::new(16)),
         };
         Self {
             database,
@@ -253,11 +247,13 @@ impl MediaHarness {
         }
     }
 
-    pub(crate) fn upkeep(&self, retention: Duration) -> MediaUpkeepDeps {
-        MediaUpkeepDeps {
-            deps: self.deps.deps.clone(),
-            store: self.deps.store.clone(),
-            retention,
+    pub(crate) fn cleanup_deps(&self, keep_media: Duration) -> CleanupDeps {
+        CleanupDeps {
+            pool: self.deps.pool.clone(),
+            media_store: self.deps.media_store.clone(),
+            downloader: self.deps.downloader.clone(),
+            keep_messages: Duration::MAX,
+            keep_media,
             delete_at_twilio: false,
         }
     }
@@ -349,9 +345,9 @@ impl MediaHarness {
 
     /// The bytes of a stored file.
     pub(crate) async fn opened(&self, media: &Media) -> Vec<u8> {
-        let object = media.object(&self.deps.deps.keyring).unwrap().unwrap();
+        let object = media.object(&self.deps.keyring).unwrap().unwrap();
         self.deps
-            .store
+            .media_store
             .read_all(&object, MAX_BYTES as u64)
             .await
             .unwrap()

@@ -17,7 +17,7 @@ async fn begin(harness: &MediaHarness, message: &StoredMessage) -> Object {
         position: 0,
         media_sid: None,
     };
-    match media::begin(&mut conn, &harness.deps.deps.keyring, new)
+    match media::begin(&mut conn, &harness.deps.keyring, new)
         .await
         .unwrap()
     {
@@ -62,7 +62,7 @@ async fn an_attempt_that_dies_after_writing_its_object_is_repeated_and_the_objec
         .usual("image/jpeg", FileAnswer::File(file.clone()))
         .await;
     let object = begin(&harness, &message).await;
-    let mut writer = harness.deps.store.create(&object).unwrap();
+    let mut writer = harness.deps.media_store.create(&object).unwrap();
     writer.write(&file).await.unwrap();
     writer.finish().await.unwrap();
     assert_eq!(harness.files().len(), 1);
@@ -143,7 +143,7 @@ async fn an_object_can_be_opened_only_for_its_own_row() {
     .await;
     let mut conn = harness.database.pool.acquire().await.unwrap();
     let moved = media::load(&mut conn, stored[0].id).await.unwrap().unwrap();
-    let error = moved.object(&harness.deps.deps.keyring).unwrap_err();
+    let error = moved.object(&harness.deps.keyring).unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
 }
 
@@ -164,7 +164,7 @@ async fn deleting_a_user_removes_all_their_rows_and_files() {
         .await;
     dying.user = theirs.user;
     let object = begin(&harness, &dying).await;
-    let mut writer = harness.deps.store.create(&object).unwrap();
+    let mut writer = harness.deps.media_store.create(&object).unwrap();
     writer.write(&jpeg(100)).await.unwrap();
     writer.finish().await.unwrap();
     let others = harness
@@ -207,7 +207,7 @@ async fn a_user_deleted_during_a_download_leaves_nothing() {
         .await;
     message.user = harness.another_user().await;
     let object = begin(&harness, &message).await;
-    let mut writer = harness.deps.store.create(&object).unwrap();
+    let mut writer = harness.deps.media_store.create(&object).unwrap();
     writer.write(&jpeg(2_000_000)).await.unwrap();
     sqlx::query("delete from users where id = $1")
         .bind(message.user)

@@ -20,8 +20,8 @@ async fn media(harness: &MediaHarness, args: &[&str]) -> anyhow::Result<Vec<u8>>
     let mut out: File = tempfile::tempfile().unwrap();
     run(
         &mut conn,
-        &harness.deps.deps.keyring,
-        &harness.deps.store,
+        &harness.deps.keyring,
+        &harness.deps.media_store,
         command,
         &mut out,
     )

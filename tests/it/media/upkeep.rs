@@ -36,14 +36,14 @@ impl MediaHarness {
 
     async fn keep(&self, retention: Duration) {
         let outcome = self
-            .outcome(&CleanupMediaFiles {}, self.upkeep(retention))
+            .outcome(&CleanupMediaFiles {}, self.cleanup_deps(retention))
             .await;
         assert_eq!(outcome, JobOutcome::Completed);
     }
 
     pub(crate) async fn sweep(&self) {
         let outcome = self
-            .outcome(&CleanupOrphanedObjects {}, self.upkeep(30 * DAY))
+            .outcome(&CleanupOrphanedObjects {}, self.cleanup_deps(30 * DAY))
             .await;
         assert_eq!(outcome, JobOutcome::Completed);
     }
@@ -88,7 +88,7 @@ async fn a_file_is_erased_after_its_retention_and_not_before() {
         (MediaState::Erased, true)
     );
     assert!(erased.erased_at.is_some());
-    assert!(erased.object(&harness.deps.deps.keyring).unwrap().is_none());
+    assert!(erased.object(&harness.deps.keyring).unwrap().is_none());
     assert_eq!(
         harness
             .count("select count(*) from pigeonhole.media where sealed_key is not null")
@@ -155,13 +155,13 @@ async fn an_upload_begun_a_day_ago_and_never_finished_is_abandoned() {
         position: 0,
         media_sid: None,
     };
-    let begun = media::begin(&mut conn, &harness.deps.deps.keyring, new)
+    let begun = media::begin(&mut conn, &harness.deps.keyring, new)
         .await
         .unwrap();
     let media::Begun::Write(object) = begun else {
         panic!("{begun:?}")
     };
-    let mut writer = harness.deps.store.create(&object).unwrap();
+    let mut writer = harness.deps.media_store.create(&object).unwrap();
     writer.write(&jpeg(100)).await.unwrap();
     writer.finish().await.unwrap();
     harness
@@ -225,13 +225,13 @@ async fn an_upload_interrupted_by_a_kill_is_deleted() {
         position: 0,
         media_sid: None,
     };
-    let begun = media::begin(&mut conn, &harness.deps.deps.keyring, new)
+    let begun = media::begin(&mut conn, &harness.deps.keyring, new)
         .await
         .unwrap();
     let media::Begun::Write(object) = begun else {
         panic!("{begun:?}")
     };
-    let mut writer = harness.deps.store.create(&object).unwrap();
+    let mut writer = harness.deps.media_store.create(&object).unwrap();
     writer.write(&jpeg(2_000_000)).await.unwrap();
     std::mem::forget(writer); // as a kill does
     assert_eq!(harness.files().len(), 1);
@@ -250,7 +250,7 @@ async fn garbage_that_cannot_be_deleted_blocks_no_other_garbage_and_is_retried()
     harness.stored().await;
     harness.run("delete from pigeonhole.inbound_messages").await;
     let outcome = harness
-        .outcome(&CleanupMediaFiles {}, harness.upkeep(DAY))
+        .outcome(&CleanupMediaFiles {}, harness.cleanup_deps(DAY))
         .await;
     assert!(matches!(outcome, JobOutcome::Retried { .. }), "{outcome:?}");
     assert!(harness.files().is_empty());
@@ -311,10 +311,10 @@ async fn twilio_is_asked_to_delete_each_file_until_it_does() {
         message: message.sid().clone(),
     };
     let before = harness.api.requests().len();
-    let outcome = harness.outcome(&job, harness.deps.clone()).await;
+    let outcome = harness.outcome(&job, harness.cleanup_deps(DAY)).await;
     assert!(matches!(outcome, JobOutcome::Retried { .. }), "{outcome:?}");
     assert_eq!(
-        harness.outcome(&job, harness.deps.clone()).await,
+        harness.outcome(&job, harness.cleanup_deps(DAY)).await,
         JobOutcome::Completed
     );
     let asked = harness.api.requests().split_off(before);
@@ -342,7 +342,7 @@ async fn a_message_of_a_deleted_user_needs_no_deletion_at_twilio() {
         message: format!("MM{}", crate::settings::hex()).parse().unwrap(),
     };
     assert_eq!(
-        harness.outcome(&job, harness.deps.clone()).await,
+        harness.outcome(&job, harness.cleanup_deps(DAY)).await,
         JobOutcome::Completed
     );
     assert!(harness.api.requests().is_empty());

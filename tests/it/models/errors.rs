@@ -2,7 +2,9 @@
 
 use std::{error::Error, iter, time::Duration};
 
-use jobs::extract::{AccountProblem, BadAnswer, ExtractError, Extractor, Refusal, Unavailable};
+use jobs::extract::{
+    BadAnswer, ExtractError, Extractor, ModelAccountProblem, ModelRefusal, ModelUnavailable,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -51,18 +53,21 @@ async fn temporary_model_errors_are_classified_as_unavailable() {
             )
             .await;
             assert!(
-                matches!(error, ExtractError::Unavailable(Unavailable::Server(s)) if s == status),
+                matches!(error, ExtractError::Unavailable(ModelUnavailable::Server(s)) if s == status),
                 "{error:?}"
             );
         }
         let error = error_of(&fake, ModelReply::Silence).await;
         assert!(
-            matches!(error, ExtractError::Unavailable(Unavailable::Timeout)),
+            matches!(error, ExtractError::Unavailable(ModelUnavailable::Timeout)),
             "{error:?}"
         );
         let error = error_of(&fake, ModelReply::Cut).await;
         assert!(
-            matches!(error, ExtractError::Unavailable(Unavailable::Connection)),
+            matches!(
+                error,
+                ExtractError::Unavailable(ModelUnavailable::Connection)
+            ),
             "{error:?}"
         );
 
@@ -74,7 +79,10 @@ async fn temporary_model_errors_are_classified_as_unavailable() {
             .await
             .unwrap_err();
         assert!(
-            matches!(error, ExtractError::Unavailable(Unavailable::Connection)),
+            matches!(
+                error,
+                ExtractError::Unavailable(ModelUnavailable::Connection)
+            ),
             "{error:?}"
         );
         assert!(!all_of(&error).contains("text-canary"));
@@ -138,10 +146,10 @@ async fn a_throttled_request_waits_as_long_as_the_service_says() {
 
 #[tokio::test]
 async fn account_and_settings_errors_are_distinguished_from_message_errors() {
-    use AccountProblem::{Address, Billing, Credentials, Model};
+    use ModelAccountProblem::{Address, Billing, Credentials, Model};
     let openai = |code: &str, kind: &str| json!({ "error": { "message": ANSWER, "type": kind, "param": null, "code": code } });
     let google = |status: &str, details: Value| json!({ "error": { "message": ANSWER, "status": status, "details": details } });
-    let mut cases: Vec<(ModelProtocol, u16, Value, AccountProblem)> = vec![
+    let mut cases: Vec<(ModelProtocol, u16, Value, ModelAccountProblem)> = vec![
         (
             ModelProtocol::Gemini,
             400,
@@ -229,7 +237,7 @@ async fn a_redirect_receives_neither_the_key_nor_the_message() {
             matches!(
                 error,
                 ExtractError::Account {
-                    problem: AccountProblem::Address,
+                    problem: ModelAccountProblem::Address,
                     ..
                 }
             ),
@@ -264,44 +272,52 @@ async fn every_form_of_refusal_is_recognized() {
     let filtered =
         json!({ "error": { "message": ANSWER, "type": null, "code": "content_filter" } });
     for (protocol, reply, expected) in [
-        (ModelProtocol::Gemini, blocked, Refusal::Safety),
+        (ModelProtocol::Gemini, blocked, ModelRefusal::Safety),
         (
             ModelProtocol::Gemini,
             gemini_ends("SAFETY"),
-            Refusal::Safety,
+            ModelRefusal::Safety,
         ),
         (
             ModelProtocol::Gemini,
             gemini_ends("RECITATION"),
-            Refusal::Safety,
+            ModelRefusal::Safety,
         ),
-        (ModelProtocol::Gemini, gemini_ends("SPII"), Refusal::Safety),
+        (
+            ModelProtocol::Gemini,
+            gemini_ends("SPII"),
+            ModelRefusal::Safety,
+        ),
         (
             ModelProtocol::Gemini,
             ModelReply::Body(json!({ "candidates": [{ "finishReason": "PROHIBITED_CONTENT" }] })),
-            Refusal::Safety,
+            ModelRefusal::Safety,
         ),
         (
             ModelProtocol::Gemini,
             http(400, &unreadable),
-            Refusal::Request(400),
+            ModelRefusal::Request(400),
         ),
         (
             ModelProtocol::Gemini,
             http(413, &json!({})),
-            Refusal::Request(413),
+            ModelRefusal::Request(413),
         ),
-        (ModelProtocol::OpenAi, declined, Refusal::Declined),
+        (ModelProtocol::OpenAi, declined, ModelRefusal::Declined),
         (
             ModelProtocol::OpenAi,
             openai_ends("content_filter"),
-            Refusal::Safety,
+            ModelRefusal::Safety,
         ),
-        (ModelProtocol::OpenAi, http(400, &filtered), Refusal::Safety),
+        (
+            ModelProtocol::OpenAi,
+            http(400, &filtered),
+            ModelRefusal::Safety,
+        ),
         (
             ModelProtocol::OpenAi,
             http(422, &json!({ "error": "a text" })),
-            Refusal::Request(422),
+            ModelRefusal::Request(422),
         ),
     ] {
         let fake = FakeModel::start(protocol).await;

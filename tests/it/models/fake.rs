@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream::{self, StreamExt};
-use jobs::extract::{AnyExtractor, Gemini, GeminiConfig, OpenAi, OpenAiConfig};
+use jobs::extract::{Gemini, GeminiConfig, OpenAi, OpenAiConfig, SelectedExtractor};
 use serde_json::{Value, json};
 
 /// A secret that no error or other output may contain.
@@ -101,11 +101,11 @@ impl FakeModel {
         self.inner.requests.lock().unwrap().clone()
     }
 
-    pub(super) fn extractor(&self) -> AnyExtractor {
+    pub(super) fn extractor(&self) -> SelectedExtractor {
         self.extractor_with(KEY, 1_000_000)
     }
 
-    pub(super) fn extractor_with(&self, key: &str, max_inline_bytes: u32) -> AnyExtractor {
+    pub(super) fn extractor_with(&self, key: &str, max_inline_bytes: u32) -> SelectedExtractor {
         let base = format!("http://{}", self.address);
         extractor(self.inner.protocol, &base, key, max_inline_bytes)
     }
@@ -117,7 +117,7 @@ pub(super) fn extractor(
     base: &str,
     key: &str,
     max_inline_bytes: u32,
-) -> AnyExtractor {
+) -> SelectedExtractor {
     match protocol {
         ModelProtocol::Gemini => {
             let config = GeminiConfig {
@@ -127,7 +127,7 @@ pub(super) fn extractor(
                 timeout: TIMEOUT,
                 max_inline_bytes,
             };
-            AnyExtractor::Gemini(Gemini::new(&config).unwrap())
+            SelectedExtractor::Gemini(Gemini::new(&config).unwrap())
         }
         ModelProtocol::OpenAi => {
             let config = OpenAiConfig {
@@ -137,7 +137,7 @@ pub(super) fn extractor(
                 timeout: TIMEOUT,
                 max_inline_bytes,
             };
-            AnyExtractor::OpenAi(OpenAi::new(&config).unwrap())
+            SelectedExtractor::OpenAi(OpenAi::new(&config).unwrap())
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use jobs::extract::{
-    Attachment, Content, ContentError, ContentFuture, ExtractError, ExtractedBy, Extractor, Message,
+    Attachment, AttachmentBytes, BytesFuture, ContentError, ExtractError, ExtractedBy, Extractor,
+    MessageContent,
 };
 use twilio::webhook::Location;
 
@@ -16,8 +17,8 @@ const NOTHING: &str = r#"{"contacts":[],"tags":[],"locations":[],"notes":""}"#;
 
 struct UnreadableFile(fn() -> ContentError);
 
-impl Content for UnreadableFile {
-    fn read(&self, _: u64) -> ContentFuture<'_> {
+impl AttachmentBytes for UnreadableFile {
+    fn read(&self, _: u64) -> BytesFuture<'_> {
         Box::pin(std::future::ready(Err((self.0)())))
     }
 }
@@ -95,7 +96,7 @@ async fn contact_cards_and_places_are_left_to_the_rules() {
             address: None,
             label: Some("Her flat"),
         };
-        let with_place = Message {
+        let with_place = MessageContent {
             location: Some(place),
             ..message("Ana's tea", &media)
         };
@@ -117,7 +118,7 @@ async fn contact_cards_and_places_are_left_to_the_rules() {
         );
 
         // Without a text or a supported file, the model gets no request.
-        let nothing_to_ask = Message {
+        let nothing_to_ask = MessageContent {
             text: " \n",
             ..with_place
         };

@@ -11,7 +11,7 @@ mod openai;
 
 use std::sync::Arc;
 
-use jobs::extract::{Attachment, Extraction, Message};
+use jobs::extract::{Attachment, Extraction, MessageContent};
 
 /// A stored file of this type.
 fn file(position: u8, content_type: &str, bytes: &[u8]) -> Attachment {
@@ -25,8 +25,8 @@ fn file(position: u8, content_type: &str, bytes: &[u8]) -> Attachment {
     }
 }
 
-fn message<'a>(text: &'a str, media: &'a [Attachment]) -> Message<'a> {
-    Message {
+fn message<'a>(text: &'a str, media: &'a [Attachment]) -> MessageContent<'a> {
+    MessageContent {
         text,
         location: None,
         media,

@@ -7,7 +7,7 @@ mod limits;
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{CleanupMessageBodies, Deps, ReconcileDeadMessages, RetentionDeps, SendDeps};
+use jobs::{CleanupDeps, CleanupMessageBodies, ReconcileDeadMessages, SendDeps};
 use pigeonhole::{
     config::{Reader, SendingConfig, WorkerConfig},
     worker,
@@ -52,26 +52,29 @@ impl ReplyHarness {
         let env = app.settings.env();
         let worker_config = Reader::read(&env, WorkerConfig::read).unwrap();
         let sending = Reader::read(&env, SendingConfig::read).unwrap().unwrap();
-        let retention = RetentionDeps {
+        let keyring = Arc::new(app.settings.keyring());
+        let download =
+            worker::download_deps(app.pool.clone(), keyring.clone(), &worker_config.media).unwrap();
+        let cleanup = CleanupDeps {
             pool: app.pool.clone(),
-            messages: worker_config.keep_messages,
+            media_store: download.media_store.clone(),
+            downloader: download.downloader.clone(),
+            keep_messages: worker_config.keep_messages,
+            keep_media: worker_config.media.retention,
+            delete_at_twilio: false,
         };
-        let deps = Deps::start(
-            app.pool.clone(),
-            Arc::new(app.settings.keyring()),
-            worker_config.policy.clone(),
-        );
-        let messages = worker::message_deps(deps.clone(), &worker_config).unwrap();
+        let messages = worker::message_deps(download, &worker_config);
         let send_deps = SendDeps {
-            deps: deps.clone(),
+            pool: app.pool.clone(),
+            keyring,
             twilio: Client::new(sending.api_base_url, sending.credentials).unwrap(),
             sender: Arc::new(sending.sender),
             status_callback: sending.status_callback,
         };
         let queue = TestQueue::new(app.pool.clone())
-            .register::<ProcessMessage, _>(messages)
-            .register::<ReconcileDeadMessages, _>(deps)
-            .register::<CleanupMessageBodies, _>(retention)
+            .register::<ProcessMessage, _>(messages.clone())
+            .register::<ReconcileDeadMessages, _>(messages)
+            .register::<CleanupMessageBodies, _>(cleanup)
             .register::<SendVerification, _>(send_deps.clone())
             .register::<SendReply, _>(send_deps);
         Self { app, api, queue }

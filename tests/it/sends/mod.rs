@@ -8,7 +8,7 @@ mod unclear;
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{Deps, SendDeps};
+use jobs::SendDeps;
 use pigeonhole::{
     config::{Reader, WorkerConfig},
     services::Role,
@@ -58,7 +58,8 @@ impl SendHarness {
         let config = worker.sending.unwrap();
         let keyring = Arc::new(app.settings.keyring());
         let deps = SendDeps {
-            deps: Deps::start(app.pool.clone(), keyring, worker.policy),
+            pool: app.pool.clone(),
+            keyring,
             twilio: Client::new(config.api_base_url, config.credentials).unwrap(),
             sender: Arc::new(config.sender),
             status_callback: config.status_callback,

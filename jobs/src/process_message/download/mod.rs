@@ -1,135 +1,107 @@
-//! A message's files: fetched, judged and stored, each once.
+//! Fetches, checks and stores a message's files, each once.
 //!
-//! What a `kill -9` leaves, from one line to the next:
+//! What a `kill -9` leaves:
 //!
 //! - before `media::begin` commits: nothing;
-//! - after it: a row that says `storing` and names an object, which may be there, in part or whole. The next attempt
-//!   begins anew under another name, and the old name is garbage by the same commit;
-//! - after `media::stored` commits: a file that is stored, which the next attempt leaves alone.
+//! - after it: a row in state `storing` that names an object. The object may exist, in part or whole. The next attempt
+//!   stores the file under another name, and its first commit marks the old object as garbage;
+//! - after `media::stored` commits: a stored file, which the next attempt does not fetch again.
 //!
-//! No connection to the database is held while a file comes.
+//! No database connection is held while a file is transferred.
 
+mod error;
 mod receive;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use store::media::{self, Begun, Media, NewMedia, Refusal};
-use tokio::sync::Semaphore;
-use twilio::{
-    InboundWebhook,
-    media::{Downloader, MediaError},
-    webhook::MediaItem,
-};
+use twilio::{InboundWebhook, media::MediaError, webhook::MediaItem};
 use uuid::Uuid;
 
-use crate::{Deps, MediaStore, MediaStoreError, StepError, metrics};
-use receive::{Received, receive};
+pub use self::error::DownloadError;
+use self::receive::{Received, receive};
+use crate::{DownloadDeps, StepError, metrics};
 
-/// For this long after it was told of, Twilio may not have a file yet.
+/// For this long after its webhook, Twilio may not have a file yet.
 /// <https://help.twilio.com/articles/44750147594523>
 const SPREADING: TimeDelta = TimeDelta::minutes(5);
 
-/// Between looks at whether it has.
+/// The shortest and the longest wait before Twilio is asked again.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// What jobs that fetch files need besides.
-#[derive(Debug, Clone)]
-pub struct MediaDeps {
-    /// The database and the keys.
-    pub deps: Deps,
-    /// Asks Twilio for files.
-    pub downloader: Downloader,
-    /// Keeps them.
-    pub store: MediaStore,
-    /// How many files may be under way at once in this process.
-    pub at_once: Arc<Semaphore>,
-}
-
-/// Why a file is not to be had for now.
-#[derive(Debug, thiserror::Error)]
-pub enum DownloadError {
-    /// Twilio has no such file, and the message is so new that it may have one later.
-    #[error("Twilio does not have the media file yet")]
-    NotYet {
-        /// When to look again.
-        look_again: Duration,
-    },
-    /// Twilio does not give it, for now.
-    #[error(transparent)]
-    Twilio(MediaError),
-    /// It cannot be kept, for now.
-    #[error(transparent)]
-    Store(#[from] MediaStoreError),
-    /// Another attempt has begun to store it meanwhile, or its row is gone.
-    #[error("the media file is not this attempt's to store any more")]
-    Overtaken,
-}
-
-/// All files that a message brings, each as far as it can come: stored, refused, gone or erased. Files that have come so
-/// far before are not fetched again.
+/// Fetches all files of a message. Each ends as stored, refused, gone or erased; a file that has ended so before is not
+/// fetched again.
 ///
-/// An error means that at least one is not to be had for now; what is, is stored. `received_at` is when the message came,
-/// by the database's clock. [`store::StoreError::UserGone`] if the user was deleted meanwhile.
+/// An error means that at least one file cannot be stored for now; the others are stored. `received_at` is when the
+/// message arrived, by the database's clock. [`store::StoreError::UserGone`] if the user was deleted meanwhile.
 #[tracing::instrument(name = "step.download", level = "debug", skip_all)]
 pub async fn download(
-    deps: &MediaDeps,
+    deps: &DownloadDeps,
     message: &InboundWebhook,
     user_id: Uuid,
     received_at: DateTime<Utc>,
 ) -> Result<Vec<Media>, StepError> {
     let files = message.media().iter().map(|item| {
-        let file = File {
+        let file = MessageFile {
             message,
             user_id,
             received_at,
             item,
         };
-        one(deps, file)
+        download_one(deps, file)
     });
     join_all(files).await.into_iter().collect()
 }
 
 /// One of a message's files.
 #[derive(Clone, Copy)]
-struct File<'a> {
+struct MessageFile<'a> {
     message: &'a InboundWebhook,
     user_id: Uuid,
     received_at: DateTime<Utc>,
     item: &'a MediaItem,
 }
 
-async fn one(deps: &MediaDeps, file: File<'_>) -> Result<Media, StepError> {
-    let Ok(_permit) = deps.at_once.acquire().await else {
-        // Nobody closes it.
-        return Err(DownloadError::Overtaken.into());
-    };
+async fn download_one(deps: &DownloadDeps, file: MessageFile<'_>) -> Result<Media, StepError> {
+    // The semaphore is never closed. If it were, the downloads would only not be limited.
+    let _permit = deps.permits.acquire().await.ok();
     let sid = file.message.message_sid();
     let media_sid = deps.downloader.media_sid(sid, &file.item.url);
     let begun = {
-        let mut conn = deps.deps.pool.acquire().await?;
+        let mut conn = deps.pool.acquire().await?;
         let new = NewMedia {
             message_sid: sid.as_str(),
             user_id: file.user_id,
             position: file.item.index,
             media_sid: media_sid.as_ref().ok().map(twilio::MediaSid::as_str),
         };
-        media::begin(&mut conn, &deps.deps.keyring, new).await?
+        media::begin(&mut conn, &deps.keyring, new).await?
     };
     let object = match begun {
         Begun::Ended(media) => return Ok(*media),
         Begun::Write(object) => object,
     };
     let received = match media_sid {
-        Ok(media_sid) => receive(deps, sid, &media_sid, file.item, &object).await,
+        Ok(media_sid) => {
+            receive(
+                &deps.downloader,
+                &deps.media_store,
+                sid,
+                &media_sid,
+                file.item,
+                &object,
+            )
+            .await
+        }
         Err(why) => Err(DownloadError::Twilio(MediaError::Forbidden(why))),
     };
-    let mut conn = deps.deps.pool.acquire().await?;
+    let mut conn = deps.pool.acquire().await?;
     let kept = match received {
         Ok(Received::Stored(facts)) => media::stored(&mut conn, &object, &facts).await?,
         Ok(Received::Refused(why)) => media::refused(&mut conn, &object, why).await?,
-        Err(DownloadError::Twilio(error)) => match what_now(&mut conn, file, error).await? {
+        Err(DownloadError::Twilio(error)) => match ending_of(&mut conn, file, error).await? {
             Some(why) => media::refused(&mut conn, &object, why).await?,
             None => media::gone(&mut conn, &object).await?,
         },
@@ -146,14 +118,14 @@ async fn one(deps: &MediaDeps, file: File<'_>) -> Result<Media, StepError> {
     Ok(ended)
 }
 
-/// What an error of Twilio's makes of the file: a refusal, `None` for gone, or another attempt.
-async fn what_now(
+/// How a file ends that Twilio does not return: a refusal, or `None` for gone. An error means another attempt.
+async fn ending_of(
     conn: &mut sqlx::PgConnection,
-    file: File<'_>,
+    file: MessageFile<'_>,
     error: MediaError,
 ) -> Result<Option<Refusal>, StepError> {
     let (sid, position) = (file.message.message_sid(), file.item.index);
-    tracing::warn!(message.sid = %sid, position, why = error.label(), "a media file did not come");
+    tracing::warn!(message.sid = %sid, position, why = error.label(), "Twilio did not return a media file");
     match error {
         MediaError::Forbidden(_) => Ok(Some(Refusal::Forbidden)),
         MediaError::TooLarge { .. } => Ok(Some(Refusal::TooLarge)),

@@ -1,36 +1,39 @@
-//! One file, from Twilio through all judgements into the store, without ever being held as a whole.
+//! Streams one file from Twilio through all checks into the media store, without holding all of it in memory.
 
 use sha2::{Digest, Sha256};
 use store::media::{Facts, Object, Refusal};
+use tokio::sync::Mutex;
 use twilio::{
     MediaSid, MessageSid,
     media::{
-        Download, MAX_PIXELS, dimensions,
+        Download, Downloader, MAX_PIXELS, dimensions,
         kind::{Judgement, MediaClass, MediaKind, judge},
     },
     webhook::MediaItem,
 };
 
-use super::{DownloadError, MediaDeps};
-use crate::media_store::MediaWriter;
+use super::error::DownloadError;
+use crate::{MediaStore, MediaWriter};
 
-/// As many first bytes are looked at before anything is stored: enough for the dimensions of nearly every image.
+/// How many bytes are read before anything is stored: enough for the dimensions of nearly every image.
 const HEAD: usize = 64 * 1024;
 
-/// How it went.
+/// What became of the file.
 pub(super) enum Received {
     Stored(Facts),
     Refused(Refusal),
 }
 
+/// Fetches, checks and stores the file.
 pub(super) async fn receive(
-    deps: &MediaDeps,
+    downloader: &Downloader,
+    store: &MediaStore,
     message: &MessageSid,
     media: &MediaSid,
     item: &MediaItem,
     object: &Object,
 ) -> Result<Received, DownloadError> {
-    let fetched = deps.downloader.fetch(message, media).await;
+    let fetched = downloader.fetch(message, media).await;
     let mut download = fetched.map_err(DownloadError::Twilio)?;
     let head = head(&mut download).await?;
     let kind = match judge(&head, item.content_type.as_deref()) {
@@ -38,11 +41,11 @@ pub(super) async fn receive(
         Judgement::Skipped => return Ok(Received::Refused(Refusal::Skipped)),
         Judgement::NotSupported => return Ok(Received::Refused(Refusal::TypeNotSupported)),
     };
-    let seen = match measured(kind, &head) {
-        Ok(seen) => seen,
+    let early = match checked_dimensions(kind, &head) {
+        Ok(dimensions) => dimensions,
         Err(why) => return Ok(Received::Refused(why)),
     };
-    let mut writer = deps.store.create(object)?;
+    let mut writer = store.create(object)?;
     let (bytes, sha256) = match copy(&mut download, head, &mut writer).await {
         Ok(copied) => copied,
         Err(error) => {
@@ -51,13 +54,15 @@ pub(super) async fn receive(
         }
     };
     writer.finish().await?;
-    let dimensions = match (kind.class, seen) {
-        // They stand further behind, or nowhere.
-        (MediaClass::Image, None) => match measured_as_a_whole(deps, kind, object, bytes).await? {
-            Ok(dimensions) => dimensions,
-            Err(why) => return Ok(Received::Refused(why)),
-        },
-        (_, seen) => seen,
+    let dimensions = match (kind.class, early) {
+        // They are further behind in the file, or not in it.
+        (MediaClass::Image, None) => {
+            match dimensions_of_whole_file(store, kind, object, bytes).await? {
+                Ok(dimensions) => dimensions,
+                Err(why) => return Ok(Received::Refused(why)),
+            }
+        }
+        (_, early) => early,
     };
     Ok(Received::Stored(Facts {
         content_type: kind.mime,
@@ -67,7 +72,7 @@ pub(super) async fn receive(
     }))
 }
 
-/// The first bytes, or all if there are no more.
+/// The first bytes, or the whole file if it is shorter.
 async fn head(download: &mut Download) -> Result<Vec<u8>, DownloadError> {
     let mut head = Vec::new();
     while head.len() < HEAD {
@@ -79,8 +84,8 @@ async fn head(download: &mut Download) -> Result<Vec<u8>, DownloadError> {
     Ok(head)
 }
 
-/// The dimensions of an image, if they stand in these bytes and are bearable.
-fn measured(kind: MediaKind, bytes: &[u8]) -> Result<Option<(u32, u32)>, Refusal> {
+/// The dimensions of an image, if these bytes hold them. An error if they are too large.
+fn checked_dimensions(kind: MediaKind, bytes: &[u8]) -> Result<Option<(u32, u32)>, Refusal> {
     if kind.class != MediaClass::Image {
         return Ok(None);
     }
@@ -110,15 +115,16 @@ async fn copy(
     Ok((bytes, digest.finalize().into()))
 }
 
-/// By the whole file. This is the one place that holds one; few images come here, and one at a time.
-async fn measured_as_a_whole(
-    deps: &MediaDeps,
+/// The dimensions of an image, read from the whole file. Only this function holds a whole file in memory; few images
+/// need it, and only one at a time is read.
+async fn dimensions_of_whole_file(
+    store: &MediaStore,
     kind: MediaKind,
     object: &Object,
     bytes: u64,
 ) -> Result<Result<Option<(u32, u32)>, Refusal>, DownloadError> {
-    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    let _turn = TURN.lock().await;
-    let file = deps.store.read_all(object, bytes).await?;
-    Ok(measured(kind, &file))
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+    let _guard = ONE_AT_A_TIME.lock().await;
+    let file = store.read_all(object, bytes).await?;
+    Ok(checked_dimensions(kind, &file))
 }

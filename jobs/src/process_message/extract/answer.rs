@@ -27,8 +27,8 @@ const MAX_NOTES: usize = 4000;
 /// An answer of the form that was asked for. Its strings are still as the model wrote them.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Answer {
-    contacts: Vec<Contact>,
+pub(super) struct ModelAnswer {
+    contacts: Vec<ModelContact>,
     tags: Vec<String>,
     locations: Vec<String>,
     notes: String,
@@ -36,12 +36,12 @@ pub(super) struct Answer {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Contact {
+struct ModelContact {
     name: String,
     context: String,
 }
 
-impl Answer {
+impl ModelAnswer {
     /// Reads it from the text that a model generated.
     pub(super) fn read(text: &str) -> Result<Self, BadAnswer> {
         if text.trim().is_empty() {

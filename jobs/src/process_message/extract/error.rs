@@ -6,30 +6,30 @@ use std::time::Duration;
 /// Why there is no extraction.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
-    /// The model is not to be reached, or fails. Another time it may not.
+    /// The model cannot be reached, or fails. A later request may succeed.
     #[error("the model is not available: {}", .0.label())]
-    Unavailable(Unavailable),
-    /// Too many requests, or too much of them, for the account.
+    Unavailable(ModelUnavailable),
+    /// The account has sent too many or too large requests.
     #[error("the model has had too many requests")]
     Throttled {
-        /// When it says that it may be asked again.
+        /// How long to wait, if the model says so.
         after: Option<Duration>,
     },
-    /// No message of anybody will be answered until somebody changes the account or our settings.
+    /// No request can succeed until an operator changes the account or our settings.
     #[error("the model's service refuses us: {} (HTTP {status})", problem.label())]
     Account {
         /// The HTTP status.
         status: u16,
         /// What is wrong.
-        problem: AccountProblem,
+        problem: ModelAccountProblem,
     },
-    /// The model does not want to speak about this message, and will not the next time.
+    /// The model refuses this message, and would refuse it again.
     #[error("the model refuses the message: {}", .0.label())]
-    Refused(Refusal),
-    /// An answer that is none. The next one may be.
-    #[error("the model's answer is of no use: {}", .0.label())]
+    Refused(ModelRefusal),
+    /// The model's answer is not usable. The next one may be.
+    #[error("the model's answer is not usable: {}", .0.label())]
     BadAnswer(BadAnswer),
-    /// An attachment cannot be read at the moment.
+    /// An attachment cannot be read for now.
     #[error("an attachment cannot be read")]
     Content(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -48,18 +48,18 @@ impl ExtractError {
     }
 }
 
-/// What keeps a model from answering for now.
+/// Why a model does not answer for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unavailable {
+pub enum ModelUnavailable {
     /// No answer in time.
     Timeout,
-    /// No connection, or one that ended before the answer did.
+    /// No connection, or one that ended before the answer was complete.
     Connection,
-    /// A 5xx, from the model's service or from something before it.
+    /// A 5xx, from the model's service or from a proxy before it.
     Server(u16),
 }
 
-impl Unavailable {
+impl ModelUnavailable {
     /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
@@ -70,20 +70,20 @@ impl Unavailable {
     }
 }
 
-/// What somebody has to put right before the model answers us again.
+/// What an operator has to fix before the model answers again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountProblem {
-    /// The key is wrong, or may not do this.
+pub enum ModelAccountProblem {
+    /// The key is wrong, or lacks a permission.
     Credentials,
-    /// There is no such model, or not for us.
+    /// There is no such model for this account.
     Model,
     /// No credit is left, or billing is not set up.
     Billing,
-    /// The service is not there: our base URL is wrong.
+    /// The base URL is wrong.
     Address,
 }
 
-impl AccountProblem {
+impl ModelAccountProblem {
     /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
@@ -95,18 +95,18 @@ impl AccountProblem {
     }
 }
 
-/// Why a model does not want to speak about a message.
+/// Why a model refuses a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// What was sent, or what would have been answered, was blocked.
+pub enum ModelRefusal {
+    /// A safety filter blocked the message or the answer.
     Safety,
     /// The model declined in words.
     Declined,
-    /// The service cannot do anything with this request, such as with a damaged picture in it.
+    /// The service cannot process the request, for example because of a damaged picture.
     Request(u16),
 }
 
-impl Refusal {
+impl ModelRefusal {
     /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
@@ -120,15 +120,15 @@ impl Refusal {
 /// What is wrong with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadAnswer {
-    /// It says nothing.
+    /// It is empty.
     Empty,
-    /// It ended before its end.
+    /// It was cut off.
     Cut,
-    /// It is longer than we read.
+    /// It is longer than the limit.
     TooLong,
-    /// It is not what the service's protocol says.
+    /// It does not follow the service's protocol.
     Protocol,
-    /// It is not of the form that was asked for.
+    /// It does not follow the requested schema.
     Schema,
 }
 
@@ -145,30 +145,30 @@ impl BadAnswer {
     }
 }
 
-/// Why there are no bytes of an attachment.
+/// Why an attachment cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
-    /// They have been erased. They will not come back.
+    /// It has been erased.
     #[error("the attachment is gone")]
     Gone,
-    /// There are more of them than asked for.
+    /// It is larger than the limit.
     #[error("the attachment is larger than expected")]
     TooLarge,
-    /// They cannot be read at the moment.
+    /// It cannot be read for now.
     #[error("the attachment cannot be read")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why there is no client of a model.
+/// Why the configuration of a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelConfigError {
-    /// Nothing can be asked of this address.
+    /// The base URL is not usable.
     #[error("the model's base URL must be an http or https URL without a query")]
     BaseUrl,
-    /// The name would not stay in its place in the URL.
+    /// The model's name has characters that would change the URL.
     #[error("a model's name consists of letters, digits, `.`, `_` and `-`")]
     Model,
-    /// The key would not stay in its place in the header.
+    /// The key has characters that an HTTP header cannot have.
     #[error("the key has characters that no key has")]
     Key,
     /// TLS or the resolver could not be set up.

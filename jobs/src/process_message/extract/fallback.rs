@@ -1,7 +1,9 @@
 //! When the model stays away, what the rules find is better than nothing; and whoever reads the items can see who found
 //! them.
 
-use super::{AnyExtractor, ExtractError, ExtractedBy, Extraction, Extractor, Message, Rules};
+use super::{
+    ExtractError, ExtractedBy, Extraction, Extractor, MessageContent, Rules, SelectedExtractor,
+};
 use crate::metrics;
 
 /// `EXTRACTOR_FALLBACK`: who answers when a model does not.
@@ -17,13 +19,13 @@ pub enum Fallback {
 /// The extractor that jobs use.
 #[derive(Debug, Clone)]
 pub struct WithFallback {
-    extractor: AnyExtractor,
+    extractor: SelectedExtractor,
     fallback: Fallback,
 }
 
 impl WithFallback {
     /// Asks `extractor` first.
-    pub fn new(extractor: AnyExtractor, fallback: Fallback) -> Self {
+    pub fn new(extractor: SelectedExtractor, fallback: Fallback) -> Self {
         Self {
             extractor,
             fallback,
@@ -32,14 +34,14 @@ impl WithFallback {
 
     /// Is there a model, and are there rules to answer in its place?
     pub fn may_fall_back(&self) -> bool {
-        self.fallback == Fallback::Rules && !matches!(self.extractor, AnyExtractor::Rules(_))
+        self.fallback == Fallback::Rules && !matches!(self.extractor, SelectedExtractor::Rules(_))
     }
 
     /// What the message says. An error is the extractor's, and worth another attempt if it is none of the message's
     /// own; on the last attempt, and for what would be no different the next time, the fallback answers instead.
     pub async fn extract(
         &self,
-        message: &Message<'_>,
+        message: &MessageContent<'_>,
         last_attempt: bool,
     ) -> Result<Extraction, ExtractError> {
         let result = self.extractor.extract(message).await;

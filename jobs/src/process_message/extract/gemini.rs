@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    AccountProblem, BadAnswer, ExtractError, ExtractedBy, Extraction, Extractor, Message,
-    ModelConfigError, Refusal,
-    answer::{Answer, gemini_schema},
+    BadAnswer, ExtractError, ExtractedBy, Extraction, Extractor, MessageContent,
+    ModelAccountProblem, ModelConfigError, ModelRefusal,
+    answer::{ModelAnswer, gemini_schema},
     http::{self, Dialect},
     prompt,
-    question::Question,
+    question::ModelQuestion,
 };
 
 /// Thinking counts, too.
@@ -43,9 +43,9 @@ impl fmt::Debug for GeminiConfig {
 
 /// `EXTRACTOR=gemini`. Cheap to clone.
 #[derive(Clone)]
-pub struct Gemini(Arc<Inner>);
+pub struct Gemini(Arc<GeminiEndpoint>);
 
-struct Inner {
+struct GeminiEndpoint {
     http: reqwest::Client,
     url: String,
     key: HeaderValue,
@@ -73,7 +73,7 @@ impl Gemini {
         let mut key = HeaderValue::from_str(config.api_key.expose_secret())
             .map_err(|_| ModelConfigError::Key)?;
         key.set_sensitive(true);
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(GeminiEndpoint {
             http: http::client(config.timeout)?,
             url: format!("{base}/v1beta/models/{model}:generateContent"),
             key,
@@ -81,34 +81,34 @@ impl Gemini {
         })))
     }
 
-    async fn ask(&self, question: &mut Question<'_>) -> Result<Answer, ExtractError> {
+    async fn ask(&self, question: &mut ModelQuestion<'_>) -> Result<ModelAnswer, ExtractError> {
         let request = self.0.http.post(&self.0.url);
         // In a header: a URL with a key in it would end up in logs on the way.
         let request = request.header("x-goog-api-key", self.0.key.clone());
-        let request = request.json(&Request::of(question));
+        let request = request.json(&GeminiRequest::of(question));
         let answer = http::ask(request, &DIALECT).await?;
-        Answer::read(&generated(answer)?).map_err(ExtractError::BadAnswer)
+        ModelAnswer::read(&generated(answer)?).map_err(ExtractError::BadAnswer)
     }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
-    system_instruction: Turn,
-    contents: [Turn; 1],
+struct GeminiRequest {
+    system_instruction: GeminiTurn,
+    contents: [GeminiTurn; 1],
     generation_config: Value,
 }
 
 #[derive(Serialize)]
-struct Turn {
+struct GeminiTurn {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
-    parts: Vec<Given>,
+    parts: Vec<GeminiRequestPart>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-enum Given {
+enum GeminiRequestPart {
     Text(String),
     InlineData {
         mime_type: &'static str,
@@ -116,21 +116,21 @@ enum Given {
     },
 }
 
-impl Request {
+impl GeminiRequest {
     /// Takes the files of the question along, so that they are in memory no longer than until this is written.
-    fn of(question: &mut Question<'_>) -> Self {
+    fn of(question: &mut ModelQuestion<'_>) -> Self {
         let files = question.take_files().into_iter();
-        let files = files.map(|file| Given::InlineData {
+        let files = files.map(|file| GeminiRequestPart::InlineData {
             mime_type: file.content_type,
             data: file.base64,
         });
-        let text = Given::Text(prompt::data(question.text()));
+        let text = GeminiRequestPart::Text(prompt::data(question.text()));
         Self {
-            system_instruction: Turn {
+            system_instruction: GeminiTurn {
                 role: None,
-                parts: vec![Given::Text(prompt::INSTRUCTIONS.to_owned())],
+                parts: vec![GeminiRequestPart::Text(prompt::INSTRUCTIONS.to_owned())],
             },
-            contents: [Turn {
+            contents: [GeminiTurn {
                 role: Some("user"),
                 parts: std::iter::once(text).chain(files).collect(),
             }],
@@ -145,8 +145,11 @@ impl Request {
 }
 
 impl Extractor for Gemini {
-    async fn extract<'a>(&'a self, message: &'a Message<'a>) -> Result<Extraction, ExtractError> {
-        let mut question = Question::of(message, takes, self.0.max_inline_bytes).await?;
+    async fn extract<'a>(
+        &'a self,
+        message: &'a MessageContent<'a>,
+    ) -> Result<Extraction, ExtractError> {
+        let mut question = ModelQuestion::of(message, takes, self.0.max_inline_bytes).await?;
         if !question.is_worth_asking() {
             return Ok(question.unasked());
         }
@@ -182,33 +185,33 @@ fn takes(essence: &str) -> Option<&'static str> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Generated {
+struct GeminiResponse {
     #[serde(default)]
-    candidates: Vec<Candidate>,
-    prompt_feedback: Option<PromptFeedback>,
+    candidates: Vec<GeminiCandidate>,
+    prompt_feedback: Option<GeminiPromptFeedback>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PromptFeedback {
+struct GeminiPromptFeedback {
     block_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate {
-    content: Option<Content>,
+struct GeminiCandidate {
+    content: Option<GeminiContent>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Content {
+struct GeminiContent {
     #[serde(default)]
-    parts: Vec<Part>,
+    parts: Vec<GeminiPart>,
 }
 
 #[derive(Deserialize)]
-struct Part {
+struct GeminiPart {
     text: Option<String>,
     /// What it thought before it answered.
     #[serde(default)]
@@ -218,14 +221,14 @@ struct Part {
 /// The text that the model generated, if it came to its end by itself.
 fn generated(answer: Value) -> Result<String, ExtractError> {
     let bad = |what| Err(ExtractError::BadAnswer(what));
-    let Ok(answer) = serde_json::from_value::<Generated>(answer) else {
+    let Ok(answer) = serde_json::from_value::<GeminiResponse>(answer) else {
         return bad(BadAnswer::Protocol);
     };
     let blocked = answer
         .prompt_feedback
         .and_then(|feedback| feedback.block_reason);
     if blocked.is_some() {
-        return Err(ExtractError::Refused(Refusal::Safety));
+        return Err(ExtractError::Refused(ModelRefusal::Safety));
     }
     let Some(candidate) = answer.candidates.into_iter().next() else {
         return bad(BadAnswer::Empty);
@@ -243,7 +246,7 @@ fn generated(answer: Value) -> Result<String, ExtractError> {
             | "IMAGE_SAFETY"
             | "IMAGE_PROHIBITED_CONTENT"
             | "IMAGE_RECITATION",
-        ) => return Err(ExtractError::Refused(Refusal::Safety)),
+        ) => return Err(ExtractError::Refused(ModelRefusal::Safety)),
         // `OTHER`, `MALFORMED_FUNCTION_CALL`, and whatever is added: it may be another answer the next time.
         Some(_) | None => return bad(BadAnswer::Protocol),
     }
@@ -268,9 +271,9 @@ fn refine(status: u16, body: &Value) -> Option<ExtractError> {
         details.is_some_and(|details| details.iter().any(|detail| detail["reason"] == reason))
     };
     let problem = if has_reason("API_KEY_INVALID") || has_reason("API_KEY_EXPIRED") {
-        AccountProblem::Credentials
+        ModelAccountProblem::Credentials
     } else if status == 400 && error["status"] == "FAILED_PRECONDITION" {
-        AccountProblem::Billing
+        ModelAccountProblem::Billing
     } else {
         return None;
     };

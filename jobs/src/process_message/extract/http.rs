@@ -6,7 +6,9 @@ use reqwest::{RequestBuilder, Response, header::HeaderMap};
 use serde_json::Value;
 use url::Url;
 
-use super::{AccountProblem, BadAnswer, ExtractError, ModelConfigError, Refusal, Unavailable};
+use super::{
+    BadAnswer, ExtractError, ModelAccountProblem, ModelConfigError, ModelRefusal, ModelUnavailable,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -85,9 +87,9 @@ async fn read(answer: &mut Response) -> Result<Vec<u8>, ExtractError> {
 
 fn of_failure(error: &reqwest::Error) -> ExtractError {
     ExtractError::Unavailable(if error.is_timeout() {
-        Unavailable::Timeout
+        ModelUnavailable::Timeout
     } else {
-        Unavailable::Connection
+        ModelUnavailable::Connection
     })
 }
 
@@ -103,13 +105,13 @@ fn of_status(status: u16, headers: &HeaderMap, body: &Value, dialect: &Dialect) 
                 after: after.map(|after| after.min(MAX_AFTER)),
             }
         }
-        408 => ExtractError::Unavailable(Unavailable::Timeout),
-        500.. => ExtractError::Unavailable(Unavailable::Server(status)),
-        401 | 403 => account(AccountProblem::Credentials),
-        402 => account(AccountProblem::Billing),
-        404 => account(AccountProblem::Model),
-        300..400 | 405 => account(AccountProblem::Address),
-        400..500 => ExtractError::Refused(Refusal::Request(status)),
+        408 => ExtractError::Unavailable(ModelUnavailable::Timeout),
+        500.. => ExtractError::Unavailable(ModelUnavailable::Server(status)),
+        401 | 403 => account(ModelAccountProblem::Credentials),
+        402 => account(ModelAccountProblem::Billing),
+        404 => account(ModelAccountProblem::Model),
+        300..400 | 405 => account(ModelAccountProblem::Address),
+        400..500 => ExtractError::Refused(ModelRefusal::Request(status)),
         _ => ExtractError::BadAnswer(BadAnswer::Protocol),
     }
 }

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    AccountProblem, BadAnswer, ExtractError, ExtractedBy, Extraction, Extractor, Message,
-    ModelConfigError, Refusal,
-    answer::{Answer, json_schema},
+    BadAnswer, ExtractError, ExtractedBy, Extraction, Extractor, MessageContent,
+    ModelAccountProblem, ModelConfigError, ModelRefusal,
+    answer::{ModelAnswer, json_schema},
     http::{self, Dialect},
     prompt,
-    question::{File, Question},
+    question::{InlineFile, ModelQuestion},
 };
 
 /// What is needed to ask a model behind such an endpoint.
@@ -40,9 +40,9 @@ impl fmt::Debug for OpenAiConfig {
 
 /// `EXTRACTOR=openai`. Cheap to clone.
 #[derive(Clone)]
-pub struct OpenAi(Arc<Inner>);
+pub struct OpenAi(Arc<OpenAiEndpoint>);
 
-struct Inner {
+struct OpenAiEndpoint {
     http: reqwest::Client,
     url: String,
     key: Option<HeaderValue>,
@@ -69,7 +69,7 @@ impl OpenAi {
                 Some(key)
             }
         };
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(OpenAiEndpoint {
             http: http::client(config.timeout)?,
             url: format!("{base}/chat/completions"),
             key,
@@ -78,33 +78,33 @@ impl OpenAi {
         })))
     }
 
-    async fn ask(&self, question: &mut Question<'_>) -> Result<Answer, ExtractError> {
+    async fn ask(&self, question: &mut ModelQuestion<'_>) -> Result<ModelAnswer, ExtractError> {
         let mut request = self.0.http.post(&self.0.url);
         if let Some(key) = &self.0.key {
             request = request.header(AUTHORIZATION, key.clone());
         }
         let request = request.json(&self.body(question));
         let answer = http::ask(request, &DIALECT).await?;
-        Answer::read(&generated(answer)?).map_err(ExtractError::BadAnswer)
+        ModelAnswer::read(&generated(answer)?).map_err(ExtractError::BadAnswer)
     }
 
     /// No limit of tokens and no temperature: models do not agree on their names, nor take them all. Takes the files
     /// of the question along, so that they are in memory no longer than until this is written.
-    fn body(&self, question: &mut Question<'_>) -> Request<'_> {
-        let text = Part::Text {
+    fn body(&self, question: &mut ModelQuestion<'_>) -> OpenAiRequest<'_> {
+        let text = OpenAiPart::Text {
             text: prompt::data(question.text()),
         };
         let files = question.take_files().into_iter().map(part);
-        Request {
+        OpenAiRequest {
             model: &self.0.model,
             messages: [
-                Turn {
+                OpenAiMessage {
                     role: "system",
-                    content: Content::Text(prompt::INSTRUCTIONS),
+                    content: OpenAiContent::Text(prompt::INSTRUCTIONS),
                 },
-                Turn {
+                OpenAiMessage {
                     role: "user",
-                    content: Content::Parts(std::iter::once(text).chain(files).collect()),
+                    content: OpenAiContent::Parts(std::iter::once(text).chain(files).collect()),
                 },
             ],
             response_format: json!({
@@ -116,47 +116,50 @@ impl OpenAi {
 }
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct OpenAiRequest<'a> {
     model: &'a str,
-    messages: [Turn; 2],
+    messages: [OpenAiMessage; 2],
     response_format: Value,
 }
 
 #[derive(Serialize)]
-struct Turn {
+struct OpenAiMessage {
     role: &'static str,
-    content: Content,
+    content: OpenAiContent,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Content {
+enum OpenAiContent {
     Text(&'static str),
-    Parts(Vec<Part>),
+    Parts(Vec<OpenAiPart>),
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Part {
+enum OpenAiPart {
     Text { text: String },
-    ImageUrl { image_url: ImageUrl },
-    InputAudio { input_audio: InputAudio },
+    ImageUrl { image_url: OpenAiImageUrl },
+    InputAudio { input_audio: OpenAiInputAudio },
 }
 
 #[derive(Serialize)]
-struct ImageUrl {
+struct OpenAiImageUrl {
     url: String,
 }
 
 #[derive(Serialize)]
-struct InputAudio {
+struct OpenAiInputAudio {
     data: String,
     format: &'static str,
 }
 
 impl Extractor for OpenAi {
-    async fn extract<'a>(&'a self, message: &'a Message<'a>) -> Result<Extraction, ExtractError> {
-        let mut question = Question::of(message, takes, self.0.max_inline_bytes).await?;
+    async fn extract<'a>(
+        &'a self,
+        message: &'a MessageContent<'a>,
+    ) -> Result<Extraction, ExtractError> {
+        let mut question = ModelQuestion::of(message, takes, self.0.max_inline_bytes).await?;
         if !question.is_worth_asking() {
             return Ok(question.unasked());
         }
@@ -178,16 +181,16 @@ fn takes(essence: &str) -> Option<&'static str> {
     })
 }
 
-fn part(file: File) -> Part {
+fn part(file: InlineFile) -> OpenAiPart {
     match file.content_type {
-        format @ ("wav" | "mp3") => Part::InputAudio {
-            input_audio: InputAudio {
+        format @ ("wav" | "mp3") => OpenAiPart::InputAudio {
+            input_audio: OpenAiInputAudio {
                 data: file.base64,
                 format,
             },
         },
-        image => Part::ImageUrl {
-            image_url: ImageUrl {
+        image => OpenAiPart::ImageUrl {
+            image_url: OpenAiImageUrl {
                 url: format!("data:{image};base64,{}", file.base64),
             },
         },
@@ -195,19 +198,19 @@ fn part(file: File) -> Part {
 }
 
 #[derive(Deserialize)]
-struct Completion {
+struct OpenAiCompletion {
     #[serde(default)]
-    choices: Vec<Choice>,
+    choices: Vec<OpenAiChoice>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
-    message: Said,
+struct OpenAiChoice {
+    message: OpenAiAnswer,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct OpenAiAnswer {
     content: Option<String>,
     refusal: Option<String>,
 }
@@ -215,7 +218,7 @@ struct Said {
 /// The text that the model generated, if it came to its end by itself.
 fn generated(answer: Value) -> Result<String, ExtractError> {
     let bad = |what| Err(ExtractError::BadAnswer(what));
-    let Ok(completion) = serde_json::from_value::<Completion>(answer) else {
+    let Ok(completion) = serde_json::from_value::<OpenAiCompletion>(answer) else {
         return bad(BadAnswer::Protocol);
     };
     let Some(choice) = completion.choices.into_iter().next() else {
@@ -226,13 +229,13 @@ fn generated(answer: Value) -> Result<String, ExtractError> {
         .refusal
         .is_some_and(|refusal| !refusal.is_empty())
     {
-        return Err(ExtractError::Refused(Refusal::Declined));
+        return Err(ExtractError::Refused(ModelRefusal::Declined));
     }
     match choice.finish_reason.as_deref() {
         // Not every compatible endpoint says how it ended; what it said is checked all the same.
         Some("stop" | "eos") | None => {}
         Some("length") => return bad(BadAnswer::Cut),
-        Some("content_filter") => return Err(ExtractError::Refused(Refusal::Safety)),
+        Some("content_filter") => return Err(ExtractError::Refused(ModelRefusal::Safety)),
         Some(_) => return bad(BadAnswer::Protocol),
     }
     Ok(choice.message.content.unwrap_or_default())
@@ -245,13 +248,13 @@ fn refine(status: u16, body: &Value) -> Option<ExtractError> {
     let said = |key: &str| body["error"][key].as_str().unwrap_or_default().to_owned();
     let problem = match (said("code").as_str(), said("type").as_str()) {
         ("content_filter" | "content_policy_violation", _) => {
-            return Some(ExtractError::Refused(Refusal::Safety));
+            return Some(ExtractError::Refused(ModelRefusal::Safety));
         }
         // A 429, but no waiting will help.
         ("insufficient_quota" | "credit_balance_exhausted" | "billing_not_active", _)
-        | (_, "insufficient_quota") => AccountProblem::Billing,
-        ("invalid_api_key", _) => AccountProblem::Credentials,
-        ("model_not_found", _) => AccountProblem::Model,
+        | (_, "insufficient_quota") => ModelAccountProblem::Billing,
+        ("invalid_api_key", _) => ModelAccountProblem::Credentials,
+        ("model_not_found", _) => ModelAccountProblem::Model,
         _ => return None,
     };
     Some(ExtractError::Account { status, problem })

@@ -5,8 +5,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    Attachment, ContentError, ExtractError, ExtractedBy, Extraction, Message, answer::Answer,
-    rules, vcard::Card,
+    Attachment, ContentError, ExtractError, ExtractedBy, Extraction, MessageContent,
+    answer::ModelAnswer, rules, vcard::Card,
 };
 
 /// How many bytes of files are in questions at once, in a process. Each byte takes up to three in memory, when its
@@ -16,16 +16,16 @@ const AT_ONCE: u32 = 32 * 1024 * 1024;
 static ROOM: Semaphore = Semaphore::const_new(AT_ONCE as usize);
 
 /// A file within a request.
-pub(super) struct File {
+pub(super) struct InlineFile {
     /// The type by the model's name for it.
     pub(super) content_type: &'static str,
     pub(super) base64: String,
 }
 
 /// Everything about a message that is needed before a model is asked.
-pub(super) struct Question<'a> {
-    message: &'a Message<'a>,
-    files: Vec<File>,
+pub(super) struct ModelQuestion<'a> {
+    message: &'a MessageContent<'a>,
+    files: Vec<InlineFile>,
     cards: Vec<Card>,
     /// What the model sees.
     seen: Vec<&'a Attachment>,
@@ -35,10 +35,10 @@ pub(super) struct Question<'a> {
     room: Option<SemaphorePermit<'static>>,
 }
 
-impl<'a> Question<'a> {
+impl<'a> ModelQuestion<'a> {
     /// `takes` says which type is which to the model, if it takes it; `budget` is the most bytes of all files together.
     pub(super) async fn of(
-        message: &'a Message<'a>,
+        message: &'a MessageContent<'a>,
         takes: fn(&str) -> Option<&'static str>,
         budget: u32,
     ) -> Result<Self, ExtractError> {
@@ -73,7 +73,7 @@ impl<'a> Question<'a> {
             match attachment.content.read(attachment.bytes).await {
                 Ok(bytes) => {
                     question.seen.push(attachment);
-                    question.files.push(File {
+                    question.files.push(InlineFile {
                         content_type,
                         base64: BASE64_STANDARD.encode(bytes),
                     });
@@ -96,7 +96,7 @@ impl<'a> Question<'a> {
     }
 
     /// The files, for the request.
-    pub(super) fn take_files(&mut self) -> Vec<File> {
+    pub(super) fn take_files(&mut self) -> Vec<InlineFile> {
         std::mem::take(&mut self.files)
     }
 
@@ -107,7 +107,7 @@ impl<'a> Question<'a> {
     /// What the model answers and what the rules say, together. No message that says something becomes nothing: if the
     /// model finds nothing in a file, it is named as the rules would. The model's contacts, tags, locations and notes
     /// come first, in this order.
-    pub(super) fn answered(self, answer: Answer, by: ExtractedBy) -> Extraction {
+    pub(super) fn answered(self, answer: ModelAnswer, by: ExtractedBy) -> Extraction {
         let text = self.text();
         let mut items = answer.into_items(&rules::tags(text));
         let mut named = self.unseen;
@@ -124,7 +124,7 @@ impl<'a> Question<'a> {
 
     /// What the rules say where the model is not asked.
     pub(super) fn unasked(self) -> Extraction {
-        self.answered(Answer::default(), ExtractedBy::Rules)
+        self.answered(ModelAnswer::default(), ExtractedBy::Rules)
     }
 }
 
@@ -144,26 +144,26 @@ mod tests {
             duration: None,
             content: Arc::new(vec![0; 3]),
         }];
-        let message = Message {
+        let message = MessageContent {
             text: "",
             location: None,
             media: &media,
         };
         let takes = |_: &str| Some("image/png");
-        let first = Question::of(&message, takes, AT_ONCE).await.unwrap();
-        let mut second = pin!(Question::of(&message, takes, AT_ONCE));
+        let first = ModelQuestion::of(&message, takes, AT_ONCE).await.unwrap();
+        let mut second = pin!(ModelQuestion::of(&message, takes, AT_ONCE));
         tokio::select! {
             biased;
             _ = &mut second => panic!("there was no room"),
             () = std::future::ready(()) => {}
         }
-        let small = Message {
+        let small = MessageContent {
             text: "no files",
             media: &[],
             ..message
         };
-        assert!(Question::of(&small, takes, AT_ONCE).await.is_ok());
-        drop(first.answered(Answer::default(), ExtractedBy::Gemini));
+        assert!(ModelQuestion::of(&small, takes, AT_ONCE).await.is_ok());
+        drop(first.answered(ModelAnswer::default(), ExtractedBy::Gemini));
         assert_eq!(second.await.unwrap().files.len(), 1);
     }
 }

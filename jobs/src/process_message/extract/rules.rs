@@ -7,8 +7,8 @@
 use twilio::webhook::Location;
 
 use super::{
-    Attachment, ContentError, ExtractError, Extracted, ExtractedBy, Extraction, Extractor, Message,
-    clean,
+    Attachment, ContentError, ExtractError, Extracted, ExtractedBy, Extraction, Extractor,
+    MessageContent, clean,
     describe::describe,
     vcard::{self, Card},
 };
@@ -24,7 +24,10 @@ const MAX_CONTEXT: usize = 2000;
 pub struct Rules;
 
 impl Extractor for Rules {
-    async fn extract<'a>(&'a self, message: &'a Message<'a>) -> Result<Extraction, ExtractError> {
+    async fn extract<'a>(
+        &'a self,
+        message: &'a MessageContent<'a>,
+    ) -> Result<Extraction, ExtractError> {
         let mut cards = Vec::new();
         let mut others = Vec::new();
         for attachment in message.media {

@@ -21,7 +21,7 @@ fn shown(items: &[Extracted]) -> Vec<(&str, Option<&str>, &str)> {
 fn the_four_kinds_become_the_rows_that_the_app_knows() {
     let answer = r##"{"contacts":[{"name":"Ana \"A\" Bell","context":"met at RustConf"},{"name":"Bob","context":""}],
         "tags":["#rust","Trains","rust"],"locations":["Munich"],"notes":"Likes tea.\nCall her."}"##;
-    let items = Answer::read(answer)
+    let items = ModelAnswer::read(answer)
         .ok()
         .unwrap()
         .into_items(&["Rust", "tea"]);
@@ -46,7 +46,7 @@ fn the_four_kinds_become_the_rows_that_the_app_knows() {
 #[test]
 fn what_is_not_of_the_form_is_no_answer() {
     let good = r#"{"contacts":[],"tags":[],"locations":[],"notes":""}"#;
-    assert!(Answer::read(good).is_ok());
+    assert!(ModelAnswer::read(good).is_ok());
     for bad in [
         "[]",
         "null",
@@ -62,9 +62,12 @@ fn what_is_not_of_the_form_is_no_answer() {
         r#"{"contacts":[],"tags":[],"locations":[],"notes":null}"#,
         r#"{"contacts":[],"tags":[],"locations":[],"notes":""} and more"#,
     ] {
-        assert!(matches!(Answer::read(bad), Err(BadAnswer::Schema)), "{bad}");
+        assert!(
+            matches!(ModelAnswer::read(bad), Err(BadAnswer::Schema)),
+            "{bad}"
+        );
     }
-    assert!(matches!(Answer::read(" \n"), Err(BadAnswer::Empty)));
+    assert!(matches!(ModelAnswer::read(" \n"), Err(BadAnswer::Empty)));
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn nothing_is_smuggled_in() {
         "locations": ["M\u{0}unich"],
         "notes": "One\r\n\r\n\r\n<a href='javascript:x'>two</a>\u{1b}[31m",
     });
-    let items = Answer::read(&answer.to_string())
+    let items = ModelAnswer::read(&answer.to_string())
         .ok()
         .unwrap()
         .into_items(&[]);
@@ -103,7 +106,7 @@ fn items_of(
         .collect();
     let answer =
         json!({ "contacts": contacts, "tags": tags, "locations": locations, "notes": notes });
-    Answer::read(&answer.to_string())
+    ModelAnswer::read(&answer.to_string())
         .ok()
         .unwrap()
         .into_items(&[])

@@ -21,7 +21,7 @@ fn message(fields: &[(&str, &str)]) -> InboundWebhook {
 }
 
 fn of_text(webhook: &InboundWebhook) -> Vec<Extracted> {
-    let message = Message {
+    let message = MessageContent {
         text: webhook.body(),
         location: webhook.location(),
         media: &[],
@@ -106,7 +106,7 @@ fn card(name: &str, fields: &str) -> Vec<u8> {
 }
 
 async fn found(text: &str, media: &[Attachment]) -> Vec<(Option<&'static str>, String)> {
-    let message = Message {
+    let message = MessageContent {
         text,
         location: None,
         media,
@@ -200,8 +200,8 @@ async fn of_several_cards_each_context_says_what_is_whose() {
 
 struct Broken(fn() -> ContentError);
 
-impl crate::extract::Content for Broken {
-    fn read(&self, _: u64) -> crate::extract::ContentFuture<'_> {
+impl crate::extract::AttachmentBytes for Broken {
+    fn read(&self, _: u64) -> crate::extract::BytesFuture<'_> {
         Box::pin(std::future::ready(Err((self.0)())))
     }
 }
@@ -243,7 +243,7 @@ async fn a_card_that_cannot_be_read_is_named_unless_it_may_be_read_later() {
         content: Arc::new(Broken(away)),
         ..attachment(0, "text/vcard", b"12")
     }];
-    let message = Message {
+    let message = MessageContent {
         text: "",
         location: None,
         media: &media,

@@ -1,0 +1,35 @@
+//! Why the media store failed.
+
+use store::StoreError;
+
+/// Why the media store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaStoreError {
+    /// The address of the store is not valid.
+    #[error("the media store's address cannot be used: {0}")]
+    Address(&'static str),
+    /// The folder cannot be created.
+    #[error("the media store's folder cannot be created")]
+    Folder(#[source] std::io::Error),
+    /// The object does not exist.
+    #[error("the object of a media file is missing")]
+    Missing,
+    /// The store cannot be reached, is full, or refuses access.
+    #[error("the media store failed")]
+    Store(#[source] object_store::Error),
+    /// The file cannot be sealed or opened.
+    #[error(transparent)]
+    Seal(#[from] StoreError),
+    /// The file is longer than the caller allows.
+    #[error("the media file has more than {0} bytes")]
+    TooLong(u64),
+}
+
+impl From<object_store::Error> for MediaStoreError {
+    fn from(error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { .. } => Self::Missing,
+            error => Self::Store(error),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The media store: where sealed objects are, and how one file is read.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+use store::media::Object;
+
+use super::{MediaReader, MediaStoreError};
+
+/// A place for objects. Cheap to clone.
+#[derive(Clone)]
+pub struct MediaStore(pub(super) Arc<Objects>);
+
+pub(super) struct Objects {
+    pub(super) objects: Box<dyn ObjectStore>,
+    /// The prefix of all names.
+    pub(super) prefix: ObjectPath,
+    /// The folder, if the store is a folder.
+    pub(super) folder: Option<PathBuf>,
+    /// How many bytes are written at once.
+    pub(super) part: usize,
+}
+
+impl MediaStore {
+    pub(super) fn path(&self, name: &str) -> ObjectPath {
+        let path = ObjectPath::from(name);
+        self.0.prefix.parts().chain(path.parts()).collect()
+    }
+
+    /// Opens a file for reading.
+    pub async fn open(&self, object: &Object) -> Result<MediaReader, MediaStoreError> {
+        let found = self.0.objects.get(&self.path(&object.name)).await?;
+        Ok(MediaReader::new(object, found.into_stream()))
+    }
+
+    /// Reads the whole file. An error if it has more bytes than `limit`.
+    pub async fn read_all(&self, object: &Object, limit: u64) -> Result<Vec<u8>, MediaStoreError> {
+        let mut reader = self.open(object).await?;
+        let mut file = Vec::new();
+        while let Some(piece) = reader.next().await? {
+            if (file.len() + piece.len()) as u64 > limit {
+                return Err(MediaStoreError::TooLong(limit));
+            }
+            file.extend_from_slice(&piece);
+        }
+        Ok(file)
+    }
+}
+
+impl fmt::Debug for MediaStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MediaStore({}, {})", self.0.objects, self.0.prefix)
+    }
+}

@@ -1,0 +1,119 @@
+//! Ends messages, many in one transaction. Each message ends as a whole or not at all: its items, its state, its reply
+//! with that reply's job, its sender's opt-out, and the end of its own job.
+
+use std::{borrow::Borrow, sync::Arc};
+
+use group_commit::{BatchOperation, OnError};
+use queue::{EnqueueError, NewJob, Waker, enqueue_all};
+use sqlx::{Connection, PgConnection, PgPool};
+use store::{
+    Keyring,
+    inbound_messages::{Finish, Finished, MessageState, finish_all},
+    job_args::SendReply,
+    opt_outs::{self, Wish},
+    sends::{self, NewReply},
+};
+
+use crate::{StepError, error::on_batch_error, replies::LIFE};
+
+/// How a message is to end, and what is written with its end.
+pub(crate) struct MessageEnding {
+    pub(super) finish: Finish,
+    /// The reply if the message ends in the state that `finish` names.
+    pub(super) reply: Option<NewReply>,
+    /// The reply if it turns out that the number has been unlinked meanwhile.
+    pub(super) reply_if_unlinked: Option<NewReply>,
+    /// The sender's opt-out, or its end.
+    pub(super) opt_out: Option<Wish>,
+    /// The trace context that the reply's job continues.
+    pub(super) trace: Option<String>,
+}
+
+impl Borrow<Finish> for &MessageEnding {
+    fn borrow(&self) -> &Finish {
+        &self.finish
+    }
+}
+
+impl MessageEnding {
+    /// True if nothing is written besides the end itself.
+    fn is_plain(&self) -> bool {
+        self.reply.is_none() && self.reply_if_unlinked.is_none() && self.opt_out.is_none()
+    }
+
+    /// The reply that fits how the message has ended.
+    fn reply(&self, finished: Finished) -> Option<NewReply> {
+        let intended = MessageState::from(self.finish.state);
+        match finished {
+            Finished::As(state) if state == intended => self.reply.clone(),
+            Finished::As(_) => self.reply_if_unlinked.clone(),
+            Finished::Before | Finished::LeaseLost | Finished::Busy => None,
+        }
+    }
+}
+
+/// Ends messages, many in one transaction.
+pub(crate) struct FinishMessages {
+    pub(crate) pool: PgPool,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) waker: Waker,
+}
+
+impl BatchOperation for FinishMessages {
+    type Request = MessageEnding;
+    type Response = Finished;
+    type Error = StepError;
+
+    async fn execute(&self, endings: &[&MessageEnding]) -> Result<Vec<Finished>, StepError> {
+        let mut conn = self.pool.acquire().await?;
+        if endings.iter().all(|ending| ending.is_plain()) {
+            return Ok(finish_all(&mut conn, &self.keyring, endings).await?);
+        }
+        let mut tx = conn.begin().await?;
+        let finished = finish_all(&mut tx, &self.keyring, endings).await?;
+        if finished.len() != endings.len() {
+            return Err(StepError::Mismatch);
+        }
+        let ended = || endings.iter().zip(finished.iter().copied());
+        let opt_outs: Vec<Wish> = ended()
+            .filter(|(_, finished)| matches!(finished, Finished::As(_)))
+            .filter_map(|(ending, _)| ending.opt_out.clone())
+            .collect();
+        if !opt_outs.is_empty() {
+            opt_outs::record(&mut tx, &self.keyring, &opt_outs).await?;
+        }
+        let (replies, traces): (Vec<NewReply>, Vec<_>) = ended()
+            .filter_map(|(ending, finished)| Some((ending.reply(finished)?, ending.trace.clone())))
+            .unzip();
+        store_replies(&mut tx, &self.keyring, &replies, traces).await?;
+        tx.commit().await?;
+        if !replies.is_empty() {
+            self.waker.wake();
+        }
+        Ok(finished)
+    }
+
+    fn on_error(&self, error: Option<&StepError>, _: usize, _: u32) -> OnError {
+        on_batch_error(error)
+    }
+}
+
+/// Stores replies and enqueues their jobs, in the transaction that ends their messages. Each job continues its trace.
+pub(super) async fn store_replies(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    replies: &[NewReply],
+    traces: Vec<Option<String>>,
+) -> Result<(), StepError> {
+    if replies.is_empty() {
+        return Ok(());
+    }
+    let sends = sends::insert_replies(conn, keyring, replies, LIFE).await?;
+    let jobs: Result<Vec<NewJob>, EnqueueError> = sends
+        .into_iter()
+        .zip(traces)
+        .map(|(send, trace)| Ok(NewJob::of(&SendReply { send })?.trace(trace)))
+        .collect();
+    enqueue_all(conn, &jobs?).await?;
+    Ok(())
+}
