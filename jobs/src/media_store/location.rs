@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_can_be_at_any_cloud_and_nowhere_else() {
+    fn a_store_can_be_a_bucket_of_each_cloud_and_no_other_url() {
         for url in ["s3://bucket/media", "gs://bucket", "az://container/media"] {
             assert!(at(url).is_ok(), "{url}: {:?}", at(url));
         }

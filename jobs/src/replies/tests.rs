@@ -33,7 +33,7 @@ const NOTICES: [Notice; 6] = [
 ];
 
 #[test]
-fn each_default_text_is_one_segment_with_all_filled_in() {
+fn each_default_text_with_its_values_fits_one_segment() {
     for notice in NOTICES {
         let text = ReplyTemplates::default().fill(notice);
         assert!(text.chars().count() <= 160, "{text}");

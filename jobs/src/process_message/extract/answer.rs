@@ -1,15 +1,15 @@
-//! What a model may answer: four kinds of things, so many of them and so long. Whatever a message made it say, nothing
-//! else becomes an item.
+//! A model's answer, and its limits. Only four kinds of items can come of it, and their number and lengths are bounded,
+//! whatever the message made the model say.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{BadAnswer, Extracted, clean};
 
-/// The most contacts, and the most locations.
+/// How many contacts, and how many locations, an answer may have at most.
 const MAX_NAMED: usize = 25;
 
-/// The most tags, those that the rules find included.
+/// How many tags there may be at most, those of the rules included.
 const MAX_TAGS: usize = 50;
 
 /// The longest name of a contact or location, in characters.
@@ -24,7 +24,7 @@ const MAX_CONTEXT: usize = 1000;
 /// The longest note, in characters.
 const MAX_NOTES: usize = 4000;
 
-/// An answer of the form that was asked for. Its strings are still as the model wrote them.
+/// An answer that follows the requested schema. Its strings are not cleaned yet.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModelAnswer {
@@ -42,7 +42,7 @@ struct ModelContact {
 }
 
 impl ModelAnswer {
-    /// Reads it from the text that a model generated.
+    /// Parses the text that a model generated.
     pub(super) fn read(text: &str) -> Result<Self, BadAnswer> {
         if text.trim().is_empty() {
             return Err(BadAnswer::Empty);
@@ -50,8 +50,8 @@ impl ModelAnswer {
         serde_json::from_str(text).map_err(|_| BadAnswer::Schema)
     }
 
-    /// The items: contacts, tags, locations, notes. What the sender has marked as a tag is one, whatever the model
-    /// makes of it.
+    /// The items: contacts, tags, locations, notes. The sender's own `#tags` come first among the tags, whether the model
+    /// returned them or not.
     pub(super) fn into_items(self, marked: &[&str]) -> Vec<Extracted> {
         let contacts = distinct(self.contacts, |contact| {
             let name = line(&contact.name, MAX_NAME);
@@ -79,7 +79,7 @@ impl ModelAnswer {
     }
 }
 
-/// Cleaned before the markup is taken out, too: what is not seen could hide that there is any.
+/// Cleaned also before the markup is removed, as invisible characters could hide markup.
 fn line(given: &str, max: usize) -> String {
     clean::line(&clean::without_markup(&clean::line(given, usize::MAX)), max)
 }
@@ -88,7 +88,7 @@ fn text(given: &str, max: usize) -> String {
     clean::text(&clean::without_markup(&clean::text(given, usize::MAX)), max)
 }
 
-/// Each but once, whatever its case, as first said.
+/// Without duplicates, which may differ in case. The first spelling stays.
 fn distinct<T>(
     given: impl IntoIterator<Item = T>,
     read: impl Fn(T) -> Option<Extracted>,
@@ -100,8 +100,8 @@ fn distinct<T>(
         .collect()
 }
 
-/// The form, as a JSON schema within what services that enforce one have in common: every key required, no others, no
-/// bounds. Those are ours to hold.
+/// The JSON schema of an answer. It uses only what all services support that enforce a schema: every key is required, and
+/// no others are allowed. It has no bounds; we check those ourselves.
 pub(super) fn json_schema() -> Value {
     let strings = json!({ "type": "array", "items": { "type": "string" } });
     json!({
@@ -125,7 +125,7 @@ pub(super) fn json_schema() -> Value {
     })
 }
 
-/// The same as Gemini's `responseSchema`, a part of `OpenAPI`'s.
+/// The same schema as Gemini's `responseSchema`, which is a subset of `OpenAPI`.
 pub(super) fn gemini_schema() -> Value {
     let strings = json!({ "type": "ARRAY", "items": { "type": "STRING" } });
     json!({

@@ -1,8 +1,8 @@
-//! Strings that others made up, before they are items: no control characters, nothing that is not seen but has an
-//! effect, no more of it than there should be.
+//! Cleans strings from senders and models before they become items: removes control characters and invisible characters,
+//! and shortens them.
 
-/// Is it seen, or a part of what is seen? Not so: control characters, NUL among them, which Postgres does not take
-/// either; what turns the direction of the text around it; what hides text from people but not from programs.
+/// False for characters that are invisible and yet have an effect: control characters (Postgres does not accept NUL),
+/// characters that change the text direction, and characters that hide text from people but not from programs.
 fn shows(c: char) -> bool {
     !(c.is_control()
         || matches!(c,
@@ -71,16 +71,15 @@ pub(super) fn text(text: &str, max: usize) -> String {
     clean
 }
 
-/// The text without what a browser could take for markup. Whoever shows an item has to escape it all the same; but
-/// there is no reason why a model, asked for names and notes, should answer with tags.
+/// The text without markup. A page that shows an item must escape it all the same. But a model that is asked for names and
+/// notes has no reason to answer with tags.
 pub(super) fn without_markup(text: &str) -> String {
     let once = without_tags(text);
     let twice = without_tags(&once);
     if twice == once {
         return once;
     }
-    // What is left when a tag is taken out was a tag, too, as in `<<b>script>`: that is no accident, and how often it
-    // goes on is the sender's choice.
+    // Removing a tag left another tag, as in `<<b>script>`. That is an attack, and it could be nested to any depth.
     twice.replace('<', "")
 }
 
@@ -90,7 +89,7 @@ fn without_tags(text: &str) -> String {
     while let Some((before, from)) = rest.split_once('<') {
         plain.push_str(before);
         if from.starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c)) {
-            // A tag that does not end takes all that follows with it, as it would in a browser.
+            // A tag that does not end includes all that follows, as in a browser.
             rest = from.split_once('>').map_or("", |(_, after)| after);
         } else {
             plain.push('<'); // such as `<3`
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_line_of_what_is_seen() {
+    fn a_line_is_one_line_of_visible_characters() {
         for (given, expected) in [
             ("  Ana\t\n Bell\r\n", "Ana Bell"),
             ("A\0na\u{7} \u{202e}lleB\u{200b}", "A na lleB"),
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn markup_is_taken_out_and_what_only_looks_like_it_stays() {
+    fn markup_is_removed_and_text_that_only_looks_like_markup_stays() {
         for (given, expected) in [
             ("I <3 you, 1 < 2 > 0", "I <3 you, 1 < 2 > 0"),
             ("<b>Ana</b> Bell<br/>", "Ana Bell"),
@@ -152,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn tags_within_tags_within_tags_end_nobody() {
+    fn deeply_nested_tags_are_removed_in_bounded_time() {
         let deep = format!("{}{}", "<".repeat(300_000), "b>".repeat(300_000));
         assert!(!is_markup(&without_markup(&deep)));
     }
 
     proptest! {
         #[test]
-        fn whatever_comes_in_what_comes_out_is_clean_and_bounded(given in "(\\PC|[\0-\u{20}<>a-c/!]|\u{202e}){0,80}", max in 0_usize..40) {
+        fn any_text_becomes_clean_and_bounded(given in "(\\PC|[\0-\u{20}<>a-c/!]|\u{202e}){0,80}", max in 0_usize..40) {
             for clean in [line(&given, max), text(&given, max)] {
                 prop_assert!(clean.chars().count() <= max);
                 prop_assert!(clean.chars().all(|c| shows(c) || c == '\n'));

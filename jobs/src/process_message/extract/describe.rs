@@ -1,4 +1,4 @@
-//! What arrived, in the few words that can be said of a file without looking at it.
+//! Describes a file in a few words, without reading it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn noun(essence: &str) -> String {
         "text/vcard" | "text/x-vcard" | "text/directory" | "application/vcard" => "Contact card",
         "text/calendar" => "Calendar entry",
         "image/gif" => "GIF",
-        // Phones record in all other formats, too.
+        // Phones record voice messages in every other audio format.
         "audio/mpeg" | "audio/mp3" | "audio/flac" => "Audio",
         _ if essence.starts_with("image/") => "Photo",
         _ if essence.starts_with("audio/") => "Voice message",
@@ -49,7 +49,7 @@ fn duration(duration: Duration) -> String {
     }
 }
 
-/// As phones show it, in powers of ten.
+/// In powers of ten, as phones show sizes.
 fn size(bytes: u64) -> String {
     match bytes {
         1 => "1 byte".to_owned(),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_file_is_named_and_what_is_not_is_left_out() {
+    fn a_description_has_what_is_known_and_leaves_out_what_is_not() {
         let photo = Attachment {
             dimensions: Some((1024, 768)),
             ..attachment("image/jpeg", 312_400)

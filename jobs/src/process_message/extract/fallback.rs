@@ -1,15 +1,14 @@
-//! When the model stays away, what the rules find is better than nothing; and whoever reads the items can see who found
-//! them.
+//! Uses the rules when the model fails. `extracted_by` shows which of the two extracted the items.
 
 use super::{
     ExtractError, ExtractedBy, Extraction, Extractor, MessageContent, Rules, SelectedExtractor,
 };
 use crate::metrics;
 
-/// `EXTRACTOR_FALLBACK`: who answers when a model does not.
+/// `EXTRACTOR_FALLBACK`: what is used when a model fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fallback {
-    /// `none`: nobody. The message fails.
+    /// `none`: nothing. The message fails.
     None,
     /// `rules`: the rules.
     #[default]
@@ -24,7 +23,7 @@ pub struct WithFallback {
 }
 
 impl WithFallback {
-    /// Asks `extractor` first.
+    /// Uses `extractor` first, then the fallback.
     pub fn new(extractor: SelectedExtractor, fallback: Fallback) -> Self {
         Self {
             extractor,
@@ -32,13 +31,13 @@ impl WithFallback {
         }
     }
 
-    /// Is there a model, and are there rules to answer in its place?
+    /// True if a model is configured, and the rules as its fallback.
     pub fn may_fall_back(&self) -> bool {
         self.fallback == Fallback::Rules && !matches!(self.extractor, SelectedExtractor::Rules(_))
     }
 
-    /// What the message says. An error is the extractor's, and worth another attempt if it is none of the message's
-    /// own; on the last attempt, and for what would be no different the next time, the fallback answers instead.
+    /// Extracts the items of the message. The fallback is used on the last attempt, and for an error that another attempt
+    /// would not change.
     pub async fn extract(
         &self,
         message: &MessageContent<'_>,
@@ -47,7 +46,7 @@ impl WithFallback {
         let result = self.extractor.extract(message).await;
         match &result {
             Ok(extraction) if extraction.by == ExtractedBy::Rules => {}
-            // A file of ours that could not be read is none of the model's doing.
+            // The file is in our store, so the model is not at fault.
             Err(ExtractError::Content(_)) => {}
             result => metrics::model_call(result.as_ref().err()),
         }
@@ -60,7 +59,7 @@ impl WithFallback {
             ExtractError::Unavailable(_)
             | ExtractError::Throttled { .. }
             | ExtractError::Account { .. } => last_attempt,
-            // The rules would not read it either, and nothing is wrong with the model.
+            // The rules could not read the file either, and the model works.
             ExtractError::Content(_) => false,
         };
         if !gives_up || self.fallback == Fallback::None {

@@ -1,4 +1,4 @@
-//! Gemini, by its REST API: <https://ai.google.dev/api/generate-content>.
+//! Gemini, through its REST API: <https://ai.google.dev/api/generate-content>.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,21 +17,21 @@ use super::{
     question::ModelQuestion,
 };
 
-/// Thinking counts, too.
+/// Thinking tokens count, too.
 const MAX_OUTPUT_TOKENS: u32 = 8192;
 
-/// What is needed to ask Gemini.
+/// The configuration of Gemini.
 #[derive(Clone)]
 pub struct GeminiConfig {
     /// `GOOGLE_GEMINI_API_KEY`.
     pub api_key: SecretString,
     /// `GEMINI_MODEL`, such as `gemini-flash-latest`.
     pub model: String,
-    /// Where it is, `https://generativelanguage.googleapis.com` but for tests.
+    /// `https://generativelanguage.googleapis.com`, except in tests.
     pub base_url: Url,
-    /// How long a question may take in all.
+    /// How long one request may take.
     pub timeout: Duration,
-    /// The most bytes of all files of a question. A request of Gemini's has at most 20 MB, in base64.
+    /// How many bytes all files of a request may have. Gemini accepts requests of at most 20 MB, with files in base64.
     pub max_inline_bytes: u32,
 }
 
@@ -83,7 +83,7 @@ impl Gemini {
 
     async fn ask(&self, question: &mut ModelQuestion<'_>) -> Result<ModelAnswer, ExtractError> {
         let request = self.0.http.post(&self.0.url);
-        // In a header: a URL with a key in it would end up in logs on the way.
+        // In a header, because proxies write URLs to logs.
         let request = request.header("x-goog-api-key", self.0.key.clone());
         let request = request.json(&GeminiRequest::of(question));
         let answer = http::ask(request, &DIALECT).await?;
@@ -117,7 +117,7 @@ enum GeminiRequestPart {
 }
 
 impl GeminiRequest {
-    /// Takes the files of the question along, so that they are in memory no longer than until this is written.
+    /// Moves the files out of the question, so that they are dropped once the request is written.
     fn of(question: &mut ModelQuestion<'_>) -> Self {
         let files = question.take_files().into_iter();
         let files = files.map(|file| GeminiRequestPart::InlineData {
@@ -158,8 +158,8 @@ impl Extractor for Gemini {
     }
 }
 
-/// Its names for the types that it takes: <https://ai.google.dev/gemini-api/docs/audio>, `…/image-understanding`,
-/// `…/video-understanding`. AMR, in which many phones record, is none of them.
+/// Gemini's names of the types that it accepts: <https://ai.google.dev/gemini-api/docs/audio>, `…/image-understanding`,
+/// `…/video-understanding`. It does not accept AMR, in which many phones record.
 fn takes(essence: &str) -> Option<&'static str> {
     Some(match essence {
         "image/jpeg" | "image/jpg" => "image/jpeg",
@@ -213,12 +213,12 @@ struct GeminiContent {
 #[derive(Deserialize)]
 struct GeminiPart {
     text: Option<String>,
-    /// What it thought before it answered.
+    /// True for a thought, which is not part of the answer.
     #[serde(default)]
     thought: bool,
 }
 
-/// The text that the model generated, if it came to its end by itself.
+/// The text that the model generated, if it is complete.
 fn generated(answer: Value) -> Result<String, ExtractError> {
     let bad = |what| Err(ExtractError::BadAnswer(what));
     let Ok(answer) = serde_json::from_value::<GeminiResponse>(answer) else {
@@ -247,7 +247,7 @@ fn generated(answer: Value) -> Result<String, ExtractError> {
             | "IMAGE_PROHIBITED_CONTENT"
             | "IMAGE_RECITATION",
         ) => return Err(ExtractError::Refused(ModelRefusal::Safety)),
-        // `OTHER`, `MALFORMED_FUNCTION_CALL`, and whatever is added: it may be another answer the next time.
+        // `OTHER`, `MALFORMED_FUNCTION_CALL` and values that are added later: another attempt may succeed.
         Some(_) | None => return bad(BadAnswer::Protocol),
     }
     let parts = candidate
@@ -263,7 +263,7 @@ fn generated(answer: Value) -> Result<String, ExtractError> {
 
 const DIALECT: Dialect = Dialect { refine, after };
 
-/// A 400 is our request's fault, or that of our account: <https://ai.google.dev/gemini-api/docs/troubleshooting>.
+/// The cause of a 400 is our request or our account: <https://ai.google.dev/gemini-api/docs/troubleshooting>.
 fn refine(status: u16, body: &Value) -> Option<ExtractError> {
     let error = &body["error"];
     let has_reason = |reason: &str| {

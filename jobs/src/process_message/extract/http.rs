@@ -1,4 +1,4 @@
-//! One request to a model's service, and what its answer means before anybody looks at what the model said.
+//! Sends one request to a model's service, and classifies the HTTP response.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::{
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Far more than the longest answer that we would use.
+/// The largest response in bytes. A usable one is much smaller.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// A longer wait than this is not taken from an answer.
+/// The longest wait that a response can ask for.
 const MAX_AFTER: Duration = Duration::from_hours(1);
 
-/// A client that goes where it is told and nowhere else: no redirect, which would take the key and the message along,
-/// and no proxy from the environment. It asks once; the job asks again.
+/// A client that connects to the configured address only. It follows no redirect, which would send the key and the message
+/// elsewhere, and uses no proxy from the environment. It does not retry; the job does.
 pub(super) fn client(timeout: Duration) -> Result<reqwest::Client, ModelConfigError> {
     reqwest::Client::builder()
         .no_proxy()
@@ -46,15 +46,15 @@ pub(super) fn base(url: &Url) -> Result<String, ModelConfigError> {
     }
 }
 
-/// What is special about a service's errors.
+/// How a service reports errors.
 pub(super) struct Dialect {
-    /// What the body of a 4xx says, where the status alone does not.
+    /// The error that the body of a 4xx names, if the status alone does not.
     pub(super) refine: fn(status: u16, body: &Value) -> Option<ExtractError>,
-    /// When the body or a header of the service's own says that it may be asked again.
+    /// How long to wait, if the body or a header of this service says so.
     pub(super) after: fn(&HeaderMap, &Value) -> Option<Duration>,
 }
 
-/// Asks once, and returns the body of a 200. Nothing of a request or an answer gets into an error.
+/// Sends one request and returns the body of a 200. An error quotes neither request nor response.
 #[tracing::instrument(name = "model.ask", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
 pub(super) async fn ask(request: RequestBuilder, dialect: &Dialect) -> Result<Value, ExtractError> {
     let mut answer = request.send().await.map_err(|error| of_failure(&error))?;
@@ -66,7 +66,7 @@ pub(super) async fn ask(request: RequestBuilder, dialect: &Dialect) -> Result<Va
         return serde_json::from_slice(&body)
             .map_err(|_| ExtractError::BadAnswer(BadAnswer::Protocol));
     }
-    // Whatever is wrong with an error's body, the status says most of it.
+    // The status is enough if the body of an error cannot be read.
     let body: Value = body
         .ok()
         .and_then(|body| serde_json::from_slice(&body).ok())
@@ -116,7 +116,7 @@ fn of_status(status: u16, headers: &HeaderMap, body: &Value, dialect: &Dialect) 
     }
 }
 
-/// `Retry-After` in seconds. As a date it would need a clock.
+/// `Retry-After` in seconds. A date is ignored, as it would need a clock.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(reqwest::header::RETRY_AFTER)?;
     seconds(value.to_str().ok()?)
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_numbers_that_are_no_trick() {
+    fn seconds_are_plain_numbers() {
         assert_eq!(seconds(" 34 "), Some(Duration::from_secs(34)));
         assert_eq!(seconds("0.5"), Some(Duration::from_millis(500)));
         for bad in [
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_is_an_address_and_nothing_more() {
+    fn a_base_url_has_no_query_fragment_or_credentials() {
         let read = |text: &str| base(&text.parse().unwrap());
         assert_eq!(
             read("https://api.example/v1/").unwrap(),

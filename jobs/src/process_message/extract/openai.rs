@@ -1,4 +1,4 @@
-//! `OpenAI`, and what speaks its protocol: <https://platform.openai.com/docs/api-reference/chat/create>.
+//! `OpenAI`, and other services with its protocol: <https://platform.openai.com/docs/api-reference/chat/create>.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,18 +17,18 @@ use super::{
     question::{InlineFile, ModelQuestion},
 };
 
-/// What is needed to ask a model behind such an endpoint.
+/// The configuration of a model behind such an endpoint.
 #[derive(Clone)]
 pub struct OpenAiConfig {
-    /// `OPENAI_API_KEY`; an endpoint of one's own may need none.
+    /// `OPENAI_API_KEY`. A private endpoint may need none.
     pub api_key: Option<SecretString>,
     /// `OPENAI_MODEL`.
     pub model: String,
     /// `OPENAI_BASE_URL`, with its version: `https://api.openai.com/v1`.
     pub base_url: Url,
-    /// How long a question may take in all.
+    /// How long one request may take.
     pub timeout: Duration,
-    /// The most bytes of all files of a question.
+    /// How many bytes all files of a request may have.
     pub max_inline_bytes: u32,
 }
 
@@ -88,8 +88,8 @@ impl OpenAi {
         ModelAnswer::read(&generated(answer)?).map_err(ExtractError::BadAnswer)
     }
 
-    /// No limit of tokens and no temperature: models do not agree on their names, nor take them all. Takes the files
-    /// of the question along, so that they are in memory no longer than until this is written.
+    /// Without a token limit or a temperature, as models differ in their names and not all accept them. Moves the files out
+    /// of the question, so that they are dropped once the request is written.
     fn body(&self, question: &mut ModelQuestion<'_>) -> OpenAiRequest<'_> {
         let text = OpenAiPart::Text {
             text: prompt::data(question.text()),
@@ -168,7 +168,7 @@ impl Extractor for OpenAi {
     }
 }
 
-/// The types that it takes: pictures, and recordings as WAV or MP3.
+/// The types that the protocol accepts: pictures, and recordings as WAV or MP3.
 fn takes(essence: &str) -> Option<&'static str> {
     Some(match essence {
         "image/jpeg" | "image/jpg" => "image/jpeg",
@@ -215,7 +215,7 @@ struct OpenAiAnswer {
     refusal: Option<String>,
 }
 
-/// The text that the model generated, if it came to its end by itself.
+/// The text that the model generated, if it is complete.
 fn generated(answer: Value) -> Result<String, ExtractError> {
     let bad = |what| Err(ExtractError::BadAnswer(what));
     let Ok(completion) = serde_json::from_value::<OpenAiCompletion>(answer) else {
@@ -232,7 +232,7 @@ fn generated(answer: Value) -> Result<String, ExtractError> {
         return Err(ExtractError::Refused(ModelRefusal::Declined));
     }
     match choice.finish_reason.as_deref() {
-        // Not every compatible endpoint says how it ended; what it said is checked all the same.
+        // Some compatible endpoints give no finish reason. The answer is checked in any case.
         Some("stop" | "eos") | None => {}
         Some("length") => return bad(BadAnswer::Cut),
         Some("content_filter") => return Err(ExtractError::Refused(ModelRefusal::Safety)),
@@ -250,7 +250,7 @@ fn refine(status: u16, body: &Value) -> Option<ExtractError> {
         ("content_filter" | "content_policy_violation", _) => {
             return Some(ExtractError::Refused(ModelRefusal::Safety));
         }
-        // A 429, but no waiting will help.
+        // The status is 429, but waiting does not help.
         ("insufficient_quota" | "credit_balance_exhausted" | "billing_not_active", _)
         | (_, "insufficient_quota") => ModelAccountProblem::Billing,
         ("invalid_api_key", _) => ModelAccountProblem::Credentials,
@@ -260,7 +260,7 @@ fn refine(status: u16, body: &Value) -> Option<ExtractError> {
     Some(ExtractError::Account { status, problem })
 }
 
-/// `retry-after-ms`, which `OpenAI` sends beside `Retry-After` at times.
+/// `retry-after-ms`, which `OpenAI` sometimes sends with `Retry-After`.
 fn after(headers: &HeaderMap, _: &Value) -> Option<Duration> {
     let milliseconds = headers.get("retry-after-ms")?.to_str().ok()?;
     http::seconds(milliseconds).map(|thousandfold| thousandfold / 1000)

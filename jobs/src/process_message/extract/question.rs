@@ -1,5 +1,5 @@
-//! What a model is asked about a message, and what the rules have to say besides: of cards, which they read better, and
-//! of files that the model does not take.
+//! What a model is asked about a message. The rules add the items of contact cards, which they read better, and of files
+//! that the model does not accept.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -9,7 +9,7 @@ use super::{
     answer::ModelAnswer, rules, vcard::Card,
 };
 
-/// How many bytes of files are in questions at once, in a process. Each byte takes up to three in memory, when its
+/// How many bytes of files the questions of a process hold at once. Each byte takes up to three bytes of memory when its
 /// base64 is written into the request.
 const AT_ONCE: u32 = 32 * 1024 * 1024;
 
@@ -17,26 +17,27 @@ static ROOM: Semaphore = Semaphore::const_new(AT_ONCE as usize);
 
 /// A file within a request.
 pub(super) struct InlineFile {
-    /// The type by the model's name for it.
+    /// The model's name of its type.
     pub(super) content_type: &'static str,
     pub(super) base64: String,
 }
 
-/// Everything about a message that is needed before a model is asked.
+/// A message as a model is asked about it.
 pub(super) struct ModelQuestion<'a> {
     message: &'a MessageContent<'a>,
     files: Vec<InlineFile>,
     cards: Vec<Card>,
-    /// What the model sees.
+    /// Files that the model gets.
     seen: Vec<&'a Attachment>,
-    /// What nobody looks into.
+    /// Files that neither the model nor the rules read.
     unseen: Vec<&'a Attachment>,
     /// Held until the model has answered.
     room: Option<SemaphorePermit<'static>>,
 }
 
 impl<'a> ModelQuestion<'a> {
-    /// `takes` says which type is which to the model, if it takes it; `budget` is the most bytes of all files together.
+    /// `takes` returns the model's name of a type, if the model accepts the type. `budget` is how many bytes all files may
+    /// have together.
     pub(super) async fn of(
         message: &'a MessageContent<'a>,
         takes: fn(&str) -> Option<&'static str>,
@@ -66,7 +67,7 @@ impl<'a> ModelQuestion<'a> {
         let total: u64 = chosen.iter().map(|(attachment, _)| attachment.bytes).sum();
         if total > 0 {
             let permits = u32::try_from(total).unwrap_or(AT_ONCE).min(AT_ONCE);
-            // It is never closed, and an error would only mean that nothing is held back.
+            // The semaphore is never closed. If it were, memory would only not be limited.
             question.room = ROOM.acquire_many(permits).await.ok();
         }
         for (attachment, content_type) in chosen {
@@ -90,7 +91,7 @@ impl<'a> ModelQuestion<'a> {
         Ok(question)
     }
 
-    /// Is there anything that the rules do not understand as well?
+    /// False if the rules understand everything in the message.
     pub(super) fn is_worth_asking(&self) -> bool {
         !self.files.is_empty() || !self.text().is_empty()
     }
@@ -104,9 +105,9 @@ impl<'a> ModelQuestion<'a> {
         self.message.text.trim()
     }
 
-    /// What the model answers and what the rules say, together. No message that says something becomes nothing: if the
-    /// model finds nothing in a file, it is named as the rules would. The model's contacts, tags, locations and notes
-    /// come first, in this order.
+    /// The items of the model's answer, followed by those of the rules. The model's contacts, tags, locations and notes come
+    /// first, in this order. If the model finds nothing, its files are described as the rules describe files, so that no
+    /// message with content ends without items.
     pub(super) fn answered(self, answer: ModelAnswer, by: ExtractedBy) -> Extraction {
         let text = self.text();
         let mut items = answer.into_items(&rules::tags(text));
@@ -122,7 +123,7 @@ impl<'a> ModelQuestion<'a> {
         Extraction::new(items, by)
     }
 
-    /// What the rules say where the model is not asked.
+    /// The items of the rules, if the model is not asked.
     pub(super) fn unasked(self) -> Extraction {
         self.answered(ModelAnswer::default(), ExtractedBy::Rules)
     }
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn more_files_than_there_is_room_for_wait_for_their_turn() {
+    async fn a_question_waits_while_other_questions_hold_too_many_bytes() {
         let media = [Attachment {
             position: 0,
             content_type: "image/png".to_owned(),

@@ -1,8 +1,8 @@
-//! The rules, which need nobody: the text itself, each `#tag` in it, a shared location, the contacts of cards, and what
-//! else arrived.
+//! Extraction by rules, without a model: the text, each `#tag` in it, a shared location, the contacts of cards, and a
+//! description of all other files.
 //!
-//! The text and the files that nobody looks into are one note, the text first: a caption stays with what it is about.
-//! With cards alone, the text is what is said of their people: it is their context.
+//! The text and the descriptions of files are one note, the text first, so that a caption stays with its files. If all files
+//! are cards, the text is the context of their contacts.
 
 use twilio::webhook::Location;
 
@@ -13,13 +13,13 @@ use super::{
     vcard::{self, Card},
 };
 
-/// The most tags taken from one message; a text has room for hundreds.
+/// How many tags a message may have at most.
 const MAX_TAGS: usize = 50;
 
-/// The most characters of a context that come from a card.
+/// How many characters of a context may come from a card.
 const MAX_CONTEXT: usize = 2000;
 
-/// `EXTRACTOR=rules`: what can be read without understanding.
+/// `EXTRACTOR=rules`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules;
 
@@ -56,7 +56,7 @@ impl Extractor for Rules {
     }
 }
 
-/// The text as it was sent, if it is not blank, and a line for each of the files.
+/// The text as it was sent, unless it is blank, and a line for each file.
 pub(super) fn note(text: &str, files: &[&Attachment]) -> Option<Extracted> {
     let files: Vec<String> = files.iter().map(|file| describe(file)).collect();
     let value = match (text.trim().is_empty(), files.is_empty()) {
@@ -68,7 +68,7 @@ pub(super) fn note(text: &str, files: &[&Attachment]) -> Option<Extracted> {
     Some(Extracted::note(value))
 }
 
-/// The cards of an attachment, if it is a file of cards that can be read.
+/// The cards of an attachment, if it is a readable file of cards.
 pub(super) async fn cards_in(attachment: &Attachment) -> Result<Vec<Card>, ExtractError> {
     let is_cards = matches!(
         attachment.essence().as_str(),
@@ -84,8 +84,8 @@ pub(super) async fn cards_in(attachment: &Attachment) -> Result<Vec<Card>, Extra
     }
 }
 
-/// Each card's contact, and its fields. An item does not say whose field it is; so when there are several people, what
-/// the cards say of them goes into their contexts.
+/// The contact of each card, and its fields. An item does not name the contact that its field belongs to. So the fields of
+/// several cards go into the contexts of their contacts.
 pub(super) fn contacts(cards: &[Card], caption: &str) -> Vec<Extracted> {
     match cards {
         [] => Vec::new(),
@@ -129,8 +129,8 @@ pub(super) fn location(location: &Location<'_>) -> Extracted {
     Extracted::field("location", describe_place(location))
 }
 
-/// The `#tags` of a text, without their `#`, each once, as first spelt. A tag starts at the beginning of a word, goes on
-/// over letters, digits, `_` and `-`, and is not a number: `#1` counts things.
+/// The `#tags` of a text, without `#` and without duplicates, in their first spelling. A tag starts at the beginning of a
+/// word, consists of letters, digits, `_` and `-`, and has at least one letter: `#1` is a number.
 pub(super) fn tags(text: &str) -> Vec<&str> {
     let mut tags: Vec<&str> = Vec::new();
     for (at, _) in text.match_indices('#') {
@@ -155,7 +155,7 @@ pub(super) fn tags(text: &str) -> Vec<&str> {
     tags
 }
 
-/// `Label, Address (latitude, longitude)`, of which only the coordinates are always there.
+/// `Label, Address (latitude, longitude)`. Label and address may be missing.
 fn describe_place(location: &Location<'_>) -> String {
     let coordinates = format!("{}, {}", location.latitude, location.longitude);
     let names: Vec<&str> = location.label.into_iter().chain(location.address).collect();

@@ -1,7 +1,7 @@
-//! Contact cards: vCard 2.1, 3.0 and 4.0, one or several to a file, as phones send them and as nobody should.
+//! Contact cards: vCard 2.1, 3.0 and 4.0, one or several in a file, also malformed ones that some phones send.
 //!
-//! Only what stands between `BEGIN:VCARD` and `END:VCARD` reaches the parser, a card at a time and only so many, and
-//! what it finds is cleaned and bounded: a card is a stranger's file.
+//! A card comes from an unknown sender. So the parser gets only the lines from `BEGIN:VCARD` to `END:VCARD`, one card at a
+//! time and a bounded number of cards, and its results are cleaned and shortened.
 
 mod file;
 
@@ -13,25 +13,25 @@ use calcard::{
 use super::clean;
 use file::cards_of;
 
-/// The largest file that is read as cards. A card may have a photo in it.
+/// The largest file that is read as cards, in bytes. A card may contain a photo.
 pub(super) const MAX_FILE: u64 = 2 * 1024 * 1024;
 
-/// The most cards of one file, and of one message.
+/// How many cards of a file, and of a message, are read at most.
 pub(super) const MAX_CARDS: usize = 50;
 
-/// The most fields of one card.
+/// How many fields of a card are read at most.
 const MAX_FIELDS: usize = 30;
 
-/// The longest name, and the longest value of a field but for notes, in characters.
+/// The longest name, and the longest value of a field other than a note, in characters.
 const MAX_LINE: usize = 300;
 
 /// The longest note, in characters.
 const MAX_NOTE: usize = 2000;
 
-/// Apple's year of birthdays without a year.
+/// The year that Apple writes for birthdays without a year.
 const NO_YEAR: u16 = 1604;
 
-/// Whom a card is about, and what it says of them.
+/// A contact: its name and its fields.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Card {
     pub(super) name: String,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Card {
     }
 }
 
-/// The cards of a file that are about somebody, in its order. There are none in what is no vCard.
+/// The cards of a file that name a contact, in their order. Empty if the file is not a vCard.
 pub(super) fn read(bytes: &[u8]) -> Vec<Card> {
     let text = file::text_of(bytes);
     cards_of(&text)
@@ -71,7 +71,7 @@ fn card(vcard: &VCard) -> Option<Card> {
         .or_else(|| first(&VCardProperty::Nickname, joined))
         .or_else(|| first(&VCardProperty::Org, organization))
         .or_else(|| {
-            // A card without a name is still somebody who can be reached.
+            // A contact without a name can still be reached.
             let reachable = fields
                 .iter()
                 .find(|(name, _)| matches!(*name, "phone" | "email"));
@@ -80,7 +80,7 @@ fn card(vcard: &VCard) -> Option<Card> {
     Some(Card { name, fields })
 }
 
-/// Those that are the app's own are called as it calls them: `phone`, `email`, `location`, `customNotes`.
+/// The app's own fields have the app's names: `phone`, `email`, `location`, `customNotes`.
 fn field(entry: &VCardEntry) -> Option<(&'static str, String)> {
     Some(match &entry.name {
         VCardProperty::Tel => ("phone", without_scheme(&joined(entry), "tel:")),
@@ -98,7 +98,7 @@ fn field(entry: &VCardEntry) -> Option<(&'static str, String)> {
     })
 }
 
-/// The texts of a value; bytes that the parser could make no text of are text in an old encoding, but pictures are not.
+/// The texts of a value. Bytes without a content type are text in an old encoding; bytes with one are pictures.
 fn texts(value: &VCardValue) -> Vec<String> {
     match value {
         VCardValue::Text(text) => vec![text.clone()],
@@ -129,7 +129,7 @@ fn structured_name(entry: &VCardEntry) -> String {
     line_of([3, 1, 2, 0, 4].into_iter().flat_map(part), " ")
 }
 
-/// `ORG` is the organization and its units, of which only the last says more than the one before.
+/// `ORG` is the organization, followed by its units.
 fn organization(entry: &VCardEntry) -> String {
     line_of(entry.values.iter().flat_map(texts), ", ")
 }
@@ -147,7 +147,7 @@ fn birthday(entry: &VCardEntry) -> String {
     }
 }
 
-/// `1990-05-12`, or `--05-12` without a year, as vCard has it.
+/// `1990-05-12`, or `--05-12` without a year, as in vCard.
 fn day_of(date: &PartialDateTime) -> String {
     let year = date.year.filter(|year| *year != NO_YEAR);
     match (year, date.month, date.day) {

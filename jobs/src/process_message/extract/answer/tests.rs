@@ -18,7 +18,7 @@ fn shown(items: &[Extracted]) -> Vec<(&str, Option<&str>, &str)> {
 }
 
 #[test]
-fn the_four_kinds_become_the_rows_that_the_app_knows() {
+fn the_four_kinds_of_items_become_rows_as_the_app_expects_them() {
     let answer = r##"{"contacts":[{"name":"Ana \"A\" Bell","context":"met at RustConf"},{"name":"Bob","context":""}],
         "tags":["#rust","Trains","rust"],"locations":["Munich"],"notes":"Likes tea.\nCall her."}"##;
     let items = ModelAnswer::read(answer)
@@ -44,7 +44,7 @@ fn the_four_kinds_become_the_rows_that_the_app_knows() {
 }
 
 #[test]
-fn what_is_not_of_the_form_is_no_answer() {
+fn an_answer_that_breaks_the_schema_is_an_error() {
     let good = r#"{"contacts":[],"tags":[],"locations":[],"notes":""}"#;
     assert!(ModelAnswer::read(good).is_ok());
     for bad in [
@@ -71,7 +71,7 @@ fn what_is_not_of_the_form_is_no_answer() {
 }
 
 #[test]
-fn nothing_is_smuggled_in() {
+fn markup_and_control_characters_are_removed_from_an_answer() {
     let answer = json!({
         "contacts": [{ "name": "<b>Ana</b>\u{0}\u{202e}", "context": "x<script>alert(1)</script>\u{7}" }, { "name": " \u{200b}", "context": "nobody" }],
         "tags": ["a\nb", "<\u{7}i\u{200b}mg src=x>", "<img src=x onerror=alert(1)>", "##c"],
@@ -113,7 +113,7 @@ fn items_of(
 }
 
 #[test]
-fn an_answer_out_of_bounds_is_cut_to_them() {
+fn an_answer_beyond_the_limits_is_shortened() {
     let many: Vec<String> = (0..500)
         .map(|n| format!("{n}{}", "x".repeat(2000)))
         .collect();

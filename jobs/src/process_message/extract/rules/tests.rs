@@ -54,7 +54,7 @@ fn a_text_becomes_a_note_its_tags_and_its_location_in_that_order() {
 }
 
 #[test]
-fn a_blank_text_is_no_note_and_half_a_location_is_none() {
+fn a_blank_text_makes_no_note_and_half_a_location_makes_no_item() {
     assert_eq!(
         of_text(&message(&[("Body", " \n"), ("Latitude", "48.137")])),
         []
@@ -80,7 +80,7 @@ fn tags_are_words_of_any_script_once_each_and_never_numbers_or_fragments() {
 
 proptest! {
     #[test]
-    fn any_text_gives_bounded_tags_that_stand_in_it(text in "(#|a|ß|-|1| |\\PC){0,400}") {
+    fn the_tags_of_any_text_are_bounded_and_parts_of_it(text in "(#|a|ß|-|1| |\\PC){0,400}") {
         let tags = tags(&text);
         prop_assert!(tags.len() <= MAX_TAGS);
         for tag in tags {
@@ -125,7 +125,7 @@ fn expected(items: &[(Option<&'static str>, &str)]) -> Vec<(Option<&'static str>
 }
 
 #[tokio::test]
-async fn a_caption_stays_with_what_it_is_about() {
+async fn a_caption_stays_with_its_files() {
     let media = [
         Attachment {
             dimensions: Some((1024, 768)),
@@ -146,7 +146,7 @@ async fn a_caption_stays_with_what_it_is_about() {
 }
 
 #[tokio::test]
-async fn a_card_is_its_contact_with_the_caption_and_then_its_fields() {
+async fn a_card_becomes_a_contact_with_the_caption_and_its_fields() {
     let media = [attachment(
         0,
         "text/x-vcard",
@@ -170,7 +170,7 @@ async fn a_card_is_its_contact_with_the_caption_and_then_its_fields() {
 }
 
 #[tokio::test]
-async fn of_several_cards_each_context_says_what_is_whose() {
+async fn the_fields_of_several_cards_are_in_the_contexts_of_their_contacts() {
     let media = [
         attachment(
             0,
@@ -207,7 +207,7 @@ impl crate::extract::AttachmentBytes for Broken {
 }
 
 #[tokio::test]
-async fn a_card_that_cannot_be_read_is_named_unless_it_may_be_read_later() {
+async fn an_unreadable_card_is_described_unless_it_may_be_readable_later() {
     for bytes in [
         b"no card".as_slice(),
         b"",

@@ -69,7 +69,7 @@ fn a_card_of_an_old_android_is_quoted_printable() {
 }
 
 #[test]
-fn quoted_printable_is_read_by_its_charset_or_as_what_it_must_be() {
+fn quoted_printable_is_read_in_its_charset_or_in_the_likely_one() {
     for head in [
         "FN;ENCODING=QUOTED-PRINTABLE;CHARSET=ISO-8859-1:M=FCller",
         "FN;CHARSET=windows-1252;QUOTED-PRINTABLE:M=FCller",
@@ -122,7 +122,7 @@ fn version_4_has_uris_and_dates_without_a_year() {
 }
 
 #[test]
-fn who_has_no_name_is_called_by_what_there_is() {
+fn a_contact_without_a_name_gets_another_field_as_its_name() {
     for (lines, name) in [
         ("N:Bell;Ana;;;\nFN:\n", "Ana Bell"),
         ("NICKNAME:Annie\nORG:Bell\n", "Annie"),
@@ -140,7 +140,7 @@ fn who_has_no_name_is_called_by_what_there_is() {
 }
 
 #[test]
-fn several_cards_are_several_people_and_what_is_between_them_is_nobody() {
+fn several_cards_are_several_contacts_and_the_text_between_them_is_ignored() {
     let text = concat!(
         "FN:Nobody\nBEGIN:VCARD\nVERSION:3.0\nFN:Ana\nEND:VCARD\nFN:Nobody\nBEGIN:VCALENDAR\nFN:Nobody\nEND:VCALENDAR\n",
         "begin:vcard\nVERSION:2.1\nFN:Without an end\nBEGIN:VCARD\nVERSION:3.0\nFN:Bob\n",
@@ -166,7 +166,7 @@ fn a_hostile_card_is_bounded_and_clean() {
 
 /// Not a benchmark: what grows with the square of the size takes far longer here.
 #[test]
-fn a_large_card_takes_as_long_as_its_size_not_as_its_square() {
+fn reading_a_large_card_takes_linear_time() {
     let started = std::time::Instant::now();
     for line in [
         "PHOTO;ENCODING=b:",
@@ -262,12 +262,12 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn nothing_that_looks_like_a_card_breaks_anything(text in pieces()) {
+    fn no_card_like_text_panics(text in pieces()) {
         check(format!("BEGIN:VCARD\n{text}").as_bytes())?;
     }
 
     #[test]
-    fn no_bytes_break_anything(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         check(&bytes)?;
         check(&[b"BEGIN:VCARD\nFN:a\nNOTE:", bytes.as_slice()].concat())?;
     }
