@@ -1,7 +1,9 @@
--- The tables shared with the web app. The app may have made them already, so everything here is "if not exists", no
--- row is touched, and nothing refers to a table that only the app has.
+-- The tables that Pigeonhole shares with the web app. The app may have made them already, so
+-- everything here is "if not exists", changes no row, and refers to no table that only the app has.
+-- The trigger that keeps `updated_at` is in functions/pigeonhole.touch_updated_at.sql.
 
--- Rather fail, and be run again, than queue the app's queries behind ours while we wait for a lock.
+-- While a migration waits for a lock, the app's queries wait behind it. It fails after ten seconds;
+-- `pigeonhole migrate` can be run again.
 set local lock_timeout = '10s';
 set local client_min_messages = warning;
 
@@ -28,7 +30,8 @@ create table if not exists enrichment_items (
     user_id uuid not null references users (id) on delete cascade,
     voice_note_id uuid,
     contact_id uuid,
-    item_type varchar(20) not null check (item_type in ('field', 'tag', 'group', 'lastContactDate')),
+    item_type varchar(20) not null
+        check (item_type in ('field', 'tag', 'group', 'lastContactDate')),
     action varchar(10) not null check (action in ('add', 'update')),
     field_name varchar(50),
     value text not null,
@@ -37,13 +40,13 @@ create table if not exists enrichment_items (
     created_at timestamptz default now()
 );
 
--- The app's own history has databases with and without each of these. A constant default rewrites nothing.
+-- Not every version of the app has these columns. A constant default rewrites no row.
 alter table enrichment_items
     add column if not exists source varchar(50) default 'web',
     add column if not exists source_metadata jsonb,
     add column if not exists status varchar(30) default 'pending';
 
--- A table of the app's that we could not work with is better found here than by the first message.
+-- Refuses tables of the app that Pigeonhole cannot work with: otherwise the first message fails.
 do $$
 declare
     problems text;
@@ -77,11 +80,14 @@ begin
         join pg_attribute on attrelid = tab::regclass and attnum > 0 and not attisdropped
     ), found (problem) as (
         select format('%s.%s is missing', tab, col)
-        from needed where not exists (select from present p where (p.tab, p.col) = (needed.tab, needed.col))
+        from needed where not exists (
+            select from present p where (p.tab, p.col) = (needed.tab, needed.col))
         union all
         select format('%s.%s is %s', tab, col, format_type(atttypid, atttypmod))
-        from needed join pg_attribute on attrelid = tab::regclass and attname = col and not attisdropped
-        where format_type(atttypid, null) not in (typ, case typ when 'character varying' then 'text' else typ end)
+        from needed
+        join pg_attribute on attrelid = tab::regclass and attname = col and not attisdropped
+        where format_type(atttypid, null)
+                not in (typ, case typ when 'character varying' then 'text' else typ end)
             or (atttypmod > 0 and atttypmod - 4 < len)
         union all
         select format('%s.%s must be given, and we do not know it', tab, col)
@@ -90,7 +96,8 @@ begin
             and not exists (select from needed n where (n.tab, n.col) = (present.tab, present.col))
         union all
         select format('%s.%s is not unique', tab, col)
-        from (values ('user_phone_numbers', 'phone_number'), ('enrichment_items', 'id')) as u (tab, col)
+        from (values ('user_phone_numbers', 'phone_number'), ('enrichment_items', 'id'))
+            as u (tab, col)
         where not exists (
             select from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]
             where indrelid = tab::regclass and attname = col
@@ -99,7 +106,8 @@ begin
     )
     select string_agg(problem, '; ' order by problem) into problems from found;
     if problems is not null then
-        raise exception 'the tables in this database are not the ones Pigeonhole can work with: %', problems;
+        raise exception 'the tables in this database are not the ones Pigeonhole can work with: %',
+            problems;
     end if;
 end $$;
 
@@ -107,31 +115,14 @@ create index if not exists idx_user_phone_numbers_user_id on user_phone_numbers 
 create index if not exists idx_user_phone_numbers_phone on user_phone_numbers (phone_number);
 create index if not exists idx_user_phone_numbers_verified on user_phone_numbers (verified);
 create index if not exists idx_enrichment_items_source on enrichment_items (source);
-create index if not exists idx_enrichment_items_source_metadata on enrichment_items using gin (source_metadata);
+create index if not exists idx_enrichment_items_source_metadata
+    on enrichment_items using gin (source_metadata);
 
 comment on column user_phone_numbers.phone_number is
-    'Blind index: 20 base64url characters of HMAC-SHA-256 over the E.164 number, never the number. Rows that the app '
-    'wrote before Pigeonhole hold the number itself until `pigeonhole phone-numbers seal` has been run.';
+    'Blind index: 20 base64url characters of HMAC-SHA-256 over the E.164 number, never the number. '
+    'Rows that the app wrote before Pigeonhole hold the number itself until '
+    '`pigeonhole phone-numbers seal` has been run.';
 comment on column user_phone_numbers.encrypted_phone_number is
     'The E.164 number, AES-256-GCM, bound to this row; see docs/ARCHITECTURE.md.';
 comment on column user_phone_numbers.verification_code is
     'A keyed digest of the code, 6 characters, never the code.';
-
--- The app has a trigger of its own for this, under a name we cannot know; ours is added only where no trigger runs
--- before the update of a row (1: for each row, 2: before, 16: update).
-create or replace function pigeonhole.touch_updated_at() returns trigger language plpgsql as $$
-begin
-    new.updated_at := now();
-    return new;
-end $$;
-
-do $$
-begin
-    if not exists (
-        select from pg_trigger
-        where tgrelid = 'user_phone_numbers'::regclass and not tgisinternal and tgtype & 19 = 19
-    ) then
-        create trigger touch_updated_at before update on user_phone_numbers
-            for each row execute function pigeonhole.touch_updated_at();
-    end if;
-end $$;

@@ -5,7 +5,6 @@ use std::{fmt::Write, time::Duration};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use queue::Watchdog;
 use sqlx::PgPool;
-use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 /// How long the database may take.
@@ -69,7 +68,8 @@ async fn readyz(State(Readiness { pool, stop }): State<Readiness>) -> HealthResp
     match tokio::time::timeout(DEADLINE, check).await {
         Ok(Ok(true)) => (StatusCode::OK, "ready\n"),
         Ok(Ok(false)) => unready("the database is not migrated: run `pigeonhole migrate`\n"),
-        Ok(Err(StoreError::Unavailable(_))) | Err(_) => unready("the database does not respond\n"),
+        Ok(Err(error)) if error.is_unavailable() => unready("the database does not respond\n"),
+        Err(_) => unready("the database does not respond\n"),
         Ok(Err(_)) => unready("the database cannot be read\n"),
     }
 }

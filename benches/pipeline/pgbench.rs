@@ -94,7 +94,7 @@ fn accept(sealed_bytes: i64) -> String {
         r#"
 \set i :i + 1
 \set u random(0, {last})
-select pigeonhole.accept(
+select pigeonhole.accept_messages(
     array[{sid}], array['AC0123456789abcdef0123456789abcdef'], array['number-' || :u::text],
     array[repeat('x', {sealed_bytes})::bytea], 'process_message', 12::smallint,
     array['{{"message":"' || {sid} || '"}}'], array['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01']);
@@ -106,14 +106,14 @@ select pigeonhole.accept(
 fn functions() -> String {
     format!(
         r"
-select count(*) as opened from pigeonhole.open(array[:sid::text]) \gset
-select count(*) as owners from pigeonhole.owners(array['number-' || :owner::text, '+1' || :owner::text]) \gset
+select count(*) as opened from pigeonhole.open_messages(array[:sid::text]) \gset
+select count(*) as owners from pigeonhole.users_by_number(array['number-' || :owner::text, '+1' || :owner::text]) \gset
 select tat_ns as before, (extract(epoch from now) * 1000000)::bigint * 1000 as now_ns
-    from queue.look(array['message:' || :owner::text]) \gset
-select count(*) as changed from pigeonhole.keep_slots(array[:sid::text], array[clock_timestamp()],
+    from queue.read_rate_limits(array['message:' || :owner::text]) \gset
+select count(*) as changed from pigeonhole.reserve_starts(array[:sid::text], array[clock_timestamp()],
     array['message:' || :owner::text], array['message:' || :owner::text], array[:before::bigint],
     array[greatest(:before::bigint, :now_ns::bigint) + 1000]) \gset
-select count(*) as ended from pigeonhole.finish(array[:id::bigint], array[:claim::integer], array[:sid::text],
+select count(*) as ended from pigeonhole.finish_messages(array[:id::bigint], array[:claim::integer], array[:sid::text],
     array['processed'], array[lpad(:owner::text, 32, '0')::uuid],
     array['number-' || :owner::text || ' +1' || :owner::text], array['rules'], array[null::text],
     array[jsonb_build_array({note}, {tag})]) \gset
@@ -134,8 +134,8 @@ select user_id from user_phone_numbers
 insert into queue.rate_limits as limits (key, tat_ns)
     values ('message:' || :owner::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint * 1000 + 1000)
     on conflict (key) do update set tat_ns = greatest(limits.tat_ns, excluded.tat_ns) + 1000;
-update pigeonhole.inbound_messages set slot_at = clock_timestamp(), claimed_at = clock_timestamp()
-    where message_sid = :sid::text and slot_at is null;
+update pigeonhole.inbound_messages set reserved_for = clock_timestamp(), claimed_at = clock_timestamp()
+    where message_sid = :sid::text and reserved_for is null;
 commit;
 begin;
 select id from users where id = :user_id::uuid for key share \gset locked_

@@ -191,7 +191,7 @@ impl From<StepError> for JobError {
             | StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {
                 // No job is at fault, so none loses an attempt.
-                StoreError::Unavailable(_) => Self::Snooze(DATABASE_AWAY),
+                StoreError::Unavailable(_) | StoreError::TimedOut => Self::Snooze(DATABASE_AWAY),
                 // The next attempt finds that no user has the number any more.
                 StoreError::UserGone { .. }
                 | StoreError::Database(_)
@@ -203,7 +203,8 @@ impl From<StepError> for JobError {
                 | StoreError::UnknownValue { .. }
                 | StoreError::AlreadyLinked
                 | StoreError::Migrate(_)
-                | StoreError::Migration { .. } => Self::retry(store),
+                | StoreError::Migration { .. }
+                | StoreError::Function { .. } => Self::retry(store),
             },
         }
     }

@@ -115,7 +115,7 @@ fn long_delays() -> MessagePolicy {
 }
 
 async fn harness() -> (PgPool, Arc<Keyring>, TestQueue) {
-    let database = TestDatabase::create(&store::migrator()).await;
+    let database = TestDatabase::migrated(store::migrate).await;
     let pool = database.pool().await;
     let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
     let deps = message_deps(pool.clone(), keyring.clone(), long_delays());
@@ -153,7 +153,8 @@ async fn the_message_of_an_unlinked_sender_ends_without_items() {
     let mut conn = pool.acquire().await.unwrap();
     accept(&mut conn, &keyring).await;
     assert_eq!(queue.drain().await.len(), 1);
-    let state = inbound_messages::state_of(&mut conn, SID).await.unwrap();
+    let message = inbound_messages::load(&mut conn, &keyring, SID).await;
+    let state = message.unwrap().map(|message| message.state);
     assert_eq!(state, Some(MessageState::IgnoredUnlinked));
 }
 
@@ -202,10 +203,12 @@ async fn a_message_beyond_the_limit_waits_for_its_own_reservation_and_is_charged
         let ran = queue.run_one().await.unwrap();
         assert!(matches!(ran.outcome, JobOutcome::Snoozed { .. }), "{ran:?}");
     }
-    sqlx::query("update pigeonhole.inbound_messages set slot_at = slot_at - interval '2 hours'")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update pigeonhole.inbound_messages set reserved_for = reserved_for - interval '2 hours'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     sqlx::query("update queue.jobs set run_at = now()")
         .execute(&pool)
         .await
@@ -248,8 +251,8 @@ async fn messages_of_one_user_that_are_opened_at_the_same_time_share_one_limit()
         task.await.unwrap();
     }
     let (slots, distinct, span): (i64, i64, f64) = sqlx::query_as(
-        "select count(slot_at), count(distinct slot_at),
-             extract(epoch from max(slot_at) - min(slot_at))::float8 / 3600
+        "select count(reserved_for), count(distinct reserved_for),
+             extract(epoch from max(reserved_for) - min(reserved_for))::float8 / 3600
          from pigeonhole.inbound_messages",
     )
     .fetch_one(&pool)

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde::Serialize;
 use sqlx::PgConnection;
-use store::inbound_messages::ledger::{self, Entry};
+use store::inbound_messages::message_history::{self, MessageHistory};
 use twilio::MessageSid;
 
 use super::output::OutputFormat;
@@ -41,7 +41,7 @@ pub(super) enum MessagesCommand {
 #[derive(Serialize)]
 struct MessageList {
     at: DateTime<Utc>,
-    messages: Vec<Entry>,
+    messages: Vec<MessageHistory>,
 }
 
 pub(super) async fn run(env: &Env, command: MessagesCommand) -> anyhow::Result<()> {
@@ -54,7 +54,7 @@ pub(super) async fn run(env: &Env, command: MessagesCommand) -> anyhow::Result<(
 
 async fn list(conn: &mut PgConnection, args: MessageListArgs) -> anyhow::Result<()> {
     let (filter, output) = args.into_filter();
-    let (at, messages) = ledger::look(conn, &filter).await?;
+    let (at, messages) = message_history::list(conn, &filter).await?;
     output.print(&MessageList { at, messages }, |list| {
         tables::list(&list.messages, list.at)
     })

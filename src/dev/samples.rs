@@ -16,7 +16,7 @@ pub(super) async fn link_demo_user(pool: &PgPool, keyring: &Keyring) -> anyhow::
     let mut conn = pool.acquire().await?;
     let number = E164::parse(DEMO_NUMBER).context("the demo number is no number")?;
     users::ensure(&mut conn, DEMO_USER).await?;
-    let linked_to = user_phone_numbers::find_verified_owner(&mut conn, keyring, &number).await?;
+    let linked_to = user_phone_numbers::find_verified_user(&mut conn, keyring, &number).await?;
     if linked_to.is_some_and(|user| user != DEMO_USER) {
         user_phone_numbers::unlink(&mut conn, keyring, &number).await?;
     }

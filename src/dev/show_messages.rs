@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Postgres, pool::PoolConnection};
 use store::{
     enrichment_items::{self, item_id},
-    inbound_messages::{self, Ended},
+    inbound_messages::{self, EndedMessage},
     media,
 };
 use twilio_simulator::SimulatedApi;
@@ -95,7 +95,7 @@ impl MessagePrinter {
         Ok(new)
     }
 
-    async fn show_one(&mut self, message: &Ended) -> anyhow::Result<()> {
+    async fn show_one(&mut self, message: &EndedMessage) -> anyhow::Result<()> {
         let mut items = enrichment_items::of_message(&mut self.conn, &message.message_sid).await?;
         let took = message.finished_at - message.received_at;
         let state = message.state.as_str();

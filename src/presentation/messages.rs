@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use store::{
     StoreError, enrichment_items,
-    inbound_messages::ledger::{self, Entry, Filter, Reply},
+    inbound_messages::message_history::{self, MessageFilter, MessageHistory, ReplyHistory},
     media::{self, Media},
 };
 use twilio::MessageSid;
@@ -18,7 +18,7 @@ use super::text::{relative, time};
 pub(crate) struct MessageDetails {
     pub(crate) at: DateTime<Utc>,
     #[serde(flatten)]
-    message: Entry,
+    message: MessageHistory,
     media: Vec<MessageFile>,
     review: Option<ItemReview>,
 }
@@ -70,12 +70,12 @@ pub(crate) async fn load(
     conn: &mut PgConnection,
     sid: &MessageSid,
 ) -> Result<Option<MessageDetails>, StoreError> {
-    let filter = Filter {
+    let filter = MessageFilter {
         message_sid: Some(sid.to_string()),
         limit: 1,
-        ..Filter::default()
+        ..MessageFilter::default()
     };
-    let (at, messages) = ledger::look(conn, &filter).await?;
+    let (at, messages) = message_history::list(conn, &filter).await?;
     let Some(message) = messages.into_iter().next() else {
         return Ok(None);
     };
@@ -108,7 +108,7 @@ async fn review(
 }
 
 /// The state of a message, with the reason if it failed.
-pub(crate) fn state(message: &Entry) -> String {
+pub(crate) fn state(message: &MessageHistory) -> String {
     match &message.reason {
         Some(reason) => format!("{}: {reason}", message.state),
         None => message.state.clone(),
@@ -116,7 +116,7 @@ pub(crate) fn state(message: &Entry) -> String {
 }
 
 /// The kind and the state of a reply.
-pub(crate) fn reply(reply: &Reply) -> String {
+pub(crate) fn reply(reply: &ReplyHistory) -> String {
     let Some(state) = &reply.state else {
         return "deleted by retention".to_owned();
     };
@@ -186,16 +186,16 @@ pub(crate) fn message_details(details: &MessageDetails) -> Vec<(&'static str, St
 }
 
 /// For a step that left nothing behind.
-fn none_or_not_yet(message: &Entry) -> String {
+fn none_or_not_yet(message: &MessageHistory) -> String {
     let finished = message.finished_at.is_some();
     if finished { "none" } else { "not yet" }.to_owned()
 }
 
 /// Whether the user's rate limit delayed or rejected the message.
-fn rate_limit(message: &Entry, now: DateTime<Utc>) -> String {
+fn rate_limit(message: &MessageHistory, now: DateTime<Utc>) -> String {
     // A reservation delays the message if it begins after a worker first opened the message.
     let is_delayed = |start: DateTime<Utc>| message.claimed_at.is_some_and(|at| start > at);
-    match message.slot_at {
+    match message.reserved_for {
         Some(start) if is_delayed(start) && start > now => {
             format!("delayed until {}", time(start, now))
         }

@@ -108,7 +108,7 @@ async fn move_send(
         None => sends::advance_named(&mut conn, callback.message_sid.as_str(), to).await?,
     };
     if let (Some(send), Some(OPTED_OUT)) = (send, callback.error_code) {
-        opt_outs::learn(&mut conn, send).await?;
+        opt_outs::record_twilio_refusal(&mut conn, send).await?;
     }
     if moved {
         // Only the metric needs the purpose: an error here leaves the callback's effect as it is.

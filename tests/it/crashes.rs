@@ -150,9 +150,9 @@ const LOCK_ROW: &str = "begin; select from pigeonhole.inbound_messages for updat
 const LOCK_GATE: &str = "begin; select pg_advisory_xact_lock(1)";
 
 /// The statements that open a message, store its reservation, and finish it.
-const OPEN: &str = "pigeonhole.open(";
-const KEEP_SLOTS: &str = "pigeonhole.keep_slots(";
-const FINISH: &str = "pigeonhole.finish(";
+const OPEN: &str = "pigeonhole.open_messages(";
+const KEEP_SLOTS: &str = "pigeonhole.reserve_starts(";
+const FINISH: &str = "pigeonhole.finish_messages(";
 
 /// Blocks the statement that ends a job, after it has written the items, until the advisory lock is
 /// free.

@@ -64,7 +64,7 @@ pub(crate) struct RowCounts {
 impl Database {
     /// Creates a database on the server that all tests share.
     pub(crate) async fn create() -> Self {
-        let database = TestDatabase::create(&store::migrator()).await;
+        let database = TestDatabase::migrated(store::migrate).await;
         Self::on(ProgramSettings::random(&database.url())).await
     }
 

@@ -166,7 +166,7 @@ async fn no_window_exceeds_the_limit_and_no_message_is_charged_twice_despite_kil
         assert_eq!(check_limit(&reservations, charged), Ok(()), "user {user}");
     }
     let (early, not_processed): (i64, i64) = sqlx::query_as(
-        "select count(*) filter (where finished_at < slot_at), count(*) filter (where state <> 'processed')
+        "select count(*) filter (where finished_at < reserved_for), count(*) filter (where state <> 'processed')
          from pigeonhole.inbound_messages",
     )
     .fetch_one(&app.pool)
@@ -200,8 +200,8 @@ async fn took_ms(app: &TestApp, sids: &[String]) -> (f64, f64) {
 async fn reservations(app: &TestApp, from: &str) -> Vec<i64> {
     let index = app.settings.keyring().blind_index(from);
     sqlx::query_scalar(
-        "select (extract(epoch from slot_at) * 1000000)::bigint * 1000 from pigeonhole.inbound_messages
-         where sender_index = $1 order by slot_at",
+        "select (extract(epoch from reserved_for) * 1000000)::bigint * 1000 from pigeonhole.inbound_messages
+         where sender_index = $1 order by reserved_for",
     )
     .bind(index.as_str())
     .fetch_all(&app.pool)
@@ -267,8 +267,8 @@ async fn a_message_waits_for_its_reservation_without_an_attempt_and_excess_messa
     assert_eq!(states[..4], ["processed"; 4]);
     assert_eq!(states[4], "rate_limited");
     let (waited, reservations): (i64, i64) = sqlx::query_as(
-        "select count(*) filter (where slot_at > received_at + interval '0.4 s'), count(slot_at)
-         from pigeonhole.inbound_messages where finished_at >= slot_at or slot_at is null",
+        "select count(*) filter (where reserved_for > received_at + interval '0.4 s'), count(reserved_for)
+         from pigeonhole.inbound_messages where finished_at >= reserved_for or reserved_for is null",
     )
     .fetch_one(&app.pool)
     .await

@@ -148,7 +148,7 @@ async fn an_unlink_during_the_write_of_items_waits_until_they_are_written() {
     .await
     .unwrap();
     let worker = Process::start("worker", &app.settings);
-    wait_for_lock_wait(&app, "pigeonhole.finish(").await;
+    wait_for_lock_wait(&app, "pigeonhole.finish_messages(").await;
     // The worker has read that the number is linked. The unlink must wait until the worker has
     // finished.
     let mut unlinking = connect(&app).await;

@@ -76,7 +76,7 @@ async fn a_hundred_concurrent_downloads_use_less_than_256_mib() {
             .await
             .unwrap();
     });
-    let database = TestDatabase::create(&store::migrator()).await;
+    let database = TestDatabase::migrated(store::migrate).await;
     let pool = database.pool().await;
     let folder = tempfile::tempdir().unwrap();
     let settings = DownloaderSettings {

@@ -1,4 +1,5 @@
-//! Runs a command with its own database, on a temporary server, after the migrations of a folder:
+//! Runs a command with its own database, on a temporary server, with the migrations and functions of a
+//! folder:
 //!
 //!     cargo run -p embedded_postgres --example with_database -- migrations COMMAND [ARGUMENT...]
 //!
@@ -13,8 +14,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use embedded_postgres::{PostgresServer, PostgresSettings};
-use sqlx::{Connection, PgConnection, migrate::Migrator};
+use embedded_postgres::{PostgresServer, PostgresSettings, apply_migrations};
+use sqlx::PgPool;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -24,7 +25,9 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     let server = PostgresServer::start_temporary(PostgresSettings::default())?;
     let url = server.ensure_database("pigeonhole").await?;
-    migrate(migrations.into(), &url).await?;
+    let pool = PgPool::connect(&url).await?;
+    apply_migrations(&pool, &PathBuf::from(migrations)).await?;
+    pool.close().await;
 
     let mut command = Command::new(program);
     command.args(arguments).env("DATABASE_URL", url);
@@ -35,16 +38,6 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let status = command.status()?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
-}
-
-/// Migrates as `store::migrate` does.
-async fn migrate(folder: PathBuf, url: &str) -> Result<(), Box<dyn Error>> {
-    let mut migrator = Migrator::new(folder).await?;
-    migrator.dangerous_set_table_name("pigeonhole._sqlx_migrations");
-    migrator.create_schema("pigeonhole");
-    let mut conn = PgConnection::connect(url).await?;
-    migrator.run(&mut conn).await?;
-    Ok(conn.close().await?)
 }
 
 fn is_about_this_package(name: &OsString) -> bool {

@@ -11,6 +11,7 @@ mod error;
 mod kept;
 mod lock;
 mod log;
+mod migrations;
 mod postmaster;
 mod server;
 mod settings;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use crate::{
     error::{StartError, StopError},
+    migrations::apply_migrations,
     server::PostgresServer,
     settings::PostgresSettings,
 };

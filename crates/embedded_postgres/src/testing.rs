@@ -7,7 +7,7 @@
 )]
 
 use std::{
-    fmt::Write,
+    fmt::{Debug, Write},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -48,6 +48,15 @@ impl TestDatabase {
         }
         Self::prepared(&template, async |pool| {
             migrator.run(pool).await.expect("the migrations run");
+        })
+        .await
+    }
+
+    /// A database that this function has migrated. The function runs once for each process, which must
+    /// always pass the same one.
+    pub async fn migrated<E: Debug>(migrate: impl AsyncFnOnce(&PgPool) -> Result<(), E>) -> Self {
+        Self::prepared("migrated by a function", async |pool| {
+            migrate(pool).await.expect("the migrations run");
         })
         .await
     }

@@ -67,6 +67,6 @@ async fn clean(deps: &CleanupQueueDeps) -> Result<u64, sqlx::Error> {
     sqlx::query!("delete from queue.workers where seen_at < now() - interval '1 hour'")
         .execute(&deps.pool)
         .await?;
-    rate_limit::forget(&mut *deps.pool.acquire().await?).await?;
+    rate_limit::delete_expired(&mut *deps.pool.acquire().await?).await?;
     Ok(deleted)
 }

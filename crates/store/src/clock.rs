@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// The time now, by the database's clock.
 pub async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, StoreError> {

@@ -9,7 +9,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::review::{Reviewed, hold_of_message, of_message_and_user, withdraw};
-use crate::{Context, Keyring, StoreError};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::sealed::Context;
 
 const TABLE: &str = "enrichment_items";
 

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The database is away, starting, stopping or out of a resource: the same call may succeed later.
     #[error("the database is unavailable")]
     Unavailable(#[source] DatabaseError),
+    /// The database did not respond in time: the same call may succeed later.
+    #[error("the database did not respond in time")]
+    TimedOut,
     /// The database refused, for a reason that time alone does not cure.
     #[error("the database refused")]
     Database(#[source] DatabaseError),
@@ -20,6 +23,14 @@ pub enum StoreError {
     Migration {
         /// The number its file starts with.
         version: i64,
+        /// What the database said.
+        source: DatabaseError,
+    },
+    /// A function could not be applied. All functions were rolled back.
+    #[error("function {name}")]
+    Function {
+        /// Its name, with its schema.
+        name: String,
         /// What the database said.
         source: DatabaseError,
     },
@@ -81,21 +92,33 @@ pub enum StoreError {
 impl StoreError {
     /// True when the database is away or overloaded, so that waiting is the cure and the caller did nothing wrong.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::TimedOut)
     }
 
     /// A short name for metrics, from a closed set.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => "database_unavailable",
+            Self::Unavailable(_) | Self::TimedOut => "database_unavailable",
             Self::Database(_) => "database",
-            Self::Migration { .. } | Self::Migrate(_) => "migrate",
+            Self::Migration { .. } | Self::Function { .. } | Self::Migrate(_) => "migrate",
             Self::UserGone { .. } => "user_gone",
             Self::AlreadyLinked => "already_linked",
             Self::NotOneRow { .. } => "not_one_row",
             Self::UnknownValue { .. } => "unknown_value",
             Self::Seal { .. } => "seal",
             Self::Open { .. } => "open",
+        }
+    }
+
+    /// For the text of a function. What it raises quotes no row.
+    pub(crate) fn applying_function(name: &str, error: sqlx::Error) -> Self {
+        match error.into() {
+            Self::Database(mut source) => {
+                source.raised_by_us = true;
+                let name = name.to_owned();
+                Self::Function { name, source }
+            }
+            error => error,
         }
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Context, Keyring, StoreError, expect_one};
+use crate::error::{StoreError, expect_one};
+use crate::keyring::Keyring;
+use crate::sealed::Context;
 
 const TABLE: &str = "pigeonhole.idempotency_keys";
 
@@ -117,8 +119,8 @@ pub async fn answered(
     expect_one(&done, TABLE, index.as_str())
 }
 
-/// Forgets keys that are older than this; answers how many.
-pub async fn forget(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
+/// Deletes keys that are older than this. Returns how many.
+pub async fn delete_expired(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "delete from pigeonhole.idempotency_keys where created_at < statement_timestamp() - make_interval(secs => $1)",
         age.as_secs_f64(),

@@ -7,8 +7,9 @@ use aes_gcm::{AesGcm, aes::Aes256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::error::StoreError;
 use crate::keyring::Keyring;
-use crate::{Context, StoreError};
+use crate::sealed::Context;
 
 /// The app's cipher: GCM with a nonce of 16 bytes where 12 are usual.
 pub(crate) type LegacyCipher = AesGcm<Aes256, U16>;

@@ -4,12 +4,14 @@
 //! not stand in clear is sealed here, on the way in, and opened here, on the way out: see [`Keyring`]. No phone
 //! number, message body or key ever reaches an error text or a `Debug` output of this crate.
 
+mod advisory_lock;
 mod blind_index;
-pub mod checkup;
 mod clock;
+pub mod diagnostics;
 mod e164;
 pub mod enrichment_items;
 mod error;
+mod functions;
 pub mod idempotency_keys;
 pub mod inbound_messages;
 pub mod job_args;
@@ -18,14 +20,14 @@ mod legacy;
 pub mod limit_log;
 pub mod media;
 mod migrate;
+mod number_variants;
 pub mod observe;
 pub mod opt_outs;
-pub mod phone_number_claims;
+pub mod pending_verifications;
 mod sealed;
 mod sealed_stream;
 pub mod sends;
 mod session;
-mod turn;
 pub mod user_phone_numbers;
 pub mod users;
 
@@ -33,8 +35,9 @@ pub use crate::blind_index::BlindIndex;
 pub use crate::clock::now;
 pub use crate::e164::{E164, NotE164};
 pub use crate::error::{DatabaseError, StoreError, expect_one};
+pub use crate::functions::{SqlFunction, apply_functions, functions};
 pub use crate::keyring::{KeyError, KeyId, Keyring};
-pub use crate::migrate::{Migrations, is_current, migrate, migrations, migrator};
+pub use crate::migrate::{MigrationStatus, is_current, migrate, migration_status};
 pub use crate::sealed::Context;
 pub use crate::sealed_stream::{FileKey, StreamOpener, StreamSealer};
 pub use crate::session::prepare_session;

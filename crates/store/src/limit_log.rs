@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
+use crate::advisory_lock::AdvisoryLock;
 use crate::clock::seconds;
-use crate::turn::{self, Turn};
-use crate::{Keyring, StoreError};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
 
 /// At most `most` events of one key within any `window`.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub struct Exceeded {
 /// Waits for its turn to take and count, until the transaction ends: between [`exceeded`] and [`record`] nobody else
 /// may record. One lock for all: whoever it holds up is about to spend money.
 pub async fn lock(conn: &mut PgConnection) -> Result<(), StoreError> {
-    turn::take(conn, Turn::Limits).await
+    AdvisoryLock::Limits.acquire(conn).await
 }
 
 /// [`lock`] for these keys alone: whoever records others goes on. Whoever takes some of these must take them this way.
@@ -149,8 +150,8 @@ pub async fn record(
     Ok(())
 }
 
-/// Forgets what no window of at most `longest` reaches; answers how many rows went.
-pub async fn forget(conn: &mut PgConnection, longest: Duration) -> Result<u64, StoreError> {
+/// Deletes the events that no window of at most `longest` contains. Returns how many.
+pub async fn delete_expired(conn: &mut PgConnection, longest: Duration) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "delete from pigeonhole.limit_log where at < statement_timestamp() - make_interval(secs => $1)",
         longest.as_secs_f64(),

@@ -4,8 +4,8 @@
 //! A row says `storing`, with the name of its object, before a byte of the object is written. Whatever lets go of an
 //! object's name leaves it in `pigeonhole.media_garbage`, by a trigger, so that no object is forgotten: see [`upkeep`].
 
+pub mod cleanup;
 mod row;
-pub mod upkeep;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -13,7 +13,10 @@ use uuid::Uuid;
 use self::row::Row;
 pub use self::row::{Media, MediaState, Refusal};
 
-use crate::{Context, FileKey, Keyring, StoreError};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::sealed::Context;
+use crate::sealed_stream::FileKey;
 
 const TABLE: &str = "pigeonhole.media";
 

@@ -1,4 +1,4 @@
-//! `pigeonhole.opt_outs`: who wants no SMS of ours.
+//! `pigeonhole.opt_outs`: the recipients who want no SMS from us.
 
 use std::fmt;
 
@@ -6,42 +6,45 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Keyring, StoreError};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
 
-/// What the sender of a message wants from now on.
+/// A sender opts out or in again.
 #[derive(Clone)]
-pub struct Wish {
-    /// The address it came from, in clear. Only its blind index is stored.
+pub struct OptOutChange {
+    /// The sender's address, in clear. Only its blind index is stored.
     pub address: String,
-    /// No more SMS, or SMS again.
+    /// True to opt out, false to opt in again.
     pub opted_out: bool,
-    /// When the message came in.
+    /// When the message arrived.
     pub at: DateTime<Utc>,
 }
 
-impl fmt::Debug for Wish {
+impl fmt::Debug for OptOutChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Wish({}, [sealed])", self.opted_out)
+        write!(f, "OptOutChange({}, [sealed])", self.opted_out)
     }
 }
 
-/// Writes down what keywords asked for. The latest message of an address counts, in whatever order they come here.
+/// Records changes that keywords asked for. The latest message of an address decides, in whatever order
+/// the changes are recorded.
 pub async fn record(
     conn: &mut PgConnection,
     keyring: &Keyring,
-    wishes: &[Wish],
+    changes: &[OptOutChange],
 ) -> Result<(), StoreError> {
-    let indexes: Vec<String> = wishes
+    let indexes: Vec<String> = changes
         .iter()
-        .map(|wish| keyring.blind_index(&wish.address).as_str().to_owned())
+        .map(|change| keyring.blind_index(&change.address).as_str().to_owned())
         .collect();
-    let opted_out: Vec<bool> = wishes.iter().map(|wish| wish.opted_out).collect();
-    let at: Vec<DateTime<Utc>> = wishes.iter().map(|wish| wish.at).collect();
-    // In an order, so that two batches never wait for each other. Of two at one time, the STOP counts.
+    let opted_out: Vec<bool> = changes.iter().map(|change| change.opted_out).collect();
+    let at: Vec<DateTime<Utc>> = changes.iter().map(|change| change.at).collect();
+    // In an order, so that two batches never deadlock. Of two changes at one time, the STOP counts.
     sqlx::query!(
         "insert into pigeonhole.opt_outs as o (number_index, opted_out, since, source)
          select distinct on (number_index) number_index, opted_out, at, 'keyword'
-         from unnest($1::text[], $2::bool[], $3::timestamptz[]) as wish(number_index, opted_out, at)
+         from unnest($1::text[], $2::bool[], $3::timestamptz[])
+             as change (number_index, opted_out, at)
          order by number_index, at desc, opted_out desc
          on conflict (number_index) do update
              set opted_out = excluded.opted_out, since = excluded.since, source = excluded.source
@@ -55,14 +58,15 @@ pub async fn record(
     Ok(())
 }
 
-/// Writes down that Twilio refused this send because its recipient has told our number to stop. Twilio knows of every
+/// Records that Twilio refused this send because its recipient has opted out. Twilio knows of every
 /// STOP, also of one whose webhook never reached us.
-pub async fn learn(conn: &mut PgConnection, send: Uuid) -> Result<(), StoreError> {
+pub async fn record_twilio_refusal(conn: &mut PgConnection, send: Uuid) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into pigeonhole.opt_outs as o (number_index, opted_out, since, source)
          select recipient_index, true, clock_timestamp(), 'twilio' from pigeonhole.sends where id = $1
          on conflict (number_index) do update
-             set opted_out = true, since = excluded.since, source = excluded.source where not o.opted_out",
+             set opted_out = true, since = excluded.since, source = excluded.source
+             where not o.opted_out",
         send,
     )
     .execute(conn)
@@ -70,7 +74,7 @@ pub async fn learn(conn: &mut PgConnection, send: Uuid) -> Result<(), StoreError
     Ok(())
 }
 
-/// Has this address told us to stop, and not taken it back?
+/// Returns whether this address has opted out and not opted in again.
 pub async fn is_opted_out(
     conn: &mut PgConnection,
     keyring: &Keyring,

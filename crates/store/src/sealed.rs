@@ -9,7 +9,7 @@ use aes_gcm::aead::{Aead, AeadInOut, Generate, Nonce, Payload};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::keyring::Keyring;
 
 const VERSION: u8 = 1;

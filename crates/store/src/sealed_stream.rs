@@ -16,7 +16,9 @@ use aes_gcm::aead::{Generate, Key};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{Context, Keyring, StoreError};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::sealed::Context;
 
 const VERSION: u8 = 1;
 const PREFIX: usize = 7;

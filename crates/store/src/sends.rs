@@ -17,7 +17,10 @@ pub use self::moves::{Move, advance, advance_named, cancel_pending, give_back, s
 pub use self::replies::{NewReply, ReplyKind, insert_replies};
 pub use self::state::SendState;
 use crate::clock::seconds;
-use crate::{Context, E164, Keyring, StoreError};
+use crate::e164::E164;
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::sealed::Context;
 
 const TABLE: &str = "pigeonhole.sends";
 
@@ -272,7 +275,7 @@ pub async fn recent_to(
 ///
 /// Until then an SMS whose fate is not known can be found among Twilio's. A row that somebody is at work on is left for
 /// the next time.
-pub async fn forget(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
+pub async fn delete_expired(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
     let deleted = sqlx::query!(
         "delete from pigeonhole.sends where id in (
              select id from pigeonhole.sends

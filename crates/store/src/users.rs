@@ -3,16 +3,17 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
-/// Makes sure that the user exists; an existing one is left as it is.
+/// Makes sure that the user exists. An existing one does not change.
 ///
-/// A user can only be made here where no app has given the table columns that it alone can fill; where it has, an
+/// It can create a user only where the app's table has no column that only the app can fill. Otherwise an
 /// unknown user is an error of the database that names the column.
 pub async fn ensure(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreError> {
-    // Not just `on conflict`: the app's `not null` columns would be refused before the conflict is seen.
+    // Not only `on conflict`: Postgres checks the app's `not null` columns before the conflict.
     sqlx::query!(
-        "insert into users (id) select $1 where not exists (select from users where id = $1) on conflict do nothing",
+        "insert into users (id) select $1
+         where not exists (select from users where id = $1) on conflict do nothing",
         user_id,
     )
     .execute(conn)
@@ -20,7 +21,7 @@ pub async fn ensure(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreE
     Ok(())
 }
 
-/// Is there such a user?
+/// Returns whether there is such a user.
 pub async fn exists(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from users where id = $1) as "exists!""#,
@@ -30,7 +31,7 @@ pub async fn exists(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, Stor
     .await?)
 }
 
-/// Those of these who are no users.
+/// Returns which of these ids belong to no user.
 pub async fn missing(conn: &mut PgConnection, user_ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"select given.id as "id!" from unnest($1::uuid[]) as given(id)
@@ -41,11 +42,13 @@ pub async fn missing(conn: &mut PgConnection, user_ids: &[Uuid]) -> Result<Vec<U
     .await?)
 }
 
-/// Is there such a user? If so, before the transaction ends nobody deletes them, and nobody else who asks this gets an
-/// answer: what a user claims, enters and gives up goes one after the other.
+/// Returns whether there is such a user. If so, no other transaction deletes the user before this one
+/// ends, and no other transaction holds the user: verifying, checking and unlinking happen one after the
+/// other.
 ///
-/// To be asked before a row of theirs is locked: a deletion locks the user first and their rows after, and whoever does
-/// it the other way round, by a foreign key of what they insert, may wait for it while it waits for them.
+/// Call it before a row of the user is locked. A deletion locks the user first and their rows afterwards.
+/// A transaction that locks them in the other order, by the foreign key of what it inserts, could
+/// deadlock with it.
 pub(crate) async fn hold(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, StoreError> {
     let found = sqlx::query!(
         "with held as materialized (select id from users where id = $1 for key share)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use queue::{Attempt, Job, JobArgs, JobError};
 use serde::{Deserialize, Serialize};
-use store::media::upkeep::{self, erase_older, garbage, give_up_storing, left_at_twilio};
+use store::media::cleanup::{self, erase_older, garbage, give_up_storing, left_at_twilio};
 
 use super::{objects::delete_all, twilio_copies::CleanupTwilioCopies};
 use crate::{
@@ -83,7 +83,7 @@ async fn delete_garbage(deps: &CleanupDeps) -> Result<u64, StepError> {
         failed = error.or(failed);
         count += deleted.len() as u64;
         let mut conn = deps.pool.acquire().await?;
-        upkeep::forget_garbage(&mut conn, &deleted).await?;
+        cleanup::delete_garbage(&mut conn, &deleted).await?;
     }
     failed.map_or(Ok(count), |error| Err(error.into()))
 }

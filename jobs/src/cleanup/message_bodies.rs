@@ -45,7 +45,8 @@ async fn erase(deps: &CleanupDeps) -> Result<u64, StepError> {
     let mut conn = deps.pool.acquire().await?;
     let mut erased = 0;
     loop {
-        let batch = inbound_messages::erase(&mut conn, deps.keep_messages, BATCH).await?;
+        let batch =
+            inbound_messages::cleanup::erase_bodies(&mut conn, deps.keep_messages, BATCH).await?;
         erased += batch;
         metrics::removed(Removed::MessageTexts, batch);
         if batch < u64::from(BATCH) {
@@ -63,7 +64,7 @@ async fn delete_rate_limits_of_deleted_users(deps: &CleanupDeps) -> Result<usize
         let user = |key: &String| Uuid::try_parse(key.strip_prefix(RATE_KEY)?).ok();
         let ids: Vec<Uuid> = keys.iter().filter_map(user).collect();
         for missing in users::missing(&mut conn, &ids).await? {
-            rate_limit::forget_key(&mut conn, &rate_key(missing)).await?;
+            rate_limit::delete_key(&mut conn, &rate_key(missing)).await?;
             deleted += 1;
             metrics::removed(Removed::RateLimits, 1);
         }

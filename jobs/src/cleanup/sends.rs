@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use queue::{Attempt, Job, JobArgs, JobError};
 use serde::{Deserialize, Serialize};
-use store::{idempotency_keys, limit_log, phone_number_claims, sends};
+use store::{idempotency_keys, limit_log, pending_verifications, sends};
 
 use crate::{
     CleanupDeps, StepError,
@@ -41,10 +41,11 @@ impl Job<CleanupDeps> for CleanupSends {
 /// Each statement commits on its own. Killed in between, the job continues where it was.
 async fn clean_up(deps: &CleanupDeps) -> Result<(), StepError> {
     let mut conn = deps.pool.acquire().await?;
-    let verifications = phone_number_claims::forget(&mut conn, KEEP_VERIFICATIONS).await?;
-    let sends = sends::forget(&mut conn, KEEP_SENDS).await?;
-    let limit_events = limit_log::forget(&mut conn, KEEP_LIMIT_EVENTS).await?;
-    let responses = idempotency_keys::forget(&mut conn, KEEP_RESPONSES).await?;
+    let verifications =
+        pending_verifications::delete_expired(&mut conn, KEEP_VERIFICATIONS).await?;
+    let sends = sends::delete_expired(&mut conn, KEEP_SENDS).await?;
+    let limit_events = limit_log::delete_expired(&mut conn, KEEP_LIMIT_EVENTS).await?;
+    let responses = idempotency_keys::delete_expired(&mut conn, KEEP_RESPONSES).await?;
     metrics::removed(Removed::PendingVerifications, verifications);
     metrics::removed(Removed::Sends, sends);
     metrics::removed(Removed::LimitEvents, limit_events);

@@ -8,9 +8,9 @@ use queue::{EnqueueError, NewJob, Waker, enqueue_all};
 use sqlx::{Connection, PgConnection, PgPool};
 use store::{
     Keyring,
-    inbound_messages::{Finish, Finished, MessageState, finish_all},
+    inbound_messages::{EndOutcome, MessageEnd, finish_all},
     job_args::SendReply,
-    opt_outs::{self, Wish},
+    opt_outs::{self, OptOutChange},
     sends::{self, NewReply},
 };
 
@@ -18,19 +18,19 @@ use crate::{StepError, error::on_batch_error, replies::LIFE};
 
 /// How a message is to end, and what is written with its end.
 pub(crate) struct MessageEnding {
-    pub(super) finish: Finish,
+    pub(super) finish: MessageEnd,
     /// The reply if the message ends in the state that `finish` names.
     pub(super) reply: Option<NewReply>,
     /// The reply if it turns out that the number has been unlinked meanwhile.
     pub(super) reply_if_unlinked: Option<NewReply>,
     /// The sender's opt-out, or its end.
-    pub(super) opt_out: Option<Wish>,
+    pub(super) opt_out: Option<OptOutChange>,
     /// The trace context that the reply's job continues.
     pub(super) trace: Option<String>,
 }
 
-impl Borrow<Finish> for &MessageEnding {
-    fn borrow(&self) -> &Finish {
+impl Borrow<MessageEnd> for &MessageEnding {
+    fn borrow(&self) -> &MessageEnd {
         &self.finish
     }
 }
@@ -42,12 +42,12 @@ impl MessageEnding {
     }
 
     /// The reply that fits how the message has ended.
-    fn reply(&self, finished: Finished) -> Option<NewReply> {
-        let intended = MessageState::from(self.finish.state);
+    fn reply(&self, finished: EndOutcome) -> Option<NewReply> {
+        let intended = self.finish.state;
         match finished {
-            Finished::As(state) if state == intended => self.reply.clone(),
-            Finished::As(_) => self.reply_if_unlinked.clone(),
-            Finished::Before | Finished::LeaseLost | Finished::Busy => None,
+            EndOutcome::Ended(state) if state == intended => self.reply.clone(),
+            EndOutcome::Ended(_) => self.reply_if_unlinked.clone(),
+            EndOutcome::EndedBefore | EndOutcome::LeaseLost | EndOutcome::Busy => None,
         }
     }
 }
@@ -61,10 +61,10 @@ pub(crate) struct FinishMessages {
 
 impl BatchOperation for FinishMessages {
     type Request = MessageEnding;
-    type Response = Finished;
+    type Response = EndOutcome;
     type Error = StepError;
 
-    async fn execute(&self, endings: &[&MessageEnding]) -> Result<Vec<Finished>, StepError> {
+    async fn execute(&self, endings: &[&MessageEnding]) -> Result<Vec<EndOutcome>, StepError> {
         let mut conn = self.pool.acquire().await?;
         if endings.iter().all(|ending| ending.is_plain()) {
             return Ok(finish_all(&mut conn, &self.keyring, endings).await?);
@@ -75,8 +75,8 @@ impl BatchOperation for FinishMessages {
             return Err(StepError::Mismatch);
         }
         let ended = || endings.iter().zip(finished.iter().copied());
-        let opt_outs: Vec<Wish> = ended()
-            .filter(|(_, finished)| matches!(finished, Finished::As(_)))
+        let opt_outs: Vec<OptOutChange> = ended()
+            .filter(|(_, finished)| matches!(finished, EndOutcome::Ended(_)))
             .filter_map(|(ending, _)| ending.opt_out.clone())
             .collect();
         if !opt_outs.is_empty() {

@@ -121,7 +121,7 @@ async fn users(
         .iter()
         .filter_map(|message| message.sent.clone())
         .collect();
-    let found = inbound_messages::senders(conn, &deps.keyring, &sent).await?;
+    let found = inbound_messages::users_by_number(conn, &deps.keyring, &sent).await?;
     if found.len() != sent.len() {
         return Err(StepError::Mismatch);
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use queue::{Attempt, CompleteError};
 use store::{
     enrichment_items::{NewItem, Origin, Source, item_id},
-    inbound_messages::{FinalState, Finish, Finished, Found, MessageState},
-    opt_outs::Wish,
+    inbound_messages::{EndOutcome, MessageEnd, MessageItems, MessageState},
+    opt_outs::OptOutChange,
 };
 use twilio::{InboundWebhook, Keyword, webhook::MessageKind};
 use uuid::Uuid;
@@ -47,15 +47,15 @@ pub(super) async fn with_items(
             value: item.value,
         })
         .collect();
-    let found = Found {
+    let found = MessageItems {
         extracted_by: extraction.by.label().to_owned(),
         origin: origin(webhook, sender.user_id),
         items,
     };
-    let finish = Finish {
-        owner: Some((sender.user_id, sender.number)),
+    let finish = MessageEnd {
+        sender: Some((sender.user_id, sender.number)),
         items: Some(found),
-        ..plain(webhook, FinalState::Processed, attempt)
+        ..plain(webhook, MessageState::Processed, attempt)
     };
     let ending = with_reply(deps, webhook, finish, Some(notice), attempt);
     finish_with(deps, ending, attempt).await
@@ -65,14 +65,14 @@ pub(super) async fn with_items(
 pub(super) async fn without_items(
     deps: &MessageDeps,
     message: &OpenMessage,
-    state: FinalState,
+    state: MessageState,
     sender: Option<SenderUser>,
     notice: Option<Notice>,
     attempt: &Attempt,
 ) -> Result<(), StepError> {
     let webhook = &message.webhook;
-    let finish = Finish {
-        owner: sender.map(|sender| (sender.user_id, sender.number)),
+    let finish = MessageEnd {
+        sender: sender.map(|sender| (sender.user_id, sender.number)),
         ..plain(webhook, state, attempt)
     };
     let ending = with_reply(deps, webhook, finish, notice, attempt);
@@ -89,19 +89,19 @@ pub(super) async fn keyword(
 ) -> Result<(), StepError> {
     let webhook = &message.webhook;
     let (state, opted_out) = match keyword {
-        Keyword::Stop => (FinalState::KeywordStop, Some(true)),
-        Keyword::Start => (FinalState::KeywordStart, Some(false)),
-        Keyword::Help => (FinalState::KeywordHelp, None),
+        Keyword::Stop => (MessageState::KeywordStop, Some(true)),
+        Keyword::Start => (MessageState::KeywordStart, Some(false)),
+        Keyword::Help => (MessageState::KeywordHelp, None),
     };
     let ending = MessageEnding {
-        finish: Finish {
-            owner: sender.map(|sender| (sender.user_id, sender.number)),
+        finish: MessageEnd {
+            sender: sender.map(|sender| (sender.user_id, sender.number)),
             ..plain(webhook, state, attempt)
         },
         reply: None,
         reply_if_unlinked: None,
         trace: None,
-        opt_out: opted_out.map(|opted_out| Wish {
+        opt_out: opted_out.map(|opted_out| OptOutChange {
             address: webhook.from().as_str().to_owned(),
             opted_out,
             at: message.received_at,
@@ -119,12 +119,12 @@ pub(super) async fn complete_only(deps: &MessageDeps, attempt: &Attempt) -> Resu
 fn with_reply(
     deps: &MessageDeps,
     webhook: &InboundWebhook,
-    finish: Finish,
+    finish: MessageEnd,
     notice: Option<Notice>,
     attempt: &Attempt,
 ) -> MessageEnding {
     let replies = &deps.policy.replies;
-    let user = finish.owner.as_ref().map(|(user, _)| *user);
+    let user = finish.sender.as_ref().map(|(user, _)| *user);
     MessageEnding {
         reply: notice.and_then(|notice| replies.reply(webhook, user, notice)),
         reply_if_unlinked: notice.and_then(|_| replies.reply(webhook, None, Notice::NotLinked)),
@@ -144,31 +144,30 @@ async fn finish_with(
     let found = ending.finish.items.as_ref();
     let items = found.map_or(0, |found| found.items.len());
     let finished = attempt.completed_by(deps.finish.submit(ending), |finished| {
-        matches!(finished, Ok(Finished::As(_) | Finished::Before))
+        matches!(finished, Ok(EndOutcome::Ended(_) | EndOutcome::EndedBefore))
     });
     match finished.await? {
-        Finished::As(MessageState::Processed) => {
+        EndOutcome::Ended(MessageState::Processed) => {
             metrics::messages_ended(MessageState::Processed, 1);
             tracing::info!(message.sid = sid, items, "message processed");
         }
-        Finished::As(state) => {
+        EndOutcome::Ended(state) => {
             metrics::messages_ended(state, 1);
             tracing::info!(message.sid = sid, ?state, "message ended without items");
         }
-        Finished::Before => {}
-        Finished::Busy => return Err(StepError::Wait(USER_LOCKED)),
-        Finished::LeaseLost => return Err(StepError::Complete(CompleteError::LeaseLost)),
+        EndOutcome::EndedBefore => {}
+        EndOutcome::Busy => return Err(StepError::Wait(USER_LOCKED)),
+        EndOutcome::LeaseLost => return Err(StepError::Complete(CompleteError::LeaseLost)),
     }
     Ok(())
 }
 
-fn plain(webhook: &InboundWebhook, state: FinalState, attempt: &Attempt) -> Finish {
-    let fence = attempt.fence();
-    Finish {
+fn plain(webhook: &InboundWebhook, state: MessageState, attempt: &Attempt) -> MessageEnd {
+    MessageEnd {
         message_sid: webhook.message_sid().to_string(),
-        job: (fence.job, fence.claim),
+        fence: attempt.fence(),
         state,
-        owner: None,
+        sender: None,
         items: None,
         reason: None,
     }

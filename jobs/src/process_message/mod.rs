@@ -25,7 +25,7 @@ mod stage;
 use std::time::{Duration, Instant};
 
 use queue::{Attempt, Job, JobError};
-use store::{inbound_messages::FinalState, job_args::ProcessMessage};
+use store::{inbound_messages::MessageState, job_args::ProcessMessage};
 use tracing::Instrument;
 use twilio::MessageSid;
 
@@ -80,17 +80,17 @@ async fn go_on(stage: Stage, deps: &MessageDeps, attempt: &Attempt) -> Result<()
             finish::keyword(deps, &message, keyword, sender, attempt).await
         }
         Stage::UnlinkedSender(message) => {
-            let state = FinalState::IgnoredUnlinked;
+            let state = MessageState::IgnoredUnlinked;
             let notice = enrichment.then_some(Notice::NotLinked);
             finish::without_items(deps, &message, state, None, notice, attempt).await
         }
         Stage::RateLimited(message, sender, wait) => {
-            let state = FinalState::RateLimited;
+            let state = MessageState::RateLimited;
             let notice = Some(Notice::RateLimited(wait));
             finish::without_items(deps, &message, state, Some(sender), notice, attempt).await
         }
         Stage::Ready(message, sender) if !enrichment => {
-            let state = FinalState::IgnoredDisabled;
+            let state = MessageState::IgnoredDisabled;
             finish::without_items(deps, &message, state, Some(sender), None, attempt).await
         }
         Stage::Ready(message, sender) => {

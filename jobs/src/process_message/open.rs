@@ -83,7 +83,7 @@ impl OpenMessages {
         if sent.is_empty() {
             return Ok(stages);
         }
-        let users = inbound_messages::senders(conn, &self.keyring, &sent).await?;
+        let users = inbound_messages::users_by_number(conn, &self.keyring, &sent).await?;
         advance(stages, from_phone, users, |message, user| {
             message.with_user(user, self.policy.enrichment)
         })

@@ -98,7 +98,7 @@ impl Stage {
                 message,
                 number,
                 keyword,
-                starts_in: stored.slot_in,
+                starts_in: stored.starts_in,
             }),
             (Some(Err(_)) | None, Some(keyword)) => Self::Keyword(message, keyword, None),
             (Some(Err(_)) | None, None) => Self::UnlinkedSender(message),

@@ -234,7 +234,7 @@ async fn hold_user(
     let user_id = inbound_messages::user_of(conn, message_sid)
         .await?
         .ok_or(ReplayError::Unlinked)?;
-    if user_phone_numbers::hold_owner(conn, keyring, user_id, number).await? {
+    if user_phone_numbers::hold_verified(conn, keyring, user_id, number).await? {
         Ok(user_id)
     } else {
         Err(ReplayError::NotTheirs)

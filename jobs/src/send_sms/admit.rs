@@ -90,5 +90,5 @@ fn limits(send: &Send, to: &E164) -> Vec<Limit> {
 /// Records that the recipient has opted out, which Twilio's refusal says.
 pub(super) async fn learn_opt_out(deps: &SendDeps, send: &Send) -> Result<(), StepError> {
     let mut conn = deps.pool.acquire().await?;
-    Ok(opt_outs::learn(&mut conn, send.id).await?)
+    Ok(opt_outs::record_twilio_refusal(&mut conn, send.id).await?)
 }

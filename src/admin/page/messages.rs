@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use queue::admin;
 use store::inbound_messages::{
     MessageState,
-    ledger::{self, COUNTED, Entry, Filter, States},
+    message_history::{self, COUNTED, MessageCounts, MessageFilter, MessageHistory},
 };
 use twilio::MessageSid;
 
@@ -51,14 +51,14 @@ pub(super) async fn messages(State(deps): PageState, query: RawQuery) -> PageRes
     if state.is_some() && of.is_none() {
         return Err(PageError::NotFound("There is no such state.".to_owned()));
     }
-    let filter = Filter {
+    let filter = MessageFilter {
         state: of,
         since: Some(DAY),
         limit: LIMIT,
-        ..Filter::default()
+        ..MessageFilter::default()
     };
-    let (at, listed) = ledger::look(&mut tx, &filter).await?;
-    let counted = ledger::states(&mut tx).await?;
+    let (at, listed) = message_history::list(&mut tx, &filter).await?;
+    let counted = message_history::count_by_state(&mut tx).await?;
     let content = html! {
         (search())
         (states(&counted))
@@ -81,7 +81,7 @@ pub(super) fn search() -> Markup {
 }
 
 /// The count of messages in each state.
-pub(super) fn states(counted: &States) -> Markup {
+pub(super) fn states(counted: &MessageCounts) -> Markup {
     html! {
         @if counted.states.is_empty() {
             p { "No message came in within the last day." }
@@ -96,8 +96,8 @@ pub(super) fn states(counted: &States) -> Markup {
     }
 }
 
-fn table_of(messages: &[Entry], now: chrono::DateTime<chrono::Utc>) -> Markup {
-    let row = |message: &Entry| {
+fn table_of(messages: &[MessageHistory], now: chrono::DateTime<chrono::Utc>) -> Markup {
+    let row = |message: &MessageHistory| {
         let took = message
             .finished_at
             .map(|at| duration(at - message.received_at));

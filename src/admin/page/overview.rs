@@ -4,7 +4,7 @@ use axum::extract::{RawQuery, State};
 use chrono::{TimeDelta, Utc};
 use maud::{Markup, html};
 use queue::admin::{self, JobFilter, KindStats, QueueStats, WorkerList};
-use store::inbound_messages::ledger;
+use store::inbound_messages::message_history;
 
 use super::{
     change::REASON_LENGTH,
@@ -39,7 +39,7 @@ pub(super) async fn overview(State(deps): PageState, query: RawQuery) -> PageRes
         ..JobFilter::default()
     };
     let dead = admin::list(&mut tx, &filter).await?;
-    let counted = ledger::states(&mut tx).await?;
+    let counted = message_history::count_by_state(&mut tx).await?;
     let content = html! {
         (attention(&stats, &workers))
         section { h2 { "Queues" } (queues(&stats, &deps.token)) }

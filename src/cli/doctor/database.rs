@@ -9,8 +9,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 use store::{
-    Migrations, StoreError,
-    checkup::{self, Server},
+    MigrationStatus, StoreError,
+    diagnostics::{self, Server},
 };
 use tokio::time::timeout;
 
@@ -65,7 +65,7 @@ fn unreachable(error: &anyhow::Error) -> Finding {
 
 /// Checks the server and the connection to it.
 pub(super) async fn server(conn: &mut PgConnection, options: &PgConnectOptions) -> Vec<Finding> {
-    match checkup::server(conn).await {
+    match diagnostics::server(conn).await {
         Ok(server) => vec![
             reached(server),
             version(server.version),
@@ -164,7 +164,7 @@ pub(super) async fn clock(conn: &mut PgConnection) -> Finding {
 }
 
 async fn ahead(conn: &mut PgConnection) -> Result<TimeDelta, StoreError> {
-    let mut tx = checkup::begin(conn).await?;
+    let mut tx = diagnostics::begin(conn).await?;
     let before = here();
     let there = store::now(&mut tx).await?;
     let after = here();
@@ -206,9 +206,9 @@ fn here() -> DateTime<Utc> {
     Utc::now()
 }
 
-async fn compare(conn: &mut PgConnection) -> Result<Migrations, StoreError> {
-    let mut tx = checkup::begin(conn).await?;
-    let found = store::migrations(&mut tx).await?;
+async fn compare(conn: &mut PgConnection) -> Result<MigrationStatus, StoreError> {
+    let mut tx = diagnostics::begin(conn).await?;
+    let found = store::migration_status(&mut tx).await?;
     tx.rollback().await?;
     Ok(found)
 }
@@ -229,6 +229,13 @@ pub(super) async fn migrations(conn: &mut PgConnection) -> (Finding, bool) {
         let says = format!("migrations are missing: {}", list(&found.missing));
         return (Finding::fault(check, says, "pigeonhole migrate"), false);
     }
+    if !found.outdated_functions.is_empty() {
+        let says = format!(
+            "functions are missing or outdated: {}",
+            found.outdated_functions.join(", ")
+        );
+        return (Finding::fault(check, says, "pigeonhole migrate"), true);
+    }
     if !found.altered.is_empty() {
         let says = format!(
             "the text of applied migrations differs from this program's: {}",
@@ -245,7 +252,10 @@ pub(super) async fn migrations(conn: &mut PgConnection) -> (Finding, bool) {
         let fix = "upgrade this program, unless an upgrade is already in progress";
         return (Finding::warning(check, says, fix), true);
     }
-    (Finding::ok(check, "all migrations are applied"), true)
+    (
+        Finding::ok(check, "all migrations and functions are applied"),
+        true,
+    )
 }
 
 #[cfg(test)]

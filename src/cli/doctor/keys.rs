@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use store::{
     KeyId, Keyring,
-    checkup::{self, Seals},
+    diagnostics::{self, Seals},
 };
 
 use super::finding::Finding;
@@ -14,8 +14,8 @@ const CHECK: &str = "keys";
 
 pub(super) async fn check(conn: &mut PgConnection, keyring: &Keyring) -> Vec<Finding> {
     let (seals, opt_outs) = match (
-        checkup::seals(conn, keyring).await,
-        checkup::has_opt_outs(conn).await,
+        diagnostics::seals(conn, keyring).await,
+        diagnostics::has_opt_outs(conn).await,
     ) {
         (Ok(seals), Ok(opt_outs)) => (seals, opt_outs),
         (Err(error), _) | (_, Err(error)) => return vec![Finding::failed(CHECK, error)],
@@ -28,7 +28,7 @@ pub(super) async fn check(conn: &mut PgConnection, keyring: &Keyring) -> Vec<Fin
 /// Phone numbers that the app stored unencrypted.
 async fn clear_numbers(conn: &mut PgConnection) -> Finding {
     let check = "clear_numbers";
-    match checkup::clear_numbers(conn).await {
+    match diagnostics::clear_numbers(conn).await {
         Ok(0) => Finding::ok(check, "no phone number is stored unencrypted"),
         Ok(rows) => Finding::warning(
             check,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, postgres::PgConnectOptions};
 use store::{
     StoreError,
-    checkup::{self, Holder, Pooling},
+    diagnostics::{self, Holder, Pooling},
 };
 use tokio::time::timeout;
 
@@ -66,7 +66,7 @@ async fn is_shared(options: &PgConnectOptions) -> Result<Option<bool>, StoreErro
 /// Checks whether Postgres removes dead rows automatically.
 pub(super) async fn autovacuum(conn: &mut PgConnection) -> Vec<Finding> {
     let check = "autovacuum";
-    let found = match checkup::autovacuum(conn).await {
+    let found = match diagnostics::autovacuum(conn).await {
         Ok(found) => found,
         Err(error) => return vec![Finding::failed(check, error)],
     };
@@ -115,7 +115,7 @@ pub(super) async fn autovacuum(conn: &mut PgConnection) -> Vec<Finding> {
 /// Finds what keeps Postgres from removing dead rows.
 pub(super) async fn snapshots(conn: &mut PgConnection, age: Duration) -> Vec<Finding> {
     let check = "snapshots";
-    let found = match checkup::holders(conn, age).await {
+    let found = match diagnostics::holders(conn, age).await {
         Ok(found) => found,
         Err(error) => return vec![Finding::failed(check, error)],
     };
@@ -169,7 +169,7 @@ pub(super) async fn snapshots(conn: &mut PgConnection, age: Duration) -> Vec<Fin
 
 /// Checks whether Postgres has connections left for one more process with this configuration.
 pub(super) async fn connections(conn: &mut PgConnection, pool_max: u32) -> Finding {
-    match checkup::connections(conn).await {
+    match diagnostics::connections(conn).await {
         // This command holds one connection and is about to end.
         Ok(found) => judge_connections(found.limit, found.in_use - 1, pool_max),
         Err(error) => Finding::failed("connections", error),

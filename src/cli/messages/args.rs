@@ -6,7 +6,7 @@ use clap::{
     Args,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use store::inbound_messages::{MessageState, ledger::Filter};
+use store::inbound_messages::{MessageState, message_history::MessageFilter};
 use twilio::MessageSid;
 use uuid::Uuid;
 
@@ -31,8 +31,8 @@ pub(in crate::cli) struct MessageListArgs {
 }
 
 impl MessageListArgs {
-    pub(super) fn into_filter(self) -> (Filter, OutputFormat) {
-        let filter = Filter {
+    pub(super) fn into_filter(self) -> (MessageFilter, OutputFormat) {
+        let filter = MessageFilter {
             message_sid: None,
             state: self.state,
             user_id: self.user,

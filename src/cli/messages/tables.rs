@@ -1,7 +1,7 @@
 //! The texts that the `messages` commands print.
 
 use chrono::{DateTime, Utc};
-use store::inbound_messages::ledger::Entry;
+use store::inbound_messages::message_history::MessageHistory;
 
 use crate::{
     cli::output::TextTable,
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-pub(super) fn list(messages: &[Entry], now: DateTime<Utc>) -> String {
+pub(super) fn list(messages: &[MessageHistory], now: DateTime<Utc>) -> String {
     if messages.is_empty() {
         return "No message matches.".to_owned();
     }

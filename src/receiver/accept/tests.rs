@@ -16,7 +16,7 @@ struct IntakeHarness {
 
 impl IntakeHarness {
     async fn start() -> Self {
-        let database = TestDatabase::create(&store::migrator()).await;
+        let database = TestDatabase::migrated(store::migrate).await;
         let pool = database.pool().await;
         let intake = Intake::start(&pool, &Waker::start(&pool));
         let keyring = Keyring::parse(&"0f".repeat(32), "").unwrap();

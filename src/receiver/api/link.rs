@@ -7,7 +7,7 @@ use queue::NewJob;
 use sqlx::PgConnection;
 use store::{
     job_args::SendVerification,
-    phone_number_claims::{self, Issued},
+    pending_verifications::{self, IssuedCode},
     sends::{self, NewSend, Purpose},
     user_phone_numbers,
 };
@@ -125,7 +125,7 @@ impl CheckedLinkRequest {
         // This waits for other requests of the same user, so it comes before the lock of all limits:
         // under that lock, the requests of all users would wait, too.
         let life = api.verification.code_life;
-        let issued = phone_number_claims::claim(conn, keyring, user, number, life).await?;
+        let issued = pending_verifications::issue_code(conn, keyring, user, number, life).await?;
         limits.lock(conn, keyring).await?;
         limits::check_resend(conn, keyring, user, &self.number).await?;
         limits.record(conn, keyring).await?;
@@ -145,7 +145,7 @@ impl CheckedLinkRequest {
         &self,
         api: &ApiState,
         conn: &mut PgConnection,
-        issued: &Issued,
+        issued: &IssuedCode,
     ) -> Result<(), ApiError> {
         let minutes = (issued.life.as_secs() / 60).max(1);
         let send = NewSend {

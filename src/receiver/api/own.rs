@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode};
 use sqlx::PgConnection;
 use store::{
-    E164, phone_number_claims,
+    E164, pending_verifications,
     sends::{self, Purpose},
     user_phone_numbers,
 };
@@ -76,7 +76,7 @@ pub(super) async fn unlink(
     in_time(async {
         let mut tx = api.begin(user).await?;
         let numbers = user_phone_numbers::unlink_user(&mut tx, user).await?;
-        let claimed = phone_number_claims::remove(&mut tx, user).await?;
+        let claimed = pending_verifications::remove(&mut tx, user).await?;
         if numbers == 0 && !claimed {
             return Err(ApiError::PhoneNumberNotFound);
         }
@@ -97,7 +97,7 @@ async fn number_of(
     let claim = if verified {
         None
     } else {
-        phone_number_claims::of_user(conn, &api.keyring, user).await?
+        pending_verifications::of_user(conn, &api.keyring, user).await?
     };
     let (number, code_expires_at): (E164, _) = match (claim, row) {
         (Some(claim), _) => (claim.number, claim.code_expires_at),

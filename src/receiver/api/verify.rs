@@ -6,7 +6,7 @@ use axum::{extract::State, http::StatusCode};
 use sqlx::PgConnection;
 use store::{
     E164,
-    phone_number_claims::{self, Checked},
+    pending_verifications::{self, CodeCheck},
 };
 use uuid::Uuid;
 
@@ -96,12 +96,12 @@ impl CodeGuess {
         }
         let checked = match &self.number {
             Some(number) => {
-                phone_number_claims::check(conn, keyring, user, number, &self.code).await?
+                pending_verifications::check(conn, keyring, user, number, &self.code).await?
             }
-            None => Checked::NoCode,
+            None => CodeCheck::NoCode,
         };
         let (response, step) = match checked {
-            Checked::Proved => {
+            CodeCheck::Proved => {
                 let body = Verified {
                     message: "Phone number verified successfully".to_owned(),
                     verified: true,
@@ -109,9 +109,9 @@ impl CodeGuess {
                 let response = ApiResponse::json("verified", StatusCode::OK, &body)?;
                 (response, VerificationStep::Right)
             }
-            Checked::Wrong => (verification_failed()?, VerificationStep::Wrong),
-            Checked::NoCode => (verification_failed()?, VerificationStep::NoCode),
-            Checked::TooMany(wait) => {
+            CodeCheck::Wrong => (verification_failed()?, VerificationStep::Wrong),
+            CodeCheck::NoCode => (verification_failed()?, VerificationStep::NoCode),
+            CodeCheck::TooMany(wait) => {
                 let limit = "checks_hour";
                 return Err(ApiError::RateLimited { limit, wait });
             }

@@ -59,7 +59,7 @@ async fn the_same_statements_run_for_a_linked_number_and_an_unlinked_number() {
     let api = ApiHarness::start().await;
     let counts = async || {
         let mut counts = Vec::new();
-        for table in ["sends", "phone_number_claims", "limit_log"] {
+        for table in ["sends", "pending_verifications", "limit_log"] {
             counts.push(api.count(&format!("pigeonhole.{table}")).await);
         }
         counts

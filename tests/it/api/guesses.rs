@@ -20,7 +20,7 @@ async fn of_200_concurrent_guesses_five_are_checked_and_then_the_code_is_invalid
         assert!(is_refusal, "{answer:?}");
     });
     join_all(guesses).await;
-    let tries: i16 = sqlx::query_scalar("select wrong_tries from pigeonhole.phone_number_claims")
+    let tries: i16 = sqlx::query_scalar("select wrong_tries from pigeonhole.pending_verifications")
         .fetch_one(&api.app.pool)
         .await
         .unwrap();

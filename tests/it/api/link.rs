@@ -27,7 +27,7 @@ async fn a_link_request_starts_a_verification_and_enqueues_a_code() {
     assert_eq!(text, expected);
     // The verification is only pending: the number belongs to no user yet.
     assert_eq!(api.owner(FREE).await, None);
-    assert_eq!(api.count("pigeonhole.phone_number_claims").await, 1);
+    assert_eq!(api.count("pigeonhole.pending_verifications").await, 1);
     let mine = format!("user_phone_numbers where user_id = '{}'", caller.user);
     assert_eq!(api.count(&mine).await, 0);
 }

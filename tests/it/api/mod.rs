@@ -169,7 +169,7 @@ impl ApiHarness {
         for columns in [
             "limit_log set at = at - $1",
             "sends set created_at = created_at - $1, updated_at = updated_at - $1, expires_at = expires_at - $1",
-            "phone_number_claims set claimed_at = claimed_at - $1, code_expires_at = code_expires_at - $1",
+            "pending_verifications set requested_at = requested_at - $1, code_expires_at = code_expires_at - $1",
         ] {
             let statement = format!("update pigeonhole.{columns}");
             sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -206,7 +206,7 @@ impl ApiHarness {
         let mut conn = self.app.pool.acquire().await.unwrap();
         let number = E164::parse(number).unwrap();
         let keyring = self.app.settings.keyring();
-        store::user_phone_numbers::find_verified_owner(&mut conn, &keyring, &number)
+        store::user_phone_numbers::find_verified_user(&mut conn, &keyring, &number)
             .await
             .unwrap()
     }

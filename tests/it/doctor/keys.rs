@@ -79,7 +79,7 @@ async fn the_doctor_checks_every_column_with_sealed_values() {
             select gen_random_uuid(), id, 'verification', 'x', '\x010102030405', now() from users;
         insert into pigeonhole.media (id, message_sid, user_id, position, object_key, sealed_key)
             select gen_random_uuid(), 'SM1', id, 0, 'k', '\x010102030405' from users;
-        insert into pigeonhole.phone_number_claims
+        insert into pigeonhole.pending_verifications
             (user_id, number_index, sealed_number, sealed_code, code_expires_at)
             select id, 'x', '\x010102030405', '\x010102030405', now() from users;
         insert into pigeonhole.idempotency_keys (user_id, key_index, fingerprint, sealed_body)
@@ -97,8 +97,8 @@ async fn the_doctor_checks_every_column_with_sealed_values() {
         "pigeonhole.inbound_messages.sealed",
         "pigeonhole.sends.sealed",
         "pigeonhole.media.sealed_key",
-        "pigeonhole.phone_number_claims.sealed_number",
-        "pigeonhole.phone_number_claims.sealed_code",
+        "pigeonhole.pending_verifications.sealed_number",
+        "pigeonhole.pending_verifications.sealed_code",
         "pigeonhole.idempotency_keys.sealed_body",
         "enrichment_items.source_metadata.phone_number",
     ] {

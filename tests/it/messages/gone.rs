@@ -48,7 +48,7 @@ async fn a_message_that_has_not_ended_keeps_its_body_at_any_age() {
     harness.app.leaves.live("process_message", 1);
     harness.advance(Duration::from_hours(24 * 30)).await;
     let mut conn = harness.app.pool.acquire().await.unwrap();
-    store::inbound_messages::erase(&mut conn, Duration::ZERO, 1000)
+    store::inbound_messages::cleanup::erase_bodies(&mut conn, Duration::ZERO, 1000)
         .await
         .unwrap();
     assert_eq!(sealed(&harness).await, [waiting]);

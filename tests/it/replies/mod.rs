@@ -118,7 +118,7 @@ impl ReplyHarness {
             "update pigeonhole.limit_log set at = at - make_interval(secs => $1)",
             "update user_phone_numbers set created_at = created_at - make_interval(secs => $1)",
             "update pigeonhole.inbound_messages set received_at = received_at - make_interval(secs => $1),
-                 finished_at = finished_at - make_interval(secs => $1), slot_at = slot_at - make_interval(secs => $1)",
+                 finished_at = finished_at - make_interval(secs => $1), reserved_for = reserved_for - make_interval(secs => $1)",
         ] {
             sqlx::query(statement)
                 .bind(time.as_secs_f64())

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use embedded_postgres::{PostgresServer, PostgresSettings};
+use embedded_postgres::{PostgresServer, PostgresSettings, apply_migrations};
 use queue::{Attempt, Job, JobArgs, JobError, NewJob, Runner, RunnerSettings};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
+use sqlx::{PgPool, postgres::PgPoolOptions};
 
 /// The variable that makes this program a worker process on the database it names.
 pub(crate) const CHILD: &str = "QUEUE_BENCH_DATABASE";
@@ -69,16 +69,7 @@ impl Rig {
         let url = server.ensure_database("bench").await.unwrap();
         let pool = pool(&url, 20).await;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
-        sqlx::query("create schema pigeonhole")
-            .execute(&pool)
-            .await
-            .unwrap();
-        Migrator::new(folder)
-            .await
-            .unwrap()
-            .run(&pool)
-            .await
-            .unwrap();
+        apply_migrations(&pool, &folder).await.unwrap();
         Self {
             server,
             pool,

@@ -1,8 +1,8 @@
-//! The decision, apart from SQL: governor's GCRA over the one number that is stored for a key.
+//! The decision, without SQL: governor's GCRA over the number that is stored for a key.
 //!
-//! That number is GCRA's *theoretical arrival time*, here in nanoseconds since the Unix epoch. An event conforms from
-//! `(burst - 1) * period` before it, and each event that is admitted moves it on by a period. Once it has passed it says
-//! no more than no number at all.
+//! That number is GCRA's *theoretical arrival time*, here in nanoseconds since the Unix epoch. An event
+//! conforms from `(burst - 1) * period` before it, and each admitted event moves it on by one period.
+//! A number in the past means the same as no number.
 
 use std::{cell::Cell, time::Duration};
 
@@ -14,7 +14,7 @@ use governor::{
     state::{NotKeyed, StateStore},
 };
 
-use super::RateLimit;
+use super::limit::RateLimit;
 
 /// The resolution of the database's clock and of what it stores, in nanoseconds.
 const MICROSECOND: u64 = 1_000;
@@ -31,13 +31,23 @@ pub(super) struct Gcra {
     max_delay: u64,
 }
 
-/// What becomes of one event. Times in nanoseconds since the Unix epoch.
+/// The decision about one event. Times in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// It has this slot, and the key's number is now that.
-    Admitted { slot: u64, arrival: u64 },
-    /// It could have had this slot, but that is too far away. The key's number stays.
-    Refused { slot: u64 },
+    /// It may start at this time, and the key's new number is `arrival`.
+    Admitted { starts_at: u64, arrival: u64 },
+    /// It could have started at this time, which is too far away. The key's number stays.
+    Refused { starts_at: u64 },
+}
+
+impl Decision {
+    /// The key's new number, if it changes.
+    pub(super) fn arrival(self) -> Option<u64> {
+        match self {
+            Self::Admitted { arrival, .. } => Some(arrival),
+            Self::Refused { .. } => None,
+        }
+    }
 }
 
 impl Gcra {
@@ -45,7 +55,7 @@ impl Gcra {
         let period = nanos(limit.period).div_ceil(MICROSECOND) * MICROSECOND;
         let longest = LONGEST / u64::from(limit.burst.get());
         let period = period.clamp(MICROSECOND, longest - longest % MICROSECOND);
-        // `with_period` has an answer, as the period is not zero.
+        // `with_period` returns a quota, as the period is not zero.
         let quota = Quota::with_period(Duration::from_nanos(period))
             .unwrap_or(Quota::per_second(limit.burst))
             .allow_burst(limit.burst);
@@ -58,35 +68,40 @@ impl Gcra {
     /// Decides on one event of a key whose number is `arrival` (0: none), at the time `now`.
     pub(super) fn decide(&self, arrival: u64, now: u64) -> Decision {
         let (arrival, now) = (arrival.min(END_OF_TIME), now.min(END_OF_TIME));
-        let (slot, next) = match self.check(arrival, now) {
+        let (starts_at, next) = match self.check(arrival, now) {
             Ok(next) => (now, next),
-            Err(slot) if slot - now > self.max_delay => return Decision::Refused { slot },
-            // It conforms at the time that governor has named: deciding then, not now, moves the number on.
-            Err(slot) => match self.check(arrival, slot) {
-                Ok(next) => (slot, next),
-                Err(slot) => return Decision::Refused { slot },
+            Err(starts_at) if starts_at - now > self.max_delay => {
+                return Decision::Refused { starts_at };
+            }
+            // The event conforms at the time that governor names. Deciding for that time moves the
+            // number on.
+            Err(starts_at) => match self.check(arrival, starts_at) {
+                Ok(next) => (starts_at, next),
+                Err(starts_at) => return Decision::Refused { starts_at },
             },
         };
         if next > END_OF_TIME {
-            return Decision::Refused { slot };
+            return Decision::Refused { starts_at };
         }
         Decision::Admitted {
-            slot,
+            starts_at,
             arrival: next,
         }
     }
 
-    /// Does an event conform at this time? The key's next number, or the earliest time at which it would.
+    /// Returns the key's next number if an event conforms at this time, otherwise the earliest time at
+    /// which it would.
     fn check(&self, arrival: u64, time: u64) -> Result<u64, u64> {
-        let row = Row {
+        let state = StoredNumber {
             arrival: arrival.into(),
             next: Cell::new(arrival),
         };
-        // A limiter keeps its numbers relative to the time of its making (boinkor-net/governor#252): made while the
-        // clock reads 0, it keeps them as they are stored.
+        // A limiter keeps its numbers relative to the time at which it was made
+        // (boinkor-net/governor#252). It is made while the clock reads 0, so its numbers are the
+        // stored ones.
         let limiter = RateLimiter::<_, _, _, NoOpMiddleware<_>>::new(
             self.quota,
-            row,
+            state,
             StoppedClock(Cell::new(0)),
         );
         limiter.clock().0.set(time);
@@ -102,13 +117,13 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).map_or(LONGEST, |nanos| nanos.min(LONGEST))
 }
 
-/// A locked row, to governor: nobody else writes to it, so there is nothing to compare and swap.
-struct Row {
+/// A key's number, for governor. Only one thread uses it, so there is nothing to compare and swap.
+struct StoredNumber {
     arrival: Nanos,
     next: Cell<u64>,
 }
 
-impl StateStore for Row {
+impl StateStore for StoredNumber {
     type Key = NotKeyed;
 
     fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, measure: F) -> Result<T, E>
@@ -121,7 +136,7 @@ impl StateStore for Row {
     }
 }
 
-/// A clock that reads what it was told: the database's time.
+/// A clock that shows the database's time.
 #[derive(Clone)]
 struct StoppedClock(Cell<u64>);
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use embedded_postgres::testing::TestDatabase;
+use embedded_postgres::{apply_migrations, testing::TestDatabase};
 use queue::{
     Attempt, Job, JobArgs, JobError, JobId, NewJob,
     admin::{
@@ -11,7 +11,7 @@ use queue::{
     },
 };
 use serde::{Deserialize, Serialize};
-use sqlx::{PgPool, migrate::Migrator};
+use sqlx::PgPool;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Letter {
@@ -38,16 +38,7 @@ impl Queue {
     pub(crate) async fn start() -> Self {
         let database = TestDatabase::prepared("queue", async |pool| {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
-            sqlx::query("create schema pigeonhole")
-                .execute(pool)
-                .await
-                .unwrap();
-            Migrator::new(folder)
-                .await
-                .unwrap()
-                .run(pool)
-                .await
-                .unwrap();
+            apply_migrations(pool, &folder).await.unwrap();
         })
         .await;
         let pool = database.pool().await;

@@ -1,12 +1,14 @@
 //! A queue of its own for each test, and ways to look into it.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use embedded_postgres::testing::TestDatabase;
+use embedded_postgres::{apply_migrations, testing::TestDatabase};
 use queue::{Job, JobArgs, JobId, NewJob, Runner, RunnerDied, RunnerSettings};
 use sqlx::{
     PgPool,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::task::JoinHandle;
@@ -34,16 +36,10 @@ const TABLES: &str = "
         when (old.locked_by is not null and new.locked_by is null) execute function note_given_back();
 ";
 
-fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("../../migrations");
-    migrator.dangerous_set_table_name("pigeonhole._sqlx_migrations");
-    migrator.create_schema("pigeonhole");
-    migrator
-}
-
 /// Makes the queue's tables and those of the tests.
 pub(crate) async fn prepare(pool: &PgPool) {
-    migrator().run(pool).await.unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    apply_migrations(pool, &folder).await.unwrap();
     sqlx::raw_sql(TABLES).execute(pool).await.unwrap();
 }
 

@@ -16,7 +16,6 @@ mod order;
 mod outages;
 mod pausing;
 mod processes;
-mod rate_limit;
 mod schedules;
 mod script;
 mod stopping;

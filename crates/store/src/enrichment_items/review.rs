@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoredItem;
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// An item, and whether its user has seen to it.
 #[derive(Debug)]

@@ -3,26 +3,26 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::TABLE;
-use crate::StoreError;
+use super::columns::TABLE;
+use crate::error::StoreError;
 
-/// Which of these messages have not ended.
+/// Returns which of these messages have not ended.
 pub async fn not_ended(
     conn: &mut PgConnection,
     message_sids: &[String],
 ) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "select message_sid from pigeonhole.inbound_messages where message_sid = any($1) and state = 'received'
-         order by message_sid",
+        "select message_sid from pigeonhole.inbound_messages
+         where message_sid = any($1) and state = 'received' order by message_sid",
         message_sids,
     )
     .fetch_all(conn)
     .await?)
 }
 
-/// Ends messages as `failed`, with the reason and whose they are, if anybody's; those of them that have not ended yet.
-/// Answers which. Their jobs are not touched: they are dead letters, or about to be. Should one be requeued, its message
-/// may still end otherwise.
+/// Ends those of these messages that have not ended yet as `failed`, with the reason and the user, if
+/// there is one. Returns which it has ended. It does not touch their jobs, which are or become dead
+/// letters. If one is requeued, its message may still end otherwise.
 pub async fn fail(
     conn: &mut PgConnection,
     messages: &[(String, Option<Uuid>)],
@@ -40,8 +40,8 @@ pub async fn fail(
              ) as held
          )
          update pigeonhole.inbound_messages messages
-         set state = 'failed', reason = $3, finished_at = clock_timestamp(), user_id = given.user_id,
-             claimed_at = coalesce(claimed_at, clock_timestamp())
+         set state = 'failed', reason = $3, finished_at = clock_timestamp(),
+             user_id = given.user_id, claimed_at = coalesce(claimed_at, clock_timestamp())
          from given where message_sid = any(array[given.sid]) and state = 'received'
          returning message_sid",
         &sids,

@@ -1,37 +1,41 @@
-//! Ends messages, many in one statement: see `pigeonhole.finish` in the migrations.
+//! Ends messages, many in one statement: see `pigeonhole.finish_messages` in the migrations.
 
 use std::borrow::Borrow;
 
+use queue::Fence;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{FinalState, MessageState, TABLE};
+use super::columns::TABLE;
+use super::state::MessageState;
+use crate::e164::E164;
 use crate::enrichment_items::{NewItem, Origin};
-use crate::user_phone_numbers::forms;
-use crate::{E164, Keyring, StoreError};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::number_variants::stored_number_variants;
 
-/// How a message is to end.
+/// How a message ends.
 #[derive(Debug)]
-pub struct Finish {
+pub struct MessageEnd {
     /// Twilio's id of the message.
     pub message_sid: String,
-    /// The job that it ends together with, and the claim under which this is done.
-    pub job: (i64, i32),
+    /// The claim of the job that ends together with the message.
+    pub fence: Fence,
     /// The state to end in.
-    pub state: FinalState,
-    /// Whose message it is, and by which number: if that is not verified for them any more, the message ends as
-    /// [`FinalState::IgnoredUnlinked`] instead.
-    pub owner: Option<(Uuid, E164)>,
-    /// What it says, and who found it.
-    pub items: Option<Found>,
+    pub state: MessageState,
+    /// The user and their number. If the number is not verified for the user any more, the message
+    /// ends as [`MessageState::IgnoredUnlinked`] instead.
+    pub sender: Option<(Uuid, E164)>,
+    /// The items that were extracted from the message.
+    pub items: Option<MessageItems>,
     /// Why it failed: a word from a closed set.
     pub reason: Option<&'static str>,
 }
 
-/// What was found in a message.
+/// The items of a message.
 #[derive(Debug)]
-pub struct Found {
+pub struct MessageItems {
     /// `rules`, or the name of a model.
     pub extracted_by: String,
     /// Where the items come from.
@@ -40,60 +44,66 @@ pub struct Found {
     pub items: Vec<NewItem>,
 }
 
-/// What came of a [`Finish`].
+/// The outcome of a [`MessageEnd`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finished {
-    /// It has ended so, and its job with it.
-    As(MessageState),
-    /// It had ended before; its job has ended now.
-    Before,
+pub enum EndOutcome {
+    /// The message has ended in this state, and its job with it.
+    Ended(MessageState),
+    /// The message had ended before; its job has ended now.
+    EndedBefore,
     /// Another claim has the job: nothing was changed.
     LeaseLost,
-    /// Somebody is changing its user or their number at this moment: nothing was changed.
+    /// Another transaction is changing the user or their number: nothing was changed.
     Busy,
 }
 
-/// Ends messages with their items and their jobs, each as a whole or not at all, in one statement. The answers are in the
-/// order of the list. Waits for nobody who is changing a user or their numbers.
+/// Ends messages with their items and their jobs, each as a whole or not at all, in one statement.
+/// Returns the outcomes in the order of the list. It does not wait for a transaction that changes a
+/// user or a number.
 pub async fn finish_all(
     conn: &mut PgConnection,
     keyring: &Keyring,
-    finishes: &[impl Borrow<Finish>],
-) -> Result<Vec<Finished>, StoreError> {
+    ends: &[impl Borrow<MessageEnd>],
+) -> Result<Vec<EndOutcome>, StoreError> {
     // The order in which rows are locked.
-    let mut sorted: Vec<(usize, &Finish)> =
-        finishes.iter().map(Borrow::borrow).enumerate().collect();
-    sorted.sort_unstable_by_key(|(_, finish)| (&finish.message_sid, finish.job));
-    let mut rows = Rows::default();
-    for (_, finish) in &sorted {
-        rows.push(finish, keyring)?;
+    let mut sorted: Vec<(usize, &MessageEnd)> =
+        ends.iter().map(Borrow::borrow).enumerate().collect();
+    sorted.sort_unstable_by_key(|(_, end)| (&end.message_sid, end.fence.job, end.fence.claim));
+    let mut columns = EndColumns::default();
+    for (_, end) in &sorted {
+        columns.push(end, keyring)?;
     }
-    let answers = sqlx::query!(
-        r#"select n as "n!", state from pigeonhole.finish($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
-        &rows.jobs,
-        &rows.claims,
-        &rows.sids,
-        &rows.states,
-        &rows.users as &[Option<Uuid>],
-        &rows.number_forms as &[Option<String>],
-        &rows.extractors as &[Option<String>],
-        &rows.reasons as &[Option<String>],
-        &rows.items as &[Option<Value>],
+    let rows = sqlx::query!(
+        r#"select n as "n!", state
+           from pigeonhole.finish_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+        &columns.jobs,
+        &columns.claims,
+        &columns.sids,
+        &columns.states,
+        &columns.users as &[Option<Uuid>],
+        &columns.number_variants as &[Option<String>],
+        &columns.extractors as &[Option<String>],
+        &columns.reasons as &[Option<String>],
+        &columns.items as &[Option<Value>],
     )
     .fetch_all(conn)
     .await
     .map_err(StoreError::writing_for_user(TABLE))?;
-    let mut outcomes = vec![Finished::LeaseLost; sorted.len()];
-    for answer in answers {
-        let place = usize::try_from(answer.n - 1).unwrap_or(usize::MAX);
-        let Some(outcome) = sorted.get(place).and_then(|(at, _)| outcomes.get_mut(*at)) else {
-            continue; // cannot happen: the places are those of the list
+    let mut outcomes = vec![EndOutcome::LeaseLost; sorted.len()];
+    for row in rows {
+        let index = usize::try_from(row.n - 1).unwrap_or(usize::MAX);
+        let Some(outcome) = sorted.get(index).and_then(|(at, _)| outcomes.get_mut(*at)) else {
+            tracing::error!(
+                position = row.n,
+                "finish_messages named no message of its list"
+            );
+            continue;
         };
-        match answer.state.as_deref() {
-            Some("busy") => *outcome = Finished::Busy,
-            Some(state) => *outcome = Finished::As(MessageState::parse(state)?),
-            // Its job has ended; in another row it may say how the message did.
-            None if *outcome == Finished::LeaseLost => *outcome = Finished::Before,
+        match row.state.as_deref() {
+            Some("busy") => *outcome = EndOutcome::Busy,
+            Some(state) => *outcome = EndOutcome::Ended(MessageState::parse(state)?),
+            // The job has ended. Another row says whether the message has ended now.
+            None if *outcome == EndOutcome::LeaseLost => *outcome = EndOutcome::EndedBefore,
             None => {}
         }
     }
@@ -102,43 +112,46 @@ pub async fn finish_all(
 
 /// The list, column by column.
 #[derive(Default)]
-struct Rows {
+struct EndColumns {
     jobs: Vec<i64>,
     claims: Vec<i32>,
     sids: Vec<String>,
     states: Vec<String>,
     users: Vec<Option<Uuid>>,
-    number_forms: Vec<Option<String>>,
+    number_variants: Vec<Option<String>>,
     extractors: Vec<Option<String>>,
     reasons: Vec<Option<String>>,
     items: Vec<Option<Value>>,
 }
 
-impl Rows {
-    fn push(&mut self, finish: &Finish, keyring: &Keyring) -> Result<(), StoreError> {
-        let (user, number_forms) = match &finish.owner {
-            Some((user, number)) => (Some(*user), Some(forms(keyring, number.as_str()).join(" "))),
+impl EndColumns {
+    fn push(&mut self, end: &MessageEnd, keyring: &Keyring) -> Result<(), StoreError> {
+        debug_assert!(end.state.is_final(), "{:?} is no end", end.state);
+        let (user, number_variants) = match &end.sender {
+            Some((user, number)) => {
+                let variants = stored_number_variants(keyring, number.as_str());
+                (Some(*user), Some(variants.join(" ")))
+            }
             None => (None, None),
         };
-        let found = finish.items.as_ref();
-        self.jobs.push(finish.job.0);
-        self.claims.push(finish.job.1);
-        self.sids.push(finish.message_sid.clone());
-        self.states
-            .push(MessageState::from(finish.state).as_str().to_owned());
+        let items = end.items.as_ref();
+        self.jobs.push(end.fence.job);
+        self.claims.push(end.fence.claim);
+        self.sids.push(end.message_sid.clone());
+        self.states.push(end.state.as_str().to_owned());
         self.users.push(user);
-        self.number_forms.push(number_forms);
+        self.number_variants.push(number_variants);
         self.extractors
-            .push(found.map(|found| found.extracted_by.clone()));
-        self.reasons.push(finish.reason.map(str::to_owned));
+            .push(items.map(|items| items.extracted_by.clone()));
+        self.reasons.push(end.reason.map(str::to_owned));
         self.items
-            .push(found.map(|found| found.rows(keyring)).transpose()?);
+            .push(items.map(|items| items.rows(keyring)).transpose()?);
         Ok(())
     }
 }
 
-impl Found {
-    /// The items as `pigeonhole.finish` takes them.
+impl MessageItems {
+    /// The items as `pigeonhole.finish_messages` takes them.
     fn rows(&self, keyring: &Keyring) -> Result<Value, StoreError> {
         let row = |item: &NewItem| {
             Ok(json!({

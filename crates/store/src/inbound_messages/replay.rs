@@ -1,12 +1,13 @@
-//! Holds a message that is run again, and writes down that it was.
+//! Locks a message that an operator replays, and records the replay.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{MessageState, TABLE};
-use crate::{StoreError, expect_one};
+use super::columns::TABLE;
+use super::state::MessageState;
+use crate::error::{StoreError, expect_one};
 
-/// Whose message it is, once that is known.
+/// Returns the user whose message it is, once that is known.
 pub async fn user_of(
     conn: &mut PgConnection,
     message_sid: &str,
@@ -20,7 +21,7 @@ pub async fn user_of(
     .flatten())
 }
 
-/// Locks the message to the end of the transaction; answers how far it has come and whose it is.
+/// Locks the message until the transaction ends. Returns its state and its user.
 pub async fn hold(
     conn: &mut PgConnection,
     message_sid: &str,
@@ -35,7 +36,7 @@ pub async fn hold(
         .transpose()
 }
 
-/// Writes down that a message was run again, and has been processed now.
+/// Records that a message was replayed and is processed now.
 pub async fn replayed(
     conn: &mut PgConnection,
     message_sid: &str,
@@ -44,8 +45,9 @@ pub async fn replayed(
     items: usize,
 ) -> Result<(), StoreError> {
     let done = sqlx::query!(
-        "update pigeonhole.inbound_messages set state = 'processed', reason = null, user_id = $2, extracted_by = $3,
-             items = $4, replayed_at = clock_timestamp(), finished_at = coalesce(finished_at, clock_timestamp())
+        "update pigeonhole.inbound_messages set state = 'processed', reason = null, user_id = $2,
+             extracted_by = $3, items = $4, replayed_at = clock_timestamp(),
+             finished_at = coalesce(finished_at, clock_timestamp())
          where message_sid = $1",
         message_sid,
         user_id,

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Object, TABLE, sealed_key};
-use crate::{FileKey, Keyring, StoreError};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::sealed_stream::FileKey;
 
 /// A file that a message brought.
 #[derive(Debug, Clone)]

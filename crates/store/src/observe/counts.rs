@@ -2,11 +2,9 @@
 
 use sqlx::PgConnection;
 
-use crate::{
-    StoreError,
-    inbound_messages::MessageState,
-    sends::{Purpose, SendState},
-};
+use crate::error::StoreError;
+use crate::inbound_messages::MessageState;
+use crate::sends::{Purpose, SendState};
 
 /// The most messages that are counted.
 const MESSAGES: i64 = 10_000;

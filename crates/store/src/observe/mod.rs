@@ -10,12 +10,13 @@ use std::time::Duration;
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::time::timeout;
 
-use crate::StoreError;
+use crate::advisory_lock::AdvisoryLock;
+use crate::error::StoreError;
 pub use counts::{Sends, messages, sends};
 pub use postgres::{Postgres, Table, postgres};
 
-/// The key of the lock that the observer holds: an advisory lock, the same in all versions.
-const LOCK: i64 = 0x7069_6765_6f6e_0003;
+/// The key of the advisory lock that the observer's session holds.
+const LOCK: i64 = AdvisoryLock::Observer as i64;
 
 /// A look that takes longer is broken off. A session that says nothing for so long belongs to a process that is frozen,
 /// or to a machine that has vanished: Postgres ends it, and another process observes.
@@ -42,7 +43,7 @@ impl Observer {
         let options = pool.connect_options();
         let mut conn = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
             .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)??;
+            .map_err(|_| StoreError::TimedOut)??;
         conn.execute(SESSION).await?;
         let taken = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK)
             .fetch_one(&mut conn)

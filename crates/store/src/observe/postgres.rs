@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use crate::{StoreError, clock::seconds};
+use crate::clock::seconds;
+use crate::error::StoreError;
 
 /// The tables that grow, or whose rows come and go.
 const TABLES: [&str; 12] = [
@@ -18,7 +19,7 @@ const TABLES: [&str; 12] = [
     "pigeonhole.media_garbage",
     "pigeonhole.limit_log",
     "pigeonhole.idempotency_keys",
-    "pigeonhole.phone_number_claims",
+    "pigeonhole.pending_verifications",
     "enrichment_items",
 ];
 

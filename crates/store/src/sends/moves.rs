@@ -4,7 +4,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::SendState;
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// What moves a send up.
 #[derive(Debug, Clone, Copy)]

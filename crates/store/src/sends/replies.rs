@@ -6,7 +6,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{TABLE, sealed_column};
-use crate::{E164, Keyring, StoreError};
+use crate::e164::E164;
+use crate::error::StoreError;
+use crate::keyring::Keyring;
 
 /// What a reply says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! How far a send has come.
 
 use super::TABLE;
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// How far a send has come, in the order in which it moves up. Undelivered and failed are two ends of one rank: neither
 /// gives way to the other.

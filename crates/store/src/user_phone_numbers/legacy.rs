@@ -3,23 +3,24 @@
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::{TABLE, delete_others, lock_rows, sealed_column};
-use crate::turn::{self, Turn};
-use crate::{Keyring, StoreError, expect_one};
+use super::rows::{TABLE, delete_others, lock_rows, sealed_column};
+use crate::advisory_lock::AdvisoryLock;
+use crate::error::{StoreError, expect_one};
+use crate::keyring::Keyring;
 
 const BATCH: i64 = 200;
 
-/// Seals every row that holds its number in clear, and returns how many there were. It works in small transactions
-/// while the service runs; stopped half way, it carries on when it is run again.
+/// Seals every row that holds its number in clear, and returns how many there were. It works in small
+/// transactions while the service runs. If it is stopped half way, the next run continues.
 ///
-/// Where a number also has a row of ours, the one that [`super::find_verified_owner`] prefers stays.
+/// Where a number also has a row of ours, the row that `find_verified_user` prefers stays.
 pub async fn seal_legacy(conn: &mut PgConnection, keyring: &Keyring) -> Result<u64, StoreError> {
     let mut sealed = 0;
     let mut after = Uuid::nil();
     loop {
         let mut tx = conn.begin().await?;
-        turn::take(&mut tx, Turn::Numbers).await?;
-        // Ours are 20 base64url characters. A number is too, without its plus sign, if it has 20 digits.
+        AdvisoryLock::Numbers.acquire(&mut tx).await?;
+        // A blind index is 20 base64url characters. A number of 20 digits without a plus sign is, too.
         let rows = sqlx::query!(
             "select id, phone_number from user_phone_numbers
              where id > $1 and (phone_number !~ '^[A-Za-z0-9_-]{20}$' or phone_number ~ '^[0-9]+$')
@@ -34,7 +35,7 @@ pub async fn seal_legacy(conn: &mut PgConnection, keyring: &Keyring) -> Result<u
         };
         after = last.id;
         for row in &rows {
-            // What the app compared is the number, whatever its own ciphertext says; that is not needed.
+            // The app compares this number, so its own ciphertext is not needed.
             seal_number(&mut tx, keyring, &row.phone_number).await?;
         }
         sealed += rows.len() as u64;

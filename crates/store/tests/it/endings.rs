@@ -1,9 +1,10 @@
 //! Messages that end together: each as a whole or not at all, whatever happens to its neighbours.
 
+use queue::Fence;
 use sqlx::{Connection, Executor};
 use store::enrichment_items::{ItemType, NewItem, Origin, Source, item_id};
 use store::inbound_messages::{
-    self, AcceptJob, Acceptance, FinalState, Finish, Finished, Found, MessageState, NewMessage,
+    self, AcceptJob, Acceptance, EndOutcome, MessageEnd, MessageItems, MessageState, NewMessage,
     finish_all,
 };
 use store::user_phone_numbers::{link, unlink};
@@ -14,7 +15,7 @@ use crate::support::{Db, keyring, number};
 const NUMBERS: [&str; 3] = ["+12025550101", "+12025550102", "+12025550103"];
 
 /// Users with a number each, and a message of each, whose jobs are claimed.
-struct Rig {
+struct EndingHarness {
     db: Db,
     users: Vec<Uuid>,
 }
@@ -23,7 +24,7 @@ fn sid(n: usize) -> String {
     format!("SM{n:032}")
 }
 
-impl Rig {
+impl EndingHarness {
     async fn start() -> Self {
         let mut db = Db::migrated().await;
         let mut users = Vec::new();
@@ -54,7 +55,7 @@ impl Rig {
     }
 
     /// How the n-th message is to end: processed, with two items.
-    async fn finish(&mut self, n: usize) -> Finish {
+    async fn end_of(&mut self, n: usize) -> MessageEnd {
         let items = [
             ("field", ItemType::Field, Some("notes")),
             ("tag", ItemType::Tag, None),
@@ -68,12 +69,15 @@ impl Rig {
                 field_name: field.map(str::to_owned),
                 value: (*value).to_owned(),
             });
-        Finish {
+        MessageEnd {
             message_sid: sid(n),
-            job: (self.job(n).await, 7),
-            state: FinalState::Processed,
-            owner: Some((self.users[n], number(NUMBERS[n]))),
-            items: Some(Found {
+            fence: Fence {
+                job: self.job(n).await,
+                claim: 7,
+            },
+            state: MessageState::Processed,
+            sender: Some((self.users[n], number(NUMBERS[n]))),
+            items: Some(MessageItems {
                 extracted_by: "rules".to_owned(),
                 origin: Origin {
                     user_id: self.users[n],
@@ -89,18 +93,22 @@ impl Rig {
     }
 
     /// All of them, the last one first.
-    async fn finishes(&mut self) -> [Finish; 3] {
+    async fn all_ends(&mut self) -> [MessageEnd; 3] {
         [
-            self.finish(2).await,
-            self.finish(1).await,
-            self.finish(0).await,
+            self.end_of(2).await,
+            self.end_of(1).await,
+            self.end_of(0).await,
         ]
     }
 
-    async fn end(&mut self, finishes: &[Finish]) -> Vec<Finished> {
-        finish_all(&mut self.db, &keyring(), finishes)
-            .await
-            .unwrap()
+    async fn end(&mut self, ends: &[MessageEnd]) -> Vec<EndOutcome> {
+        finish_all(&mut self.db, &keyring(), ends).await.unwrap()
+    }
+
+    /// The state of the n-th message, if it is there.
+    async fn state(&mut self, n: usize) -> Option<MessageState> {
+        let message = inbound_messages::load(&mut self.db, &keyring(), &sid(n)).await;
+        message.unwrap().map(|message| message.state)
     }
 
     /// What stands in the tables for the n-th message: its state, how many items it is said to have and has, and its
@@ -138,70 +146,79 @@ async fn accept(db: &mut Db, n: usize, sender: &str) {
         .unwrap();
 }
 
-const PROCESSED: Finished = Finished::As(MessageState::Processed);
-const UNLINKED: Finished = Finished::As(MessageState::IgnoredUnlinked);
+const PROCESSED: EndOutcome = EndOutcome::Ended(MessageState::Processed);
+const UNLINKED: EndOutcome = EndOutcome::Ended(MessageState::IgnoredUnlinked);
 
 const ENDED: &str = "processed 2 2 0";
 const UNTOUCHED: &str = "received - 0 1";
 
 #[tokio::test]
 async fn messages_end_together_and_are_answered_for_in_the_order_of_the_list() {
-    let mut rig = Rig::start().await;
-    let mut finishes = rig.finishes().await;
-    finishes[1].state = FinalState::Failed;
-    finishes[1].items = None;
-    finishes[1].reason = Some("media_gone");
-    let ended = rig.end(&finishes).await;
+    let mut harness = EndingHarness::start().await;
+    let mut ends = harness.all_ends().await;
+    ends[1].state = MessageState::Failed;
+    ends[1].items = None;
+    ends[1].reason = Some("media_gone");
+    let ended = harness.end(&ends).await;
     assert_eq!(
         ended,
-        [PROCESSED, Finished::As(MessageState::Failed), PROCESSED]
+        [
+            PROCESSED,
+            EndOutcome::Ended(MessageState::Failed),
+            PROCESSED
+        ]
     );
-    assert_eq!(rig.row(0).await, ENDED);
-    assert_eq!(rig.row(1).await, "failed - 0 0");
-    assert_eq!(rig.row(2).await, ENDED);
+    assert_eq!(harness.row(0).await, ENDED);
+    assert_eq!(harness.row(1).await, "failed - 0 0");
+    assert_eq!(harness.row(2).await, ENDED);
     let told = "select string_agg(concat_ws(' ', extracted_by, reason, finished_at is not null, claimed_at is not null),
                     ', ' order by message_sid) from pigeonhole.inbound_messages";
     assert_eq!(
-        rig.db.text(told).await,
+        harness.db.text(told).await,
         "rules t t, media_gone t t, rules t t"
     );
     let theirs = "select count(*)::text from pigeonhole.inbound_messages messages
                   join user_phone_numbers numbers on numbers.user_id = messages.user_id
                       and phone_number = sender_index";
-    assert_eq!(rig.db.text(theirs).await, "3");
-    assert_eq!(rig.end(&[]).await, []);
+    assert_eq!(harness.db.text(theirs).await, "3");
+    assert_eq!(harness.end(&[]).await, []);
 }
 
 #[tokio::test]
 async fn a_claim_that_is_not_the_last_ends_nothing_and_its_neighbours_do() {
-    let mut rig = Rig::start().await;
-    let mut finishes = rig.finishes().await;
-    finishes[0].job.1 = 6;
-    finishes[1].job.0 = 123_456;
-    let ended = rig.end(&finishes).await;
-    assert_eq!(ended, [Finished::LeaseLost, Finished::LeaseLost, PROCESSED]);
-    assert_eq!(rig.row(2).await, UNTOUCHED);
-    assert_eq!(rig.row(1).await, UNTOUCHED);
-    assert_eq!(rig.row(0).await, ENDED);
+    let mut harness = EndingHarness::start().await;
+    let mut ends = harness.all_ends().await;
+    ends[0].fence.claim = 6;
+    ends[1].fence.job = 123_456;
+    let ended = harness.end(&ends).await;
+    assert_eq!(
+        ended,
+        [EndOutcome::LeaseLost, EndOutcome::LeaseLost, PROCESSED]
+    );
+    assert_eq!(harness.row(2).await, UNTOUCHED);
+    assert_eq!(harness.row(1).await, UNTOUCHED);
+    assert_eq!(harness.row(0).await, ENDED);
 }
 
 #[tokio::test]
 async fn a_number_that_is_not_the_users_any_more_makes_no_items_and_its_neighbours_do() {
-    let mut rig = Rig::start().await;
-    unlink(&mut rig.db, &keyring(), &number(NUMBERS[1]))
+    let mut harness = EndingHarness::start().await;
+    unlink(&mut harness.db, &keyring(), &number(NUMBERS[1]))
         .await
         .unwrap();
-    let (other, third) = (rig.users[0], number(NUMBERS[2]));
-    unlink(&mut rig.db, &keyring(), &third).await.unwrap();
-    link(&mut rig.db, &keyring(), other, &third).await.unwrap();
-    let finishes = rig.finishes().await;
-    assert_eq!(rig.end(&finishes).await, [UNLINKED, UNLINKED, PROCESSED]);
-    assert_eq!(rig.row(1).await, "ignored_unlinked - 0 0");
-    assert_eq!(rig.row(2).await, "ignored_unlinked - 0 0");
-    assert_eq!(rig.row(0).await, ENDED);
+    let (other, third) = (harness.users[0], number(NUMBERS[2]));
+    unlink(&mut harness.db, &keyring(), &third).await.unwrap();
+    link(&mut harness.db, &keyring(), other, &third)
+        .await
+        .unwrap();
+    let ends = harness.all_ends().await;
+    assert_eq!(harness.end(&ends).await, [UNLINKED, UNLINKED, PROCESSED]);
+    assert_eq!(harness.row(1).await, "ignored_unlinked - 0 0");
+    assert_eq!(harness.row(2).await, "ignored_unlinked - 0 0");
+    assert_eq!(harness.row(0).await, ENDED);
     let whose = "select count(user_id)::text from pigeonhole.inbound_messages";
     assert_eq!(
-        rig.db.text(whose).await,
+        harness.db.text(whose).await,
         "1",
         "nobody's messages name nobody"
     );
@@ -209,8 +226,9 @@ async fn a_number_that_is_not_the_users_any_more_makes_no_items_and_its_neighbou
 
 #[tokio::test]
 async fn a_message_that_has_ended_or_is_gone_ends_its_job_alone() {
-    let mut rig = Rig::start().await;
-    rig.db
+    let mut harness = EndingHarness::start().await;
+    harness
+        .db
         .run(&format!(
             "update pigeonhole.inbound_messages set state = 'rate_limited' where message_sid = '{}';
              delete from pigeonhole.inbound_messages where message_sid = '{}'",
@@ -218,59 +236,67 @@ async fn a_message_that_has_ended_or_is_gone_ends_its_job_alone() {
             sid(2)
         ))
         .await;
-    let finishes = rig.finishes().await;
-    let ended = rig.end(&finishes).await;
-    assert_eq!(ended, [Finished::Before, Finished::Before, PROCESSED]);
-    assert_eq!(rig.row(1).await, "rate_limited - 0 0");
+    let ends = harness.all_ends().await;
+    let ended = harness.end(&ends).await;
     assert_eq!(
-        rig.db.text("select count(*)::text from queue.jobs").await,
+        ended,
+        [EndOutcome::EndedBefore, EndOutcome::EndedBefore, PROCESSED]
+    );
+    assert_eq!(harness.row(1).await, "rate_limited - 0 0");
+    assert_eq!(
+        harness
+            .db
+            .text("select count(*)::text from queue.jobs")
+            .await,
         "0"
     );
 }
 
 #[tokio::test]
 async fn a_message_that_has_failed_ends_otherwise_once_its_job_is_requeued() {
-    let mut rig = Rig::start().await;
-    rig.db
+    let mut harness = EndingHarness::start().await;
+    harness
+        .db
         .run("update pigeonhole.inbound_messages set state = 'failed', finished_at = now()")
         .await;
-    let finishes = rig.finishes().await;
-    assert_eq!(rig.end(&finishes).await, [PROCESSED; 3]);
-    assert_eq!(rig.row(1).await, ENDED);
+    let ends = harness.all_ends().await;
+    assert_eq!(harness.end(&ends).await, [PROCESSED; 3]);
+    assert_eq!(harness.row(1).await, ENDED);
 }
 
 #[tokio::test]
 async fn two_jobs_of_one_message_end_it_once() {
-    let mut rig = Rig::start().await;
-    rig.db
+    let mut harness = EndingHarness::start().await;
+    harness
+        .db
         .run(&format!(
             "insert into queue.jobs (kind, max_attempts, args, claim, ready)
              values ('process_message', 12, '{{\"message\":\"{}\"}}', 7, false)",
             sid(0)
         ))
         .await;
-    let second = rig.finish(0).await;
-    let mut first = rig.finish(0).await;
-    first.job.0 -= 3;
-    let ended = rig.end(&[second, first]).await;
+    let second = harness.end_of(0).await;
+    let mut first = harness.end_of(0).await;
+    first.fence.job -= 3;
+    let ended = harness.end(&[second, first]).await;
     assert!(
-        ended.contains(&PROCESSED) && ended.contains(&Finished::Before),
+        ended.contains(&PROCESSED) && ended.contains(&EndOutcome::EndedBefore),
         "{ended:?}"
     );
-    assert_eq!(rig.row(0).await, ENDED);
+    assert_eq!(harness.row(0).await, ENDED);
 }
 
 #[tokio::test]
 async fn a_message_without_items_and_one_without_owner_end_as_they_are_told() {
-    let mut rig = Rig::start().await;
-    let mut finishes = rig.finishes().await;
-    finishes[0].items.as_mut().unwrap().items.clear();
-    finishes[1].owner = None;
-    finishes[1].items = None;
-    finishes[1].state = FinalState::IgnoredUnlinked;
-    assert_eq!(rig.end(&finishes).await, [PROCESSED, UNLINKED, PROCESSED]);
-    assert_eq!(rig.row(2).await, "processed 0 0 0");
-    assert_eq!(rig.row(1).await, "ignored_unlinked - 0 0");
+    let mut harness = EndingHarness::start().await;
+    let mut ends = harness.all_ends().await;
+    ends[0].items.as_mut().unwrap().items.clear();
+    ends[1].sender = None;
+    ends[1].items = None;
+    ends[1].state = MessageState::IgnoredUnlinked;
+    assert_eq!(harness.end(&ends).await, [PROCESSED, UNLINKED, PROCESSED]);
+    assert_eq!(harness.row(2).await, "processed 0 0 0");
+    assert_eq!(harness.row(1).await, "ignored_unlinked - 0 0");
 }
 
 /// What somebody does to a user or their number, and has not committed.
@@ -281,68 +307,69 @@ async fn whoever_changes_a_user_or_a_number_holds_up_their_messages_and_no_other
         "delete from user_phone_numbers where user_id = $1",
         "update user_phone_numbers set verified = false where user_id = $1",
     ] {
-        let mut rig = Rig::start().await;
-        let mut other = rig.db.pool.acquire().await.unwrap();
+        let mut harness = EndingHarness::start().await;
+        let mut other = harness.db.pool.acquire().await.unwrap();
         let mut tx = other.begin().await.unwrap();
-        let user = rig.users[1];
+        let user = harness.users[1];
         sqlx::query(change)
             .bind(user)
             .execute(&mut *tx)
             .await
             .unwrap();
-        let finishes = rig.finishes().await;
-        let ended = rig.end(&finishes).await;
-        assert_eq!(ended, [PROCESSED, Finished::Busy, PROCESSED], "{change}");
-        assert_eq!(rig.row(1).await, UNTOUCHED);
+        let ends = harness.all_ends().await;
+        let ended = harness.end(&ends).await;
+        assert_eq!(ended, [PROCESSED, EndOutcome::Busy, PROCESSED], "{change}");
+        assert_eq!(harness.row(1).await, UNTOUCHED);
 
         tx.commit().await.unwrap();
-        let again = rig.end(&finishes[1..2]).await;
+        let again = harness.end(&ends[1..2]).await;
         assert_eq!(again, [UNLINKED], "{change}");
-        assert_eq!(rig.row(1).await, "ignored_unlinked - 0 0");
+        assert_eq!(harness.row(1).await, "ignored_unlinked - 0 0");
     }
 }
 
 #[tokio::test]
 async fn who_only_reads_or_also_writes_for_a_user_holds_up_nobody() {
-    let mut rig = Rig::start().await;
-    let mut other = rig.db.pool.acquire().await.unwrap();
+    let mut harness = EndingHarness::start().await;
+    let mut other = harness.db.pool.acquire().await.unwrap();
     let mut tx = other.begin().await.unwrap();
     // As another message's end, and as whatever of the app's refers to the user.
     tx.execute("select from users for key share").await.unwrap();
     tx.execute("select from user_phone_numbers for share")
         .await
         .unwrap();
-    let finishes = rig.finishes().await;
-    assert_eq!(rig.end(&finishes).await, [PROCESSED; 3]);
+    let ends = harness.all_ends().await;
+    assert_eq!(harness.end(&ends).await, [PROCESSED; 3]);
 }
 
 /// Postgres ends transactions that wait for each other with an error, which would fail this.
 #[tokio::test]
 async fn lists_with_messages_in_common_never_wait_in_a_circle_and_each_message_ends_once() {
     const ROUNDS: usize = 5;
-    let mut rig = Rig::start().await;
+    let mut harness = EndingHarness::start().await;
     // So that each has some rows and not yet the others when the next begins.
-    rig.db
+    harness
+        .db
         .run(
             "create function slow() returns trigger language plpgsql as $$
              begin perform pg_sleep(0.01); return old; end $$;
              create trigger slow before delete on queue.jobs for each row execute function slow()",
         )
         .await;
-    let crowd = rig.db.crowd().await;
+    let crowd = harness.db.crowd().await;
     for _ in 0..ROUNDS {
         let mut lists = Vec::new();
         for task in 0..8 {
-            let mut finishes = rig.finishes().await;
-            finishes.rotate_left(task % 3);
-            lists.push(finishes);
+            let mut ends = harness.all_ends().await;
+            ends.rotate_left(task % 3);
+            lists.push(ends);
         }
         let mut tasks = Vec::new();
-        for finishes in lists {
+        for ends in lists {
             let crowd = crowd.clone();
             tasks.push(tokio::spawn(async move {
                 let mut conn = crowd.acquire().await.unwrap();
-                finish_all(&mut conn, &keyring(), &finishes).await.unwrap()
+                finish_all(&mut conn, &keyring(), &ends).await.unwrap()
             }));
         }
         let mut processed = 0;
@@ -351,7 +378,8 @@ async fn lists_with_messages_in_common_never_wait_in_a_circle_and_each_message_e
             processed += ended.iter().filter(|ended| **ended == PROCESSED).count();
         }
         assert_eq!(processed, 3);
-        rig.db
+        harness
+            .db
             .run(
                 "update pigeonhole.inbound_messages set state = 'received';
                  insert into queue.jobs (kind, max_attempts, args, claim, ready)
@@ -361,9 +389,62 @@ async fn lists_with_messages_in_common_never_wait_in_a_circle_and_each_message_e
             .await;
     }
     assert_eq!(
-        rig.db
+        harness
+            .db
             .text("select count(*)::text from enrichment_items")
             .await,
         "6"
     );
+}
+
+#[tokio::test]
+async fn a_message_ends_once() {
+    let mut harness = EndingHarness::start().await;
+    for (n, state) in [
+        (0, MessageState::Processed),
+        (1, MessageState::IgnoredUnlinked),
+    ] {
+        let mut end = harness.end_of(n).await;
+        end.state = state;
+        if state == MessageState::IgnoredUnlinked {
+            (end.sender, end.items) = (None, None);
+        }
+        let outcome = harness.end(std::slice::from_ref(&end)).await;
+        assert_eq!(outcome, [EndOutcome::Ended(state)]);
+        assert_eq!(harness.state(n).await, Some(state));
+        // Its job is gone.
+        let again = harness.end(std::slice::from_ref(&end)).await;
+        assert_eq!(again, [EndOutcome::LeaseLost]);
+        // A second job of the message ends alone.
+        accept_again(&mut harness.db, n).await;
+        end.fence.job = harness.job(n).await;
+        end.state = MessageState::Failed;
+        let again = harness.end(std::slice::from_ref(&end)).await;
+        assert_eq!(again, [EndOutcome::EndedBefore]);
+        assert_eq!(harness.state(n).await, Some(state));
+    }
+    let finished =
+        "select count(*)::text from pigeonhole.inbound_messages where finished_at is not null";
+    assert_eq!(harness.db.text(finished).await, "2");
+}
+
+/// A job for a message that has one already, or had one.
+async fn accept_again(db: &mut Db, n: usize) {
+    db.run(&format!(
+        "insert into queue.jobs (kind, max_attempts, args, claim, ready)
+         values ('process_message', 12, '{{\"message\":\"{}\"}}', 7, false)",
+        sid(n)
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn deleting_a_user_deletes_their_messages_and_a_message_that_ends_later_makes_no_items() {
+    let mut harness = EndingHarness::start().await;
+    let (first, late) = (harness.end_of(0).await, harness.end_of(1).await);
+    assert_eq!(harness.end(&[first]).await, [PROCESSED]);
+    harness.db.run("delete from users").await;
+    assert_eq!(harness.state(0).await, None);
+    assert_eq!(harness.end(&[late]).await, [UNLINKED]);
+    assert_eq!(harness.row(1).await, "ignored_unlinked - 0 0");
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use store::StoreError;
-use store::idempotency_keys::{Seen, answered, forget, reserve};
+use store::idempotency_keys::{Seen, answered, delete_expired, reserve};
 use uuid::Uuid;
 
 use crate::support::{Db, keyring, rotated};
@@ -110,10 +110,10 @@ async fn a_key_is_known_after_a_rotation_and_forgotten_after_its_time() {
     let day = Duration::from_hours(24);
     db.run("update pigeonhole.idempotency_keys set created_at = created_at - interval '23 h'")
         .await;
-    assert_eq!(forget(&mut db, day).await.unwrap(), 0);
+    assert_eq!(delete_expired(&mut db, day).await.unwrap(), 0);
     db.run("update pigeonhole.idempotency_keys set created_at = created_at - interval '1 h'")
         .await;
-    assert_eq!(forget(&mut db, day).await.unwrap(), 1);
+    assert_eq!(delete_expired(&mut db, day).await.unwrap(), 1);
     db.answer(user, "key").await;
 }
 

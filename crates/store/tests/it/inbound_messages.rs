@@ -1,4 +1,4 @@
-use store::inbound_messages::{self, AcceptJob, Acceptance, FinalState, MessageState, NewMessage};
+use store::inbound_messages::{self, AcceptJob, Acceptance, MessageState, NewMessage};
 use store::{Keyring, StoreError};
 
 use crate::support::{Db, NEW_KEY, keyring, rotated};
@@ -167,57 +167,4 @@ async fn an_erased_message_has_no_fields_and_a_missing_one_is_none() {
             .unwrap()
             .is_none()
     );
-    assert_eq!(
-        inbound_messages::state_of(&mut db, "SM2").await.unwrap(),
-        None
-    );
-}
-
-#[tokio::test]
-async fn a_message_ends_once() {
-    let mut db = Db::migrated().await;
-    let user = db.user().await;
-    for (sid, end, user_id) in [
-        (SID, FinalState::Processed, Some(user)),
-        ("SM2", FinalState::IgnoredUnlinked, None),
-    ] {
-        insert(&mut db, &keyring(), &message(sid)).await;
-        inbound_messages::finish(&mut db, sid, end, user_id)
-            .await
-            .unwrap();
-        assert_eq!(
-            inbound_messages::state_of(&mut db, sid).await.unwrap(),
-            Some(end.into())
-        );
-        let error = inbound_messages::finish(&mut db, sid, end, user_id)
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error, StoreError::NotOneRow { found: 0, .. }),
-            "{error:?}"
-        );
-    }
-    let finished =
-        "select count(*)::text from pigeonhole.inbound_messages where finished_at is not null";
-    assert_eq!(db.text(finished).await, "2");
-}
-
-#[tokio::test]
-async fn deleting_a_user_deletes_their_messages_and_stops_the_one_in_flight() {
-    let mut db = Db::migrated().await;
-    let user = db.user().await;
-    for sid in [SID, "SM2"] {
-        insert(&mut db, &keyring(), &message(sid)).await;
-    }
-    inbound_messages::finish(&mut db, SID, FinalState::Processed, Some(user))
-        .await
-        .unwrap();
-    db.run("delete from users").await;
-    assert_eq!(
-        inbound_messages::state_of(&mut db, SID).await.unwrap(),
-        None
-    );
-
-    let late = inbound_messages::finish(&mut db, "SM2", FinalState::Processed, Some(user)).await;
-    assert!(matches!(late, Err(StoreError::UserGone { .. })), "{late:?}");
 }

@@ -1,6 +1,6 @@
 //! Rows of `user_phone_numbers` that the app wrote, with the number in clear.
 
-use store::user_phone_numbers::{find_verified_owner, link, list, seal_legacy, unlink};
+use store::user_phone_numbers::{find_verified_user, link, list, seal_legacy, unlink};
 use store::{Keyring, StoreError, migrate};
 
 use crate::support::{APP, Db, NEW_KEY, app_user, keyring, number, rotated};
@@ -18,13 +18,13 @@ async fn app() -> Db {
 async fn a_row_of_the_app_is_found_and_listed_as_it_is() {
     let mut db = app().await;
     assert_eq!(
-        find_verified_owner(&mut db, &rotated(), &number(NUMBER))
+        find_verified_user(&mut db, &rotated(), &number(NUMBER))
             .await
             .unwrap(),
         Some(app_user(1))
     );
     assert_eq!(
-        find_verified_owner(&mut db, &rotated(), &number(UNVERIFIED))
+        find_verified_user(&mut db, &rotated(), &number(UNVERIFIED))
             .await
             .unwrap(),
         None
@@ -49,13 +49,13 @@ async fn sealing_leaves_no_number_in_clear_and_every_owner_an_owner() {
         "{rows}"
     );
     assert_eq!(
-        find_verified_owner(&mut db, &keyring(), &number(NUMBER))
+        find_verified_user(&mut db, &keyring(), &number(NUMBER))
             .await
             .unwrap(),
         Some(app_user(1))
     );
     assert_eq!(
-        find_verified_owner(&mut db, &keyring(), &number(UNVERIFIED))
+        find_verified_user(&mut db, &keyring(), &number(UNVERIFIED))
             .await
             .unwrap(),
         None
@@ -74,7 +74,7 @@ async fn sealing_needs_no_key_that_the_app_had() {
     let only_new = Keyring::parse(NEW_KEY, "").unwrap();
     assert_eq!(seal_legacy(&mut db, &only_new).await.unwrap(), 2);
     assert_eq!(
-        find_verified_owner(&mut db, &only_new, &number(NUMBER))
+        find_verified_user(&mut db, &only_new, &number(NUMBER))
             .await
             .unwrap(),
         Some(app_user(1))

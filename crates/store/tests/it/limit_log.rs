@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::{Connection, PgConnection};
-use store::limit_log::{Exceeded, Limit, exceeded, forget, lock, record};
+use store::limit_log::{Exceeded, Limit, delete_expired, exceeded, lock, record};
 use store::{Keyring, StoreError};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
@@ -175,8 +175,8 @@ async fn what_no_window_reaches_is_forgotten() {
         record(&mut db, &keyring(), &limits).await.unwrap();
         db.wait_in_effect(9 * 3600).await;
     }
-    assert_eq!(forget(&mut db, DAY).await.unwrap(), 1);
-    assert_eq!(forget(&mut db, DAY).await.unwrap(), 0);
+    assert_eq!(delete_expired(&mut db, DAY).await.unwrap(), 1);
+    assert_eq!(delete_expired(&mut db, DAY).await.unwrap(), 0);
     assert_eq!(exceeded(&mut db, &keyring(), &limits).await.unwrap(), None);
 }
 

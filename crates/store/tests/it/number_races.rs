@@ -1,12 +1,14 @@
 //! Everything that changes whose a number is, at once.
 
 use sqlx::{Connection, PgConnection, PgPool};
-use store::phone_number_claims::{self, check, claim};
-use store::user_phone_numbers::{hold_owner, link, list, prove, seal_legacy, unlink, unlink_user};
+use store::pending_verifications::{self, check, issue_code};
+use store::user_phone_numbers::{
+    hold_verified, link, list, prove, seal_legacy, unlink, unlink_user,
+};
 use store::{StoreError, users};
 use uuid::Uuid;
 
-use crate::phone_number_claims::{LIFE, NUMBER, OTHER};
+use crate::pending_verifications::{LIFE, NUMBER, OTHER};
 use crate::support::{Db, keyring, number};
 
 #[tokio::test]
@@ -80,7 +82,9 @@ async fn act(pool: &PgPool, what: u32, user: Uuid, text: &str) -> Result<(), Sto
     let mut conn = pool.acquire().await?;
     match what {
         0..=2 => {
-            let code = claim(&mut conn, &keyring, user, &number, LIFE).await?.code;
+            let code = issue_code(&mut conn, &keyring, user, &number, LIFE)
+                .await?
+                .code;
             let mut tx = conn.begin().await?;
             // Another task may have put another code in its place.
             check(&mut tx, &keyring, user, &number, code.as_str()).await?;
@@ -90,7 +94,7 @@ async fn act(pool: &PgPool, what: u32, user: Uuid, text: &str) -> Result<(), Sto
         4 => {
             let mut tx = conn.begin().await?;
             unlink_user(&mut tx, user).await?;
-            phone_number_claims::remove(&mut tx, user).await?;
+            pending_verifications::remove(&mut tx, user).await?;
             tx.commit().await?;
         }
         5 => {
@@ -99,7 +103,7 @@ async fn act(pool: &PgPool, what: u32, user: Uuid, text: &str) -> Result<(), Sto
         }
         6 => {
             let mut tx = conn.begin().await?;
-            hold_owner(&mut tx, &keyring, user, &number).await?;
+            hold_verified(&mut tx, &keyring, user, &number).await?;
             item(&mut tx, user).await?;
             tx.commit().await?;
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use store::Keyring;
-use store::opt_outs::{self, Wish};
+use store::opt_outs::{self, OptOutChange};
 use store::sends::{self, NewSend, Purpose};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
@@ -15,8 +15,8 @@ use crate::support::{Db, keyring, number, rotated};
 
 const NUMBER: &str = "+15555550123";
 
-fn wish(opted_out: bool, second: i64) -> Wish {
-    Wish {
+fn change(opted_out: bool, second: i64) -> OptOutChange {
+    OptOutChange {
         address: NUMBER.to_owned(),
         opted_out,
         at: DateTime::<Utc>::UNIX_EPOCH + TimeDelta::seconds(second),
@@ -24,8 +24,8 @@ fn wish(opted_out: bool, second: i64) -> Wish {
 }
 
 impl Db {
-    async fn wish(&mut self, keyring: &Keyring, wishes: &[Wish]) {
-        opt_outs::record(self, keyring, wishes).await.unwrap();
+    async fn change(&mut self, keyring: &Keyring, changes: &[OptOutChange]) {
+        opt_outs::record(self, keyring, changes).await.unwrap();
     }
 
     async fn is_out(&mut self, keyring: &Keyring, address: &str) -> bool {
@@ -39,12 +39,12 @@ impl Db {
 async fn a_stop_holds_for_its_address_alone_until_a_start() {
     let mut db = Db::migrated().await;
     assert!(!db.is_out(&keyring(), NUMBER).await);
-    db.wish(&keyring(), &[wish(true, 1)]).await;
+    db.change(&keyring(), &[change(true, 1)]).await;
     assert!(db.is_out(&keyring(), NUMBER).await);
     for other in ["+15555550124", "whatsapp:+15555550123"] {
         assert!(!db.is_out(&keyring(), other).await, "{other}");
     }
-    db.wish(&keyring(), &[wish(false, 2)]).await;
+    db.change(&keyring(), &[change(false, 2)]).await;
     assert!(!db.is_out(&keyring(), NUMBER).await);
     let table = db.dump("pigeonhole.opt_outs").await;
     assert!(!table.contains("5555550123"), "{table}");
@@ -53,11 +53,11 @@ async fn a_stop_holds_for_its_address_alone_until_a_start() {
 #[tokio::test]
 async fn after_a_rotation_of_the_key_the_latest_word_still_counts() {
     let mut db = Db::migrated().await;
-    db.wish(&keyring(), &[wish(true, 1)]).await;
+    db.change(&keyring(), &[change(true, 1)]).await;
     assert!(db.is_out(&rotated(), NUMBER).await);
-    db.wish(&rotated(), &[wish(false, 2)]).await;
+    db.change(&rotated(), &[change(false, 2)]).await;
     assert!(!db.is_out(&rotated(), NUMBER).await);
-    db.wish(&keyring(), &[wish(true, 3)]).await;
+    db.change(&keyring(), &[change(true, 3)]).await;
     assert!(db.is_out(&rotated(), NUMBER).await);
 }
 
@@ -73,13 +73,14 @@ async fn what_twilio_refused_is_learnt_for_the_number_of_the_send() {
     };
     let id = sends::insert(&mut db, &keyring(), &send).await.unwrap();
     for _ in 0..2 {
-        opt_outs::learn(&mut db, id).await.unwrap();
+        opt_outs::record_twilio_refusal(&mut db, id).await.unwrap();
         assert!(db.is_out(&keyring(), NUMBER).await);
     }
     // A message that came in before says nothing of now; one that comes in later does.
-    db.wish(&keyring(), &[wish(false, 1)]).await;
+    db.change(&keyring(), &[change(false, 1)]).await;
     assert!(db.is_out(&keyring(), NUMBER).await);
-    db.wish(&keyring(), &[wish(false, 10_000_000_000)]).await;
+    db.change(&keyring(), &[change(false, 10_000_000_000)])
+        .await;
     assert!(!db.is_out(&keyring(), NUMBER).await);
 }
 
@@ -88,23 +89,27 @@ fn in_whatever_order_and_batches_wishes_are_written_the_latest_counts() {
     let runtime = Runtime::new().unwrap();
     let _within = runtime.enter();
     let db = Mutex::new(runtime.block_on(Db::migrated()));
-    let wishes = prop::collection::vec((any::<bool>(), 0i64..6, any::<bool>()), 1..10);
+    let changes = prop::collection::vec((any::<bool>(), 0i64..6, any::<bool>()), 1..10);
     let mut runner = TestRunner::new(Config::with_cases(64));
     runner
-        .run(&wishes, |wishes| {
+        .run(&changes, |changes| {
             runtime.block_on(async {
                 let mut db = db.lock().await;
                 db.run("truncate pigeonhole.opt_outs").await;
                 let mut batch = Vec::new();
-                for (opted_out, at, ends) in &wishes {
-                    batch.push(wish(*opted_out, *at));
+                for (opted_out, at, ends) in &changes {
+                    batch.push(change(*opted_out, *at));
                     if *ends {
-                        db.wish(&keyring(), &std::mem::take(&mut batch)).await;
+                        db.change(&keyring(), &std::mem::take(&mut batch)).await;
                     }
                 }
-                db.wish(&keyring(), &batch).await;
+                db.change(&keyring(), &batch).await;
                 // Of two at one time, the STOP.
-                let last = wishes.iter().map(|(out, at, _)| (*at, *out)).max().unwrap();
+                let last = changes
+                    .iter()
+                    .map(|(out, at, _)| (*at, *out))
+                    .max()
+                    .unwrap();
                 prop_assert_eq!(db.is_out(&keyring(), NUMBER).await, last.1);
                 Ok(())
             })

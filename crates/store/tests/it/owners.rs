@@ -1,14 +1,14 @@
 //! Numbers that were proved, and what holds on to them.
 
 use sqlx::Connection;
-use store::phone_number_claims;
+use store::pending_verifications;
 use store::user_phone_numbers::{
-    find_verified_owner, has_another, hold_owner, link, list, of_user, prove, unlink, unlink_user,
+    find_verified_user, has_another, hold_verified, link, list, of_user, prove, unlink, unlink_user,
 };
 use store::{StoreError, migrate};
 use uuid::Uuid;
 
-use crate::phone_number_claims::{NUMBER, OTHER};
+use crate::pending_verifications::{NUMBER, OTHER};
 use crate::support::{APP, Db, app_user, keyring, number, rotated};
 
 impl Db {
@@ -77,11 +77,11 @@ async fn a_row_in_clear_that_the_app_wrote_gives_way_to_a_proof_too() {
     migrate(&db.pool).await.unwrap();
     let clear = "select phone_number from user_phone_numbers where verified and phone_number like '+%' limit 1";
     let text = db.text(clear).await;
-    let owner = find_verified_owner(&mut db, &keyring(), &number(&text)).await;
+    let owner = find_verified_user(&mut db, &keyring(), &number(&text)).await;
     let owner = owner.unwrap().unwrap();
     let user = (1..9).map(app_user).find(|user| *user != owner).unwrap();
     assert!(
-        hold_owner(&mut db, &keyring(), owner, &number(&text))
+        hold_verified(&mut db, &keyring(), owner, &number(&text))
             .await
             .unwrap()
     );
@@ -90,12 +90,12 @@ async fn a_row_in_clear_that_the_app_wrote_gives_way_to_a_proof_too() {
         .unwrap();
     assert!(!db.dump("user_phone_numbers").await.contains(&text));
     assert!(
-        !hold_owner(&mut db, &keyring(), owner, &number(&text))
+        !hold_verified(&mut db, &keyring(), owner, &number(&text))
             .await
             .unwrap()
     );
     assert!(
-        hold_owner(&mut db, &keyring(), user, &number(&text))
+        hold_verified(&mut db, &keyring(), user, &number(&text))
             .await
             .unwrap()
     );
@@ -159,8 +159,8 @@ async fn an_operators_unlinking_ends_all_claims_on_the_number() {
     let mut db = Db::migrated().await;
     let (owner, claimant, other) = (db.user().await, db.user().await, db.user().await);
     db.link(owner, NUMBER).await;
-    db.claim(claimant, NUMBER).await;
-    db.claim(other, OTHER).await;
+    db.issue_code(claimant, NUMBER).await;
+    db.issue_code(other, OTHER).await;
     assert_eq!(
         unlink(&mut db, &rotated(), &number(NUMBER)).await.unwrap(),
         2
@@ -170,9 +170,9 @@ async fn an_operators_unlinking_ends_all_claims_on_the_number() {
         0
     );
     assert!(db.numbers().await.is_empty());
-    let claim = phone_number_claims::of_user(&mut db, &keyring(), claimant).await;
+    let claim = pending_verifications::of_user(&mut db, &keyring(), claimant).await;
     assert!(claim.unwrap().is_none());
-    let claim = phone_number_claims::of_user(&mut db, &keyring(), other).await;
+    let claim = pending_verifications::of_user(&mut db, &keyring(), other).await;
     assert!(claim.unwrap().is_some());
 }
 
@@ -194,7 +194,7 @@ async fn a_number_that_is_held_is_unlinked_after_the_transaction_and_not_before(
     let mut holder = db.pool.acquire().await.unwrap();
     let mut tx = holder.begin().await.unwrap();
     assert!(
-        hold_owner(&mut tx, &keyring(), user, &number(NUMBER))
+        hold_verified(&mut tx, &keyring(), user, &number(NUMBER))
             .await
             .unwrap()
     );
@@ -204,12 +204,12 @@ async fn a_number_that_is_held_is_unlinked_after_the_transaction_and_not_before(
         unlink_user(&mut conn, user).await.unwrap()
     });
     db.until_somebody_waits().await;
-    let owner = find_verified_owner(&mut db, &keyring(), &number(NUMBER)).await;
+    let owner = find_verified_user(&mut db, &keyring(), &number(NUMBER)).await;
     assert_eq!(owner.unwrap(), Some(user));
     tx.commit().await.unwrap();
     assert_eq!(unlinking.await.unwrap(), 1);
     assert!(
-        !hold_owner(&mut db, &keyring(), user, &number(NUMBER))
+        !hold_verified(&mut db, &keyring(), user, &number(NUMBER))
             .await
             .unwrap()
     );
@@ -228,7 +228,7 @@ async fn who_asks_for_a_number_that_is_being_taken_waits_and_sees_it_gone() {
     let pool = db.pool.clone();
     let holding = tokio::spawn(async move {
         let mut conn = pool.acquire().await.unwrap();
-        hold_owner(&mut conn, &keyring(), user, &number(NUMBER))
+        hold_verified(&mut conn, &keyring(), user, &number(NUMBER))
             .await
             .unwrap()
     });
@@ -245,7 +245,7 @@ async fn a_users_deletion_waits_for_what_is_written_for_them() {
     let mut holder = db.pool.acquire().await.unwrap();
     let mut tx = holder.begin().await.unwrap();
     assert!(
-        hold_owner(&mut tx, &keyring(), user, &number(NUMBER))
+        hold_verified(&mut tx, &keyring(), user, &number(NUMBER))
             .await
             .unwrap()
     );

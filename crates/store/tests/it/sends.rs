@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use store::sends::{
-    Move, NewSend, Progress, Purpose, Send, SendState, advance, cancel_pending, forget, give_back,
-    insert, last_to, load, recent_to, start,
+    Move, NewSend, Progress, Purpose, Send, SendState, advance, cancel_pending, delete_expired,
+    give_back, insert, last_to, load, recent_to, start,
 };
 use store::{Keyring, StoreError};
 use uuid::Uuid;
 
-use crate::phone_number_claims::{NUMBER, OTHER};
+use crate::pending_verifications::{NUMBER, OTHER};
 use crate::support::{Db, NEW_KEY, keyring, number, rotated};
 
 const BODY: &str = "Your verification code is 123456. It is good for 10 minutes.";
@@ -277,8 +277,8 @@ async fn recipient_and_text_are_erased_after_their_time_and_rows_after_theirs() 
     ))
     .await;
     let month = Duration::from_hours(24 * 30);
-    assert_eq!(forget(&mut db, month).await.unwrap(), 3);
-    assert_eq!(forget(&mut db, month).await.unwrap(), 0);
+    assert_eq!(delete_expired(&mut db, month).await.unwrap(), 3);
+    assert_eq!(delete_expired(&mut db, month).await.unwrap(), 0);
     assert!(db.loaded(fresh).await.message.is_some());
     let send = db.loaded(over).await;
     assert_eq!((send.state, send.message), (SendState::Unknown, None));

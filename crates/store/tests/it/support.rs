@@ -7,7 +7,7 @@ use embedded_postgres::testing::TestDatabase;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row};
-use store::{E164, Keyring, migrator, users};
+use store::{E164, Keyring, users};
 use uuid::Uuid;
 
 /// The key the app's rows in the fixtures are sealed under.
@@ -26,7 +26,7 @@ pub(crate) struct Db {
 
 impl Db {
     pub(crate) async fn migrated() -> Self {
-        Self::on(TestDatabase::create(&migrator()).await).await
+        Self::on(TestDatabase::migrated(store::migrate).await).await
     }
 
     pub(crate) async fn empty() -> Self {

@@ -1,4 +1,4 @@
-use store::user_phone_numbers::{self, find_verified_owner, link, list, unlink};
+use store::user_phone_numbers::{self, find_verified_user, link, list, unlink};
 use store::{Keyring, StoreError};
 use uuid::Uuid;
 
@@ -15,13 +15,13 @@ async fn a_linked_number_is_found_and_stands_nowhere_in_clear() {
         .await
         .unwrap();
     assert_eq!(
-        find_verified_owner(&mut db, &keyring(), &number(NUMBER))
+        find_verified_user(&mut db, &keyring(), &number(NUMBER))
             .await
             .unwrap(),
         Some(user)
     );
     assert_eq!(
-        find_verified_owner(&mut db, &keyring(), &other)
+        find_verified_user(&mut db, &keyring(), &other)
             .await
             .unwrap(),
         None
@@ -62,7 +62,7 @@ async fn a_number_verified_for_another_user_must_be_unlinked_first() {
         matches!(error, StoreError::AlreadyLinked) && error.to_string().contains("unlink it first")
     );
     assert_eq!(
-        find_verified_owner(&mut db, &keyring(), &number(NUMBER))
+        find_verified_user(&mut db, &keyring(), &number(NUMBER))
             .await
             .unwrap(),
         Some(first)
@@ -77,7 +77,7 @@ async fn a_number_verified_for_another_user_must_be_unlinked_first() {
         0
     );
     assert_eq!(
-        find_verified_owner(&mut db, &keyring(), &number(NUMBER))
+        find_verified_user(&mut db, &keyring(), &number(NUMBER))
             .await
             .unwrap(),
         None
@@ -86,7 +86,7 @@ async fn a_number_verified_for_another_user_must_be_unlinked_first() {
         .await
         .unwrap();
     assert_eq!(
-        find_verified_owner(&mut db, &keyring(), &number(NUMBER))
+        find_verified_user(&mut db, &keyring(), &number(NUMBER))
             .await
             .unwrap(),
         Some(second)
@@ -103,7 +103,7 @@ async fn an_unverified_claim_is_no_owner_and_gives_way() {
     db.run("update user_phone_numbers set verified = false, verification_code = 'abcdef'")
         .await;
     assert_eq!(
-        find_verified_owner(&mut db, &keyring(), &number(NUMBER))
+        find_verified_user(&mut db, &keyring(), &number(NUMBER))
             .await
             .unwrap(),
         None
@@ -149,7 +149,7 @@ async fn a_number_linked_before_a_rotation_is_still_found_and_moves_to_the_new_k
         .await
         .unwrap();
     assert_eq!(
-        find_verified_owner(&mut db, &rotated(), &number(NUMBER))
+        find_verified_user(&mut db, &rotated(), &number(NUMBER))
             .await
             .unwrap(),
         Some(user)
@@ -160,7 +160,7 @@ async fn a_number_linked_before_a_rotation_is_still_found_and_moves_to_the_new_k
         .unwrap();
     let only_new = Keyring::parse(NEW_KEY, "").unwrap();
     assert_eq!(
-        find_verified_owner(&mut db, &only_new, &number(NUMBER))
+        find_verified_user(&mut db, &only_new, &number(NUMBER))
             .await
             .unwrap(),
         Some(user)
@@ -182,7 +182,7 @@ async fn of_two_verified_claims_the_newest_is_the_owner() {
         .await
         .unwrap();
     assert_eq!(
-        find_verified_owner(&mut db, &rotated(), &number(NUMBER))
+        find_verified_user(&mut db, &rotated(), &number(NUMBER))
             .await
             .unwrap(),
         Some(second)
@@ -192,7 +192,7 @@ async fn of_two_verified_claims_the_newest_is_the_owner() {
     ))
     .await;
     assert_eq!(
-        find_verified_owner(&mut db, &rotated(), &number(NUMBER))
+        find_verified_user(&mut db, &rotated(), &number(NUMBER))
             .await
             .unwrap(),
         Some(first)

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use store::sends::{self, NewSend, Purpose};
 use store::{
-    StoreError, idempotency_keys, inbound_messages, migrate, phone_number_claims,
+    StoreError, idempotency_keys, inbound_messages, migrate, pending_verifications,
     user_phone_numbers, users,
 };
 use uuid::Uuid;
@@ -59,7 +59,7 @@ async fn the_functions_of_this_crate_can_be_spawned() {
         user_phone_numbers::seal_legacy(&mut db, &keyring)
             .await
             .unwrap();
-        user_phone_numbers::find_verified_owner(&mut db, &keyring, &number)
+        user_phone_numbers::find_verified_user(&mut db, &keyring, &number)
             .await
             .unwrap();
         inbound_messages::load(&mut db, &keyring, "SM1")
@@ -78,7 +78,7 @@ async fn deleting_a_user_leaves_no_row_of_theirs() {
     user_phone_numbers::link(&mut db, &keyring, user, &number("+12025550144"))
         .await
         .unwrap();
-    phone_number_claims::claim(&mut db, &keyring, user, &to, Duration::from_mins(10))
+    pending_verifications::issue_code(&mut db, &keyring, user, &to, Duration::from_mins(10))
         .await
         .unwrap();
     let send = NewSend {
@@ -95,7 +95,7 @@ async fn deleting_a_user_leaves_no_row_of_theirs() {
     let tables = [
         "users",
         "user_phone_numbers",
-        "pigeonhole.phone_number_claims",
+        "pigeonhole.pending_verifications",
         "pigeonhole.sends",
         "pigeonhole.idempotency_keys",
     ];

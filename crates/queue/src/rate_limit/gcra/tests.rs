@@ -17,34 +17,34 @@ fn limit(burst: u32, period: u64, max_delay: u64) -> RateLimit {
     }
 }
 
-/// A key under a limit, and the slots it was given.
+/// A key under a limit, and the starts of its admitted events.
 #[derive(Default)]
-struct Key {
+struct TestKey {
     arrival: u64,
-    slots: Vec<u64>,
+    starts: Vec<u64>,
 }
 
-impl Key {
-    fn take(&mut self, limit: &RateLimit, now: u64) -> Decision {
+impl TestKey {
+    fn admit(&mut self, limit: &RateLimit, now: u64) -> Decision {
         let decision = Gcra::new(limit).decide(self.arrival, now);
-        if let Decision::Admitted { slot, arrival } = decision {
+        if let Decision::Admitted { starts_at, arrival } = decision {
             self.arrival = arrival;
-            self.slots.push(slot);
+            self.starts.push(starts_at);
         }
         decision
     }
 }
 
-/// Holds for every window: it is enough to look at those that begin and end with a slot.
-fn obeys(mut slots: Vec<u64>, limit: &RateLimit) -> Result<(), TestCaseError> {
-    slots.sort_unstable();
+/// Checks every window: those that begin and end with a start are enough.
+fn obeys(mut starts: Vec<u64>, limit: &RateLimit) -> Result<(), TestCaseError> {
+    starts.sort_unstable();
     let period = u64::try_from(limit.period.as_nanos()).unwrap();
-    for (first, from) in slots.iter().enumerate() {
-        for (count, to) in (1u64..).zip(&slots[first..]) {
+    for (first, from) in starts.iter().enumerate() {
+        for (count, to) in (1u64..).zip(&starts[first..]) {
             let most = u64::from(limit.burst.get()) + (to - from) / period;
             prop_assert!(
                 count <= most,
-                "{count} slots, not {most}, from {from} to {to}"
+                "{count} starts, not {most}, from {from} to {to}"
             );
         }
     }
@@ -58,20 +58,20 @@ fn limits() -> impl Strategy<Value = RateLimit> {
         .prop_map(|(burst, period, periods)| limit(burst, period, period * periods))
 }
 
-/// How far the clock goes on from one event to the next, in milliseconds: often not at all.
+/// The time from one event to the next, in milliseconds: often zero.
 fn steps() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(prop_oneof![3 => Just(0), 2 => 0..30_000u64], 1..150)
 }
 
 proptest! {
     #[test]
-    fn in_every_window_of_any_schedule_the_slots_obey_the_limit(limit in limits(), steps in steps()) {
-        let (mut key, mut now) = (Key::default(), START);
+    fn in_every_window_of_any_schedule_the_starts_obey_the_limit(limit in limits(), steps in steps()) {
+        let (mut key, mut now) = (TestKey::default(), START);
         for ms in steps {
             now += ms * 1_000_000;
-            key.take(&limit, now);
+            key.admit(&limit, now);
         }
-        obeys(key.slots, &limit)?;
+        obeys(key.starts, &limit)?;
     }
 
     #[test]
@@ -79,53 +79,53 @@ proptest! {
         limit in limits(),
         steps in prop::collection::vec(-60_000..60_000i64, 1..150),
     ) {
-        let (mut key, mut now) = (Key::default(), START);
+        let (mut key, mut now) = (TestKey::default(), START);
         for ms in steps {
             now = now.checked_add_signed(ms * 1_000_000).unwrap();
-            key.take(&limit, now);
+            key.admit(&limit, now);
         }
-        obeys(key.slots, &limit)?;
+        obeys(key.starts, &limit)?;
     }
 
     #[test]
-    fn a_slot_that_lies_ahead_is_a_period_after_the_one_before_it_and_no_further_than_the_longest_delay(
+    fn a_reservation_is_a_period_after_the_previous_one_and_no_later_than_the_longest_delay(
         limit in limits(),
         steps in steps(),
     ) {
-        let (mut key, mut now) = (Key::default(), START);
+        let (mut key, mut now) = (TestKey::default(), START);
         let period = u64::try_from(limit.period.as_nanos()).unwrap();
         let mut ahead: Option<u64> = None;
         for ms in steps {
             now += ms * 1_000_000;
-            match key.take(&limit, now) {
-                Decision::Admitted { slot, .. } => {
-                    prop_assert!(slot >= now && Duration::from_nanos(slot - now) <= limit.max_delay);
-                    let free = ahead.is_none_or(|last| slot >= last + period);
-                    prop_assert!(free, "{slot} is given after {ahead:?}");
-                    if slot > now {
-                        ahead = Some(slot);
+            match key.admit(&limit, now) {
+                Decision::Admitted { starts_at, .. } => {
+                    prop_assert!(starts_at >= now && Duration::from_nanos(starts_at - now) <= limit.max_delay);
+                    let free = ahead.is_none_or(|last| starts_at >= last + period);
+                    prop_assert!(free, "{starts_at} follows {ahead:?}");
+                    if starts_at > now {
+                        ahead = Some(starts_at);
                     }
                 }
-                Decision::Refused { slot } => {
-                    prop_assert!(Duration::from_nanos(slot - now) > limit.max_delay);
+                Decision::Refused { starts_at } => {
+                    prop_assert!(Duration::from_nanos(starts_at - now) > limit.max_delay);
                 }
             }
         }
     }
 
     #[test]
-    fn without_a_delay_it_answers_as_governor_does_in_memory(limit in limits(), steps in steps()) {
+    fn without_a_delay_it_decides_as_governor_does_in_memory(limit in limits(), steps in steps()) {
         let limit = RateLimit { max_delay: Duration::ZERO, ..limit };
         let quota = Gcra::new(&limit).quota;
         let clock = FakeRelativeClock::default();
         let memory = RateLimiter::direct_with_clock(quota, clock.clone());
-        let (mut key, mut now) = (Key::default(), START);
+        let (mut key, mut now) = (TestKey::default(), START);
         for ms in steps {
             now += ms * 1_000_000;
             clock.advance(Duration::from_millis(ms));
-            let wait = match key.take(&limit, now) {
+            let wait = match key.admit(&limit, now) {
                 Decision::Admitted { .. } => None,
-                Decision::Refused { slot } => Some(Duration::from_nanos(slot - now)),
+                Decision::Refused { starts_at } => Some(Duration::from_nanos(starts_at - now)),
             };
             let expected = memory.check().err().map(|not_until| not_until.wait_time_from(clock.now()));
             prop_assert_eq!(wait, expected);
@@ -133,27 +133,27 @@ proptest! {
     }
 
     #[test]
-    fn when_the_limit_changes_what_is_given_from_then_on_obeys_the_new_one(
+    fn after_a_change_of_the_limit_new_starts_obey_the_new_limit(
         old in limits(),
         new in limits(),
         before in steps(),
         after in steps(),
     ) {
-        let (mut key, mut now) = (Key::default(), START);
+        let (mut key, mut now) = (TestKey::default(), START);
         for ms in before {
             now += ms * 1_000_000;
-            key.take(&old, now);
+            key.admit(&old, now);
         }
-        key.slots.clear();
+        key.starts.clear();
         for ms in after {
             now += ms * 1_000_000;
-            key.take(&new, now);
+            key.admit(&new, now);
         }
-        obeys(key.slots, &new)?;
+        obeys(key.starts, &new)?;
     }
 
     #[test]
-    fn whatever_is_asked_of_it_the_answer_is_sane(
+    fn every_decision_stays_within_its_bounds(
         burst in prop_oneof![1..5u32, any::<u32>().prop_map(|burst| burst.max(1))],
         period in any::<Duration>(),
         max_delay in any::<Duration>(),
@@ -164,19 +164,19 @@ proptest! {
         let gcra = Gcra::new(&limit);
         for _ in 0..5 {
             match gcra.decide(arrival, now) {
-                Decision::Admitted { slot, arrival: next } => {
-                    prop_assert!(slot >= now.min(END_OF_TIME));
-                    prop_assert!(Duration::from_nanos(slot - now.min(END_OF_TIME)) <= max_delay);
+                Decision::Admitted { starts_at, arrival: next } => {
+                    prop_assert!(starts_at >= now.min(END_OF_TIME));
+                    prop_assert!(Duration::from_nanos(starts_at - now.min(END_OF_TIME)) <= max_delay);
                     prop_assert!(next > arrival && next <= END_OF_TIME);
                     arrival = next;
                 }
-                Decision::Refused { slot } => prop_assert!(slot <= i64::MAX.unsigned_abs()),
+                Decision::Refused { starts_at } => prop_assert!(starts_at <= i64::MAX.unsigned_abs()),
             }
         }
     }
 
     #[test]
-    fn a_number_that_has_passed_decides_as_none_does(
+    fn a_number_in_the_past_decides_as_no_number_does(
         limit in limits(),
         past in 0..100 * SECOND,
         now in START..START + 100 * SECOND,
@@ -187,25 +187,27 @@ proptest! {
 }
 
 #[test]
-fn a_burst_goes_at_once_and_the_others_one_a_period() {
+fn a_burst_starts_at_once_and_later_events_one_a_period() {
     let limit = limit(3, 10 * SECOND, 20 * SECOND);
-    let mut key = Key::default();
+    let mut key = TestKey::default();
     for _ in 0..5 {
-        key.take(&limit, START);
+        key.admit(&limit, START);
     }
     let after = |seconds| START + seconds * SECOND;
-    assert_eq!(key.slots, [START, START, START, after(10), after(20)]);
-    // Refused, however often, and it costs nothing.
+    assert_eq!(key.starts, [START, START, START, after(10), after(20)]);
+    // A refused event costs nothing.
     for _ in 0..3 {
-        let refused = Decision::Refused { slot: after(30) };
-        assert_eq!(key.take(&limit, START), refused);
+        let refused = Decision::Refused {
+            starts_at: after(30),
+        };
+        assert_eq!(key.admit(&limit, START), refused);
     }
-    key.take(&limit, after(10));
-    assert_eq!(key.slots.last(), Some(&after(30)));
+    key.admit(&limit, after(10));
+    assert_eq!(key.starts.last(), Some(&after(30)));
 }
 
 #[test]
-fn a_period_is_rounded_up_to_what_the_database_can_tell_apart() {
+fn a_period_is_rounded_up_to_whole_microseconds() {
     let period = |nanos| Gcra::new(&limit(1, nanos, 0)).quota.replenish_interval();
     assert_eq!(period(0), Duration::from_micros(1));
     assert_eq!(period(1_000), Duration::from_micros(1));
@@ -213,15 +215,15 @@ fn a_period_is_rounded_up_to_what_the_database_can_tell_apart() {
 }
 
 #[test]
-fn a_limit_without_end_still_admits_its_burst_and_no_more() {
+fn an_endless_period_admits_the_burst_and_no_more() {
     let limit = RateLimit {
         burst: NonZeroU32::new(10).unwrap(),
         period: Duration::MAX,
         max_delay: Duration::from_hours(24),
     };
-    let mut key = Key::default();
+    let mut key = TestKey::default();
     for _ in 0..100 {
-        key.take(&limit, START);
+        key.admit(&limit, START);
     }
-    assert_eq!(key.slots, [START; 10]);
+    assert_eq!(key.starts, [START; 10]);
 }

@@ -1,0 +1,115 @@
+//! Stores messages together with their jobs: see `pigeonhole.accept_messages` in the migrations.
+
+use std::fmt;
+
+use sqlx::PgConnection;
+
+use super::columns::{TABLE, sealed_column};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+
+/// A message as its webhook brought it. `Debug` hides who sent it and what it says.
+pub struct NewMessage {
+    /// Twilio's id of the message. A second message with this id is a repeat.
+    pub message_sid: String,
+    /// The Twilio account that received it.
+    pub account_sid: String,
+    /// The sender's address, usually an E.164 number. Stored as its blind index.
+    pub sender: String,
+    /// Every field of the webhook, in its order. Stored sealed.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A message as it will be written: nothing of it is readable any more.
+#[derive(Debug, Clone)]
+pub struct SealedMessage {
+    message_sid: String,
+    account_sid: String,
+    sender_index: String,
+    sealed: Vec<u8>,
+}
+
+/// The job that each accepted message gets.
+#[derive(Debug, Clone, Copy)]
+pub struct AcceptJob {
+    /// The kind of job.
+    pub kind: &'static str,
+    /// How many attempts it has.
+    pub max_attempts: i16,
+}
+
+/// A message to accept, with the arguments of its job.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    /// The message.
+    pub message: SealedMessage,
+    /// The job's arguments, as JSON.
+    pub job_args: String,
+    /// The trace context that the job continues.
+    pub trace: Option<String>,
+}
+
+impl NewMessage {
+    /// Seals the message. Costs processor time and no connection.
+    pub fn seal(&self, keyring: &Keyring) -> Result<SealedMessage, StoreError> {
+        let context = sealed_column(&self.message_sid);
+        let fields = serde_json::to_vec(&self.fields).map_err(|_| StoreError::Seal {
+            table: TABLE,
+            column: "sealed",
+        })?;
+        Ok(SealedMessage {
+            message_sid: self.message_sid.clone(),
+            account_sid: self.account_sid.clone(),
+            sender_index: keyring.blind_index(&self.sender).as_str().to_owned(),
+            sealed: keyring.seal(&context, &fields)?,
+        })
+    }
+}
+
+impl SealedMessage {
+    /// Twilio's id of the message.
+    pub fn message_sid(&self) -> &str {
+        &self.message_sid
+    }
+}
+
+/// Stores messages and enqueues a job for each, in one statement. Returns the SIDs of the new ones; a
+/// message that is stored already does not change. The SIDs must differ.
+///
+/// The jobs of a sender share a lane, so a sender's backlog holds up no other sender.
+pub async fn accept_all(
+    conn: &mut PgConnection,
+    job: AcceptJob,
+    acceptances: &[Acceptance],
+) -> Result<Vec<String>, StoreError> {
+    let column = |of: fn(&Acceptance) -> &str| -> Vec<String> {
+        acceptances
+            .iter()
+            .map(|acceptance| of(acceptance).to_owned())
+            .collect()
+    };
+    let sealed: Vec<Vec<u8>> = acceptances
+        .iter()
+        .map(|a| a.message.sealed.clone())
+        .collect();
+    let traces: Vec<Option<String>> = acceptances.iter().map(|a| a.trace.clone()).collect();
+    Ok(sqlx::query_scalar!(
+        r#"select pigeonhole.accept_messages($1, $2, $3, $4, $5, $6, $7, $8) as "sid!""#,
+        &column(|a| &a.message.message_sid),
+        &column(|a| &a.message.account_sid),
+        &column(|a| &a.message.sender_index),
+        &sealed,
+        job.kind,
+        job.max_attempts,
+        &column(|a| &a.job_args),
+        &traces as &[Option<String>],
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+impl fmt::Debug for NewMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewMessage({}, [sealed])", self.message_sid)
+    }
+}

@@ -1,0 +1,112 @@
+//! Reads stored messages and opens what they say.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::columns::open_fields;
+use super::state::MessageState;
+use crate::clock::seconds;
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+
+/// A message as it was stored. `Debug` hides its fields.
+pub struct StoredMessage {
+    /// Twilio's id of the message.
+    pub message_sid: String,
+    /// The Twilio account that received it.
+    pub account_sid: String,
+    /// When the receiver stored it, by the database's clock.
+    pub received_at: DateTime<Utc>,
+    /// How long ago that is.
+    pub age: Duration,
+    /// How far it has come.
+    pub state: MessageState,
+    /// Every field of the webhook, in its order; `None` after the cleanup has erased them.
+    pub fields: Option<Vec<(String, String)>>,
+    /// How long until its reservation in its user's rate limit, if it has one; zero after it.
+    pub starts_in: Option<Duration>,
+}
+
+/// Returns the message with this SID, opened; `None` when there is none. An error when its fields do
+/// not open.
+pub async fn load(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    message_sid: &str,
+) -> Result<Option<StoredMessage>, StoreError> {
+    let row = sqlx::query_as!(
+        SealedRow,
+        r#"select message_sid as "message_sid!", account_sid as "account_sid!",
+               received_at as "received_at!", state as "state!", sealed,
+               extract(epoch from reserved_for - clock_timestamp())::float8 as starts_in,
+               extract(epoch from clock_timestamp() - received_at)::float8 as "age!"
+           from pigeonhole.inbound_messages where message_sid = $1"#,
+        message_sid,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| row.open(keyring)).transpose()
+}
+
+/// Returns the messages with these SIDs, opened, in the order of the list; `None` for one that does
+/// not exist. An error stands in place of a message whose fields do not open, and affects no other.
+pub async fn load_all(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    message_sids: &[String],
+) -> Result<Vec<Option<Result<StoredMessage, StoreError>>>, StoreError> {
+    let rows = sqlx::query_as!(
+        SealedRow,
+        r#"select message_sid as "message_sid!", account_sid as "account_sid!",
+               received_at as "received_at!", state as "state!", sealed, starts_in,
+               extract(epoch from clock_timestamp() - received_at)::float8 as "age!"
+           from pigeonhole.open_messages($1)"#,
+        message_sids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut opened: HashMap<String, Result<StoredMessage, StoreError>> = rows
+        .into_iter()
+        .map(|row| (row.message_sid.clone(), row.open(keyring)))
+        .collect();
+    Ok(message_sids.iter().map(|sid| opened.remove(sid)).collect())
+}
+
+struct SealedRow {
+    message_sid: String,
+    account_sid: String,
+    received_at: DateTime<Utc>,
+    state: String,
+    sealed: Option<Vec<u8>>,
+    starts_in: Option<f64>,
+    age: f64,
+}
+
+impl SealedRow {
+    fn open(self, keyring: &Keyring) -> Result<StoredMessage, StoreError> {
+        let open = |sealed: Vec<u8>| open_fields(keyring, &self.message_sid, &sealed);
+        Ok(StoredMessage {
+            fields: self.sealed.map(open).transpose()?,
+            state: MessageState::parse(&self.state)?,
+            message_sid: self.message_sid,
+            account_sid: self.account_sid,
+            received_at: self.received_at,
+            age: seconds(self.age),
+            starts_in: self.starts_in.map(seconds),
+        })
+    }
+}
+
+impl fmt::Debug for StoredMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "StoredMessage({}, {:?}, [sealed])",
+            self.message_sid, self.state
+        )
+    }
+}

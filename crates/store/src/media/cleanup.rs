@@ -1,0 +1,114 @@
+//! What keeps media no longer than it may be kept, and leaves no object behind.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::error::StoreError;
+
+/// Rows in one statement, so that none takes long.
+const BATCH: i64 = 1000;
+
+/// Erases files that were stored longer ago than this; answers how many, at most 1000. A file of a message that has not
+/// ended is needed still, for a day at most, however short the retention.
+pub async fn erase_older(conn: &mut PgConnection, retention: Duration) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "update pigeonhole.media set state = 'erased', erased_at = clock_timestamp(), sha256 = null, object_key = null,
+             sealed_key = null
+         where id in (
+             select m.id from pigeonhole.media m join pigeonhole.inbound_messages i using (message_sid)
+             where m.state = 'stored' and m.stored_at <= clock_timestamp() - make_interval(secs => $1)
+                 and (i.finished_at is not null or m.stored_at <= clock_timestamp() - interval '1 day')
+             order by m.stored_at limit $2 for update of m skip locked
+         )",
+        retention.as_secs_f64(),
+        BATCH,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Lets go of the objects of files that were begun longer ago than this and never stored; answers how many, at most
+/// 1000. Whoever begins such a file again starts from nothing.
+pub async fn give_up_storing(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "update pigeonhole.media set object_key = null, sealed_key = null
+         where id in (
+             select id from pigeonhole.media
+             where state = 'storing' and object_key is not null and begun_at <= clock_timestamp() - make_interval(secs => $1)
+             order by begun_at limit $2 for update skip locked
+         )",
+        age.as_secs_f64(),
+        BATCH,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Messages that ended ten minutes ago or longer, and of whose files Twilio may still have some; at most 1000.
+pub async fn left_at_twilio(conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select distinct message_sid from pigeonhole.media m join pigeonhole.inbound_messages i using (message_sid)
+         where m.deleted_at_twilio is null and m.media_sid is not null and m.state not in ('storing', 'gone')
+             and i.finished_at <= clock_timestamp() - interval '10 minutes'
+         order by message_sid limit $1",
+        BATCH,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Objects that nobody needs, the oldest first, at most 1000 of those behind `after`.
+pub async fn garbage(
+    conn: &mut PgConnection,
+    after: Option<&(DateTime<Utc>, String)>,
+) -> Result<Vec<(DateTime<Utc>, String)>, StoreError> {
+    let rows = sqlx::query!(
+        "select queued_at, object_key from pigeonhole.media_garbage
+         where $1::timestamptz is null or (queued_at, object_key) > ($1, $2::text)
+         order by queued_at, object_key limit $3",
+        after.map(|after| after.0),
+        after.map(|after| after.1.as_str()),
+        BATCH,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.queued_at, row.object_key))
+        .collect())
+}
+
+/// These objects are deleted.
+pub async fn delete_garbage(conn: &mut PgConnection, names: &[String]) -> Result<(), StoreError> {
+    sqlx::query!(
+        "delete from pigeonhole.media_garbage where object_key = any($1)",
+        names,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Those of these objects that no row knows.
+pub async fn unknown(conn: &mut PgConnection, names: &[String]) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select name as "name!" from unnest($1::text[]) as name
+           where not exists (select from pigeonhole.media where object_key = name)"#,
+        names,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Under which all our objects are named.
+pub async fn namespace(conn: &mut PgConnection) -> Result<String, StoreError> {
+    Ok(
+        sqlx::query_scalar!("select name from pigeonhole.media_namespace")
+            .fetch_one(conn)
+            .await?,
+    )
+}

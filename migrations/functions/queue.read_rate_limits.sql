@@ -1,0 +1,14 @@
+-- Reads how far rate-limit keys are used up.
+--
+-- Revision: 1
+-- Called by: `queue::rate_limit::RateLimitSnapshot::read`, `pigeonhole.reserve_starts`.
+-- Locks: nothing.
+-- Returns: each key, its theoretical arrival time (0 for a key without a row), and the time now.
+create or replace function queue.read_rate_limits(keys text[])
+returns table (key text, tat_ns bigint, now timestamptz) language plpgsql as $$
+#variable_conflict use_column
+begin
+    return query select given.key, coalesce(limits.tat_ns, 0), (select clock_timestamp())
+    from unnest(keys) as given(key)
+    left join queue.rate_limits limits on limits.key = any(array[given.key]);
+end $$;
