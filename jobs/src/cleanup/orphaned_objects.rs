@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use queue::{Attempt, Job, JobArgs, JobError};
 use serde::{Deserialize, Serialize};
-use store::media::upkeep::{namespace, unknown};
+use store::media::cleanup::{namespace, unknown};
 
 use super::objects::delete_all;
 use crate::{CleanupDeps, StepError};
