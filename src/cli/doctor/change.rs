@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct SettingChange {
+pub(super) struct ProposedChange {
     /// Twilio's name of the setting.
     pub(super) setting: &'static str,
     /// The old value, without the password if it is a URL with one.
@@ -13,7 +13,7 @@ pub(super) struct SettingChange {
     pub(super) done: bool,
 }
 
-impl SettingChange {
+impl ProposedChange {
     pub(super) fn new(setting: &'static str, from: &str, to: String) -> Self {
         Self {
             setting,

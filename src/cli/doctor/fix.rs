@@ -7,7 +7,7 @@ use twilio::{
     rest::{AskError, Client},
 };
 
-use super::change::SettingChange;
+use super::change::ProposedChange;
 use crate::presentation::text::one_line;
 
 /// The resource at Twilio whose settings change.
@@ -23,7 +23,7 @@ pub(super) enum TwilioResource {
 pub(super) struct TwilioFix {
     pub(super) client: Client,
     pub(super) resource: TwilioResource,
-    pub(super) changes: Vec<SettingChange>,
+    pub(super) changes: Vec<ProposedChange>,
 }
 
 impl TwilioFix {
@@ -40,7 +40,7 @@ impl TwilioFix {
             }
         };
         let changes = self.changes.iter().map(|change| {
-            let SettingChange {
+            let ProposedChange {
                 setting, from, to, ..
             } = change;
             let (from, to) = (or_none(from), or_none(to));
@@ -56,7 +56,7 @@ impl TwilioFix {
             .changes
             .iter()
             .cloned()
-            .map(SettingChange::into_parts)
+            .map(ProposedChange::into_parts)
             .collect();
         match &self.resource {
             TwilioResource::Number(sid) => self.client.change_number(sid, &changes).await?,

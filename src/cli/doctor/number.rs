@@ -4,7 +4,7 @@ use ::twilio::rest::{Client, IncomingNumber, MessagingService, Sender};
 
 use super::{
     api_error::finding_of,
-    change::SettingChange,
+    change::ProposedChange,
     configuration::{part, unusable},
     finding::Finding,
     fix::{TwilioFix, TwilioResource},
@@ -171,7 +171,7 @@ fn not_in_the_service() -> Finding {
 }
 
 /// Twilio uses an application's URLs instead of the number's own.
-fn application(sid: &str) -> (Finding, SettingChange) {
+fn application(sid: &str) -> (Finding, ProposedChange) {
     let finding = Finding::fault(
         "twilio_application",
         format!(
@@ -181,6 +181,6 @@ fn application(sid: &str) -> (Finding, SettingChange) {
     );
     (
         finding,
-        SettingChange::new("SmsApplicationSid", sid, String::new()),
+        ProposedChange::new("SmsApplicationSid", sid, String::new()),
     )
 }

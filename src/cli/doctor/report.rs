@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{
-    change::SettingChange,
+    change::ProposedChange,
     finding::{Finding, FindingStatus},
 };
 use crate::presentation::text::one_line;
@@ -16,7 +16,7 @@ pub(super) struct DoctorReport {
     pub(super) findings: Vec<Finding>,
     /// The settings at Twilio that `--fix` changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) changes: Vec<SettingChange>,
+    pub(super) changes: Vec<ProposedChange>,
 }
 
 impl DoctorReport {

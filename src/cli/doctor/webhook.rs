@@ -3,7 +3,7 @@
 use twilio::rest::Inbound;
 
 use super::{
-    change::{SettingChange, without_password},
+    change::{ProposedChange, without_password},
     finding::Finding,
 };
 use crate::config::WEBHOOK_PATH;
@@ -40,7 +40,7 @@ pub(super) fn judge(
     public_base_url: &str,
     whose: &str,
     names: SettingNames,
-) -> (Vec<Finding>, Vec<SettingChange>) {
+) -> (Vec<Finding>, Vec<ProposedChange>) {
     let mut check = WebhookCheck {
         ours: format!("{public_base_url}{WEBHOOK_PATH}"),
         public_base_url,
@@ -61,7 +61,7 @@ struct WebhookCheck<'a> {
     whose: &'a str,
     names: SettingNames,
     findings: Vec<Finding>,
-    changes: Vec<SettingChange>,
+    changes: Vec<ProposedChange>,
 }
 
 impl WebhookCheck<'_> {
@@ -74,7 +74,8 @@ impl WebhookCheck<'_> {
     }
 
     fn change(&mut self, name: &'static str, old: &str, new: impl Into<String>) {
-        self.changes.push(SettingChange::new(name, old, new.into()));
+        self.changes
+            .push(ProposedChange::new(name, old, new.into()));
     }
 
     /// The receiver's URL as it should be set at Twilio.
@@ -220,7 +221,7 @@ mod tests {
         let bad = findings
             .iter()
             .filter(|found| found.status != FindingStatus::Ok);
-        let changes = changes.into_iter().map(SettingChange::into_parts);
+        let changes = changes.into_iter().map(ProposedChange::into_parts);
         (bad.map(|found| found.check).collect(), changes.collect())
     }
 

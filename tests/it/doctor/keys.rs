@@ -45,7 +45,7 @@ async fn a_missing_key_is_found_and_a_needed_old_key_is_named() {
         .sql("insert into pigeonhole.opt_outs values ('x', true, now(), 'keyword')")
         .await;
     let diagnosis = harness.doctor(&[]).await;
-    diagnosis.assert_names("older_keys", "Keep it: a STOP", "");
+    diagnosis.assert_names("older_keys", "opt-outs (STOP)", "");
 }
 
 #[tokio::test]
