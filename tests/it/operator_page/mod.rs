@@ -174,16 +174,16 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
         insert_dead_letter(&app, id, "cleanup_sends", "{}", "away").await;
     }
     insert_dead_letter(&app, 1100, "reconcile_dead_messages", "{}", "away").await;
-    let first = page(admin, "/dead?kind=forget").await;
+    let first = page(admin, "/dead?kind=cleanup_sends").await;
     assert!(
         text_of(&first).contains("1049 cleanup_sends")
             && !text_of(&first).contains("1050 cleanup_sends")
     );
     assert!(
-        first.contains("/dead?after=1049&amp;kind=forget"),
+        first.contains("/dead?after=1049&amp;kind=cleanup_sends"),
         "{first}"
     );
-    let second = text_of(&page(admin, "/dead?after=1049&kind=forget").await);
+    let second = text_of(&page(admin, "/dead?after=1049&kind=cleanup_sends").await);
     assert!(second.contains("1059 cleanup_sends") && !second.contains("1100"));
     let all = [
         ("do", "requeue_kind"),
@@ -191,7 +191,7 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
         ("back", "dead"),
         ("of", "cleanup_sends"),
     ];
-    let told = submit(admin, "/dead?kind=forget", &all).await;
+    let told = submit(admin, "/dead?kind=cleanup_sends", &all).await;
     assert!(told.contains("60 dead letters were put back"), "{told}");
     assert_eq!((app.rows().await.dead, app.rows().await.jobs), (1, 60));
     app.leaves.live("cleanup_sends", 60); // there is no worker
