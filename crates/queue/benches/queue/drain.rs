@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     floor,
     report::Report,
-    rig::{self, CHILD, NoOp, Rig},
+    rig::{self, BenchServer, CHILD, NoOp},
 };
 
 const JOBS: usize = 100_000;
@@ -42,7 +42,7 @@ impl Drained {
 }
 
 /// One process, an otherwise idle machine.
-pub(crate) async fn one_process(rig: &Rig, report: &mut Report) {
+pub(crate) async fn one_process(rig: &BenchServer, report: &mut Report) {
     println!("drain");
     floor::prepare(rig).await;
     sqlx::query("truncate floor")
@@ -83,7 +83,7 @@ pub(crate) async fn one_process(rig: &Rig, report: &mut Report) {
 }
 
 /// Two worker processes on one queue.
-pub(crate) async fn two_processes(rig: &Rig, report: &mut Report) {
+pub(crate) async fn two_processes(rig: &BenchServer, report: &mut Report) {
     println!("processes");
     rig.clear().await;
     rig.fill(JOBS, Duration::ZERO).await;
@@ -126,7 +126,7 @@ pub(crate) async fn child(url: &str) {
 }
 
 /// A million scheduled jobs and a million dead letters beside the ready ones.
-pub(crate) async fn beside_a_backlog(rig: &Rig, report: &mut Report) {
+pub(crate) async fn beside_a_backlog(rig: &BenchServer, report: &mut Report) {
     println!("backlog");
     rig.clear().await;
     rig.fill(JOBS, Duration::ZERO).await;
@@ -144,7 +144,7 @@ pub(crate) async fn beside_a_backlog(rig: &Rig, report: &mut Report) {
 }
 
 /// The same while a session holds a snapshot for a minute in which jobs go on, in one worker process.
-pub(crate) async fn under_an_old_snapshot(rig: &Rig, report: &mut Report) {
+pub(crate) async fn under_an_old_snapshot(rig: &BenchServer, report: &mut Report) {
     println!("snapshot");
     rig.clear().await;
     fill_backlog(rig).await;
@@ -192,7 +192,7 @@ pub(crate) async fn under_an_old_snapshot(rig: &Rig, report: &mut Report) {
 }
 
 /// Jobs a second of 100k that a running runner finds all at once.
-async fn drain_running(rig: &Rig, done: &Arc<AtomicU64>) -> f64 {
+async fn drain_running(rig: &BenchServer, done: &Arc<AtomicU64>) -> f64 {
     let mut conn = rig.pool.acquire().await.unwrap();
     queue::admin::pause(&mut conn, NoOp::NAME, None)
         .await
@@ -206,7 +206,7 @@ async fn drain_running(rig: &Rig, done: &Arc<AtomicU64>) -> f64 {
     count(JOBS) / started.elapsed().as_secs_f64()
 }
 
-async fn fill_backlog(rig: &Rig) {
+async fn fill_backlog(rig: &BenchServer) {
     rig.fill(MILLION, Duration::from_hours(24)).await;
     sqlx::query(
         "insert into queue.dead_jobs
@@ -224,7 +224,7 @@ async fn fill_backlog(rig: &Rig) {
 }
 
 /// Runs a runner until the ready jobs are gone.
-async fn drain(rig: &Rig) -> Drained {
+async fn drain(rig: &BenchServer) -> Drained {
     let done = Arc::new(AtomicU64::new(0));
     let stop = CancellationToken::new();
     let (own, _) = rig::own_usage();
@@ -246,7 +246,7 @@ async fn drain(rig: &Rig) -> Drained {
 }
 
 /// Waits until every outcome is written: nothing but far timers is left.
-async fn wait_until_empty(rig: &Rig) {
+async fn wait_until_empty(rig: &BenchServer) {
     loop {
         let left: i64 = sqlx::query_scalar(
             "select (select count(*) from (select from queue.jobs where ready limit 1) r)

@@ -11,13 +11,13 @@ use std::{
 use crate::{
     floor,
     report::Report,
-    rig::{NoOp, PAYLOAD, Rig, jobs, pool},
+    rig::{BenchServer, NoOp, PAYLOAD, jobs, pool},
 };
 
 const SECONDS: u32 = 5;
 const ROUNDS: usize = 3;
 
-pub(crate) async fn run(rig: &Rig, report: &mut Report) {
+pub(crate) async fn run(rig: &BenchServer, report: &mut Report) {
     println!("enqueue");
     floor::prepare(rig).await;
     for clients in [1, 16] {
@@ -54,7 +54,7 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) {
     }
 }
 
-async fn singly(rig: &Rig, clients: u32) -> f64 {
+async fn singly(rig: &BenchServer, clients: u32) -> f64 {
     let pool = pool(&rig.url, clients).await;
     let done = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
@@ -81,7 +81,7 @@ async fn singly(rig: &Rig, clients: u32) -> f64 {
     rate
 }
 
-async fn batched(rig: &Rig, batch: u32) -> f64 {
+async fn batched(rig: &BenchServer, batch: u32) -> f64 {
     let batch_jobs = jobs(batch as usize, Duration::ZERO);
     let mut conn = rig.pool.acquire().await.unwrap();
     let (mut done, started) = (0.0, Instant::now());

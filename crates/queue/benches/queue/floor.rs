@@ -2,10 +2,10 @@
 
 use std::{fs, process::Command};
 
-use crate::rig::{PAYLOAD, Rig};
+use crate::rig::{BenchServer, PAYLOAD};
 
 /// Makes the floor's own table, with the one index that any queue needs.
-pub(crate) async fn prepare(rig: &Rig) {
+pub(crate) async fn prepare(rig: &BenchServer) {
     let table = "create table if not exists floor (
         id bigint generated always as identity primary key,
         run_at timestamptz not null default now(), kind text not null, args json not null)";
@@ -17,7 +17,7 @@ pub(crate) async fn prepare(rig: &Rig) {
 }
 
 /// Single-row inserts a second, each committed by itself.
-pub(crate) fn inserts(rig: &Rig, clients: u32, seconds: u32) -> f64 {
+pub(crate) fn inserts(rig: &BenchServer, clients: u32, seconds: u32) -> f64 {
     let payload = "x".repeat(PAYLOAD);
     let script = format!(
         "insert into floor (kind, args) values ('no_op', '{{\"payload\":\"{payload}\"}}');\n"
@@ -26,7 +26,7 @@ pub(crate) fn inserts(rig: &Rig, clients: u32, seconds: u32) -> f64 {
 }
 
 /// Rows a second that are claimed and deleted by the barest queue there is: delete in batches of 500, returning.
-pub(crate) fn deletes(rig: &Rig, rows: u32) -> f64 {
+pub(crate) fn deletes(rig: &BenchServer, rows: u32) -> f64 {
     let script = "with gone as (delete from floor where id = any(array(
         select id from floor where kind = 'no_op' and run_at <= now() order by run_at, id limit 500
         for update skip locked)) returning args) select count(*) from gone;\n";
@@ -34,7 +34,7 @@ pub(crate) fn deletes(rig: &Rig, rows: u32) -> f64 {
     pgbench_counted(rig, script, transactions) * 500.0
 }
 
-fn pgbench(rig: &Rig, script: &str, clients: u32, seconds: u32) -> f64 {
+fn pgbench(rig: &BenchServer, script: &str, clients: u32, seconds: u32) -> f64 {
     run(
         rig,
         script,
@@ -49,11 +49,11 @@ fn pgbench(rig: &Rig, script: &str, clients: u32, seconds: u32) -> f64 {
     )
 }
 
-fn pgbench_counted(rig: &Rig, script: &str, transactions: u32) -> f64 {
+fn pgbench_counted(rig: &BenchServer, script: &str, transactions: u32) -> f64 {
     run(rig, script, &["-c", "1", "-t", &transactions.to_string()])
 }
 
-fn run(rig: &Rig, script: &str, arguments: &[&str]) -> f64 {
+fn run(rig: &BenchServer, script: &str, arguments: &[&str]) -> f64 {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), script).unwrap();
     let output = Command::new(rig.server.bin_dir().join("pgbench"))

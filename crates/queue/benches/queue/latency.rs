@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{report::Report, rig::Rig};
+use crate::{report::Report, rig::BenchServer};
 
 const JOBS: usize = 400;
 const BACKLOG: usize = 100_000;
@@ -38,7 +38,7 @@ impl Job<mpsc::UnboundedSender<Instant>> for Ping {
     }
 }
 
-pub(crate) async fn run(rig: &Rig, report: &mut Report) {
+pub(crate) async fn run(rig: &BenchServer, report: &mut Report) {
     println!("latency");
     rig.clear().await;
     let (idle_p50, idle_p99) = measure(rig).await;
@@ -70,7 +70,7 @@ pub(crate) async fn run(rig: &Rig, report: &mut Report) {
     report.figure("fair_latency_p99_ratio", p99 / idle_p99);
 }
 
-async fn fill_lane(rig: &Rig) {
+async fn fill_lane(rig: &BenchServer) {
     let job = NewJob::of(&Ping {
         of_the_backlog: true,
     })
@@ -85,7 +85,7 @@ async fn fill_lane(rig: &Rig) {
 }
 
 /// The median and the 99th percentile, in milliseconds.
-async fn measure(rig: &Rig) -> (f64, f64) {
+async fn measure(rig: &BenchServer) -> (f64, f64) {
     let (sender, mut started) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let runner = Runner::new(rig.pool.clone(), RunnerSettings::new("latency"))

@@ -18,7 +18,7 @@ mod report;
 mod rig;
 
 use report::Report;
-use rig::Rig;
+use rig::BenchServer;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -32,7 +32,7 @@ fn main() {
         .collect();
     let wants = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);
     runtime.block_on(async {
-        let rig = Rig::start().await;
+        let rig = BenchServer::start().await;
         let mut report = Report::new(&rig);
         if wants("enqueue") {
             enqueue::run(&rig, &mut report).await;

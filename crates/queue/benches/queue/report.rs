@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::rig::Rig;
+use crate::rig::BenchServer;
 
 pub(crate) struct Report {
     machine: String,
@@ -13,7 +13,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(rig: &Rig) -> Self {
+    pub(crate) fn new(rig: &BenchServer) -> Self {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let version = rig.server.bin_dir().display().to_string();
         Self {

@@ -39,14 +39,14 @@ impl Job<Arc<AtomicU64>> for NoOp {
 }
 
 /// A server with the queue's tables, `fsync` on, and a pool.
-pub(crate) struct Rig {
+pub(crate) struct BenchServer {
     pub(crate) server: PostgresServer,
     pub(crate) pool: PgPool,
     pub(crate) url: String,
     _dir: tempfile::TempDir,
 }
 
-impl Rig {
+impl BenchServer {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::Builder::new()
             .prefix("queue-bench-")

@@ -1,4 +1,4 @@
-//! How many jobs there are: counted as far as that is quick, estimated from a sample of the table beyond.
+//! The numbers of jobs: counted up to a bound, and estimated from a sample of the table beyond it.
 
 use std::collections::HashMap;
 
@@ -7,25 +7,25 @@ use sqlx::PgConnection;
 
 use super::{error::AdminError, state::JobState};
 
-/// The pages of a table in a sample of it, roughly.
+/// About how many pages of a table are in a sample.
 const SAMPLE_PAGES: f32 = 400.0;
 
-/// How many, and how well that is known.
+/// A number of jobs, and how precise it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct JobCount {
-    /// So many.
+    /// The number.
     pub count: i64,
-    /// How well that is known.
+    /// How precise it is.
     pub precision: CountPrecision,
 }
 
-/// How well a count is known.
+/// How precise a count is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CountPrecision {
-    /// Counted.
+    /// All were counted.
     Exact,
-    /// Counting stopped there.
+    /// Counting stopped at this number.
     AtLeast,
     /// Estimated from a sample.
     About,
@@ -46,7 +46,7 @@ impl JobCount {
         }
     }
 
-    /// An estimate, when at least so many were counted.
+    /// An estimate, where `counted` is the number at which counting stopped.
     pub(super) fn about(estimate: Option<i64>, counted: i64) -> Self {
         match estimate {
             Some(count) if count > counted => Self {
@@ -58,10 +58,10 @@ impl JobCount {
     }
 }
 
-/// How many jobs of each kind and state a sample suggests.
+/// The estimated number of jobs of each kind and state.
 pub(super) type Estimates = HashMap<(String, JobState), i64>;
 
-/// Estimates the live jobs. The sample is of so many pages, whatever the size of the table.
+/// Estimates the live jobs. The sample has the same number of pages, whatever the size of the table.
 pub(super) async fn estimate_live(conn: &mut PgConnection) -> Result<Estimates, AdminError> {
     let percent = sqlx::query_scalar!(
         r#"select least(100, 100 * $1::real / greatest(1, pg_relation_size('queue.jobs') / 8192))::real as "percent!""#,
@@ -87,7 +87,7 @@ pub(super) async fn estimate_live(conn: &mut PgConnection) -> Result<Estimates, 
         .collect())
 }
 
-/// Estimates the dead letters, likewise.
+/// Estimates the dead letters in the same way.
 pub(super) async fn estimate_dead(conn: &mut PgConnection) -> Result<Estimates, AdminError> {
     let percent = sqlx::query_scalar!(
         r#"select least(100, 100 * $1::real / greatest(1, pg_relation_size('queue.dead_jobs') / 8192))::real

@@ -8,13 +8,13 @@ use crate::attempt::JobId;
 pub struct JobFilter {
     /// Only this kind.
     pub kind: Option<String>,
-    /// Only this state; else all live ones.
+    /// Only this state. `None`: all live jobs.
     pub state: Option<JobState>,
-    /// Only those whose last error has this in it, in capitals or not.
+    /// Only jobs whose last error contains this text, in upper or lower case.
     pub error: Option<String>,
-    /// Only those with a higher number.
+    /// Only jobs with a higher number.
     pub after: Option<JobId>,
-    /// At most so many.
+    /// The most jobs on a page.
     pub limit: u16,
 }
 

@@ -1,9 +1,9 @@
-//! Which jobs a list is to look at.
+//! Finds the jobs that a list shows.
 //!
-//! They are found in one of two ways. If few jobs are in the wanted state, its index has them all. If not, they are
-//! frequent, and a walk through the numbers meets them soon; it ends after so many rows and the page says where to go
-//! on. Running jobs are few beside scheduled ones and have the timers that run out first, so for them the front of that
-//! index has to do.
+//! There are two ways. If few jobs are in the wanted state, the index of that state has them all. If not, such jobs are
+//! frequent, and a scan by number finds them soon. The scan ends after a bounded number of rows, and the page says where
+//! the next one continues. Running jobs are few beside scheduled ones, and their timers run out first. So for them only
+//! the front of that index is read.
 
 use sqlx::PgConnection;
 
@@ -13,9 +13,9 @@ use crate::attempt::JobId;
 /// The jobs that have the wanted kind and state, in order.
 pub(super) struct FoundJobs {
     pub(super) ids: Vec<JobId>,
-    /// Where the walk stopped, if it was cut short.
+    /// Where the scan stopped, if it did not reach the end.
     pub(super) next: Option<JobId>,
-    /// Only the timers that run out first were looked at.
+    /// True if only the timers that run out first were read.
     pub(super) partial: bool,
 }
 

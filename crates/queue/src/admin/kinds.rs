@@ -1,23 +1,23 @@
-//! Which kinds of jobs there are, and which of them nobody may claim.
+//! The kinds of jobs, and their pauses.
 
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::error::AdminError;
 
-/// What came of a wish to pause or resume a kind.
+/// The result of a pause or a resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PauseResult {
     /// The kind.
     pub kind: String,
-    /// It was not so before.
+    /// False if the kind was paused, or not paused, before.
     pub changed: bool,
-    /// There is a job, a worker or a figure of this kind. If not, its name may be misspelt.
+    /// True if a job, a worker or a figure of this kind exists. If not, its name may be misspelt.
     pub known: bool,
 }
 
-/// Keeps all workers from claiming jobs of this kind. Those that run go on. The reason is for people to read; a new one
-/// replaces the old.
+/// Keeps all workers from claiming jobs of this kind. Running jobs continue. Operators read the reason. A new reason
+/// replaces the old one.
 pub async fn pause(
     conn: &mut PgConnection,
     kind: &str,
@@ -61,10 +61,10 @@ pub async fn resume(conn: &mut PgConnection, kind: &str) -> Result<PauseResult, 
     })
 }
 
-/// The kinds that workers, figures, pauses, ready jobs or dead letters name, in order. One that has only running and
-/// scheduled jobs, and nobody who ran any today, is not among them.
+/// The kinds of workers, figures, pauses, ready jobs and dead letters, in order of their names. A kind that has only
+/// running and scheduled jobs, and no figure of today, is not among them.
 pub(super) async fn known(conn: &mut PgConnection) -> Result<Vec<String>, AdminError> {
-    // The recursive parts hop from one kind to the next in the index, however many jobs each has.
+    // The recursive parts jump from one kind to the next in the index, however many jobs each has.
     let kinds = sqlx::query_scalar!(
         r#"
         with recursive ready(kind) as (

@@ -1,4 +1,4 @@
-//! Jobs, a page at a time, in order of their numbers.
+//! Lists jobs in pages, in the order of their numbers.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -15,14 +15,13 @@ use crate::attempt::JobId;
 /// A page of jobs.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobPage {
-    /// When this was so, by the database's clock.
+    /// When this was read, by the database's clock.
     pub at: DateTime<Utc>,
     /// The jobs, in order of their numbers.
     pub jobs: Vec<ListedJob>,
-    /// There may be more: ask for those after this number. A page that looked at many jobs can be short, even empty,
-    /// and still not be the last.
+    /// The next page starts after this number. A page may be short, even empty, and still not be the last.
     pub next: Option<JobId>,
-    /// Only the running jobs among the timers that run out first were looked at: there are too many.
+    /// True if there are too many timers, and only the running jobs among the first were read.
     pub partial: bool,
 }
 
@@ -33,29 +32,29 @@ pub struct ListedJob {
     pub id: JobId,
     /// Its kind.
     pub kind: String,
-    /// What it is doing.
+    /// Its state.
     pub state: JobState,
-    /// Attempts so far, the one that runs included.
+    /// Attempts so far, including the one that runs.
     pub attempts: i16,
-    /// Attempts it may have.
+    /// The most attempts it may have.
     pub max_attempts: i16,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
-    /// When it is to run or became ready; for a running job or a dead letter, nothing.
+    /// When it becomes due or became ready. `None` for a running job or a dead letter.
     pub due_at: Option<DateTime<Utc>>,
-    /// When the worker that runs it loses it, unless it renews.
+    /// The end of its lease, unless the worker renews it.
     pub lease_until: Option<DateTime<Utc>>,
     /// When it became a dead letter.
     pub died_at: Option<DateTime<Utc>>,
-    /// Who runs it.
+    /// The worker that runs it.
     pub worker: Option<String>,
-    /// Why it is a dead letter.
+    /// Why it became a dead letter.
     pub reason: Option<String>,
-    /// What its last failed attempt said.
+    /// The error of its last failed attempt.
     pub last_error: Option<String>,
 }
 
-/// Asks for one page.
+/// Reads one page.
 pub async fn list(conn: &mut PgConnection, filter: &JobFilter) -> Result<JobPage, AdminError> {
     let limit = usize::from(filter.limit);
     let mut found = find(conn, filter).await?;
@@ -72,7 +71,7 @@ pub async fn list(conn: &mut PgConnection, filter: &JobFilter) -> Result<JobPage
     if filter.error.is_some() && jobs.len() == limit {
         found.next = jobs.last().map(|job| job.id);
     }
-    jobs.retain(|job| filter.state.is_none_or(|state| job.state == state)); // it may have moved on meanwhile
+    jobs.retain(|job| filter.state.is_none_or(|state| job.state == state)); // its state may have changed meanwhile
     let at = sqlx::query_scalar!(r#"select now() as "now!""#)
         .fetch_one(conn)
         .await?;

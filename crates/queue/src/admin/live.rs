@@ -1,4 +1,4 @@
-//! What operators do to live jobs: run one now, or give it up.
+//! Runs live jobs at once, or discards them, for an operator.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,35 +8,35 @@ use sqlx::PgConnection;
 use super::error::AdminError;
 use crate::attempt::JobId;
 
-/// What became of one job that an operator named.
+/// The result for one job that an operator named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChangedJob {
     /// Its number.
     pub id: JobId,
-    /// What became of it.
+    /// The result.
     pub result: JobChange,
-    /// Who runs it.
+    /// The worker that runs it.
     pub worker: Option<String>,
 }
 
-/// What became of a job.
+/// The result of a retry or a discard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobChange {
     /// It was retried or discarded.
     Done,
-    /// Nothing to do: it is available already.
+    /// Unchanged: it is available already.
     AlreadyAvailable,
-    /// Left alone: a worker runs it.
+    /// Unchanged: a worker runs it.
     Running,
-    /// Left alone: it is a dead letter.
+    /// Unchanged: it is a dead letter.
     Dead,
-    /// There is none of this number: it has completed, or never was.
+    /// No job has this number: it has completed, or never existed.
     NotFound,
 }
 
-/// Makes scheduled jobs ready now. Their attempts so far count. One whose lease has run out is nobody's, and so counts as
-/// scheduled. Answers each job in the order named, once.
+/// Makes scheduled jobs ready now. Their attempts so far count. A job whose lease has run out counts as scheduled. Returns
+/// a result for each job, in the order of `ids`, without duplicates.
 pub async fn retry(conn: &mut PgConnection, ids: &[JobId]) -> Result<Vec<ChangedJob>, AdminError> {
     let found = lock(conn, ids).await?;
     let change = |job: &LockedJob| match job {
@@ -56,8 +56,8 @@ pub async fn retry(conn: &mut PgConnection, ids: &[JobId]) -> Result<Vec<Changed
     report(conn, ids, found, change).await
 }
 
-/// Makes jobs dead letters, by an operator's word. One that runs only by `force`: its row goes, so its worker has lost
-/// the lease and can write nothing more. Answers each job in the order named, once.
+/// Makes jobs dead letters. A running job only by `force`: its row is deleted, so its worker has lost the lease and can
+/// write nothing more. Returns a result for each job, in the order of `ids`, without duplicates.
 pub async fn discard(
     conn: &mut PgConnection,
     ids: &[JobId],
@@ -90,8 +90,8 @@ struct LockedJob {
     worker: Option<String>,
 }
 
-/// Locks the jobs, so that none changes hands before we are done. Always in the same order: two operators do not wait
-/// for each other.
+/// Locks the jobs, so that no worker claims them before the transaction ends. Always in the same order, so that two
+/// operators never wait for each other.
 async fn lock(
     conn: &mut PgConnection,
     ids: &[JobId],

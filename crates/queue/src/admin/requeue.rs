@@ -1,4 +1,4 @@
-//! Putting dead letters back into the queue.
+//! Puts dead letters back into the queue.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::{error::AdminError, filter::needle, limits::MOST_ROWS};
 use crate::attempt::JobId;
 
-/// The most dead letters put back in one statement.
+/// The most dead letters that one statement puts back.
 const BATCH: i64 = 1000;
 
 /// Which dead letters to put back.
@@ -17,35 +17,35 @@ const BATCH: i64 = 1000;
 pub struct DeadLetterFilter {
     /// Only this kind.
     pub kind: Option<String>,
-    /// Only those whose last error has this in it, in capitals or not.
+    /// Only dead letters whose last error contains this text, in upper or lower case.
     pub error: Option<String>,
-    /// Only those that died at this time or later.
+    /// Only jobs that became dead letters at this time or later.
     pub after: Option<DateTime<Utc>>,
-    /// Only those that died before.
+    /// Only jobs that became dead letters before this time.
     pub before: Option<DateTime<Utc>>,
 }
 
-/// A place in the order of death.
+/// Where the next batch continues: the dead letters are ordered by time and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DeadLetterCursor {
-    /// When it died.
+    /// When the last one of the batch became a dead letter.
     pub died_at: DateTime<Utc>,
     id: JobId,
 }
 
-/// What came of a requeue.
+/// The result of a requeue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RequeueResult {
-    /// Dead letters that are jobs again.
+    /// The number of dead letters that are jobs again.
     pub requeued: usize,
-    /// Dead letters that stay, as a live job has their unique key.
+    /// Dead letters that stay, because a live job has their unique key.
     pub key_taken: Vec<JobId>,
-    /// Numbers of no dead letter: a live job's, a completed one's, or never given out.
+    /// Numbers that no dead letter has.
     pub not_dead: Vec<JobId>,
 }
 
 impl RequeueResult {
-    /// Adds what came of another batch.
+    /// Adds the result of another batch.
     pub fn add(&mut self, other: Self) {
         self.requeued += other.requeued;
         self.key_taken.extend(other.key_taken);
@@ -53,11 +53,10 @@ impl RequeueResult {
     }
 }
 
-/// Puts these dead letters back, ready now: attempts count from 0, errors are kept. One whose unique key a live job has
-/// stays where it is.
+/// Puts these dead letters back, ready now. Attempts count from 0, errors are kept. A dead letter whose unique key a live
+/// job has stays a dead letter.
 pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<RequeueResult, AdminError> {
-    // The fence goes on from where it stood, or a worker that lost the job in its earlier life could write to it in
-    // this one.
+    // The fence continues, so that a worker that lost the job before it became a dead letter cannot write to it now.
     let rows = sqlx::query!(
         r#"
         with chosen as (
@@ -102,8 +101,8 @@ pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<RequeueRe
     Ok(result)
 }
 
-/// Puts a batch of dead letters back, at most `limit`, those that died first in front. Answers where to go on: call it
-/// again with that, in another transaction, until it is `None`.
+/// Puts at most `limit` dead letters back, the oldest first. Returns where the next batch continues. Call it again with
+/// that, in another transaction, until it is `None`.
 pub async fn requeue_all(
     conn: &mut PgConnection,
     filter: &DeadLetterFilter,

@@ -1,4 +1,4 @@
-//! All that is known of one job.
+//! Everything that the queue knows about one job.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,43 +11,43 @@ use crate::attempt::JobId;
 /// One job, live or dead.
 #[derive(Debug, Serialize)]
 pub struct JobDetails {
-    /// When this was so, by the database's clock.
+    /// When this was read, by the database's clock.
     pub at: DateTime<Utc>,
     /// Its number.
     pub id: JobId,
     /// Its kind.
     pub kind: String,
-    /// What it is doing.
+    /// Its state.
     pub state: JobState,
-    /// Nobody claims its kind until it is resumed.
+    /// True if its kind is paused.
     pub paused: bool,
-    /// Attempts so far, the one that runs included.
+    /// Attempts so far, including the one that runs.
     pub attempts: i16,
-    /// Attempts it may have.
+    /// The most attempts it may have.
     pub max_attempts: i16,
     /// Steps of priority, those below 0 first.
     pub priority: i16,
-    /// The lane it takes turns in.
+    /// Its lane.
     pub lane: Option<String>,
     /// Its unique key.
     pub unique_key: Option<String>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
-    /// When it is to run or became ready; for a running job or a dead letter, nothing.
+    /// When it becomes due or became ready. `None` for a running job or a dead letter.
     pub due_at: Option<DateTime<Utc>>,
     /// When it was last claimed.
     pub claimed_at: Option<DateTime<Utc>>,
     /// How often it was claimed.
     pub claims: Option<i32>,
-    /// When the worker that runs it loses it, unless it renews.
+    /// The end of its lease, unless the worker renews it.
     pub lease_until: Option<DateTime<Utc>>,
-    /// Who runs it.
+    /// The worker that runs it.
     pub worker: Option<String>,
     /// When it became a dead letter.
     pub died_at: Option<DateTime<Utc>>,
     /// Why it became a dead letter.
     pub reason: Option<String>,
-    /// The trace context of whoever enqueued it.
+    /// The trace context of its enqueuer.
     pub trace: Option<String>,
     /// Its arguments: ids, never personal data.
     pub args: Box<RawValue>,
@@ -58,15 +58,15 @@ pub struct JobDetails {
 /// One failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptError {
-    /// Which one, from 1.
+    /// Its number, from 1.
     pub attempt: i32,
     /// When it failed.
     pub at: DateTime<Utc>,
-    /// What it said.
+    /// The error.
     pub error: String,
 }
 
-/// Looks for the job among the live ones, then among the dead letters. A completed one is nowhere.
+/// Reads the job from the live jobs or the dead letters. `None` for a job that has completed.
 pub async fn show(conn: &mut PgConnection, id: JobId) -> Result<Option<JobDetails>, AdminError> {
     match live(conn, id).await? {
         Some(job) => Ok(Some(job)),

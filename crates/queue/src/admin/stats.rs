@@ -1,4 +1,4 @@
-//! How each kind of job is doing.
+//! The state of each kind of job.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use super::{
     state::JobState,
 };
 
-/// The most jobs of a kind and state that are counted; beyond, they are estimated.
+/// The most jobs of a kind and state that are counted. Beyond that, they are estimated.
 const COUNTED: i64 = 5000;
 
-/// The ready jobs at the front among which the oldest is looked for: priorities and lanes keep the order of the index
-/// from being that of age.
+/// The oldest ready job is the oldest of this many at the front. Because of priorities and lanes, the order of the index
+/// is not the order of age.
 const HEAD: i64 = 200;
 
 /// The state of the queue.
 #[derive(Debug, Clone, Serialize)]
 pub struct QueueStats {
-    /// When this was so, by the database's clock.
+    /// When this was read, by the database's clock.
     pub at: DateTime<Utc>,
     /// Each kind, in order of its name.
     pub kinds: Vec<KindStats>,
@@ -43,7 +43,7 @@ pub struct KindStats {
     pub scheduled: JobCount,
     /// Dead letters.
     pub dead: JobCount,
-    /// Since when the oldest available job has been waiting, going by those in front.
+    /// Since when the oldest available job has been ready, as far as the front of the queue shows.
     pub oldest_available_since: Option<DateTime<Utc>>,
     /// Jobs completed in the last full minute.
     pub completed_last_minute: i64,
@@ -53,16 +53,16 @@ pub struct KindStats {
     pub failed_last_hour: i64,
     /// Processes that run this kind.
     pub workers: i64,
-    /// Since when nobody claims it, if that is so.
+    /// Since when the kind is paused.
     pub paused_at: Option<DateTime<Utc>>,
-    /// Why, if somebody said so.
+    /// The reason that the operator gave.
     pub paused_reason: Option<String>,
 }
 
-/// Asks for all kinds.
+/// Reads the state of all kinds.
 pub async fn stats(conn: &mut PgConnection) -> Result<QueueStats, AdminError> {
     let timers = TimerCounts::look(conn).await?;
-    // Samples only for what cannot be counted.
+    // A sample is read only if something cannot be counted.
     let mut live = Estimates::new();
     if timers.more {
         live = estimate_live(conn).await?;
@@ -144,12 +144,12 @@ fn bounded(counted: i64, estimates: &Estimates, kind: &str, state: JobState) -> 
     JobCount::about(estimates.get(&(kind.to_owned(), state)).copied(), COUNTED)
 }
 
-/// The timers that run out first. Those of running jobs are among them, unless very many jobs are due very soon: a
-/// lease is short.
+/// The timers that run out first. As a lease is short, the timers of running jobs are among them, unless very many jobs
+/// are due very soon.
 struct TimerCounts {
-    /// Running and scheduled jobs.
+    /// The numbers of running and of scheduled jobs.
     by_kind: BTreeMap<String, (i64, i64)>,
-    /// There are more than were counted.
+    /// True if there are more timers than were counted.
     more: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who is at work.
+//! Lists the processes that run jobs.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,9 +9,9 @@ use super::{error::AdminError, limits::STALE_SECONDS};
 /// The processes that run jobs.
 #[derive(Debug, Clone, Serialize)]
 pub struct WorkerList {
-    /// When this was so, by the database's clock.
+    /// When this was read, by the database's clock.
     pub at: DateTime<Utc>,
-    /// Each one, the one that was started first in front; at most a thousand.
+    /// At most a thousand processes, in the order of their start.
     pub workers: Vec<WorkerProcess>,
 }
 
@@ -22,19 +22,19 @@ pub struct WorkerProcess {
     pub name: String,
     /// When it was started.
     pub started_at: DateTime<Utc>,
-    /// Its last sign of life.
+    /// Its last entry in the worker registry.
     pub seen_at: DateTime<Utc>,
-    /// It should have given another by now: it was killed, hangs, or cannot reach the database.
+    /// True if the next entry is overdue: the process was killed, is stuck, or cannot reach the database.
     pub stale: bool,
-    /// What it runs.
+    /// The kinds that it runs.
     pub kinds: Vec<String>,
-    /// How many jobs it runs at a time, at most.
+    /// The most jobs that it runs at once.
     pub slots: i32,
-    /// How many it held at its last sign of life.
+    /// How many jobs it held at its last entry.
     pub held: i32,
 }
 
-/// Asks for all workers.
+/// Reads all workers.
 pub async fn workers(conn: &mut PgConnection) -> Result<WorkerList, AdminError> {
     let at = sqlx::query_scalar!(r#"select now() as "now!""#)
         .fetch_one(&mut *conn)

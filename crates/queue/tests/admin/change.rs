@@ -1,15 +1,15 @@
-//! What operators do.
+//! What operators do to jobs.
 
 use queue::{
     NewJob,
     admin::{self, DeadLetterFilter, JobChange, JobFilter, JobState},
 };
 
-use crate::rig::{Letter, Queue, of_state, results};
+use crate::harness::{AdminHarness, Letter, of_state, results};
 
 #[tokio::test]
 async fn a_retried_job_is_available_now_and_keeps_its_attempts() {
-    let queue = Queue::start().await;
+    let queue = AdminHarness::start().await;
     let id = queue.failed("timed out").await;
     assert_eq!(results(&queue.retry(&[id]).await), [JobChange::Done]);
     let job = queue.show(id).await.unwrap();
@@ -21,8 +21,8 @@ async fn a_retried_job_is_available_now_and_keeps_its_attempts() {
 }
 
 #[tokio::test]
-async fn a_retry_leaves_alone_what_it_must() {
-    let queue = Queue::start().await;
+async fn a_retry_changes_only_scheduled_jobs() {
+    let queue = AdminHarness::start().await;
     let available = queue.job().await;
     let running = queue.running().await;
     let dead = queue.dead("gone").await;
@@ -41,8 +41,8 @@ async fn a_retry_leaves_alone_what_it_must() {
 }
 
 #[tokio::test]
-async fn a_job_whose_lease_has_run_out_is_nobodys() {
-    let queue = Queue::start().await;
+async fn a_job_whose_lease_has_run_out_counts_as_scheduled() {
+    let queue = AdminHarness::start().await;
     let id = queue.running().await;
     queue
         .run("update queue.jobs set run_at = now() - interval '1 s'")
@@ -52,8 +52,8 @@ async fn a_job_whose_lease_has_run_out_is_nobodys() {
 }
 
 #[tokio::test]
-async fn a_discarded_job_is_a_dead_letter_by_an_operators_word() {
-    let queue = Queue::start().await;
+async fn a_job_that_an_operator_discards_is_a_dead_letter() {
+    let queue = AdminHarness::start().await;
     let (available, scheduled) = (queue.job().await, queue.failed("timed out").await);
     let dead = queue.dead("gone").await;
     let changed = queue
@@ -84,7 +84,7 @@ async fn a_discarded_job_is_a_dead_letter_by_an_operators_word() {
 
 #[tokio::test]
 async fn a_running_job_is_discarded_only_by_force() {
-    let queue = Queue::start().await;
+    let queue = AdminHarness::start().await;
     let id = queue.running().await;
     assert_eq!(
         results(&queue.discard(&[id], false).await),
@@ -99,8 +99,8 @@ async fn a_running_job_is_discarded_only_by_force() {
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_its_job_cannot_write_to_its_next_life() {
-    let queue = Queue::start().await;
+async fn a_worker_that_lost_a_job_cannot_write_to_it_after_a_requeue() {
+    let queue = AdminHarness::start().await;
     let id = queue.running().await;
     let before = queue.show(id).await.unwrap().claims;
     queue.discard(&[id], true).await;
@@ -112,8 +112,8 @@ async fn a_worker_that_lost_its_job_cannot_write_to_its_next_life() {
 }
 
 #[tokio::test]
-async fn a_requeued_dead_letter_begins_anew_and_keeps_its_errors() {
-    let queue = Queue::start().await;
+async fn a_requeued_dead_letter_starts_at_zero_attempts_and_keeps_its_errors() {
+    let queue = AdminHarness::start().await;
     let id = queue.dead("gone").await;
     let live = queue.job().await;
     let requeued = queue.requeue(&[id, live, 999_999, id]).await;
@@ -132,7 +132,7 @@ async fn a_requeued_dead_letter_begins_anew_and_keeps_its_errors() {
 
 #[tokio::test]
 async fn a_dead_letter_whose_key_is_taken_stays() {
-    let queue = Queue::start().await;
+    let queue = AdminHarness::start().await;
     let first = queue.keyed("k").await;
     queue.discard(&[first], false).await;
     let second = queue.keyed("k").await;
@@ -150,8 +150,8 @@ async fn a_dead_letter_whose_key_is_taken_stays() {
 }
 
 #[tokio::test]
-async fn requeued_jobs_of_one_lane_stand_one_behind_the_other() {
-    let queue = Queue::start().await;
+async fn requeued_jobs_of_one_lane_get_positions_behind_each_other() {
+    let queue = AdminHarness::start().await;
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.push(
@@ -172,8 +172,8 @@ async fn requeued_jobs_of_one_lane_stand_one_behind_the_other() {
 }
 
 #[tokio::test]
-async fn a_bulk_requeue_takes_only_what_its_filter_names() {
-    let queue = Queue::start().await;
+async fn a_bulk_requeue_changes_only_dead_letters_that_its_filter_matches() {
+    let queue = AdminHarness::start().await;
     let old = queue.dead("Connection refused").await;
     queue
         .run("update queue.dead_jobs set died_at = '2026-01-01'")
@@ -207,7 +207,7 @@ async fn a_bulk_requeue_takes_only_what_its_filter_names() {
 
 #[tokio::test]
 async fn a_bulk_requeue_can_begin_at_a_time() {
-    let queue = Queue::start().await;
+    let queue = AdminHarness::start().await;
     let old = queue.dead("gone").await;
     queue
         .run("update queue.dead_jobs set died_at = '2026-01-01'")
@@ -230,8 +230,8 @@ async fn a_bulk_requeue_can_begin_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_bulk_requeue_goes_on_where_it_stopped_and_passes_what_stays() {
-    let queue = Queue::start().await;
+async fn a_bulk_requeue_continues_where_it_stopped_and_skips_dead_letters_that_stay() {
+    let queue = AdminHarness::start().await;
     let stays = queue.keyed("k").await;
     queue.discard(&[stays], false).await;
     queue.keyed("k").await;
@@ -249,7 +249,7 @@ async fn a_bulk_requeue_goes_on_where_it_stopped_and_passes_what_stays() {
 
 #[tokio::test]
 async fn pausing_and_resuming_say_whether_that_changed_anything() {
-    let queue = Queue::start().await;
+    let queue = AdminHarness::start().await;
     queue.job().await;
     let mut conn = queue.pool.acquire().await.unwrap();
     let paused = admin::pause(&mut conn, "letter", None).await.unwrap();

@@ -1,15 +1,15 @@
-//! Who is at work, and what the connection is made to do.
+//! The list of workers, wake-ups, and the limits of a connection.
 
 use std::time::Duration;
 
 use queue::admin::{self, AdminError};
 use sqlx::postgres::PgListener;
 
-use crate::rig::Queue;
+use crate::harness::AdminHarness;
 
 #[tokio::test]
-async fn a_worker_that_gave_no_sign_of_life_is_stale() {
-    let queue = Queue::start().await;
+async fn a_worker_without_a_recent_entry_is_stale() {
+    let queue = AdminHarness::start().await;
     queue
         .run(
             "insert into queue.workers (name, started_at, seen_at, kinds, slots, held) values
@@ -27,8 +27,8 @@ async fn a_worker_that_gave_no_sign_of_life_is_stale() {
 }
 
 #[tokio::test]
-async fn a_wake_up_reaches_those_who_listen() {
-    let queue = Queue::start().await;
+async fn a_wake_up_reaches_listeners() {
+    let queue = AdminHarness::start().await;
     let mut listener = PgListener::connect_with(&queue.pool).await.unwrap();
     listener.listen("queue_jobs").await.unwrap();
     admin::wake(&mut queue.pool.acquire().await.unwrap())
@@ -40,7 +40,7 @@ async fn a_wake_up_reaches_those_who_listen() {
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long_says_so_and_the_limit_ends_with_the_transaction() {
-    let queue = Queue::start().await;
+    let queue = AdminHarness::start().await;
     let mut conn = queue.pool.acquire().await.unwrap();
     let mut tx = admin::begin(&mut conn).await.unwrap();
     let limit: String = sqlx::query_scalar("show statement_timeout")
@@ -66,8 +66,8 @@ async fn a_statement_that_takes_too_long_says_so_and_the_limit_ends_with_the_tra
 }
 
 #[tokio::test]
-async fn a_database_without_a_queue_is_told_as_such() {
-    let queue = Queue::start().await;
+async fn a_database_without_a_queue_is_reported() {
+    let queue = AdminHarness::start().await;
     queue.run("drop schema queue cascade").await;
     let mut conn = queue.pool.acquire().await.unwrap();
     assert!(matches!(

@@ -1,17 +1,17 @@
-//! What operators ask.
+//! What operators read.
 
 use queue::admin::{CountPrecision, JobCount, JobFilter, JobState};
 
-use crate::rig::{Queue, exactly, of_state};
+use crate::harness::{AdminHarness, exactly, of_state};
 
 #[tokio::test]
 async fn stats_of_an_empty_queue_name_no_kind() {
-    assert!(Queue::start().await.stats().await.kinds.is_empty());
+    assert!(AdminHarness::start().await.stats().await.kinds.is_empty());
 }
 
 #[tokio::test]
-async fn stats_count_each_state_and_what_was_done_lately() {
-    let queue = Queue::start().await;
+async fn stats_count_each_state_and_recent_attempts() {
+    let queue = AdminHarness::start().await;
     queue.job().await;
     queue.job().await;
     queue.running().await;
@@ -56,8 +56,8 @@ async fn stats_count_each_state_and_what_was_done_lately() {
 }
 
 #[tokio::test]
-async fn stats_estimate_what_is_too_much_to_count() {
-    let queue = Queue::start().await;
+async fn stats_estimate_numbers_that_take_too_long_to_count() {
+    let queue = AdminHarness::start().await;
     queue
         .run(
             "insert into queue.jobs (kind, max_attempts, args, ready, run_at)
@@ -90,8 +90,8 @@ async fn stats_estimate_what_is_too_much_to_count() {
 }
 
 #[tokio::test]
-async fn lists_tell_the_states_apart() {
-    let queue = Queue::start().await;
+async fn a_list_shows_each_state_alone() {
+    let queue = AdminHarness::start().await;
     let available = queue.job().await;
     let running = queue.running().await;
     let scheduled = queue.scheduled().await;
@@ -122,7 +122,7 @@ async fn lists_tell_the_states_apart() {
 
 #[tokio::test]
 async fn a_list_finds_errors_by_a_part_of_their_text_which_is_no_pattern() {
-    let queue = Queue::start().await;
+    let queue = AdminHarness::start().await;
     let refused = queue.failed("Connection REFUSED: 100%").await;
     let dead = queue.dead("connection refused").await;
     queue.failed("timed out").await;
@@ -145,8 +145,8 @@ async fn a_list_finds_errors_by_a_part_of_their_text_which_is_no_pattern() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_without_gap_or_repeat() {
-    let queue = Queue::start().await;
+async fn pages_have_no_gap_and_no_repetition() {
+    let queue = AdminHarness::start().await;
     let mut all = Vec::new();
     for _ in 0..5 {
         all.push(queue.failed("timed out").await);
@@ -176,8 +176,8 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
 }
 
 #[tokio::test]
-async fn a_list_that_stops_looking_says_where_to_go_on() {
-    let queue = Queue::start().await;
+async fn a_list_that_stops_early_says_where_the_next_page_starts() {
+    let queue = AdminHarness::start().await;
     queue
         .run(
             "insert into queue.jobs (kind, max_attempts, args) select 'letter', 3, '{}' from generate_series(1, 10001)",
@@ -201,8 +201,8 @@ async fn a_list_that_stops_looking_says_where_to_go_on() {
 }
 
 #[tokio::test]
-async fn show_knows_a_job_in_each_of_its_states() {
-    let queue = Queue::start().await;
+async fn show_returns_a_job_in_each_of_its_states() {
+    let queue = AdminHarness::start().await;
     let job = queue.show(queue.job().await).await.unwrap();
     assert_eq!(
         (job.state, job.args.get(), job.claims),

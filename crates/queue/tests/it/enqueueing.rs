@@ -1,4 +1,4 @@
-//! What can be said of a job when it is enqueued: its batch, key, delay, priority and trace.
+//! The options of a new job: batch, key, delay, priority and trace.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn a_unique_key_is_free_once_its_job_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn of_two_transactions_with_one_unique_key_one_enqueues() {
+async fn one_of_two_transactions_with_the_same_unique_key_enqueues() {
     let queue = TestQueue::new().await;
     let mut tx = queue.pool.begin().await.unwrap();
     let first = queue::enqueue_all(&mut tx, &[unique("first", "k")]).await;
@@ -106,7 +106,7 @@ async fn of_two_transactions_with_one_unique_key_one_enqueues() {
 }
 
 #[tokio::test]
-async fn a_delayed_job_starts_at_its_time_and_hardly_later() {
+async fn a_delayed_job_starts_at_its_time_and_within_milliseconds_of_it() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(settings(), 8).await;
     let jobs: Vec<_> = (0..5)
@@ -126,7 +126,7 @@ async fn a_delayed_job_starts_at_its_time_and_hardly_later() {
 }
 
 #[tokio::test]
-async fn a_retry_starts_at_its_time_and_hardly_later() {
+async fn a_retry_starts_at_its_time_and_within_milliseconds_of_it() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Hasty>>(settings(), 8).await;
     let new = |n: u64| NewJob::of(&hasty(format!("{n}"), Does::FailOnce(60 * (n + 2)))).unwrap();
@@ -146,7 +146,7 @@ async fn a_retry_starts_at_its_time_and_hardly_later() {
     assert_hardly_late(&queue, &due).await;
 }
 
-/// Each job had its effect at its time, not before; the luckiest of them within 50 ms. (Others may have waited for a
+/// No job had its effect before its time, and the fastest had it within 50 ms. (The others may have waited for a
 /// processor that other tests use.)
 async fn assert_hardly_late(queue: &TestQueue, due: &[(String, f64)]) {
     let done: Vec<(String, f64)> =

@@ -1,4 +1,4 @@
-//! Attempts that do not succeed: what is counted, what is kept, and when the job comes back.
+//! Attempts that do not succeed: which of them count, which errors are stored, and when the job is due again.
 
 use std::{
     sync::{
@@ -110,7 +110,7 @@ async fn a_snooze_costs_no_attempt_and_is_due_when_asked() {
 }
 
 #[tokio::test]
-async fn a_snooze_too_long_for_postgres_does_not_hold_up_other_outcomes() {
+async fn a_snooze_too_long_for_postgres_does_not_delay_other_outcomes() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(settings(), 4).await;
     let id = queue.enqueue(plain("a", Does::Snooze(Duration::MAX))).await;
@@ -138,7 +138,7 @@ async fn a_discarded_job_is_a_dead_letter_at_once() {
 }
 
 #[tokio::test]
-async fn arguments_that_cannot_be_read_make_a_dead_letter_and_end_nothing() {
+async fn a_job_with_undecodable_arguments_is_a_dead_letter_and_the_worker_continues() {
     let queue = TestQueue::new().await;
     queue
         .execute("insert into queue.jobs (kind, max_attempts, args) select 'plain', 12, args::json
@@ -171,7 +171,7 @@ async fn a_decoder_that_panics_ends_the_attempt_and_not_the_worker() {
 }
 
 #[tokio::test]
-async fn an_error_with_a_nul_or_of_a_megabyte_is_kept_shortened_and_blocks_nobody() {
+async fn an_error_with_a_nul_or_of_a_megabyte_is_stored_shortened_and_delays_no_other_outcome() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(settings(), 8).await;
     let later = Some(Duration::from_hours(1));
@@ -202,7 +202,7 @@ async fn an_error_with_a_nul_or_of_a_megabyte_is_kept_shortened_and_blocks_nobod
 }
 
 #[tokio::test]
-async fn a_panic_is_a_failed_attempt_whose_text_is_not_kept() {
+async fn a_panic_is_a_failed_attempt_whose_text_is_not_stored() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Hasty>>(settings(), 1).await;
     let id = queue
@@ -275,7 +275,7 @@ impl Job<Drops> for SlowToDrop {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_is_written_of_a_cancelled_attempt_before_it_is_dropped() {
+async fn no_outcome_is_written_before_a_cancelled_attempt_is_dropped() {
     let queue = TestQueue::new().await;
     let drops = Drops::default();
     let runner = queue.runner(settings()).await;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::script::World;
 
-/// The longest that anything here may take; only a failing test waits this long.
+/// The time limit of every wait. Only a failing test waits this long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the tests need beside the queue's own tables. `given_back` is what the statement that gave a job back wrote: its
@@ -96,7 +96,7 @@ impl TestQueue {
         tx.commit().await.unwrap();
     }
 
-    /// Enqueues these in one statement and transaction; answers the numbers of those that were no duplicates.
+    /// Enqueues these in one statement and transaction. Returns the numbers of those that are not duplicates.
     pub(crate) async fn enqueue_new(&self, jobs: &[NewJob]) -> Vec<Option<JobId>> {
         let mut tx = self.pool.begin().await.unwrap();
         let ids = queue::enqueue_all(&mut tx, jobs).await.unwrap();
@@ -104,7 +104,7 @@ impl TestQueue {
         ids
     }
 
-    /// What one number a statement answers.
+    /// The number that a statement returns.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
@@ -201,7 +201,7 @@ pub(crate) async fn connect(url: &str, name: &str, connections: u32) -> PgPool {
         .unwrap()
 }
 
-/// Looks often, so that tests are fast; a lease that no test waits out.
+/// Polls often, so that tests are fast, with a lease that no test waits for.
 pub(crate) fn settings() -> RunnerSettings {
     RunnerSettings {
         poll: Duration::from_millis(20),
@@ -219,7 +219,7 @@ pub(crate) fn short_lease(lease: Duration) -> RunnerSettings {
     }
 }
 
-/// A runner at work.
+/// A runner that runs.
 pub(crate) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), RunnerDied>>,
@@ -241,7 +241,7 @@ impl Running {
         self.stop.cancel();
     }
 
-    /// Stops it; answers how long that took.
+    /// Stops it. Returns how long that took.
     pub(crate) async fn stop(self) -> Duration {
         assert!(
             self.stop.is_cancelled() || !self.has_ended(),

@@ -1,4 +1,4 @@
-//! An effect that does not complete its job, and conclusions from dead letters.
+//! An effect that does not complete its job, and reading dead letters.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::harness::TestQueue;
 
-/// Says whether it still had its job, and fails.
+/// Holds its job, and fails.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holds {
     loses_its_lease: bool,
@@ -36,7 +36,7 @@ impl Job<PgPool> for Holds {
 }
 
 #[tokio::test]
-async fn an_attempt_that_has_lost_its_job_cannot_hold_it() {
+async fn an_attempt_that_has_lost_its_lease_cannot_hold_its_job() {
     let queue = TestQueue::new().await;
     let manual = Manual::new(queue.pool.clone()).register::<Holds, _>(queue.pool.clone());
     for (loses_its_lease, expected) in [(false, "DeadLetter"), (true, "LeaseLost")] {

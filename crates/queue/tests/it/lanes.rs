@@ -1,4 +1,4 @@
-//! Lanes: a backlog in one holds up nobody else.
+//! Lanes: a backlog in one lane does not delay the others.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn assert_turns(ran: &[String], lanes: [&str; 2], count: usize, slack: usize) {
     }
 }
 
-/// Enqueues one more job while the runner is at work; answers how many others began between the two.
+/// Enqueues one more job while the runner works. Returns how many other jobs started before it.
 async fn begun_before(queue: &TestQueue, late: NewJob) -> usize {
     queue.enqueue_new(&[late]).await;
     let begun = queue.world.starts().len();
@@ -102,7 +102,7 @@ async fn lanes_take_turns_inside_one_batch_and_each_keeps_its_own_order() {
 }
 
 #[tokio::test]
-async fn jobs_of_a_lane_enqueued_one_by_one_stand_behind_each_other_too() {
+async fn jobs_of_a_lane_that_are_enqueued_one_by_one_get_positions_behind_each_other() {
     let queue = TestQueue::new().await;
     for job in in_lane("a", 10, &Does::Nothing) {
         queue.enqueue_new(&[job]).await;
@@ -117,7 +117,7 @@ async fn jobs_of_a_lane_enqueued_one_by_one_stand_behind_each_other_too() {
 }
 
 #[tokio::test]
-async fn a_lane_whose_jobs_all_come_back_from_a_failure_holds_up_no_other() {
+async fn a_lane_whose_jobs_all_return_from_a_failure_delays_no_other_lane() {
     let queue = TestQueue::new().await;
     let fails = Does::FailOnce(3_600_000);
     queue.enqueue_new(&in_lane("big", 300, &fails)).await;

@@ -1,4 +1,4 @@
-//! Leases and fences: who holds a job, and that nobody else can write what became of it.
+//! Leases and fences: which worker holds a job, and that no other worker can write its outcome.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ fn held(then: Does) -> Does {
     Does::Hold(Box::new(then))
 }
 
-/// Does what another worker's claim does, with a lease of an hour.
+/// Does what the claim of another worker does, with a lease of an hour.
 async fn steal(queue: &TestQueue, id: JobId) -> Row {
     sqlx::query(
         "update queue.jobs set claim = claim + 1, attempts = attempts + 1, locked_by = 'thief',
@@ -54,7 +54,8 @@ async fn a_job_longer_than_its_lease_is_renewed_and_nobody_else_runs_it() {
 }
 
 #[tokio::test]
-async fn a_job_whose_row_went_with_others_is_not_taken_for_lost_before_it_hears_of_that() {
+async fn a_job_completed_in_a_shared_transaction_does_not_lose_its_lease_before_it_learns_of_the_commit()
+ {
     let queue = TestQueue::new().await;
     let running = queue
         .run::<Scripted<Plain>>(short_lease(Duration::from_secs(1)), 4)
@@ -65,7 +66,7 @@ async fn a_job_whose_row_went_with_others_is_not_taken_for_lost_before_it_hears_
         queue.world.runs_of("beside") == 1 && queue.row(done).await.is_none()
     })
     .await;
-    // Another's renewals tell when it has been looked for.
+    // The renewals of another job show when the runner has looked for this one.
     let ends = async || {
         sqlx::query_scalar::<_, f64>(
             "select extract(epoch from run_at)::float8 from queue.jobs where id = $1",
@@ -204,7 +205,7 @@ async fn a_lease_that_has_run_out_in_the_database_is_not_renewed_but_lost() {
     let running = queue.run::<Scripted<Plain>>(short_lease(lease), 1).await;
     let id = queue.enqueue(plain("a", held(Does::Effect))).await;
     until("it runs", async || queue.world.running() == 1).await;
-    // What a look at the timers does with a job whose worker has stood still.
+    // As a scan of the timers does with a job whose worker was paused.
     queue
         .execute("update queue.jobs set ready = true, locked_by = null")
         .await;

@@ -1,4 +1,4 @@
-//! The queue's promises, each driven through the public API against a real Postgres.
+//! The promises of the queue, each tested through the public API against a real Postgres.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -57,7 +57,7 @@ async fn a_job_does_not_run_before_it_is_due() {
 }
 
 #[tokio::test]
-async fn a_kind_whose_slots_are_all_taken_does_not_stop_another() {
+async fn a_kind_without_free_permits_does_not_stop_another() {
     let queue = TestQueue::new().await;
     let runner = queue.runner(settings()).await;
     let running = Running::start(
@@ -84,7 +84,7 @@ async fn a_kind_whose_slots_are_all_taken_does_not_stop_another() {
 }
 
 #[tokio::test]
-async fn a_kind_nobody_registered_stays_where_it_is() {
+async fn jobs_of_an_unregistered_kind_stay_in_the_queue() {
     let queue = TestQueue::new().await;
     let id = queue.enqueue(other("foreign", Does::Nothing)).await;
     queue.enqueue(plain("ours", Does::Nothing)).await;
@@ -96,7 +96,7 @@ async fn a_kind_nobody_registered_stays_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn never_more_jobs_of_a_kind_run_at_once_than_it_has_slots() {
+async fn no_more_jobs_of_a_kind_run_at_once_than_its_concurrency() {
     let queue = TestQueue::new().await;
     let pause = Duration::from_millis(3);
     queue
@@ -113,7 +113,7 @@ async fn never_more_jobs_of_a_kind_run_at_once_than_it_has_slots() {
 
 /// Beginning with the snapshot of a report that takes long, which keeps ended jobs from being cleared away.
 #[tokio::test]
-async fn a_job_that_belongs_before_the_dead_rows_of_an_old_snapshot_is_found_in_time() {
+async fn a_job_with_priority_is_found_in_time_behind_the_dead_rows_of_an_old_snapshot() {
     let queue = TestQueue::new().await;
     let mut report = queue.pool.begin().await.unwrap();
     sqlx::raw_sql(

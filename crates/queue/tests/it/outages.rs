@@ -1,4 +1,4 @@
-//! The database goes away: the runner waits and goes on, and nothing is lost.
+//! Database outages: the runner waits and continues, and no job is lost.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_of_postgres_under_load_loses_nothing_and_ends_nothing() {
+async fn a_crash_of_postgres_under_load_loses_no_job_and_ends_no_runner() {
     let start = || PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let mut server = tokio::task::spawn_blocking(start).await.unwrap();
     let url = server.ensure_database("crashing").await.unwrap();
@@ -52,7 +52,7 @@ async fn a_crash_of_postgres_under_load_loses_nothing_and_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_cut_again_and_again_lose_nothing() {
+async fn connections_that_are_cut_repeatedly_lose_no_job() {
     let queue = TestQueue::new().await;
     let all = keys("job", 600);
     let pause = Duration::from_millis(20);
@@ -81,7 +81,7 @@ async fn connections_cut_again_and_again_lose_nothing() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_the_database_refuses_takes_no_other_with_it() {
+async fn an_outcome_that_the_database_refuses_delays_no_other() {
     let queue = TestQueue::new().await;
     // Refuses the outcome of `bad` for good, as a data error, and that of `unlucky` once on its own, as an error of the
     // server. (Sequences do not roll back.)
@@ -135,7 +135,7 @@ async fn an_outcome_that_the_database_refuses_takes_no_other_with_it() {
 }
 
 #[tokio::test]
-async fn an_outcome_sent_again_because_its_answer_was_lost_is_written_once() {
+async fn an_outcome_sent_again_after_a_lost_response_is_written_once() {
     let queue = TestQueue::new().await;
     let (way, url) = Way::open(queue.url(), 2).await;
     let runner = Runner::new(connect(&url, "worker", 3).await, settings());

@@ -1,4 +1,4 @@
-//! Workers that are real processes, which die, are killed, or stand still.
+//! Workers that are real processes, which die, are killed, or are paused.
 
 use std::{
     env,
@@ -143,7 +143,7 @@ async fn jobs_of_a_killed_process_run_in_another_of_the_same_name_within_two_lea
 }
 
 #[tokio::test]
-async fn a_process_that_stood_still_beyond_its_lease_writes_nothing_afterwards() {
+async fn a_process_that_was_paused_beyond_its_lease_writes_nothing_afterwards() {
     let queue = TestQueue::new().await;
     let mut stopped = Worker::start(&queue);
     let all = keys("job", 10);

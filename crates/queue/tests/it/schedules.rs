@@ -92,7 +92,7 @@ async fn a_process_that_dies_between_enqueueing_and_moving_on_neither_loses_nor_
 }
 
 #[tokio::test]
-async fn times_that_passed_while_nobody_was_there_are_made_up_by_one_run() {
+async fn one_run_makes_up_for_all_times_that_passed_without_a_worker() {
     let queue = TestQueue::new().await;
     let running = run(&queue, RARELY, Does::Nothing).await;
     running.stop().await;
@@ -114,7 +114,7 @@ async fn times_that_passed_while_nobody_was_there_are_made_up_by_one_run() {
 }
 
 #[tokio::test]
-async fn a_run_that_has_not_ended_leaves_out_the_next() {
+async fn while_a_run_has_not_ended_the_next_is_skipped() {
     let queue = TestQueue::new().await;
     let running = run(&queue, RARELY, Does::Hold(Does::Nothing.into())).await;
     queue.execute(DUE).await;
@@ -132,7 +132,7 @@ async fn a_run_that_has_not_ended_leaves_out_the_next() {
 }
 
 #[tokio::test]
-async fn a_changed_expression_plans_anew_and_an_unchanged_one_does_not() {
+async fn a_changed_expression_gets_a_new_next_time_and_an_unchanged_one_does_not() {
     let queue = TestQueue::new().await;
     let next_in = "select extract(epoch from next_run_at - now())::bigint from queue.schedules";
     run(&queue, RARELY, Does::Nothing).await.stop().await;
@@ -151,7 +151,7 @@ async fn a_changed_expression_plans_anew_and_an_unchanged_one_does_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_cron_expression_of_five_fields_is_refused() {
+async fn an_invalid_cron_expression_is_refused() {
     let queue = TestQueue::new().await;
     for bad in [
         "",

@@ -60,7 +60,7 @@ async fn a_runner_stopped_as_it_starts_stops() {
 }
 
 #[tokio::test]
-async fn running_jobs_end_within_the_grace_and_the_backlog_is_left_alone() {
+async fn running_jobs_end_within_the_grace_and_no_other_job_starts() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(settings(), 4).await;
     full_of_held_jobs(&queue, 24, 4).await;
@@ -74,7 +74,7 @@ async fn running_jobs_end_within_the_grace_and_the_backlog_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_the_grace_cuts_off_is_given_back_at_no_cost() {
+async fn jobs_that_the_grace_cuts_off_are_given_back_without_cost() {
     for short in [Duration::from_millis(200), Duration::ZERO] {
         let queue = TestQueue::new().await;
         let running = queue.run::<Scripted<Plain>>(grace(short), 4).await;
@@ -129,7 +129,7 @@ async fn ten_restarts_charge_no_attempt() {
 }
 
 #[tokio::test]
-async fn what_waits_in_the_process_is_given_back_at_once_and_not_after_the_grace() {
+async fn jobs_that_have_not_started_are_given_back_at_once_and_not_after_the_grace() {
     let queue = TestQueue::new().await;
     let running = queue
         .run::<Scripted<Plain>>(grace(Duration::from_secs(20)), 1)
@@ -170,7 +170,7 @@ async fn what_waits_in_the_process_is_given_back_at_once_and_not_after_the_grace
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn jobs_that_block_their_threads_do_not_keep_the_runner_from_ending() {
+async fn jobs_that_block_their_threads_do_not_keep_the_runner_from_stopping() {
     let queue = TestQueue::new().await;
     let running = queue
         .run::<Scripted<Plain>>(grace(Duration::from_millis(100)), 2)

@@ -24,7 +24,7 @@ fn outcomes(ran: Vec<FinishedAttempt>) -> Vec<JobOutcome> {
 }
 
 #[tokio::test]
-async fn jobs_run_when_told_to_in_the_order_of_the_queue_and_over_all_kinds() {
+async fn jobs_run_on_request_in_the_order_of_the_queue_over_all_kinds() {
     let queue = TestQueue::new().await;
     let manual = manual(&queue);
     assert_eq!(manual.run_one().await, None);
@@ -47,7 +47,7 @@ async fn jobs_run_when_told_to_in_the_order_of_the_queue_and_over_all_kinds() {
 }
 
 #[tokio::test]
-async fn it_says_what_became_of_each_attempt() {
+async fn each_attempt_returns_its_outcome() {
     let queue = TestQueue::new().await;
     let manual = manual(&queue);
     let text = || "no".to_owned();
@@ -86,7 +86,7 @@ async fn it_says_what_became_of_each_attempt() {
 }
 
 #[tokio::test]
-async fn an_attempt_whose_job_was_taken_away_meanwhile_has_lost_its_lease() {
+async fn an_attempt_whose_job_was_claimed_again_meanwhile_has_lost_its_lease() {
     for does in [Does::Nothing, Does::Effect, Does::Snooze(Duration::ZERO)] {
         let queue = TestQueue::new().await;
         let manual = manual(&queue);
@@ -126,7 +126,7 @@ async fn time_passes_when_the_test_says_so() {
 }
 
 #[tokio::test]
-async fn a_job_of_a_dead_worker_comes_back_after_its_lease_and_in_the_end_is_buried() {
+async fn a_job_of_a_dead_worker_is_ready_after_its_lease_and_finally_a_dead_letter() {
     let queue = TestQueue::new().await;
     let manual = manual(&queue);
     queue
@@ -151,7 +151,7 @@ async fn a_job_of_a_dead_worker_comes_back_after_its_lease_and_in_the_end_is_bur
 }
 
 #[tokio::test]
-async fn schedules_come_round_as_time_passes() {
+async fn schedules_become_due_as_time_passes() {
     let queue = TestQueue::new().await;
     let manual = manual(&queue)
         .schedule("tick", "0 * * * *", &plain("tick", Does::Nothing))
@@ -169,7 +169,7 @@ async fn schedules_come_round_as_time_passes() {
 }
 
 #[tokio::test]
-async fn what_is_enqueued_can_be_read_and_what_is_left_is_told() {
+async fn enqueued_jobs_can_be_read_and_remaining_jobs_are_reported() {
     let queue = TestQueue::new().await;
     let manual = manual(&queue);
     let new = |key: &str| NewJob::of(&plain(key, Does::Nothing)).unwrap();
@@ -192,7 +192,7 @@ async fn what_is_enqueued_can_be_read_and_what_is_left_is_told() {
 }
 
 #[tokio::test]
-async fn a_paused_kind_does_not_run_and_a_kind_nobody_registered_stays() {
+async fn a_paused_kind_does_not_run_and_an_unregistered_kind_stays() {
     let queue = TestQueue::new().await;
     let manual =
         Manual::new(queue.pool.clone()).register::<Scripted<Plain>, _>(queue.world.clone());

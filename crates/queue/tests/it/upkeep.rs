@@ -164,7 +164,7 @@ async fn the_figures_add_up_to_what_has_run() {
 }
 
 #[tokio::test]
-async fn statements_planned_while_the_queue_was_empty_do_not_read_all_of_it_when_it_is_full() {
+async fn statements_that_were_planned_for_an_empty_queue_do_not_read_all_of_a_full_one() {
     const MANY: i64 = 30_000;
     let queue = TestQueue::new().await;
     queue.execute("vacuum analyze queue.jobs").await; // as autovacuum does: now Postgres knows that it is empty

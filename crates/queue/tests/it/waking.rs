@@ -1,4 +1,4 @@
-//! Wake-ups: with polls half a minute apart, only they can explain that a job starts soon.
+//! Wake-ups: polls are half a minute apart, so a job that starts soon was woken.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,13 @@ const SOON: Duration = Duration::from_secs(5);
 const LISTENERS: &str = "select count(*) from pg_stat_activity
     where datname = current_database() and state = 'idle' and query ilike 'listen%'";
 
-/// Waits until so many runners can be notified.
+/// Waits until this many runners listen.
 pub(crate) async fn until_listening(queue: &TestQueue, runners: i64) {
     until("the runners listen", async || {
         queue.number(LISTENERS).await == runners
     })
     .await;
-    // What they look for on their own account when they begin to listen.
+    // They look for jobs once when they begin to listen.
     tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
@@ -56,7 +56,7 @@ async fn a_job_starts_within_milliseconds_of_its_commit() {
 }
 
 #[tokio::test]
-async fn every_one_of_many_wake_ups_at_once_is_heeded() {
+async fn no_wake_up_is_lost_among_many_at_once() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(hardly_polling(), 4).await;
     until_listening(&queue, 1).await;
@@ -75,7 +75,7 @@ async fn every_one_of_many_wake_ups_at_once_is_heeded() {
 }
 
 #[tokio::test]
-async fn a_lost_listener_is_replaced_and_what_came_meanwhile_is_found() {
+async fn a_lost_listener_is_replaced_and_jobs_enqueued_meanwhile_are_found() {
     let queue = TestQueue::new().await;
     let running = queue.run::<Scripted<Plain>>(hardly_polling(), 4).await;
     let waker = Waker::start(&queue.pool);

@@ -1,4 +1,4 @@
-//! Signs of life: a runner whose loops hang says so, and one that waits does not.
+//! The watchdog: loops that hang are reported as stuck, loops that wait are not.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     script::{Does, Plain, Scripted, plain},
 };
 
-/// Shorter than the real one; longer than a loop takes on a busy machine.
+/// Shorter than the bound in production, longer than a loop takes on a busy machine.
 const BOUND: Duration = Duration::from_secs(2);
 
 /// The loops of a runner.
@@ -24,7 +24,7 @@ fn names(watchdog: &Watchdog) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn loops_whose_thread_a_job_blocks_are_stuck_until_it_lets_go() {
+async fn loops_are_stuck_while_a_job_blocks_their_thread() {
     let queue = TestQueue::new().await;
     let watchdog = Watchdog::new(BOUND);
     let (world, url, heard) = (
@@ -51,18 +51,18 @@ async fn loops_whose_thread_a_job_blocks_are_stuck_until_it_lets_go() {
     until("all of them are stuck", async || names(&watchdog) == LOOPS).await;
     assert!(watchdog.stuck()[0].silent_for > BOUND);
     queue.world.open_gate();
-    until("they go on", async || names(&watchdog).is_empty()).await;
+    until("they continue", async || names(&watchdog).is_empty()).await;
     queue.until_empty().await;
     stop.send(()).unwrap();
     tokio::task::spawn_blocking(|| blocked.join().unwrap())
         .await
         .unwrap();
-    tokio::time::sleep(BOUND).await; // what has ended is not missed
+    tokio::time::sleep(BOUND).await; // loops that have ended are not watched
     assert_eq!(names(&watchdog), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_loop_is_stuck_for_want_of_a_database_or_of_work_or_of_slots() {
+async fn no_loop_is_stuck_without_a_database_or_work_or_free_permits() {
     let start = || PostgresServer::start_temporary(PostgresSettings::default()).unwrap();
     let mut server = tokio::task::spawn_blocking(start).await.unwrap();
     let url = server.ensure_database("away").await.unwrap();
@@ -71,7 +71,7 @@ async fn no_loop_is_stuck_for_want_of_a_database_or_of_work_or_of_slots() {
     pool.close().await;
     let queue = TestQueue::at(url).await;
     let watchdog = Watchdog::new(BOUND);
-    // The real one waits for a connection for less than its bound, too.
+    // As in production, the wait for a connection is shorter than the bound.
     let pool = PgPoolOptions::new()
         .acquire_timeout(BOUND / 4)
         .connect(queue.url())

@@ -1,4 +1,4 @@
-//! A way to the database that counts what is asked on it, and on which answers can be lost.
+//! A proxy to the database that counts statements and can lose responses.
 
 use std::sync::{
     Arc,
@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
 };
 
-/// A way on which the answers to the first `to_lose` commits are lost, with their connections.
+/// Loses the responses to the first `to_lose` commits, together with their connections.
 pub(crate) struct Way {
     to_lose: AtomicUsize,
     asked: AtomicUsize,
@@ -18,7 +18,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Opens one to the database at `url`; answers its address.
+    /// Opens a proxy to the database at `url`. Returns its address.
     pub(crate) async fn open(url: &str, to_lose: usize) -> (Arc<Self>, String) {
         let (_, rest) = url.split_once('@').unwrap();
         let (host, rest) = rest.split_once(':').unwrap();
@@ -80,7 +80,7 @@ impl Way {
         self.to_lose.load(Ordering::SeqCst) == 0
     }
 
-    /// How many statements were made so far.
+    /// The number of statements so far.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! A queue, jobs in each state, and the operators' functions as they are meant to be called.
+//! A queue, jobs in each state, and the functions for operators, called as operators call them.
 
 use std::{path::Path, time::Duration};
 
@@ -30,11 +30,11 @@ impl Job<()> for Letter {
 }
 
 /// A database of its own, with the queue's tables.
-pub(crate) struct Queue {
+pub(crate) struct AdminHarness {
     pub(crate) pool: PgPool,
 }
 
-impl Queue {
+impl AdminHarness {
     pub(crate) async fn start() -> Self {
         let database = TestDatabase::prepared("queue", async |pool| {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
