@@ -98,12 +98,13 @@ impl BatchOperation for WriteAcks {
     }
 
     fn on_error(&self, error: Option<&sqlx::Error>, acks: usize, tries: u32) -> OnError {
-        match error {
-            Some(error) => tracing::warn!(%error, acks, "cannot acknowledge jobs"),
-            None => tracing::warn!(
+        if let Some(error) = error {
+            tracing::warn!(%error, acks, "cannot acknowledge jobs");
+        } else {
+            tracing::warn!(
                 acks,
                 "cannot acknowledge jobs: the database does not respond"
-            ),
+            );
         }
         if error.is_some_and(is_about_the_data) {
             OnError::Split // one refused outcome must not hold up the others

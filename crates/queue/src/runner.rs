@@ -172,8 +172,7 @@ impl RunnerTasks {
             heartbeat: watchdog.heartbeat("outcomes"),
         });
 
-        let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
-        metrics::start(&names, kinds.iter().map(|kind| kind.concurrency).sum());
+        start_metrics(&kinds);
 
         let mut until_drained = JoinSet::new();
         let heartbeat = watchdog.heartbeat("renewals");
@@ -231,13 +230,12 @@ impl RunnerTasks {
             timer_set,
         };
         until_stop.spawn(timers.run(stop.clone(), watchdog.heartbeat("timers")));
-        let acks_of_claimer = acks.clone();
         let claimer = Claimer {
             pool,
             settings,
             sources,
             leases,
-            acks: acks_of_claimer,
+            acks: acks.clone(),
             room,
             arrivals,
             listening,
@@ -314,6 +312,11 @@ impl RunnerTasks {
 #[derive(Debug, thiserror::Error)]
 #[error("a task of the job runner ended; the log says which. This is a bug, please report it")]
 pub struct RunnerDied;
+
+fn start_metrics(kinds: &[Arc<JobKind>]) {
+    let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
+    metrics::start(&names, kinds.iter().map(|kind| kind.concurrency).sum());
+}
 
 async fn ended(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
