@@ -1,13 +1,15 @@
 //! The program's services in this process, on their own database, with a simulated Twilio that
 //! delivers to them.
 
-use std::{net::SocketAddr, ops::Deref, thread};
+use std::{net::SocketAddr, ops::Deref, sync::Arc, thread, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
-    config::Reader,
+    config::{Reader, WorkerConfig},
     services::{Role, Services, ServicesConfig},
+    worker,
 };
+use queue::testing::TestQueue;
 use tokio_util::sync::CancellationToken;
 use twilio_simulator::{InboundText, SimulatedApi, WebhookDelivery, WebhookSender};
 
@@ -19,31 +21,40 @@ use crate::{
 /// Running services that include a receiver.
 ///
 /// When it is dropped, its queue must hold exactly the jobs that the test has declared in `leaves`:
-/// usually none. So a test with a worker ends with [`TestApp::drain`] or waits for its jobs
-/// otherwise.
+/// usually none.
 pub(crate) struct TestApp {
     database: Database,
     pub(crate) receiver: SocketAddr,
     pub(crate) twilio: WebhookSender,
     /// The jobs that the test leaves.
     pub(crate) leaves: DeclaredJobs,
+    /// `Some` if the test runs the jobs.
+    queue: Option<TestQueue>,
     /// `None` after [`TestApp::stop`].
     services: Option<Services>,
     stop: CancellationToken,
 }
 
 impl TestApp {
-    /// Starts a receiver and a worker.
+    /// Starts a receiver. The test runs the jobs: see [`TestApp::drain`].
     pub(crate) async fn start() -> Self {
-        Self::on(Database::create().await, Role::Both).await
+        Self::start_on(Database::create().await).await
     }
 
-    /// Starts a receiver, a worker, and a simulated Twilio that serves the media files of messages.
+    /// The same on this database.
+    pub(crate) async fn start_on(database: Database) -> Self {
+        let queue = test_queue(&database);
+        let mut app = Self::on(database, Role::Receiver).await;
+        app.queue = Some(queue);
+        app
+    }
+
+    /// The same with a simulated Twilio that serves the media files of messages.
     pub(crate) async fn with_twilio(
         prepare: impl FnOnce(Database) -> Database,
     ) -> (Self, SimulatedApi) {
         let (database, api) = prepare(Database::create().await).with_twilio().await;
-        let app = Self::on(database, Role::Both).await;
+        let app = Self::start_on(database).await;
         api.connect(&format!("http://{}", app.receiver));
         (app, api)
     }
@@ -53,6 +64,7 @@ impl TestApp {
         Self::on(Database::create().await, Role::Receiver).await
     }
 
+    /// Starts the services of this role. A worker runs the jobs as they become ready.
     pub(crate) async fn on(database: Database, role: Role) -> Self {
         let env = database.settings.env();
         let config = Reader::read(&env, |r| ServicesConfig::read(r, role)).unwrap();
@@ -69,6 +81,7 @@ impl TestApp {
             receiver,
             database,
             leaves: DeclaredJobs::default(),
+            queue: None,
             services: Some(services),
             stop,
         }
@@ -85,6 +98,30 @@ impl TestApp {
         let services = self.services.take().expect("it runs");
         services.finished().await.unwrap();
         self.database.clone()
+    }
+
+    /// Runs all ready jobs. If a worker runs the jobs, waits until none is left.
+    pub(crate) async fn drain(&self) {
+        match &self.queue {
+            Some(queue) => drop(queue.drain().await),
+            None => self.database.drain().await,
+        }
+    }
+
+    /// Runs the jobs until the message has ended, and lets time pass for jobs that wait. Returns
+    /// the message's final state.
+    pub(crate) async fn run_until_ended(&self, message_sid: &str) -> String {
+        let queue = self.queue.as_ref().expect("the test runs the jobs");
+        for _ in 0..100 {
+            queue.drain().await;
+            let state = self.state(message_sid).await;
+            let state = state.expect("the message is stored");
+            if state != "received" {
+                return state;
+            }
+            queue.advance(Duration::from_secs(5)).await;
+        }
+        panic!("the message does not end");
     }
 
     /// Delivers a text from the linked number, which the receiver must accept. Returns its SID.
@@ -119,6 +156,14 @@ impl Deref for TestApp {
     fn deref(&self) -> &Database {
         &self.database
     }
+}
+
+/// The jobs that a worker with the settings of this database runs. The test runs them.
+pub(crate) fn test_queue(database: &Database) -> TestQueue {
+    let config = Reader::read(&database.settings.env(), WorkerConfig::read).unwrap();
+    let keyring = Arc::new(database.settings.keyring());
+    let runner = worker::runner(&config, database.pool.clone(), keyring, Duration::ZERO);
+    TestQueue::of(runner.unwrap())
 }
 
 pub(crate) fn text(from: &str, body: &str) -> InboundText {

@@ -115,7 +115,7 @@ async fn numbers_stored_in_clear_by_the_app_work_and_a_command_seals_them() {
     .unwrap();
     let deliver = async |body: &str| {
         let sid = app.deliver_text(&crate::app::text(number, body)).await;
-        app.wait_until_ended(&sid).await
+        app.run_until_ended(&sid).await
     };
     assert_eq!(deliver("before").await, "processed");
     let seal = ["phone-numbers", "seal"];

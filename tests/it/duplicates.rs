@@ -26,7 +26,7 @@ async fn a_webhook_delivered_twenty_times_at_once_and_again_later_has_one_effect
         at_once.spawn(deliver());
     }
     assert_eq!(at_once.join_all().await, [200; 20]);
-    assert_eq!(app.wait_until_ended(&sid).await, "processed");
+    assert_eq!(app.run_until_ended(&sid).await, "processed");
     app.drain().await;
     assert_eq!(app.values(&sid).await, ["Met Ana #once", "once"]);
 

@@ -58,7 +58,7 @@ async fn a_text_with_tags_and_a_place_becomes_a_note_tags_and_a_location() {
         ..text(NUMBER, BODY)
     };
     let sid = app.deliver_text(&text).await;
-    assert_eq!(app.wait_until_ended(&sid).await, "processed");
+    assert_eq!(app.run_until_ended(&sid).await, "processed");
 
     let items = app.items(&sid).await;
     assert_eq!(
@@ -96,7 +96,7 @@ async fn a_message_with_media_is_an_mms_and_names_the_type_of_its_first_file() {
     };
     let sid = app.deliver_text(&text).await;
     assert!(sid.starts_with("MM"));
-    assert_eq!(app.wait_until_ended(&sid).await, "processed");
+    assert_eq!(app.run_until_ended(&sid).await, "processed");
 
     let items = app.items(&sid).await;
     assert_eq!(

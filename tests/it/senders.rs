@@ -13,7 +13,7 @@ async fn a_message_from_an_unlinked_number_ends_without_items() {
     let sid = app
         .deliver_text(&text(UNLINKED_NUMBER, "Hello #stranger"))
         .await;
-    assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
+    assert_eq!(app.run_until_ended(&sid).await, "ignored_unlinked");
     let rows = app.rows().await;
     assert_eq!((rows.messages, rows.items), (1, 0));
     assert_eq!((rows.jobs, rows.dead), (0, 0));
@@ -27,7 +27,7 @@ async fn a_number_with_a_pending_verification_belongs_to_no_user() {
         .await
         .unwrap();
     let sid = app.deliver("Hello").await;
-    assert_eq!(app.wait_until_ended(&sid).await, "ignored_unlinked");
+    assert_eq!(app.run_until_ended(&sid).await, "ignored_unlinked");
     assert_eq!(app.rows().await.items, 0);
 }
 
@@ -42,7 +42,7 @@ async fn a_sender_that_is_not_a_phone_number_is_stored_and_matches_no_user() {
         "Pharmacy 24".to_owned(),
     ] {
         let sid = app.deliver_text(&text(&sender, "Hello #sender")).await;
-        let state = app.wait_until_ended(&sid).await;
+        let state = app.run_until_ended(&sid).await;
         assert_eq!(state, "ignored_unlinked", "{sender}");
     }
     let rows = app.rows().await;
@@ -54,7 +54,7 @@ async fn an_empty_message_is_processed_and_creates_no_items() {
     let app = TestApp::start().await;
     for body in ["", "  \n"] {
         let sid = app.deliver(body).await;
-        assert_eq!(app.wait_until_ended(&sid).await, "processed");
+        assert_eq!(app.run_until_ended(&sid).await, "processed");
         assert!(app.items(&sid).await.is_empty());
     }
 }
@@ -73,7 +73,7 @@ async fn the_media_parameters_decide_when_the_number_of_media_is_wrong() {
     };
     for (text, source) in [(fewer, "sms"), (more, "mms")] {
         let sid = app.deliver_text(&text).await;
-        assert_eq!(app.wait_until_ended(&sid).await, "processed");
+        assert_eq!(app.run_until_ended(&sid).await, "processed");
         let items = app.items(&sid).await;
         assert_eq!(items.len(), 1);
         assert_eq!(items[0].source.as_deref(), Some(source));
@@ -88,7 +88,7 @@ async fn text_in_any_script_arrives_unchanged() {
         "見た #日本語 \u{200f}שלום",
     ] {
         let sid = app.deliver(body).await;
-        assert_eq!(app.wait_until_ended(&sid).await, "processed");
+        assert_eq!(app.run_until_ended(&sid).await, "processed");
         assert_eq!(app.values(&sid).await[0], body);
     }
 }

@@ -24,7 +24,7 @@ async fn simulate_delivers_messages_and_prints_their_responses() {
     let ran = run(&one, &app.settings).await;
     assert_says(&ran, "1 × HTTP 200");
     let sid = ran.stdout.split_whitespace().next().unwrap();
-    assert_eq!(app.wait_until_ended(sid).await, "processed");
+    assert_eq!(app.run_until_ended(sid).await, "processed");
     assert_eq!(app.values(sid).await, ["Lunch #friends", "friends"]);
 
     let mms = [
@@ -42,7 +42,7 @@ async fn simulate_delivers_messages_and_prints_their_responses() {
     let ran = run(&mms, &app.settings).await;
     let sid = ran.stdout.split_whitespace().next().unwrap();
     assert!(sid.starts_with("MM"), "{}", ran.stdout);
-    app.wait_until_ended(sid).await;
+    app.run_until_ended(sid).await;
     let values = app.values(sid).await;
     assert!(values.contains(&"48.1, 11.5".to_owned()), "{values:?}");
     assert!(values[0].ends_with("Photo, 48×32, 188 bytes"), "{values:?}");

@@ -79,6 +79,11 @@ impl Runner {
         self
     }
 
+    /// The kinds of jobs, without the rest of the runner.
+    pub(crate) fn into_kinds(self) -> (PgPool, Vec<Arc<JobKind>>) {
+        (self.pool, self.kinds)
+    }
+
     /// Adds a kind, of which at most `concurrency` jobs run at once in this process. A kind that was added before is
     /// replaced.
     #[must_use]

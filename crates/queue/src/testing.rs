@@ -34,6 +34,7 @@ use crate::{
     kind::JobKind,
     lease::Leases,
     outcome::Outcome,
+    runner::Runner,
     scan_cursor::ScanCursor,
     schedule::{ScheduleError, Schedules},
     settings::RunnerSettings,
@@ -118,6 +119,16 @@ impl TestQueue {
             pool,
             settings,
             timers,
+        }
+    }
+
+    /// A queue with the kinds of jobs of this runner, on its database. The schedules are left out:
+    /// a test enqueues the scheduled jobs that it needs.
+    pub fn of(runner: Runner) -> Self {
+        let (pool, kinds) = runner.into_kinds();
+        Self {
+            kinds,
+            ..Self::new(pool)
         }
     }
 

@@ -1,22 +1,9 @@
 //! Files are deleted: with their user, by an operator, or after their retention.
 
-use std::time::Duration;
-
 use jobs::CleanupMediaFiles;
-use pigeonhole::services::Role;
 
 use super::{MmsHarness, mms};
-use crate::{
-    app::TestApp,
-    wait::{PATIENCE, eventually},
-};
-
-async fn wait_until_deleted_at_twilio(harness: &MmsHarness, files: usize) {
-    eventually("Twilio has deleted the files", PATIENCE, async || {
-        (harness.api.deleted_media().len() == files).then_some(())
-    })
-    .await;
-}
+use crate::app::TestApp;
 
 #[tokio::test]
 async fn a_deleted_user_leaves_no_row_and_no_file() {
@@ -50,16 +37,14 @@ async fn a_user_deleted_while_a_file_is_awaited_leaves_nothing_and_no_dead_lette
         .app
         .deliver_text(&mms("Wait", &["image/gif", "image/png"]))
         .await;
-    eventually("the worker requests the file", PATIENCE, async || {
-        (harness.api.requests().media > 0).then_some(())
-    })
-    .await;
+    harness.app.drain().await;
+    assert!(harness.api.requests().media > 0);
     sqlx::query("delete from users where id = $1")
         .bind(harness.app.user)
         .execute(&harness.app.pool)
         .await
         .unwrap();
-    assert_eq!(harness.app.wait_until_ended(&sid).await, "ignored_unlinked");
+    assert_eq!(harness.app.run_until_ended(&sid).await, "ignored_unlinked");
     assert!(harness.rows(&sid).await.is_empty());
     harness.keep_up(0).await;
     assert_eq!(harness.app.rows().await.dead, 0);
@@ -69,11 +54,7 @@ async fn a_user_deleted_while_a_file_is_awaited_leaves_nothing_and_no_dead_lette
 async fn without_retention_files_are_erased_after_their_message_is_processed() {
     let harness = MmsHarness::with(|database| database.with("MEDIA_RETENTION_DAYS", "0")).await;
     let sid = harness.process("Look", &["image/jpeg", "text/vcard"]).await;
-    eventually("the files are erased", PATIENCE, async || {
-        let states = harness.states(&sid).await;
-        (states == ["erased", "erased"]).then_some(())
-    })
-    .await;
+    assert_eq!(harness.states(&sid).await, ["erased", "erased"]);
     harness.keep_up(0).await;
     let items = harness.items(&sid).await;
     assert!(
@@ -88,8 +69,8 @@ async fn twilio_deletes_the_files_of_a_processed_message_if_configured() {
         MmsHarness::with(|database| database.with("DELETE_MEDIA_AT_TWILIO", "true")).await;
     let kinds = ["image/jpeg", "application/zip", "text/plain"];
     let sid = harness.process("Look", &kinds).await;
-    wait_until_deleted_at_twilio(&harness, 3).await;
     harness.app.drain().await;
+    assert_eq!(harness.api.deleted_media().len(), 3);
     assert!(
         harness
             .rows(&sid)
@@ -113,7 +94,7 @@ async fn work_left_by_a_worker_that_died_after_a_messages_end_is_done_later() {
     // to delete.
     let MmsHarness { app, api, folder } = harness;
     let database = app.stop().await.with("DELETE_MEDIA_AT_TWILIO", "true");
-    let app = TestApp::on(database, Role::Both).await;
+    let app = TestApp::start_on(database).await;
     let harness = MmsHarness { app, api, folder };
     let keep_up = async || {
         let mut conn = harness.app.pool.acquire().await.unwrap();
@@ -134,10 +115,8 @@ async fn work_left_by_a_worker_that_died_after_a_messages_end_is_done_later() {
     .await
     .unwrap();
     keep_up().await;
-    wait_until_deleted_at_twilio(&harness, 2).await;
-    tokio::time::timeout(Duration::from_secs(10), harness.app.drain())
-        .await
-        .unwrap();
+    harness.app.drain().await;
+    assert_eq!(harness.api.deleted_media().len(), 2);
     assert!(
         harness
             .rows(&sid)

@@ -15,7 +15,6 @@ use url::Url;
 use crate::{
     app::{TestApp, text},
     database::{Database, ItemRow, NUMBER},
-    wait::{PATIENCE, eventually},
 };
 
 /// A row of `pigeonhole.media`.
@@ -58,7 +57,7 @@ impl MmsHarness {
 
     async fn process_text(&self, text: &InboundText) -> String {
         let sid = self.app.deliver_text(text).await;
-        assert_eq!(self.app.wait_until_ended(&sid).await, "processed");
+        assert_eq!(self.app.run_until_ended(&sid).await, "processed");
         sid
     }
 
@@ -89,16 +88,14 @@ impl MmsHarness {
         count_files(&self.folder.path().join("media"))
     }
 
-    /// Lets the worker run its periodic cleanup until this many objects are left.
+    /// Runs the periodic cleanup of media files. This many objects must be left.
     async fn keep_up(&self, objects: usize) {
         let mut conn = self.app.pool.acquire().await.unwrap();
         queue::enqueue(&mut conn, &CleanupMediaFiles {})
             .await
             .unwrap();
-        eventually("the objects are gone", PATIENCE, async || {
-            (self.objects() == objects).then_some(())
-        })
-        .await;
+        self.app.drain().await;
+        assert_eq!(self.objects(), objects);
     }
 }
 

@@ -70,19 +70,15 @@ async fn an_old_message_stops_waiting_for_a_throttled_model() {
         fake.reply_with(ModelReply::Http(429, retry_after, "{}".to_owned()));
     }
     let sid = harness.app.deliver_text(&mms("Look #tea", &[])).await;
-    crate::wait::eventually(
-        "the model gets a request",
-        crate::wait::PATIENCE,
-        async || (!fake.requests().is_empty()).then_some(()),
-    )
-    .await;
+    harness.app.drain().await;
+    assert_eq!(fake.requests().len(), 1);
     for older in [
         "update user_phone_numbers set created_at = created_at - interval '2 hours'",
         "update pigeonhole.inbound_messages set received_at = received_at - interval '2 hours'",
     ] {
         sqlx::query(older).execute(&harness.app.pool).await.unwrap();
     }
-    assert_eq!(harness.app.wait_until_ended(&sid).await, "processed");
+    assert_eq!(harness.app.run_until_ended(&sid).await, "processed");
     assert_eq!(extracted_by(&harness, &sid).await, "rules-fallback");
     assert_eq!(fake.requests().len(), 2);
 }

@@ -82,7 +82,7 @@ async fn insert_dead_letter(
 
 #[tokio::test]
 async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
-    let app = TestApp::start().await;
+    let app = TestApp::on(Database::create().await, Role::Both).await;
     let admin = app.admin();
     let sid = app.deliver("Met Ana #rust").await;
     app.wait_until_ended(&sid).await;
@@ -134,7 +134,7 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
 
 #[tokio::test]
 async fn a_dead_letter_is_shown_requeued_and_completed() {
-    let app = TestApp::start().await;
+    let app = TestApp::on(Database::create().await, Role::Both).await;
     let admin = app.admin();
     insert_dead_letter(&app, 901, "cleanup_sends", "{}", "it was too early").await;
     let shown = text_of(&page(admin, "/jobs/901").await);
@@ -200,7 +200,7 @@ async fn all_dead_letters_of_a_kind_are_listed_by_page_and_requeued_together() {
 
 #[tokio::test]
 async fn a_kind_is_paused_with_a_reason_and_resumed() {
-    let app = TestApp::start().await;
+    let app = TestApp::on(Database::create().await, Role::Both).await;
     let admin = app.admin();
     let pause = [
         ("do", "pause"),

@@ -5,7 +5,6 @@ use crate::{
     app::{TestApp, text},
     database::{NUMBER, UNLINKED_NUMBER},
     process::run,
-    wait::{PATIENCE, eventually},
 };
 
 #[tokio::test]
@@ -64,13 +63,11 @@ async fn no_page_shows_a_number_a_message_text_or_a_lane() {
     ] {
         sids.push(app.deliver_text(&text(from, body)).await);
     }
-    let id = eventually("an attempt has failed", PATIENCE, async || {
-        sqlx::query_scalar::<_, i64>("select id from queue.jobs where errors is not null limit 1")
-            .fetch_optional(&app.pool)
-            .await
-            .unwrap()
-    })
-    .await;
+    app.drain().await;
+    let id: i64 = sqlx::query_scalar("select id from queue.jobs where errors is not null")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
     let mut pages = vec![
         page(admin, "/").await,
         page(admin, &format!("/jobs/{id}")).await,

@@ -5,20 +5,13 @@ mod keywords;
 mod kills;
 mod limits;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use jobs::{CleanupDeps, CleanupMessageBodies, ReconcileDeadMessages, SendDeps};
-use pigeonhole::{
-    config::{Reader, SendingConfig, WorkerConfig},
-    worker,
-};
 use queue::testing::{FinishedAttempt, JobOutcome, TestQueue};
-use store::job_args::{ProcessMessage, SendReply, SendVerification};
-use twilio::rest::Client;
 use twilio_simulator::{InboundText, SendAnswer, SimulatedApi};
 
 use crate::{
-    app::{TestApp, text},
+    app::{TestApp, test_queue, text},
     database::{Database, NUMBER, UNLINKED_NUMBER},
     sends::{age_sends, receiver_and_twilio},
 };
@@ -49,34 +42,7 @@ impl ReplyHarness {
     pub(crate) async fn with(prepare: impl FnOnce(Database) -> Database) -> Self {
         let (app, api) =
             receiver_and_twilio(|database| prepare(database.with("REPLIES", "all"))).await;
-        let env = app.settings.env();
-        let worker_config = Reader::read(&env, WorkerConfig::read).unwrap();
-        let sending = Reader::read(&env, SendingConfig::read).unwrap().unwrap();
-        let keyring = Arc::new(app.settings.keyring());
-        let download =
-            worker::download_deps(app.pool.clone(), keyring.clone(), &worker_config.media).unwrap();
-        let cleanup = CleanupDeps {
-            pool: app.pool.clone(),
-            media_store: download.media_store.clone(),
-            downloader: download.downloader.clone(),
-            keep_messages: worker_config.keep_messages,
-            keep_media: worker_config.media.retention,
-            delete_at_twilio: false,
-        };
-        let messages = worker::message_deps(download, &worker_config);
-        let send_deps = SendDeps {
-            pool: app.pool.clone(),
-            keyring,
-            twilio: Client::new(sending.api_base_url, sending.credentials).unwrap(),
-            sender: Arc::new(sending.sender),
-            status_callback: sending.status_callback,
-        };
-        let queue = TestQueue::new(app.pool.clone())
-            .register::<ProcessMessage, _>(messages.clone())
-            .register::<ReconcileDeadMessages, _>(messages)
-            .register::<CleanupMessageBodies, _>(cleanup)
-            .register::<SendVerification, _>(send_deps.clone())
-            .register::<SendReply, _>(send_deps);
+        let queue = test_queue(&app);
         Self { app, api, queue }
     }
 

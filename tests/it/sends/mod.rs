@@ -6,24 +6,23 @@ mod outcomes;
 mod reports;
 mod unclear;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use jobs::SendDeps;
-use pigeonhole::{
-    config::{Reader, WorkerConfig},
-    services::Role,
-};
+use pigeonhole::services::Role;
 use queue::testing::{JobOutcome, TestQueue};
 use store::{
     E164,
     job_args::SendVerification,
     sends::{self, NewSend, Purpose},
 };
-use twilio::rest::Client;
 use twilio_simulator::SimulatedApi;
 use uuid::Uuid;
 
-use crate::{app::TestApp, database::Database, wait::eventually};
+use crate::{
+    app::{TestApp, test_queue},
+    database::Database,
+    wait::eventually,
+};
 
 /// The number to send to.
 const TO: &str = "+12025550143";
@@ -54,17 +53,7 @@ struct SendRow {
 impl SendHarness {
     async fn start() -> Self {
         let (app, api) = receiver_and_twilio(|database| database).await;
-        let worker = Reader::read(&app.settings.env(), WorkerConfig::read).unwrap();
-        let config = worker.sending.unwrap();
-        let keyring = Arc::new(app.settings.keyring());
-        let deps = SendDeps {
-            pool: app.pool.clone(),
-            keyring,
-            twilio: Client::new(config.api_base_url, config.credentials).unwrap(),
-            sender: Arc::new(config.sender),
-            status_callback: config.status_callback,
-        };
-        let queue = TestQueue::new(app.pool.clone()).register::<SendVerification, _>(deps);
+        let queue = test_queue(&app);
         Self { app, api, queue }
     }
 
