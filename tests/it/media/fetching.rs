@@ -4,7 +4,10 @@ use axum::http::{Method, header};
 use queue::JobError;
 use store::media::{MediaState, Refusal};
 
-use super::harness::{FileAnswer, FileServer, MAX_BYTES, MediaHarness, jpeg, png};
+use super::{
+    file_server::{FileAnswer, FileServer},
+    harness::{MAX_BYTES, MediaHarness, jpeg, png},
+};
 
 #[tokio::test]
 async fn a_file_is_stored_unchanged_and_sealed() {

@@ -12,7 +12,7 @@ use std::{
 use store::media::{MediaState, Refusal};
 use tokio::net::TcpListener;
 
-use super::harness::{FileAnswer, MediaHarness};
+use super::{file_server::FileAnswer, harness::MediaHarness};
 use crate::settings::hex;
 
 struct ConnectionTrap {

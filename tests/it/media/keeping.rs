@@ -5,7 +5,10 @@ use store::{
     media::{self, Begun, Media, MediaState, NewMedia, Object, media_id},
 };
 
-use super::harness::{FileAnswer, MediaHarness, StoredMessage, jpeg};
+use super::{
+    file_server::FileAnswer,
+    harness::{MediaHarness, StoredMessage, jpeg},
+};
 use jobs::StepError;
 
 /// Begins to store the message's first file, as an attempt does.

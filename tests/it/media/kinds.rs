@@ -1,6 +1,6 @@
 use store::media::{MediaState, Refusal};
 
-use super::harness::{FileAnswer, MediaHarness};
+use super::{file_server::FileAnswer, harness::MediaHarness};
 
 /// The first bytes, the declared type, and the recognized type.
 const KEPT: [(&[u8], &str, &str); 37] = [

@@ -2,6 +2,7 @@
 //! stored in a real folder and a real Postgres.
 
 mod fetching;
+pub(crate) mod file_server;
 pub(crate) mod harness;
 mod hostile;
 mod keeping;

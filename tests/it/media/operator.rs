@@ -9,7 +9,10 @@ use clap::{FromArgMatches, Subcommand};
 use pigeonhole::cli::media::{MediaCommand, run};
 use store::media::media_id;
 
-use super::harness::{FileAnswer, MediaHarness, StoredMessage, jpeg};
+use super::{
+    file_server::FileAnswer,
+    harness::{MediaHarness, StoredMessage, jpeg},
+};
 
 /// The output of the command.
 async fn media(harness: &MediaHarness, args: &[&str]) -> anyhow::Result<Vec<u8>> {

@@ -13,7 +13,10 @@ use queue::{
 };
 use store::media::{self, MediaState, NewMedia};
 
-use super::harness::{FileAnswer, MediaHarness, jpeg};
+use super::{
+    file_server::FileAnswer,
+    harness::{MediaHarness, jpeg},
+};
 
 const DAY: Duration = Duration::from_hours(24);
 

@@ -4,7 +4,7 @@ use axum::http::Method;
 use twilio_simulator::InboundText;
 
 use super::{MediaRow, MmsHarness, mms, names_and_values};
-use crate::{app::field, media::harness::FileServer, process::run};
+use crate::{app::field, media::file_server::FileServer, process::run};
 
 #[tokio::test]
 async fn a_file_is_stored_and_the_messages_note_names_it() {
