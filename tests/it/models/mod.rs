@@ -8,6 +8,7 @@ mod files;
 mod gemini;
 mod hostile;
 mod openai;
+mod refusals;
 
 use std::sync::Arc;
 
