@@ -299,7 +299,7 @@ async fn linking_leaves_no_number_code_token_or_sms_in_database_logs_or_metrics(
         (0, "undelivered"),
         (0, "invalid_number"),
         (1, "verification_failed"),
-        (1, "status callback"),
+        (1, "status report"),
         (1, "DEBUG"),
         (2, "it is looked for"),
         (3, "outcome=\"verified\""),

@@ -198,7 +198,7 @@ async fn opt_outs_are_learned_from_twilios_refusals_and_reports() {
     };
     harness.api.behave(NUMBER, reported);
     harness.process(NUMBER, "Hello").await;
-    eventually("the status callback is processed", PATIENCE, async || {
+    eventually("the status report is processed", PATIENCE, async || {
         is_opted_out(&harness, NUMBER).await.then_some(())
     })
     .await;

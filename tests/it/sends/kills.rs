@@ -31,7 +31,7 @@ fn random(below: u64) -> u64 {
     rand::random_range(0..below)
 }
 
-/// Slow to accept, slow to respond, sometimes interrupted; with or without status callbacks.
+/// Slow to accept, slow to respond, sometimes interrupted; with or without status reports.
 fn behaviour() -> Behaviour {
     let answer = match random(8) {
         0 => SendAnswer::CutAfter,

@@ -33,7 +33,7 @@ const BODY: &str = "Your verification code is 482913. It expires in 10 minutes."
 /// The time until an SMS of these tests expires.
 const LIFE: Duration = Duration::from_mins(10);
 
-/// A receiver for status callbacks, a simulated Twilio, and a queue whose jobs the test runs.
+/// A receiver for status reports, a simulated Twilio, and a queue whose jobs the test runs.
 struct SendHarness {
     app: TestApp,
     api: SimulatedApi,

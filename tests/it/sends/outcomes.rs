@@ -8,7 +8,7 @@ use twilio_simulator::{Callbacks, SendAnswer};
 use super::{BODY, LIFE, SendHarness, SendRow, TO, age_sends};
 
 #[tokio::test]
-async fn an_accepted_sms_is_sent_once_and_status_callbacks_mark_it_delivered() {
+async fn an_accepted_sms_is_sent_once_and_status_reports_mark_it_delivered() {
     let harness = SendHarness::start().await;
     let id = harness.send().await;
     assert_eq!(harness.run().await, JobOutcome::Completed);

@@ -1,4 +1,4 @@
-//! Twilio's status callbacks: signed, in any order, repeated, early.
+//! Twilio's status reports: signed, in any order, repeated, early.
 
 use reqwest::StatusCode;
 use twilio::signature;
@@ -20,7 +20,7 @@ fn sequence(statuses: &[&str], error_code: Option<u32>, before_answer: bool) -> 
 }
 
 #[tokio::test]
-async fn status_callbacks_in_any_order_and_number_end_in_the_furthest_state() {
+async fn status_reports_in_any_order_and_number_end_in_the_furthest_state() {
     for (statuses, error_code, expected, reason) in [
         (
             &["queued", "sent", "delivered"][..],
@@ -72,7 +72,7 @@ async fn status_callbacks_in_any_order_and_number_end_in_the_furthest_state() {
 }
 
 #[tokio::test]
-async fn a_status_callback_that_arrives_before_the_response_is_not_undone_by_it() {
+async fn a_status_report_that_arrives_before_the_response_is_not_undone_by_it() {
     let harness = SendHarness::start().await;
     let behaviour = Behaviour {
         answer: SendAnswer::Slow {
@@ -87,7 +87,7 @@ async fn a_status_callback_that_arrives_before_the_response_is_not_undone_by_it(
     assert_eq!(harness.state(id).await, "delivered");
 }
 
-/// Posts a status callback, signed with this token for this path.
+/// Posts a status report, signed with this token for this path.
 async fn report(
     harness: &SendHarness,
     token: &str,
@@ -107,7 +107,7 @@ async fn report(
 }
 
 #[tokio::test]
-async fn only_status_callbacks_signed_for_our_account_change_a_send() {
+async fn only_status_reports_signed_for_our_account_change_a_send() {
     let harness = SendHarness::start().await;
     harness.api.behave(TO, Callbacks::None);
     let id = harness.send().await;

@@ -65,7 +65,7 @@ async fn an_sms_with_an_unclear_outcome_is_looked_up_and_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_status_callback_resolves_an_unclear_send_before_the_list_is_read() {
+async fn a_status_report_resolves_an_unclear_send_before_the_list_is_read() {
     for answer in [SendAnswer::CutAfter, SendAnswer::Garbage] {
         let harness = SendHarness::start().await;
         harness.api.behave(TO, answer);
