@@ -159,7 +159,7 @@ impl FloodHarness {
             // The number of Twilio's retries follows the id.
             let user = users[&send[..36].parse::<Uuid>().unwrap()];
             let ask = by_asker.get(&(user, message.to.as_str()));
-            let ask = (*ask.expect("an SMS that somebody asked for")).clone();
+            let ask = (*ask.expect("an SMS that was requested")).clone();
             SentSms { user, ask }
         });
         sms.collect()

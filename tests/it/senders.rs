@@ -11,7 +11,7 @@ use crate::{
 async fn a_message_from_an_unlinked_number_ends_without_items() {
     let app = TestApp::start().await;
     let sid = app
-        .deliver_text(&text(UNLINKED_NUMBER, "Hello #stranger"))
+        .deliver_text(&text(UNLINKED_NUMBER, "Hello #unlinked"))
         .await;
     assert_eq!(app.run_until_ended(&sid).await, "ignored_unlinked");
     let rows = app.rows().await;

@@ -69,9 +69,9 @@ async fn simulate_explains_why_it_cannot_deliver() {
     assert_fails(&ran, 1, &format!("no answer from http://{free}"));
 
     let app = TestApp::on(database, Role::Receiver).await;
-    let stranger = app.settings.clone().with("TWILIO_AUTH_TOKEN", hex());
+    let wrong_token = app.settings.clone().with("TWILIO_AUTH_TOKEN", hex());
     let receiver = format!("http://{}", app.receiver);
-    let ran = run(&["simulate", "--receiver", &receiver], &stranger).await;
+    let ran = run(&["simulate", "--receiver", &receiver], &wrong_token).await;
     assert_eq!(ran.code, Some(1));
     assert!(ran.stdout.contains("1 × HTTP 403"), "{}", ran.stdout);
     assert!(ran.stderr.contains("TWILIO_AUTH_TOKEN"), "{}", ran.stderr);

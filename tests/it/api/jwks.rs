@@ -41,7 +41,7 @@ fn file(set: &Value) -> tempfile::NamedTempFile {
 
 #[tokio::test]
 async fn keys_from_a_file_verify_the_tokens_that_name_them() {
-    let (rsa, ec, stranger) = (
+    let (rsa, ec, foreign_key) = (
         SigningKey::rsa("r1"),
         SigningKey::ec("e1"),
         SigningKey::rsa("r1"),
@@ -54,7 +54,7 @@ async fn keys_from_a_file_verify_the_tokens_that_name_them() {
         // A token may omit the key id if only one key has its algorithm.
         assert_eq!(api.status_with(&key.anonymous_token(&claims)).await, 200);
     }
-    assert_eq!(api.status_with(&stranger.token(&claims)).await, 401);
+    assert_eq!(api.status_with(&foreign_key.token(&claims)).await, 401);
     assert_eq!(
         api.status_with(&SigningKey::ec("unknown").token(&claims))
             .await,

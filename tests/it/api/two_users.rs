@@ -7,24 +7,18 @@ use crate::database::NUMBER;
 #[tokio::test]
 async fn no_route_accesses_another_users_number() {
     let api = ApiHarness::start().await;
-    let (owner, claimant, stranger) = (api.linked(), api.user().await, api.user().await);
+    let (owner, claimant, other) = (api.linked(), api.user().await, api.user().await);
     assert_eq!(claimant.link(FREE).await.status, 201);
     let code = api.code_sent_to(FREE).await;
 
-    assert_eq!(
-        stranger.show().await.code(),
-        (404, "PHONE_NUMBER_NOT_FOUND")
-    );
-    assert_eq!(
-        stranger.unlink().await.code(),
-        (404, "PHONE_NUMBER_NOT_FOUND")
-    );
+    assert_eq!(other.show().await.code(), (404, "PHONE_NUMBER_NOT_FOUND"));
+    assert_eq!(other.unlink().await.code(), (404, "PHONE_NUMBER_NOT_FOUND"));
     for number in [NUMBER, FREE] {
-        let answer = stranger.verify(number, &code).await;
+        let answer = other.verify(number, &code).await;
         assert_eq!(answer.code(), (400, "VERIFICATION_FAILED"));
         // A link request takes the number from no user who has or is verifying it.
-        assert_eq!(stranger.link(number).await.status, 201);
-        assert_eq!(stranger.unlink().await.status, 204);
+        assert_eq!(other.link(number).await.status, 201);
+        assert_eq!(other.unlink().await.status, 204);
     }
     assert_eq!(owner.show().await.body["phoneNumber"], NUMBER);
     assert_eq!(api.owner(NUMBER).await, Some(owner.user));

@@ -228,8 +228,7 @@ impl EffectLog {
         .fetch_one(&self.pool)
         .await
         .unwrap();
-        // Together with `WRONG`, which allows no event after an end, this proves that each job
-        // ended once.
+        // `WRONG` allows no event after an end, so each job has ended exactly once.
         assert_eq!(account.ended, account.jobs);
         account
     }

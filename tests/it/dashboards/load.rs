@@ -170,8 +170,8 @@ impl LoadActor {
         match self {
             Self::Texts => targets.text(n).await,
             Self::IsNobody => {
-                let stranger = format!("+1503{:03}{:04}", 200 + n % 700, 1000 + n / 700);
-                targets.deliver(&text(&stranger, "Who are you?")).await;
+                let unlinked = format!("+1503{:03}{:04}", 200 + n % 700, 1000 + n / 700);
+                targets.deliver(&text(&unlinked, "Who are you?")).await;
             }
             Self::Links => targets.link(n).await,
             Self::Forges => targets.forge().await,

@@ -69,7 +69,7 @@ async fn messages_are_listed_by_state_user_and_time() {
     let harness = ReplyHarness::start().await;
     let old = harness.process(NUMBER, "Met Ana").await;
     harness.advance(Duration::from_hours(2)).await;
-    let stranger = harness.process(UNLINKED_NUMBER, "Hello").await;
+    let unlinked = harness.process(UNLINKED_NUMBER, "Hello").await;
     let waiting = harness.app.deliver("Met Bo").await;
     harness.app.leaves.live("process_message", 1);
     let sids = async |arguments: &[&str]| -> Vec<String> {
@@ -81,8 +81,8 @@ async fn messages_are_listed_by_state_user_and_time() {
             .collect()
     };
     let of = |list: &[&String]| list.iter().map(|sid| (*sid).clone()).collect::<Vec<_>>();
-    assert_eq!(sids(&[]).await, of(&[&waiting, &stranger, &old]));
-    assert_eq!(sids(&["--since", "1h"]).await, of(&[&waiting, &stranger]));
+    assert_eq!(sids(&[]).await, of(&[&waiting, &unlinked, &old]));
+    assert_eq!(sids(&["--since", "1h"]).await, of(&[&waiting, &unlinked]));
     assert_eq!(sids(&["--state", "processed"]).await, of(&[&old]));
     assert_eq!(sids(&["--state", "received"]).await, of(&[&waiting]));
     assert_eq!(

@@ -153,7 +153,7 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
         .execute(&harness.app.pool)
         .await
         .unwrap();
-    let stranger = harness.process(UNLINKED_NUMBER, "Hello").await;
+    let unlinked = harness.process(UNLINKED_NUMBER, "Hello").await;
     let keyword = harness.process(NUMBER, "HELP").await;
     let waiting = harness.app.deliver("Met Cy").await;
     harness.app.leaves.live("process_message", 1);
@@ -161,7 +161,7 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
     let ran = command(
         &harness,
         &[
-            "replay", &fine, &erased, &stranger, &keyword, &waiting, &missing,
+            "replay", &fine, &erased, &unlinked, &keyword, &waiting, &missing,
         ],
     )
     .await;
@@ -169,7 +169,7 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
     for (sid, words) in [
         (&fine, "by rules: 0 items differ"),
         (&erased, "erased: MESSAGE_RETENTION_DAYS"),
-        (&stranger, "it is nobody's"),
+        (&unlinked, "it is nobody's"),
         (&keyword, "it is a keyword"),
         (&waiting, "not been processed yet"),
         (&missing, "there is no such message"),

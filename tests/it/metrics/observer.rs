@@ -36,7 +36,7 @@ async fn observes(admin: SocketAddr) -> Option<f64> {
 async fn schedule_a_job(database: &Database) {
     sqlx::query(
         "insert into queue.jobs (kind, max_attempts, ready, run_at, args)
-         values ('forget', 3, false, now() + interval '1 day', '{}')",
+         values ('cleanup_sends', 3, false, now() + interval '1 day', '{}')",
     )
     .execute(&database.pool)
     .await

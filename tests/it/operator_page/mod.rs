@@ -86,8 +86,8 @@ async fn the_overview_shows_queues_dead_letters_messages_and_workers() {
     let admin = app.admin();
     let sid = app.deliver("Met Ana #rust").await;
     app.wait_until_ended(&sid).await;
-    let stranger = crate::app::text(UNLINKED_NUMBER, "Hello");
-    let ignored = app.deliver_text(&stranger).await;
+    let unlinked = crate::app::text(UNLINKED_NUMBER, "Hello");
+    let ignored = app.deliver_text(&unlinked).await;
     app.wait_until_ended(&ignored).await;
     insert_dead_letter(
         &app,

@@ -135,11 +135,11 @@ async fn only_status_reports_signed_for_our_account_change_a_send() {
 
     // A callback for an unknown send, or for another SMS of the same account, causes no error and
     // no effect.
-    let stranger = parameters(&account, &format!("SM{}", hex()), "delivered");
+    let unknown = parameters(&account, &format!("SM{}", hex()), "delivered");
     let elsewhere = format!("/api/sms/status?send={}", Uuid::new_v4());
-    assert_eq!(report(&harness, &token, &elsewhere, &stranger).await, 204);
+    assert_eq!(report(&harness, &token, &elsewhere, &unknown).await, 204);
     assert_eq!(
-        report(&harness, &token, "/api/sms/status", &stranger).await,
+        report(&harness, &token, "/api/sms/status", &unknown).await,
         204
     );
     assert_eq!(harness.state(id).await, "sent");
