@@ -179,14 +179,16 @@ async fn keys_from_a_url_are_read_at_start_and_unknown_key_ids_refetch_once_a_mi
 async fn requests_get_503_until_the_keys_are_available_and_then_succeed() {
     let key = SigningKey::ec("e1");
     let set = tokens::jwks(&[&key]);
-    let provider = KeyProvider::start(&set).await;
     let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(300_000));
-    for (status, body) in [
+    let cases = [
         (StatusCode::INTERNAL_SERVER_ERROR, set.to_string()),
         (StatusCode::FOUND, set.to_string()),
         (StatusCode::OK, "<html>".to_owned()),
         (StatusCode::OK, huge),
-    ] {
+    ];
+    // All cases at once: each waits for the next request to its provider.
+    join_all(cases.map(async |(status, body)| {
+        let provider = KeyProvider::start(&set).await;
         provider.answers(status, &body);
         let api = provider.api().await;
         let token = key.token(&tokens::claims(api.app.user));
@@ -204,5 +206,6 @@ async fn requests_get_503_until_the_keys_are_available_and_then_succeed() {
         // The keys stay available while the provider is away.
         provider.answers(StatusCode::BAD_GATEWAY, "");
         assert_eq!(api.status_with(&token).await, 200);
-    }
+    }))
+    .await;
 }
