@@ -32,10 +32,6 @@ pub(crate) struct Database {
 
 /// A row of `enrichment_items`, as the web app reads it.
 #[derive(Debug, Clone, sqlx::FromRow)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "fields are named as their columns"
-)]
 pub(crate) struct ItemRow {
     pub(crate) id: Uuid,
     pub(crate) user_id: Uuid,

@@ -1,4 +1,4 @@
-//! CORS, the routes and methods of the API, and its OpenAPI document.
+//! CORS, the routes and methods of the API, and its `OpenAPI` document.
 
 use reqwest::{Method, header};
 use serde_json::Value;
