@@ -76,8 +76,8 @@ pub(super) async fn unlink(
     in_time(async {
         let mut tx = api.begin(user).await?;
         let numbers = user_phone_numbers::unlink_user(&mut tx, user).await?;
-        let claimed = pending_verifications::remove(&mut tx, user).await?;
-        if numbers == 0 && !claimed {
+        let was_pending = pending_verifications::remove(&mut tx, user).await?;
+        if numbers == 0 && !was_pending {
             return Err(ApiError::PhoneNumberNotFound);
         }
         sends::cancel_pending(&mut tx, user, CANCELLED).await?;
@@ -94,13 +94,13 @@ async fn number_of(
 ) -> Result<PhoneNumberBody, ApiError> {
     let row = user_phone_numbers::of_user(conn, &api.keyring, user).await?;
     let verified = row.as_ref().is_some_and(|row| row.verified);
-    let claim = if verified {
+    let pending = if verified {
         None
     } else {
         pending_verifications::of_user(conn, &api.keyring, user).await?
     };
-    let (number, code_expires_at): (E164, _) = match (claim, row) {
-        (Some(claim), _) => (claim.number, claim.code_expires_at),
+    let (number, code_expires_at): (E164, _) = match (pending, row) {
+        (Some(pending), _) => (pending.number, pending.code_expires_at),
         (None, Some(row)) => (row.number.ok_or(ApiError::NumberDoesNotOpen)?, None),
         (None, None) => return Err(ApiError::PhoneNumberNotFound),
     };
