@@ -57,9 +57,6 @@ pub enum StepError {
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
-    /// The database was unavailable to the batch that this request was part of.
-    #[error("the database is unavailable")]
-    BatchUnavailable,
     /// A statement returned another number of rows than it must. This is a bug.
     #[error("a statement returned another number of rows than it must")]
     Mismatch,
@@ -85,9 +82,7 @@ impl StepError {
             Self::Download(_) | Self::MediaStore(_) => "media",
             Self::Extract { error, .. } => error.label(),
             Self::Wait(_) | Self::Stopping => "gave_up",
-            Self::BatchUnavailable => "database_unavailable",
-            Self::Mismatch => "database",
-            Self::Pause(_) | Self::Enqueue(_) | Self::Complete(_) => "database",
+            Self::Mismatch | Self::Pause(_) | Self::Enqueue(_) | Self::Complete(_) => "database",
         }
     }
 }
@@ -115,7 +110,7 @@ impl From<SubmitError<Self>> for StepError {
         match error {
             SubmitError::Failed(error) => error,
             // Batches fail as a whole only if the database is unavailable: see `on_batch_error`.
-            SubmitError::TimedOut | SubmitError::BatchFailed => Self::BatchUnavailable,
+            SubmitError::TimedOut | SubmitError::BatchFailed => Self::Store(StoreError::TimedOut),
             // `submit` waits for a place in the queue, so the queue is never full.
             SubmitError::Closed | SubmitError::QueueFull => Self::Stopping,
         }
@@ -150,8 +145,6 @@ impl From<StepError> for JobError {
             }
             StepError::Wait(time) => Self::Snooze(time),
             StepError::Stopping => Self::Snooze(Duration::ZERO),
-            // No job is at fault, so none loses an attempt.
-            StepError::BatchUnavailable => Self::Snooze(DATABASE_AWAY),
             StepError::Mismatch => {
                 tracing::error!(%error, "this is a bug, please report it");
                 Self::retry(error)
@@ -207,5 +200,35 @@ impl From<StepError> for JobError {
                 | StoreError::Function { .. } => Self::retry(store),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_the_database_is_unavailable_all_requests_of_a_batch_fail_and_no_job_loses_an_attempt() {
+        let unavailable = StepError::from(sqlx::Error::PoolClosed);
+        assert_eq!(on_batch_error(Some(&unavailable)), OnError::FailAll);
+        assert_eq!(on_batch_error(None), OnError::FailAll);
+        for error in [
+            SubmitError::Failed(unavailable),
+            SubmitError::BatchFailed,
+            SubmitError::TimedOut,
+        ] {
+            let error = JobError::from(StepError::from(error));
+            assert!(
+                matches!(error, JobError::Snooze(DATABASE_AWAY)),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn after_another_error_each_request_of_a_batch_is_executed_alone() {
+        let rejected = StepError::from(sqlx::Error::RowNotFound);
+        assert_eq!(on_batch_error(Some(&rejected)), OnError::Split);
+        assert_eq!(on_batch_error(Some(&StepError::Mismatch)), OnError::Split);
     }
 }

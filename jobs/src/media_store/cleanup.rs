@@ -19,7 +19,7 @@ impl MediaStore {
     pub async fn delete(&self, name: &str) -> Result<(), MediaStoreError> {
         match self
             .0
-            .objects
+            .backend
             .delete(&self.path(name))
             .await
             .map_err(Into::into)
@@ -32,9 +32,9 @@ impl MediaStore {
     /// Checks the store: writes an object under this name, reads it back and deletes it.
     pub async fn try_out(&self, name: &str) -> Result<(), MediaStoreError> {
         let (path, text) = (self.path(name), "Pigeonhole tries this store out.");
-        self.0.objects.put(&path, text.into()).await?;
-        let read = self.0.objects.get(&path).await?.bytes().await?;
-        self.0.objects.delete(&path).await?;
+        self.0.backend.put(&path, text.into()).await?;
+        let read = self.0.backend.get(&path).await?.bytes().await?;
+        self.0.backend.delete(&path).await?;
         if read == text {
             Ok(())
         } else {
@@ -49,7 +49,7 @@ impl MediaStore {
 
     /// Lists the objects of a namespace that were written before this time.
     pub fn older(&self, namespace: &str, time: DateTime<Utc>) -> OlderObjects {
-        let objects = self.0.objects.list(Some(&self.path(namespace)));
+        let objects = self.0.backend.list(Some(&self.path(namespace)));
         let older =
             objects.try_filter(move |object| std::future::ready(object.last_modified < time));
         OlderObjects {

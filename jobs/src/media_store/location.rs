@@ -10,7 +10,7 @@ use std::{
 use object_store::{ObjectStore, local::LocalFileSystem, parse_url_opts, path::Path as ObjectPath};
 use url::Url;
 
-use super::{MediaStore, MediaStoreError, store::Objects};
+use super::{MediaStore, MediaStoreError, store::OpenStore};
 
 /// A folder accepts parts of any size.
 const FOLDER_PART: usize = 256 * 1024;
@@ -55,13 +55,13 @@ impl MediaStore {
     }
 
     fn of(
-        objects: Box<dyn ObjectStore>,
+        backend: Box<dyn ObjectStore>,
         prefix: ObjectPath,
         folder: Option<PathBuf>,
         part: usize,
     ) -> Self {
-        Self(Arc::new(Objects {
-            objects,
+        Self(Arc::new(OpenStore {
+            backend,
             prefix,
             folder,
             part,

@@ -9,10 +9,10 @@ use super::{MediaReader, MediaStoreError};
 
 /// A place for objects. Cheap to clone.
 #[derive(Clone)]
-pub struct MediaStore(pub(super) Arc<Objects>);
+pub struct MediaStore(pub(super) Arc<OpenStore>);
 
-pub(super) struct Objects {
-    pub(super) objects: Box<dyn ObjectStore>,
+pub(super) struct OpenStore {
+    pub(super) backend: Box<dyn ObjectStore>,
     /// The prefix of all names.
     pub(super) prefix: ObjectPath,
     /// The folder, if the store is a folder.
@@ -29,7 +29,7 @@ impl MediaStore {
 
     /// Opens a file for reading.
     pub async fn open(&self, object: &Object) -> Result<MediaReader, MediaStoreError> {
-        let found = self.0.objects.get(&self.path(&object.name)).await?;
+        let found = self.0.backend.get(&self.path(&object.name)).await?;
         Ok(MediaReader::new(object, found.into_stream()))
     }
 
@@ -49,6 +49,6 @@ impl MediaStore {
 
 impl fmt::Debug for MediaStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MediaStore({}, {})", self.0.objects, self.0.prefix)
+        write!(f, "MediaStore({}, {})", self.0.backend, self.0.prefix)
     }
 }

@@ -48,7 +48,7 @@ impl MediaWriter {
             let payload = self.take(part);
             let upload = match &mut self.upload {
                 Some(upload) => upload,
-                none => none.insert(self.store.0.objects.put_multipart(&self.path).await?),
+                none => none.insert(self.store.0.backend.put_multipart(&self.path).await?),
             };
             upload.put_part(payload).await?;
         }
@@ -92,7 +92,7 @@ impl MediaWriter {
                 upload.complete().await?;
             }
             None => {
-                self.store.0.objects.put(&self.path, last).await?;
+                self.store.0.backend.put(&self.path, last).await?;
             }
         }
         Ok(())

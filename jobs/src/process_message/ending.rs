@@ -18,8 +18,8 @@ use crate::{StepError, error::on_batch_error, replies::LIFE};
 
 /// How a message is to end, and what is written with its end.
 pub(crate) struct MessageEnding {
-    pub(super) finish: MessageEnd,
-    /// The reply if the message ends in the state that `finish` names.
+    pub(super) end: MessageEnd,
+    /// The reply if the message ends in the state that `end` names.
     pub(super) reply: Option<NewReply>,
     /// The reply if it turns out that the number has been unlinked meanwhile.
     pub(super) reply_if_unlinked: Option<NewReply>,
@@ -31,7 +31,7 @@ pub(crate) struct MessageEnding {
 
 impl Borrow<MessageEnd> for &MessageEnding {
     fn borrow(&self) -> &MessageEnd {
-        &self.finish
+        &self.end
     }
 }
 
@@ -43,7 +43,7 @@ impl MessageEnding {
 
     /// The reply that fits how the message has ended.
     fn reply(&self, finished: EndOutcome) -> Option<NewReply> {
-        let intended = self.finish.state;
+        let intended = self.end.state;
         match finished {
             EndOutcome::Ended(state) if state == intended => self.reply.clone(),
             EndOutcome::Ended(_) => self.reply_if_unlinked.clone(),

@@ -52,12 +52,12 @@ pub(super) async fn with_items(
         origin: origin(webhook, sender.user_id),
         items,
     };
-    let finish = MessageEnd {
+    let end = MessageEnd {
         sender: Some((sender.user_id, sender.number)),
         items: Some(found),
         ..plain(webhook, MessageState::Processed, attempt)
     };
-    let ending = with_reply(deps, webhook, finish, Some(notice), attempt);
+    let ending = with_reply(deps, webhook, end, Some(notice), attempt);
     finish_with(deps, ending, attempt).await
 }
 
@@ -71,11 +71,11 @@ pub(super) async fn without_items(
     attempt: &Attempt,
 ) -> Result<(), StepError> {
     let webhook = &message.webhook;
-    let finish = MessageEnd {
+    let end = MessageEnd {
         sender: sender.map(|sender| (sender.user_id, sender.number)),
         ..plain(webhook, state, attempt)
     };
-    let ending = with_reply(deps, webhook, finish, notice, attempt);
+    let ending = with_reply(deps, webhook, end, notice, attempt);
     finish_with(deps, ending, attempt).await
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn keyword(
         Keyword::Help => (MessageState::KeywordHelp, None),
     };
     let ending = MessageEnding {
-        finish: MessageEnd {
+        end: MessageEnd {
             sender: sender.map(|sender| (sender.user_id, sender.number)),
             ..plain(webhook, state, attempt)
         },
@@ -119,18 +119,18 @@ pub(super) async fn complete_only(deps: &MessageDeps, attempt: &Attempt) -> Resu
 fn with_reply(
     deps: &MessageDeps,
     webhook: &InboundWebhook,
-    finish: MessageEnd,
+    end: MessageEnd,
     notice: Option<Notice>,
     attempt: &Attempt,
 ) -> MessageEnding {
     let replies = &deps.policy.replies;
-    let user = finish.sender.as_ref().map(|(user, _)| *user);
+    let user = end.sender.as_ref().map(|(user, _)| *user);
     MessageEnding {
         reply: notice.and_then(|notice| replies.reply(webhook, user, notice)),
         reply_if_unlinked: notice.and_then(|_| replies.reply(webhook, None, Notice::NotLinked)),
         opt_out: None,
         trace: attempt.trace().map(str::to_owned),
-        finish,
+        end,
     }
 }
 
@@ -140,8 +140,8 @@ async fn finish_with(
     ending: MessageEnding,
     attempt: &Attempt,
 ) -> Result<(), StepError> {
-    let sid = ending.finish.message_sid.clone();
-    let found = ending.finish.items.as_ref();
+    let sid = ending.end.message_sid.clone();
+    let found = ending.end.items.as_ref();
     let items = found.map_or(0, |found| found.items.len());
     let finished = attempt.completed_by(deps.finish.submit(ending), |finished| {
         matches!(finished, Ok(EndOutcome::Ended(_) | EndOutcome::EndedBefore))

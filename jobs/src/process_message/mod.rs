@@ -80,18 +80,18 @@ async fn go_on(stage: Stage, deps: &MessageDeps, attempt: &Attempt) -> Result<()
             finish::keyword(deps, &message, keyword, sender, attempt).await
         }
         Stage::UnlinkedSender(message) => {
-            let state = MessageState::IgnoredUnlinked;
+            let ended_as = MessageState::IgnoredUnlinked;
             let notice = enrichment.then_some(Notice::NotLinked);
-            finish::without_items(deps, &message, state, None, notice, attempt).await
+            finish::without_items(deps, &message, ended_as, None, notice, attempt).await
         }
         Stage::RateLimited(message, sender, wait) => {
-            let state = MessageState::RateLimited;
+            let ended_as = MessageState::RateLimited;
             let notice = Some(Notice::RateLimited(wait));
-            finish::without_items(deps, &message, state, Some(sender), notice, attempt).await
+            finish::without_items(deps, &message, ended_as, Some(sender), notice, attempt).await
         }
         Stage::Ready(message, sender) if !enrichment => {
-            let state = MessageState::IgnoredDisabled;
-            finish::without_items(deps, &message, state, Some(sender), None, attempt).await
+            let ended_as = MessageState::IgnoredDisabled;
+            finish::without_items(deps, &message, ended_as, Some(sender), None, attempt).await
         }
         Stage::Ready(message, sender) => {
             let (extraction, notice) = find_items(deps, &message, &sender, attempt).await?;

@@ -78,7 +78,7 @@ pub enum ReplayError {
     #[error("there is no such message")]
     NoSuchMessage,
     /// The text of the message has been erased.
-    #[error("its text has been erased: messages are kept for MESSAGE_RETENTION_DAYS")]
+    #[error("its text has been erased: MESSAGE_RETENTION_DAYS says how long messages are kept")]
     Erased,
     /// Its job has not ended.
     #[error("it has not been processed yet: its job will do that")]

@@ -97,11 +97,11 @@ async fn ask(
     };
     match deps.twilio.create_message(&message).await {
         Ok(created) => {
-            let sent = Move {
+            let accepted = Move {
                 twilio_sid: Some(created.sid.as_str()),
                 ..to(SendState::Sent)
             };
-            write_outcome(&deps.pool, send, sent).await
+            write_outcome(&deps.pool, send, accepted).await
         }
         Err(CreateError::Unclear(why)) => {
             let mut conn = deps.pool.acquire().await?;

@@ -169,7 +169,7 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
     for (sid, words) in [
         (&fine, "by rules: 0 items differ"),
         (&erased, "erased: MESSAGE_RETENTION_DAYS"),
-        (&unlinked, "it is nobody's"),
+        (&unlinked, "no user had linked its number"),
         (&keyword, "it is a keyword"),
         (&waiting, "not been processed yet"),
         (&missing, "there is no such message"),
