@@ -93,7 +93,7 @@ async fn an_observer_that_loses_its_connection_stops_observing_until_it_reconnec
     .await
     .unwrap();
     assert_eq!(ended, 1, "the observer holds the one lock");
-    let lost = "observes no more: the connection was lost";
+    let lost = "stopped observing: the connection was lost";
     process.wait_for_line(lost, TAKE_OVER).await;
     wait_until_observer_is(admin, 1.0, TAKE_OVER).await;
 }

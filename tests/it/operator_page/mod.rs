@@ -272,6 +272,6 @@ async fn missing_things_are_reported() {
     let response = client().get(url).send().await.unwrap();
     assert_eq!(response.status(), 503);
     let text = text_of(&response.text().await.unwrap());
-    assert!(text.contains("the queue could not be asked"), "{text}");
+    assert!(text.contains("the queue could not be read"), "{text}");
     app.stop().await; // it has no database in which jobs could be left
 }
