@@ -168,10 +168,7 @@ async fn messages_that_cannot_be_replayed_are_refused_by_name_and_the_others_are
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for (sid, words) in [
         (&fine, "by rules: 0 items differ"),
-        (
-            &erased,
-            "erased: messages are kept for MESSAGE_RETENTION_DAYS",
-        ),
+        (&erased, "erased: MESSAGE_RETENTION_DAYS"),
         (&unlinked, "no user had linked its number"),
         (&keyword, "it is a keyword"),
         (&waiting, "not been processed yet"),
