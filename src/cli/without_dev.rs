@@ -6,7 +6,6 @@ use clap::Subcommand;
 
 /// The commands that only the feature `dev` has. Help does not list them.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_flag = true)]
 pub(super) enum WithoutDev {
     /// Not in this build.
     #[command(hide = true, disable_help_flag = true)]
