@@ -88,7 +88,7 @@ pub fn main() -> ExitCode {
 
 #[expect(
     clippy::print_stderr,
-    reason = "the reason why the program failed, for whoever started it"
+    reason = "the reason why the program failed"
 )]
 fn print_error(error: &anyhow::Error) {
     eprintln!("pigeonhole: {error:#}");
