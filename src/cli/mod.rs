@@ -86,10 +86,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the reason why the program failed"
-)]
+#[expect(clippy::print_stderr, reason = "the reason why the program failed")]
 fn print_error(error: &anyhow::Error) {
     eprintln!("pigeonhole: {error:#}");
 }

@@ -93,21 +93,21 @@ pub(crate) struct SimulatorState {
     pub(crate) posts: HashMap<String, u64>,
     pub(crate) requests: RequestCounts,
     pub(crate) callbacks: Vec<CallbackDelivery>,
-    pub(crate) media: MediaState,
+    pub(crate) media: SimulatedMedia,
     /// The base URL that callbacks are posted to.
     pub(crate) receiver: Option<String>,
 }
 
 /// The state of the files of inbound messages.
 #[derive(Default)]
-pub(crate) struct MediaState {
+pub(crate) struct SimulatedMedia {
     pub(crate) deleted: HashSet<String>,
     /// How many requests for each file get 404 before the file appears.
     pub(crate) late: u32,
     requested: HashMap<String, u32>,
 }
 
-impl MediaState {
+impl SimulatedMedia {
     /// Counts a request for a file, and returns whether the file has not appeared yet.
     pub(crate) fn is_early(&mut self, name: &str) -> bool {
         let requested = self.requested.entry(name.to_owned()).or_default();
@@ -146,7 +146,7 @@ impl SharedState {
             posts: HashMap::new(),
             requests: RequestCounts::default(),
             callbacks: Vec::new(),
-            media: MediaState::default(),
+            media: SimulatedMedia::default(),
             receiver: None,
         }))
     }
