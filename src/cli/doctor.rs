@@ -14,10 +14,10 @@ mod keys;
 mod media;
 mod model;
 mod number;
+mod postgres;
 mod queue;
 mod report;
 mod twilio;
-mod upkeep;
 mod webhook;
 
 use std::{process::ExitCode, time::Duration};
@@ -144,12 +144,12 @@ async fn check_database(env: &Env, args: &DoctorArgs) -> Vec<Finding> {
     };
     let conn = &mut conn;
     let mut findings = database::server(conn, options).await;
-    findings.push(upkeep::pooler(options).await);
+    findings.push(postgres::pooler(options).await);
     findings.push(database::clock(conn).await);
-    findings.extend(upkeep::autovacuum(conn).await);
+    findings.extend(postgres::autovacuum(conn).await);
     let age = Duration::from_secs(args.max_snapshot_seconds);
-    findings.extend(upkeep::snapshots(conn, age).await);
-    findings.push(upkeep::connections(conn, config.max_connections).await);
+    findings.extend(postgres::snapshots(conn, age).await);
+    findings.push(postgres::connections(conn, config.max_connections).await);
     let (migrations, current) = database::migrations(conn).await;
     findings.push(migrations);
     if current {
