@@ -18,7 +18,7 @@ use pigeonhole::{
 use sqlx::PgPool;
 use store::{
     E164, Keyring,
-    inbound_messages::{self, AcceptJob, Acceptance, NewMessage},
+    inbound_messages::{self, Acceptance, NewMessage},
     user_phone_numbers, users,
 };
 use tokio_util::sync::CancellationToken;
@@ -172,15 +172,11 @@ async fn measure(twilio: &WebhookSender, pool: &PgPool) -> (f64, f64) {
 /// Inserts the flooder's messages as the receiver does, a thousand per commit.
 async fn flood(pool: &PgPool, keyring: &Arc<Keyring>) {
     let mut conn = pool.acquire().await.unwrap();
-    let job = AcceptJob {
-        kind: "process_message",
-        max_attempts: 12,
-    };
     for batch in 0..BACKLOG / 1000 {
         let acceptances: Vec<Acceptance> = (0..1000)
             .map(|n| acceptance(keyring, batch * 1000 + n))
             .collect();
-        inbound_messages::accept_all(&mut conn, job, &acceptances)
+        inbound_messages::accept_all(&mut conn, &acceptances)
             .await
             .unwrap();
     }
@@ -205,7 +201,6 @@ fn acceptance(keyring: &Keyring, number: usize) -> Acceptance {
     };
     Acceptance {
         message: message.seal(keyring).unwrap(),
-        job_args: format!(r#"{{"message":"{sid}"}}"#),
         trace: None,
     }
 }

@@ -198,6 +198,7 @@ impl From<StepError> for JobError {
                 | StoreError::Migrate(_)
                 | StoreError::Migration { .. }
                 | StoreError::Function { .. } => Self::retry(store),
+                StoreError::JobArgs(_) => Self::discard(store),
             },
         }
     }

@@ -30,4 +30,3 @@ pub use process_message::{
 pub use reconcile_dead_messages::ReconcileDeadMessages;
 pub use replay::{ItemChange, ItemChangeKind, ReplayDeps, ReplayError, Replayed, replay};
 pub use replies::{Notice, Replies, ReplyTemplates, ReplyTo, default_reply_template};
-pub use send_sms::state_of;

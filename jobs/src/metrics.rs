@@ -4,18 +4,13 @@ use std::time::Duration;
 
 use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use queue::rate_limit::Admission;
-use store::{
-    inbound_messages::MessageState,
-    media::MediaState,
-    sends::{Purpose, SendState},
-};
+use store::{inbound_messages::MessageState, media::MediaState, sends};
 
 use crate::extract::{ExtractError, ExtractedBy};
 
 const MESSAGES_ENDED: &str = "pigeonhole_messages_ended_total";
 const MESSAGE_DURATION: &str = "pigeonhole_message_duration_seconds";
 const RATE_LIMIT_DECISIONS: &str = "pigeonhole_rate_limit_decisions_total";
-const SENDS_ENDED: &str = "pigeonhole_sends_ended_total";
 const MEDIA_FILES: &str = "pigeonhole_media_files_total";
 const MEDIA_BYTES: &str = "pigeonhole_media_bytes_total";
 const MODEL_CALLS: &str = "pigeonhole_model_calls_total";
@@ -39,12 +34,7 @@ pub fn describe() {
         Unit::Count,
         "Messages by the decision of their user's rate limit: now, later, refused"
     );
-    describe_counter!(
-        SENDS_ENDED,
-        Unit::Count,
-        "SMS that have ended, by purpose and state: delivered, undelivered, failed. An SMS that failed may still be \
-         delivered; then it counts as both"
-    );
+    sends::describe_metrics();
     describe_counter!(
         MEDIA_FILES,
         Unit::Count,
@@ -122,7 +112,7 @@ pub(crate) fn start() {
             counter!(MESSAGES_ENDED, "state" => state.as_str()).increment(0);
         }
     }
-    start_sends();
+    sends::start_sends();
     for decision in ["now", "later", "refused"] {
         counter!(RATE_LIMIT_DECISIONS, "decision" => decision).increment(0);
     }
@@ -131,16 +121,6 @@ pub(crate) fn start() {
     counter!(MODEL_CALLS, "outcome" => "ok").increment(0);
     for what in Removed::ALL {
         removed(what, 0);
-    }
-}
-
-/// Sets the counters of SMS to zero. For workers, and for the receiver of status callbacks.
-pub fn start_sends() {
-    for purpose in Purpose::ALL {
-        for state in SendState::ENDS {
-            counter!(SENDS_ENDED, "purpose" => purpose.as_str(), "state" => state.as_str())
-                .increment(0);
-        }
     }
 }
 
@@ -162,14 +142,6 @@ pub(crate) fn rate_limit(admission: Admission) {
         Admission::Refused { .. } => "refused",
     };
     counter!(RATE_LIMIT_DECISIONS, "decision" => decision).increment(1);
-}
-
-/// Counts an SMS that has moved to this state, if the state is an end.
-pub fn send_moved(purpose: Purpose, state: SendState) {
-    if state.is_end() {
-        counter!(SENDS_ENDED, "purpose" => purpose.as_str(), "state" => state.as_str())
-            .increment(1);
-    }
 }
 
 /// Counts a file that has ended in this state.

@@ -15,7 +15,7 @@ use queue::{
 use sqlx::{PgConnection, PgPool};
 use store::{
     E164, Keyring,
-    inbound_messages::{self, AcceptJob, Acceptance, MessageState, NewMessage},
+    inbound_messages::{self, Acceptance, MessageState, NewMessage},
     job_args::ProcessMessage,
     user_phone_numbers, users,
 };
@@ -48,16 +48,11 @@ async fn accept_one(conn: &mut PgConnection, keyring: &Keyring, sid: &str) {
         sender: SENDER.to_owned(),
         fields: fields.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
     };
-    let job = AcceptJob {
-        kind: "process_message",
-        max_attempts: 12,
-    };
     let acceptance = Acceptance {
         message: message.seal(keyring).unwrap(),
-        job_args: format!(r#"{{"message":"{sid}"}}"#),
         trace: None,
     };
-    let new = inbound_messages::accept_all(conn, job, &[acceptance]).await;
+    let new = inbound_messages::accept_all(conn, &[acceptance]).await;
     assert_eq!(new.unwrap(), [sid]);
 }
 

@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use queue::admin::{JobState, KindStats, QueueStats};
 use store::{
     inbound_messages::MessageState,
-    observe::{Postgres, Sends},
+    observe::{PostgresFigures, SendCounts},
 };
 
 use crate::worker::KINDS;
@@ -113,10 +113,10 @@ pub(crate) struct ObservedCounts {
     pub(crate) queue: Option<(QueueStats, usize)>,
     pub(crate) messages: Option<Vec<(MessageState, i64)>>,
     /// The SMS, and the price of one.
-    pub(crate) sends: Option<(Sends, f64)>,
+    pub(crate) sends: Option<(SendCounts, f64)>,
     /// What is left of the budget, and the whole budget.
     pub(crate) budget: Option<(u32, u32)>,
-    pub(crate) postgres: Option<Postgres>,
+    pub(crate) postgres: Option<PostgresFigures>,
 }
 
 /// A page with these metrics and no others. Each page starts empty, so that it does not show old values
@@ -189,7 +189,7 @@ fn queue(stats: &QueueStats) {
     }
 }
 
-fn postgres(server: &Postgres) {
+fn postgres(server: &PostgresFigures) {
     gauge!(OLDEST_SNAPSHOT).set(server.oldest_snapshot);
     for (state, count) in [
         ("active", server.active),

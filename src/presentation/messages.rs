@@ -99,7 +99,7 @@ async fn review(
 ) -> Result<ItemReview, StoreError> {
     let items = enrichment_items::of_message_and_user(conn, sid.as_str(), user).await?;
     let count =
-        |of: fn(&enrichment_items::Reviewed) -> bool| items.iter().filter(|i| of(i)).count();
+        |of: fn(&enrichment_items::ReviewedItem) -> bool| items.iter().filter(|i| of(i)).count();
     Ok(ItemReview {
         pending: count(|item| item.pending),
         accepted: count(|item| item.accepted),

@@ -13,12 +13,11 @@ use std::{
 };
 
 use group_commit::{BatchOperation, Limits, OnError, SubmitError, Submitter};
-use queue::{JobArgs, NewJob, Waker};
+use queue::Waker;
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use store::{
     Keyring, StoreError,
-    inbound_messages::{self, AcceptJob, Acceptance, NewMessage},
-    job_args::ProcessMessage,
+    inbound_messages::{self, Acceptance, NewMessage},
 };
 use tracing::Instrument;
 use twilio::InboundWebhook;
@@ -98,12 +97,8 @@ impl Intake {
             sender: webhook.from().as_str().to_owned(),
             fields: webhook.fields().to_vec(),
         };
-        let job = NewJob::of(&ProcessMessage {
-            message: webhook.message_sid().clone(),
-        })?;
         let acceptance = Acceptance {
             message: message.seal(keyring)?,
-            job_args: job.args().to_owned(),
             trace: Some(trace),
         };
         let accepted = self
@@ -217,15 +212,11 @@ impl MessageWriter {
             .map(|acceptance| (acceptance.message.message_sid(), *acceptance))
             .collect();
         let acceptances: Vec<Acceptance> = by_sid.into_values().cloned().collect();
-        let job = AcceptJob {
-            kind: ProcessMessage::NAME,
-            max_attempts: i16::try_from(ProcessMessage::MAX_ATTEMPTS).unwrap_or(i16::MAX),
-        };
         let mut conn = match kept {
             Some(conn) => conn,
             None => self.pool.acquire().await?,
         };
-        let new = inbound_messages::accept_all(&mut conn, job, &acceptances).await?;
+        let new = inbound_messages::accept_all(&mut conn, &acceptances).await?;
         self.keep_connection(conn);
         Ok(new.into_iter().collect())
     }

@@ -71,7 +71,7 @@ impl Receiver {
         intake: Intake,
     ) -> Result<Self, AuthTokensError> {
         metrics::start();
-        jobs::metrics::start_sends();
+        store::sends::start_sends();
         let state = ReceiverState::new(config, pool, keyring, intake)?;
         Ok(Self(Arc::new(state)))
     }

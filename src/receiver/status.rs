@@ -12,7 +12,6 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
-use jobs::state_of;
 use sqlx::PgPool;
 use store::{
     StoreError, opt_outs,
@@ -82,7 +81,7 @@ async fn move_send(
     send: Option<Uuid>,
     callback: &StatusCallback,
 ) -> Result<CallbackEffect, StoreError> {
-    let state = state_of(&callback.status);
+    let state = SendState::of_twilio(&callback.status);
     let reason = match state {
         SendState::Undelivered | SendState::Failed => {
             let reason = callback
@@ -114,7 +113,7 @@ async fn move_send(
         // Only the metric needs the purpose: an error here leaves the callback's effect as it is.
         let purpose = sends::purpose(&mut conn, send, callback.message_sid.as_str()).await;
         if let Ok(Some(purpose)) = purpose {
-            jobs::metrics::send_moved(purpose, state);
+            sends::send_moved(purpose, state);
         }
         return Ok(CallbackEffect::Moved);
     }

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
-use store::inbound_messages::{self, AcceptJob, Acceptance, NewMessage};
+use store::inbound_messages::{self, Acceptance, NewMessage};
 use uuid::Uuid;
 
 use crate::{
@@ -80,10 +80,6 @@ fn worker(app: &TestApp) -> Process {
 /// Stores messages of a user as the receiver does.
 async fn accept(conn: &mut PgConnection, app: &TestApp, user: u32, messages: u32) {
     let (keyring, from) = (app.settings.keyring(), number(user));
-    let job = AcceptJob {
-        kind: "process_message",
-        max_attempts: 12,
-    };
     let acceptance = |n: u32| {
         let sid = format!("SM{user:016x}{n:016x}");
         let fields = [
@@ -101,15 +97,12 @@ async fn accept(conn: &mut PgConnection, app: &TestApp, user: u32, messages: u32
         };
         Acceptance {
             message: message.seal(&keyring).unwrap(),
-            job_args: format!(r#"{{"message":"{sid}"}}"#),
             trace: None,
         }
     };
     let all: Vec<Acceptance> = (0..messages).map(acceptance).collect();
     for batch in all.chunks(500) {
-        inbound_messages::accept_all(conn, job, batch)
-            .await
-            .unwrap();
+        inbound_messages::accept_all(conn, batch).await.unwrap();
     }
 }
 

@@ -8,8 +8,8 @@ use hmac::Mac;
 
 use crate::keyring::{Key, Keyring};
 
-/// 20 base64url characters of HMAC-SHA-256 over an address. Equal for equal addresses under the same key; without
-/// the key it says nothing of the address.
+/// 20 base64url characters of HMAC-SHA-256 over an address. Equal for equal addresses under the
+/// same key; without the key it says nothing of the address.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct BlindIndex(String);
 
@@ -32,8 +32,8 @@ impl Keyring {
         BlindIndex(self.current.blind_index_of(address))
     }
 
-    /// The blind index under every key, the current one first: what a lookup must try, as a row keeps the index of
-    /// the key it was written under.
+    /// The blind index under every key, the current one first: what a lookup must try, as a row
+    /// keeps the index of the key it was written under.
     pub fn blind_indexes(&self, address: &str) -> Vec<String> {
         self.keys().map(|key| key.blind_index_of(address)).collect()
     }
@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn a_blind_index_never_changes() {
         let keyring = Keyring::parse(KEY, "").unwrap();
-        // Made with node's crypto. If this fails, every row that was ever written has become unfindable.
+        // Made with node's crypto. If this fails, every row that was ever written has become
+        // unfindable.
         assert_eq!(
             keyring.blind_index("+15555550123").as_str(),
             "9PjAfn6JX0UpyTsYJn4d"

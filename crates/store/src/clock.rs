@@ -1,4 +1,4 @@
-//! The database's clock, which alone decides what is due, expired or limited.
+//! The database's clock. It alone decides what is due, expired or limited.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use sqlx::PgConnection;
 
 use crate::error::StoreError;
 
-/// The time now, by the database's clock.
+/// Returns the time now, by the database's clock.
 pub async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, StoreError> {
     Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
         .fetch_one(conn)
         .await?)
 }
 
-/// Seconds as the database counts them; a negative time is none.
+/// Converts seconds of the database; a negative time becomes zero.
 pub(crate) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A phone number in E.164 form: a plus sign, then 2 to 15 digits, the first not zero. `Debug` prints `[sealed]`.
+/// A phone number in E.164 form: a plus sign, then 2 to 15 digits, the first not zero. `Debug`
+/// prints `[sealed]`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct E164(String);
 
@@ -12,7 +13,8 @@ pub struct E164(String);
 pub struct NotE164;
 
 impl E164 {
-    /// Takes a text that already is in E.164 form. Checks the form only, not whether the number exists.
+    /// Takes a text that already is in E.164 form. Checks the form only, not whether the number
+    /// exists.
     pub fn parse(text: &str) -> Result<Self, NotE164> {
         let digits = text.strip_prefix('+').ok_or(NotE164)?;
         let well_formed = (2..=15).contains(&digits.len())

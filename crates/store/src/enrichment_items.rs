@@ -1,6 +1,7 @@
-//! `enrichment_items`: what a message said, for its user to review. The app's table; we only add to it.
+//! `enrichment_items`: the items of messages, for their users to review. The app's table.
 
 mod review;
+mod stored;
 
 use std::fmt;
 
@@ -8,7 +9,8 @@ use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::review::{Reviewed, hold_of_message, of_message_and_user, withdraw};
+pub use self::review::{ReviewedItem, hold_of_message, of_message_and_user, withdraw};
+pub use self::stored::StoredItem;
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::sealed::Context;
@@ -20,13 +22,13 @@ const ITEM_IDS: Uuid = Uuid::from_u128(0x3f0d_9c5e_7a41_4d0b_9b86_52c7_1e8f_a604
 
 /// The message that items come from. `Debug` hides who sent it and what it says.
 pub struct Origin {
-    /// Whose items they are.
+    /// The user whose items they are.
     pub user_id: Uuid,
     /// Twilio's id of the message.
     pub message_sid: String,
     /// The number it came from. Kept sealed.
     pub phone_number: String,
-    /// The message's text, if it has one. Kept as it is: it is the product's data.
+    /// The message's text, if it has one. Stored in clear: the app shows it.
     pub original_message: Option<String>,
     /// What kind of message it was.
     pub source: Source,
@@ -44,7 +46,7 @@ pub enum Source {
     },
 }
 
-/// One thing that a message said. `Debug` hides its value.
+/// An item of a message. `Debug` hides its value.
 pub struct NewItem {
     /// See [`item_id`].
     pub id: Uuid,
@@ -52,26 +54,8 @@ pub struct NewItem {
     pub item_type: ItemType,
     /// The field's name, 50 characters at most; none for a tag or a contact.
     pub field_name: Option<String>,
-    /// What it says: text, or JSON text for a contact.
+    /// Its value: text, or JSON text for a contact.
     pub value: String,
-}
-
-/// An item as it stands in the table. `Debug` hides its value.
-pub struct StoredItem {
-    /// See [`item_id`].
-    pub id: Uuid,
-    /// Whose it is.
-    pub user_id: Uuid,
-    /// `field`, `tag`, or one of the app's own.
-    pub item_type: String,
-    /// The field's name; none for a tag or a contact.
-    pub field_name: Option<String>,
-    /// What it says.
-    pub value: String,
-    /// `sms`, `mms`, or one of the app's own.
-    pub source: Option<String>,
-    /// Where it comes from.
-    pub source_metadata: Option<Value>,
 }
 
 /// Where an item belongs.
@@ -83,13 +67,14 @@ pub enum ItemType {
     Tag,
 }
 
-/// The id of the item at a position of a message: always the same, so that writing it again changes nothing.
+/// Returns the id of the item at a position of a message. It is always the same, so that writing
+///     the item again changes nothing.
 pub fn item_id(message_sid: &str, position: u32) -> Uuid {
     Uuid::new_v5(&ITEM_IDS, format!("{message_sid}/{position}").as_bytes())
 }
 
-/// Adds items for review, in one statement; returns how many are new. One whose id is there already is left as it
-/// stands, with whatever the user has done to it. [`StoreError::UserGone`] if the user was deleted meanwhile.
+/// Adds items for review, in one statement. Returns how many are new. An item whose id exists does
+/// not change. [`StoreError::UserGone`] if the user was deleted meanwhile.
 pub async fn insert(
     conn: &mut PgConnection,
     keyring: &Keyring,
@@ -110,7 +95,8 @@ pub async fn insert(
         .collect::<Result<_, _>>()?;
     let done = sqlx::query!(
         "insert into enrichment_items
-             (id, user_id, item_type, action, field_name, value, accepted, applied, status, source, source_metadata)
+             (id, user_id, item_type, action, field_name, value, accepted, applied, status, source,
+              source_metadata)
          select id, $2, item_type, 'add', field_name, value, false, false, 'pending', $3, metadata
          from unnest($1::uuid[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
              as item (id, item_type, field_name, value, metadata)
@@ -129,7 +115,7 @@ pub async fn insert(
     Ok(done.rows_affected())
 }
 
-/// The items that a message made, in no order that means anything.
+/// Returns the items of a message, in no particular order.
 pub async fn of_message(
     conn: &mut PgConnection,
     message_sid: &str,
@@ -145,7 +131,7 @@ pub async fn of_message(
     .await?)
 }
 
-/// A user's items, at most `limit` of them, the newest first.
+/// Returns a user's items, at most `limit` of them, the newest first.
 pub async fn of_user(
     conn: &mut PgConnection,
     user_id: Uuid,
@@ -193,7 +179,7 @@ impl Source {
 }
 
 impl ItemType {
-    /// The text that stands in the database.
+    /// The text in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Field => "field",
@@ -209,12 +195,6 @@ impl fmt::Debug for Origin {
             "Origin({}, {:?}, [sealed])",
             self.message_sid, self.source
         )
-    }
-}
-
-impl fmt::Debug for StoredItem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoredItem({}, {}, [sealed])", self.id, self.item_type)
     }
 }
 

@@ -3,13 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use queue::EnqueueError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgQueryResult;
 
-/// Anything this crate's functions can fail with. No text of it holds a phone number, a message body or a key.
+/// Anything this crate's functions can fail with. No text of it holds a phone number, a message
+/// body or a key.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database is away, starting, stopping or out of a resource: the same call may succeed later.
+    /// The database is away, starting, stopping or out of a resource: the same call may succeed
+    /// later.
     #[error("the database is unavailable")]
     Unavailable(#[source] DatabaseError),
     /// The database did not respond in time: the same call may succeed later.
@@ -37,12 +40,16 @@ pub enum StoreError {
     /// The migrations could not begin: the database's are not this program's.
     #[error("migrations")]
     Migrate(#[source] MigrateError),
-    /// The user was deleted, or never was: the row that refers to them cannot be written. The transaction is aborted.
+    /// The user was deleted, or never was: the row that refers to them cannot be written. The
+    /// transaction is aborted.
     #[error("{table}: the user does not exist")]
     UserGone {
         /// The table whose row refers to the user.
         table: &'static str,
     },
+    /// The arguments of a job could not be written as JSON.
+    #[error("the job was not enqueued")]
+    JobArgs(#[source] EnqueueError),
     /// The number is verified for another user.
     #[error(
         "this number is already linked to another user, whose messages would become this user's; \
@@ -75,7 +82,8 @@ pub enum StoreError {
         /// The column it was for.
         column: &'static str,
     },
-    /// A sealed value does not open: its key is not in the keyring, or it was changed, or it was moved here.
+    /// A sealed value does not open: its key is not in the keyring, or it was changed, or it was
+    /// moved here.
     #[error(
         "{table}.{column} of {row} does not open: its key is missing, or it was changed or moved"
     )]
@@ -90,7 +98,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True when the database is away or overloaded, so that waiting is the cure and the caller did nothing wrong.
+    /// True when the database is away or overloaded, so that waiting is the cure and the caller did
+    /// nothing wrong.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::TimedOut)
     }
@@ -102,6 +111,7 @@ impl StoreError {
             Self::Database(_) => "database",
             Self::Migration { .. } | Self::Function { .. } | Self::Migrate(_) => "migrate",
             Self::UserGone { .. } => "user_gone",
+            Self::JobArgs(_) => "job_args",
             Self::AlreadyLinked => "already_linked",
             Self::NotOneRow { .. } => "not_one_row",
             Self::UnknownValue { .. } => "unknown_value",
@@ -145,6 +155,15 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+impl From<EnqueueError> for StoreError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Database(error) => error.into(),
+            EnqueueError::Args { .. } => Self::JobArgs(error),
+        }
+    }
+}
+
 impl From<MigrateError> for StoreError {
     fn from(error: MigrateError) -> Self {
         match error {
@@ -161,15 +180,16 @@ impl From<MigrateError> for StoreError {
     }
 }
 
-/// The classes of errors (the first two characters of their SQLSTATE) whose text names what the database has, such as
-/// tables and constraints, and never a value. A class that is missing here may quote what was written: data exceptions
-/// do, and so does whatever a trigger of the app's raises.
+/// The classes of errors (the first two characters of their SQLSTATE) whose text names what the
+/// database has, such as tables and constraints, and never a value. A class that is missing here
+/// may quote what was written: data exceptions do, and so does whatever a trigger of the app's
+/// raises.
 const TELLING: [&str; 15] = [
     "08", "0A", "23", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX",
 ];
 
-/// An error of sqlx, without what could quote a row in clear: the text of some, and the "detail" that Postgres adds to
-/// others, which sqlx prints with `Debug`.
+/// An error of sqlx, without what could quote a row in clear: the text of some, and the "detail"
+/// that Postgres adds to others, which sqlx prints with `Debug`.
 pub struct DatabaseError {
     error: sqlx::Error,
     /// By a migration, which raises what it has to say of tables, and quotes no row.
@@ -198,8 +218,8 @@ impl DatabaseError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            // Connection lost; out of resources; stopped, starting; a standby that was the primary a moment ago; we
-            // paused in a transaction.
+            // Connection lost; out of resources; stopped, starting; a standby that was the primary
+            // a moment ago; we paused in a transaction.
             sqlx::Error::Database(e) => e.code().is_some_and(|code| {
                 ["08", "53", "57P0", "25006", "25P03"]
                     .iter()

@@ -1,5 +1,5 @@
-//! The SQL functions of `migrations/functions/`, embedded in the program. `migrate` applies a function
-//! again when its text has changed: see `migrations/README.md`.
+//! The SQL functions of `migrations/functions/`, embedded in the program. `migrate` applies a
+//! function again when its text has changed: see `migrations/README.md`.
 
 use std::borrow::Cow;
 
@@ -43,8 +43,8 @@ pub fn functions() -> Vec<SqlFunction> {
 }
 
 /// Applies those of these functions that the database lacks or has in an older text, in one
-/// transaction. The last file, the planner settings, is applied whenever another one is: replacing a
-/// function drops its settings.
+/// transaction. The last file, the planner settings, is applied whenever another one is: replacing
+/// a function drops its settings.
 ///
 /// It does not lock out other callers: use [`migrate`](crate::migrate()).
 pub async fn apply_functions(
@@ -69,7 +69,8 @@ pub async fn apply_functions(
             .execute(&mut *tx)
             .await
             .map_err(|error| StoreError::applying_function(&function.name, error))?;
-        // Not `query!`: that would need the table wherever this crate is compiled for the first time.
+        // Not `query!`: that would need the table wherever this crate is compiled for the first
+        // time.
         sqlx::query(
             "insert into pigeonhole.applied_functions (name, revision, sha256) values ($1, $2, $3)
              on conflict (name) do update set

@@ -1,4 +1,4 @@
-//! `pigeonhole.idempotency_keys`: answers given to requests that carried an `Idempotency-Key`.
+//! `pigeonhole.idempotency_keys`: responses to requests with an `Idempotency-Key`.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::sealed::Context;
 
 const TABLE: &str = "pigeonhole.idempotency_keys";
 
-/// What is known of a key.
+/// The state of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum KeyState {
     /// It is new, and now reserved until the transaction ends.
     New,
-    /// It was used for the same request, which was answered so.
+    /// It was used for the same request, which got this response.
     Before {
         /// The HTTP status.
         status: u16,
@@ -27,8 +27,8 @@ pub enum Seen {
     ForAnother,
 }
 
-/// Reserves a user's key for a request, whose method, path and body are its `request`; only keyed digests of both are
-/// stored. While another transaction holds the same key, it waits for that one's end.
+/// Reserves a user's key for a request; `request` is its method, path and body. Only keyed digests
+/// of both are stored. It waits while another transaction holds the same key.
 ///
 /// Fails with [`StoreError::UserGone`] if there is no such user.
 pub async fn reserve(
@@ -37,14 +37,16 @@ pub async fn reserve(
     user_id: Uuid,
     key: &str,
     request: &[u8],
-) -> Result<Seen, StoreError> {
+) -> Result<KeyState, StoreError> {
     let keys = keyring.blind_indexes(&in_clear(user_id, key));
     let requests = keyring.blind_indexes_of_bytes(request);
     loop {
         let done = sqlx::query!(
             "insert into pigeonhole.idempotency_keys (user_id, key_index, fingerprint)
              select $1, $2, $3
-             where not exists (select from pigeonhole.idempotency_keys where user_id = $1 and key_index = any($4))
+             where not exists (
+                 select from pigeonhole.idempotency_keys
+                 where user_id = $1 and key_index = any($4))
              on conflict do nothing",
             user_id,
             keys[0],
@@ -55,24 +57,24 @@ pub async fn reserve(
         .await
         .map_err(StoreError::writing_for_user(TABLE))?;
         if done.rows_affected() == 1 {
-            return Ok(Seen::New);
+            return Ok(KeyState::New);
         }
-        if let Some(seen) = look(conn, keyring, user_id, &keys, &requests).await? {
-            return Ok(seen);
+        if let Some(state) = state_of(conn, keyring, user_id, &keys, &requests).await? {
+            return Ok(state);
         }
-        // It was forgotten between the two statements: it is free again.
+        // It was deleted between the two statements: it is free again.
     }
 }
 
-/// What is known of a key that stands there. A statement of its own: the row may have been committed only while the
-/// insert waited for it.
-async fn look(
+/// Returns the state of a key that exists. A statement of its own: the row may have been committed
+///     while the insert waited for it.
+async fn state_of(
     conn: &mut PgConnection,
     keyring: &Keyring,
     user_id: Uuid,
     keys: &[String],
     requests: &[String],
-) -> Result<Option<Seen>, StoreError> {
+) -> Result<Option<KeyState>, StoreError> {
     let row = sqlx::query!(
         "select key_index, fingerprint, status, sealed_body from pigeonhole.idempotency_keys
          where user_id = $1 and key_index = any($2) limit 1",
@@ -83,20 +85,21 @@ async fn look(
     .await?;
     let Some(row) = row else { return Ok(None) };
     if !requests.contains(&row.fingerprint) {
-        return Ok(Some(Seen::ForAnother));
+        return Ok(Some(KeyState::ForAnother));
     }
-    // Without an answer it is this transaction's own reservation: others see it only together with the answer.
+    // Without a response it is this transaction's own reservation: others see it only with the
+    // response.
     let (Some(status), Some(sealed)) = (row.status, row.sealed_body) else {
-        return Ok(Some(Seen::New));
+        return Ok(Some(KeyState::New));
     };
-    Ok(Some(Seen::Before {
+    Ok(Some(KeyState::Before {
         status: u16::try_from(status).map_err(|_| unknown_status())?,
         body: keyring.open(&sealed_column(user_id, &row.key_index), &sealed)?,
     }))
 }
 
-/// Keeps the answer to the request for which the key was reserved in this transaction.
-pub async fn answered(
+/// Stores the response to the request for which this transaction has reserved the key.
+pub async fn store_response(
     conn: &mut PgConnection,
     keyring: &Keyring,
     user_id: Uuid,
@@ -122,7 +125,8 @@ pub async fn answered(
 /// Deletes keys that are older than this. Returns how many.
 pub async fn delete_expired(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
     let done = sqlx::query!(
-        "delete from pigeonhole.idempotency_keys where created_at < statement_timestamp() - make_interval(secs => $1)",
+        "delete from pigeonhole.idempotency_keys
+         where created_at < statement_timestamp() - make_interval(secs => $1)",
         age.as_secs_f64(),
     )
     .execute(conn)

@@ -1,5 +1,5 @@
-//! `pigeonhole.inbound_messages`: the durable inbox. The receiver writes a message together with its
-//! job; the worker ends it; the cleanup erases what it says.
+//! `pigeonhole.inbound_messages`: the durable inbox. The receiver writes a message together with
+//! its job; the worker ends it; the cleanup erases what it says.
 
 mod accept;
 pub mod cleanup;
@@ -14,7 +14,7 @@ mod reserve_starts;
 mod state;
 mod users_by_number;
 
-pub use self::accept::{AcceptJob, Acceptance, NewMessage, SealedMessage, accept_all};
+pub use self::accept::{Acceptance, NewMessage, SealedMessage, accept_all};
 pub use self::ended::{EndedMessage, ended_since};
 pub use self::fail::{fail, not_ended};
 pub use self::finish::{EndOutcome, MessageEnd, MessageItems, finish_all};

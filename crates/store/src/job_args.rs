@@ -1,7 +1,7 @@
 //! The arguments of the jobs that are enqueued together with a row of this crate.
 //!
-//! They live here, and not with the code that runs them, so that the receiver can enqueue a job without depending on
-//! what the job does. They hold ids only: operators see the rows of the queue.
+//! They live here, and not with the code that runs them, so that the receiver can enqueue a job
+//! without depending on what the job does. They hold ids only: operators see the rows of the queue.
 
 use queue::JobArgs;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,13 @@ use uuid::Uuid;
 pub struct ProcessMessage {
     /// The message, which is in `pigeonhole.inbound_messages`.
     pub message: MessageSid,
+}
+
+impl ProcessMessage {
+    /// The arguments of the job of the message with this SID, as JSON.
+    pub(crate) fn args_of(message_sid: &str) -> String {
+        serde_json::json!({ "message": message_sid }).to_string()
+    }
 }
 
 impl JobArgs for ProcessMessage {
@@ -50,5 +57,19 @@ impl JobArgs for SendReply {
 
     fn subject(&self) -> Option<String> {
         Some(self.send.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_that_accept_all_writes_are_those_of_the_job() {
+        let sid = "SM00000000000000000000000000000001";
+        let args: ProcessMessage = serde_json::from_str(&ProcessMessage::args_of(sid)).unwrap();
+        assert_eq!(args.message.as_str(), sid);
+        let written = serde_json::to_string(&args).unwrap();
+        assert_eq!(written, ProcessMessage::args_of(sid));
     }
 }

@@ -1,17 +1,20 @@
 //! The ordered keys that seal and open columns: the first seals, every key opens.
 //!
-//! A master key itself encrypts nothing but the app's old values: each purpose has a key of its own, derived with
-//! HKDF-SHA256, and the ciphers are made once, here, because sealing is on the receiver's path.
+//! A master key itself encrypts only the app's old values. Each purpose has its own key, derived
+//! with HKDF-SHA256. The ciphers are made once, here, because sealing is on the receiver's path.
 
 use std::fmt;
 
-use aes_gcm::{Aes256Gcm, KeyInit};
+use aes_gcm::aead::consts::U16;
+use aes_gcm::aes::Aes256;
+use aes_gcm::{Aes256Gcm, AesGcm, KeyInit};
 use hkdf::Hkdf;
 use hmac::Hmac;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::legacy::LegacyCipher;
+/// The app's cipher: GCM with a nonce of 16 bytes where 12 are usual.
+pub(crate) type LegacyCipher = AesGcm<Aes256, U16>;
 
 const SEALING: &[u8] = b"pigeonhole v1 sealed columns";
 const BLIND_INDEX: &[u8] = b"pigeonhole v1 blind index";
@@ -61,8 +64,8 @@ pub enum KeyError {
 }
 
 impl Keyring {
-    /// Takes the key that seals, 64 hexadecimal characters, and a list, which may be empty, of older keys that only
-    /// open, separated by commas.
+    /// Takes the key that seals, 64 hexadecimal characters, and a list, which may be empty, of
+    /// older keys that only open, separated by commas.
     pub fn parse(current: &str, older: &str) -> Result<Self, KeyError> {
         let current = Key::derive(&*master_key(current).ok_or(KeyError::Current)?);
         let older = older
@@ -98,7 +101,8 @@ impl Key {
         Self {
             id,
             sealing: Aes256Gcm::new((&*sealing).into()),
-            // HMAC pads a key of 32 bytes with zeros to its block of 64: the same key, and no length to check.
+            // HMAC pads a key of 32 bytes with zeros to its block of 64: the same key, and no
+            // length to check.
             blind_index: Hmac::new((&*blind_index).into()),
             legacy: LegacyCipher::new(master.into()),
         }

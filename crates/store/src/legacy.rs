@@ -1,22 +1,17 @@
-//! Values that the app wrote before Pigeonhole: base64 of `IV (16) ‖ tag (16) ‖ ciphertext`, AES-256-GCM under the
-//! master key itself, bound to nothing. They can be opened and are never written.
+//! Values that the app wrote before Pigeonhole: base64 of `IV (16) ‖ tag (16) ‖ ciphertext`,
+//! AES-256-GCM under the master key itself, bound to no row. We open them and never write them.
 
-use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{Aead, Nonce};
-use aes_gcm::{AesGcm, aes::Aes256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::StoreError;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, LegacyCipher};
 use crate::sealed::Context;
 
-/// The app's cipher: GCM with a nonce of 16 bytes where 12 are usual.
-pub(crate) type LegacyCipher = AesGcm<Aes256, U16>;
-
 impl Keyring {
-    /// Opens a text that [`Keyring::seal_text`] made, or one of the app's old values under any key. Only for a column
-    /// in which the app left such values: they are not bound to their row.
+    /// Opens a text that [`Keyring::seal_text`] made, or one of the app's old values under any key.
+    /// Only for a column in which the app left such values: they are not bound to their row.
     pub(crate) fn open_text_or_legacy(
         &self,
         context: &Context,
@@ -43,7 +38,8 @@ impl Keyring {
 mod tests {
     use super::*;
 
-    /// Made with node's crypto, as the app did, under the key 00 01 02 … 1f; the second IV starts with our version.
+    /// Made with node's crypto, as the app did, under the key 00 01 02 … 1f; the second IV starts
+    /// with our version.
     const VECTORS: [&str; 2] = [
         "oKGio6SlpqeoqaqrrK2ur9JazOTccK0W7hIYptBp2N8BkhaJLfj4Q/OvLYI=",
         "AaGio6SlpqeoqaqrrK2ur8TTqc5R+NEqo+gj4mSfi1igNNMo+kMnAHEkhL4=",

@@ -1,8 +1,9 @@
 //! The tables of Pigeonhole, one file a table.
 //!
-//! Every function takes the caller's `&mut PgConnection`, so that the caller decides what commits together. What must
-//! not stand in clear is sealed here, on the way in, and opened here, on the way out: see [`Keyring`]. No phone
-//! number, message body or key ever reaches an error text or a `Debug` output of this crate.
+//! Every function takes the caller's `&mut PgConnection`, so that the caller decides what commits
+//! together. Personal data is sealed here before it is written, and opened here after it is read:
+//! see [`Keyring`]. No phone number, message body or key reaches an error text or a `Debug` output
+//! of this crate.
 
 mod advisory_lock;
 mod blind_index;

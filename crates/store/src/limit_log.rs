@@ -1,4 +1,5 @@
-//! `pigeonhole.limit_log`: what limits count, in exact sliding windows that hold across processes.
+//! `pigeonhole.limit_log`: the events that limits count, in sliding windows that are exact over all
+//! processes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use crate::clock::seconds;
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 
-/// At most `most` events of one key within any `window`.
+/// At most `most` events of one key in any `window`.
 #[derive(Debug, Clone)]
 pub struct Limit {
-    /// What it counts by, in clear, such as `user:…` or `number:+1…`. Only its blind index is stored.
+    /// What it counts by, in clear, such as `user:…` or `number:+1…`. Only its blind index is
+    /// stored.
     pub key: String,
     /// The most events within the window; 0 refuses everything.
     pub most: u32,
@@ -24,26 +26,28 @@ pub struct Limit {
 /// A limit that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exceeded {
-    /// Its position in the list that was asked about; of several, the one that lasts longest.
+    /// Its position in the given list; of several limits, the one that lasts longest.
     pub limit: usize,
     /// How long until it allows an event again, by the database's clock; at least a second.
     pub wait: Duration,
 }
 
-/// Waits for its turn to take and count, until the transaction ends: between [`exceeded`] and [`record`] nobody else
-/// may record. One lock for all: whoever it holds up is about to spend money.
+/// Acquires the lock of all limits until the transaction ends: between [`exceeded`] and [`record`]
+/// no other transaction may record. One lock for all is enough: it is held only before an SMS is
+/// paid for.
 pub async fn lock(conn: &mut PgConnection) -> Result<(), StoreError> {
     AdvisoryLock::Limits.acquire(conn).await
 }
 
-/// [`lock`] for these keys alone: whoever records others goes on. Whoever takes some of these must take them this way.
+/// [`lock`] for these keys alone: transactions with other keys continue. Every transaction that
+/// records one of these keys must lock it this way.
 pub async fn lock_keys(
     conn: &mut PgConnection,
     keyring: &Keyring,
     limits: &[Limit],
 ) -> Result<(), StoreError> {
-    // Under every key of the ring, so that processes meet here whose first keys differ; in an order, so that none waits
-    // for another that waits for it.
+    // Under every key of the ring, so that processes with different first keys lock the same keys;
+    // in an order, so that no two deadlock.
     let keys: BTreeSet<String> = limits
         .iter()
         .flat_map(|limit| keyring.blind_indexes(&limit.key))
@@ -59,13 +63,13 @@ pub async fn lock_keys(
     Ok(())
 }
 
-/// How many events the limit lets pass now.
+/// Returns how many events the limit admits now.
 pub async fn left(
     conn: &mut PgConnection,
     keyring: &Keyring,
     limit: &Limit,
 ) -> Result<u32, StoreError> {
-    // It counts no further than to the limit.
+    // It counts up to the limit only.
     let used = sqlx::query_scalar!(
         r#"select count(*) as "used!" from (
                select from pigeonhole.limit_log
@@ -81,14 +85,14 @@ pub async fn left(
     Ok(limit.most.saturating_sub(used))
 }
 
-/// The limit that refuses an event now, if one does. Without [`lock`] the answer may be out of date when it arrives, and
-/// then only to the good of whoever asks: it is for refusing early.
+/// Returns the limit that refuses an event now, if one does. Without [`lock`] the result may be
+///     outdated when it arrives, and too lenient at most: it serves to refuse early.
 pub async fn exceeded(
     conn: &mut PgConnection,
     keyring: &Keyring,
     limits: &[Limit],
 ) -> Result<Option<Exceeded>, StoreError> {
-    // A key of the ring that is no longer the first still counts, or a rotation would reset every limit.
+    // Events under older keys of the ring count, too. Otherwise a rotation would reset every limit.
     let keys: Vec<String> = limits
         .iter()
         .map(|limit| keyring.blind_indexes(&limit.key).join(" "))
@@ -98,17 +102,21 @@ pub async fn exceeded(
         .iter()
         .map(|limit| limit.window.as_secs_f64())
         .collect();
-    // The event that must leave the window before there is room is the newest but `most - 1`. Of each key it takes a walk
-    // down the index, of `most` steps at most: the time a window begins must be `stable` for that, and the statement's
-    // start is earlier than what is recorded after it, so that the window errs by being longer.
+    // The event that must leave the window first is the one `most - 1` before the newest. For each
+    // key Postgres reads at most `most` entries of the index: for that the beginning of the window
+    // must be `stable`. The statement's start is earlier than events recorded after it, so the
+    // window can only be too long.
     let row = sqlx::query!(
         r#"select n as "n!", wait as "wait!"
-           from unnest($1::text[], $2::bigint[], $3::float8[]) with ordinality as l (keys, most, seconds, n),
+           from unnest($1::text[], $2::bigint[], $3::float8[])
+               with ordinality as l (keys, most, seconds, n),
            lateral (
-               select extract(epoch from event.at + make_interval(secs => seconds) - clock_timestamp())::float8
+               select extract(epoch
+                   from event.at + make_interval(secs => seconds) - clock_timestamp())::float8
                from unnest(string_to_array(keys, ' ')) as k (key), lateral (
                    select at from pigeonhole.limit_log
-                   where limit_log.key = k.key and at > statement_timestamp() - make_interval(secs => seconds)
+                   where limit_log.key = k.key
+                       and at > statement_timestamp() - make_interval(secs => seconds)
                    order by at desc limit most
                ) event
                order by event.at desc offset greatest(most - 1, 0) limit 1
@@ -116,7 +124,8 @@ pub async fn exceeded(
            where most > 0
            union all
            select n, seconds
-           from unnest($2::bigint[], $3::float8[]) with ordinality as l (most, seconds, n) where most = 0
+           from unnest($2::bigint[], $3::float8[]) with ordinality as l (most, seconds, n)
+           where most = 0
            order by 2 desc, 1 limit 1"#,
         &keys,
         &most,
@@ -130,7 +139,8 @@ pub async fn exceeded(
     }))
 }
 
-/// Counts one event for each of these keys, now by the database's clock. A key that stands there twice counts once.
+/// Records one event for each of these keys, now by the database's clock. A key that is given twice
+/// counts once.
 pub async fn record(
     conn: &mut PgConnection,
     keyring: &Keyring,
@@ -142,7 +152,8 @@ pub async fn record(
         .map(|key| keyring.blind_index(key).as_str().to_owned())
         .collect();
     sqlx::query!(
-        "insert into pigeonhole.limit_log (key, at) select key, clock_timestamp() from unnest($1::text[]) as k (key)",
+        "insert into pigeonhole.limit_log (key, at)
+         select key, clock_timestamp() from unnest($1::text[]) as k (key)",
         &keys,
     )
     .execute(conn)
@@ -153,7 +164,8 @@ pub async fn record(
 /// Deletes the events that no window of at most `longest` contains. Returns how many.
 pub async fn delete_expired(conn: &mut PgConnection, longest: Duration) -> Result<u64, StoreError> {
     let done = sqlx::query!(
-        "delete from pigeonhole.limit_log where at < statement_timestamp() - make_interval(secs => $1)",
+        "delete from pigeonhole.limit_log
+         where at < statement_timestamp() - make_interval(secs => $1)",
         longest.as_secs_f64(),
     )
     .execute(conn)

@@ -14,9 +14,9 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Applies the migrations that the database lacks, and then the functions that it lacks or has in an
-/// older text. Several processes may do this at the same time: an advisory lock admits one after the
-/// other.
+/// Applies the migrations that the database lacks, and then the functions that it lacks or has in
+/// an older text. Several processes may do this at the same time: an advisory lock admits one after
+/// the other.
 pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     let mut conn = pool.acquire().await?;
     // After an error the advisory lock remains on the connection: it must not return to the pool.
@@ -58,7 +58,8 @@ pub async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
 pub struct MigrationStatus {
     /// Versions that are not applied yet.
     pub missing: Vec<i64>,
-    /// Versions that are applied and that this program does not know: it is older than the database.
+    /// Versions that are applied and that this program does not know: it is older than the
+    /// database.
     pub unknown: Vec<i64>,
     /// Versions that were applied with another text than this program's.
     pub altered: Vec<i64>,

@@ -26,8 +26,8 @@ impl fmt::Debug for OptOutChange {
     }
 }
 
-/// Records changes that keywords asked for. The latest message of an address decides, in whatever order
-/// the changes are recorded.
+/// Records changes that keywords asked for. The latest message of an address decides, in whatever
+/// order the changes are recorded.
 pub async fn record(
     conn: &mut PgConnection,
     keyring: &Keyring,

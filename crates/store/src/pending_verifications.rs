@@ -1,5 +1,5 @@
-//! `pigeonhole.pending_verifications`: numbers that users want to link, and the codes that prove that a
-//! number is theirs.
+//! `pigeonhole.pending_verifications`: numbers that users want to link, and the codes that prove
+//! that a number is theirs.
 
 mod check;
 mod code;

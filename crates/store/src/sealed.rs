@@ -1,5 +1,6 @@
-//! Sealed values: `version (1) ‖ key id (4) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`, AES-256-GCM, bound to the table,
-//! column and row they belong to, so that a value copied to another place does not open there.
+//! Sealed values: `version (1) ‖ key id (4) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`, AES-256-GCM,
+//! bound to the table, column and row they belong to, so that a value copied to another place does
+//! not open there.
 
 use std::fmt::Display;
 
@@ -25,7 +26,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// Names a place: the table, the column (with the key, inside of a JSON column) and the row's primary key.
+    /// Names a place: the table, the column (with the key, inside of a JSON column) and the row's
+    /// primary key.
     pub fn new(table: &'static str, column: &'static str, row: impl Display) -> Self {
         Self {
             table,
@@ -62,7 +64,8 @@ impl Context {
 }
 
 impl Keyring {
-    /// Seals bytes under the current key, with a nonce from the system's randomness; fails only if that fails.
+    /// Seals bytes under the current key, with a nonce from the system's randomness; fails only if
+    /// that fails.
     pub fn seal(&self, context: &Context, plaintext: &[u8]) -> Result<Vec<u8>, StoreError> {
         let key = &self.current;
         let nonce = Nonce::<Aes256Gcm>::try_generate().map_err(|_| context.seal_error())?;
@@ -80,8 +83,9 @@ impl Keyring {
         Ok(sealed)
     }
 
-    /// Opens what [`Keyring::seal`] made, under whichever key of the ring sealed it. Fails when that key is not in the
-    /// ring, when the value belongs to another place and when a byte of it was changed.
+    /// Opens what [`Keyring::seal`] made, under whichever key of the ring sealed it. Fails when
+    /// that key is not in the ring, when the value belongs to another place and when a byte of it
+    /// was changed.
     pub fn open(&self, context: &Context, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.try_open(context, sealed)
             .ok_or_else(|| context.open_error())

@@ -1,12 +1,14 @@
 //! Files, sealed chunk by chunk, so that no file is ever held as a whole.
 //!
-//! `version (1) ‖ nonce prefix (7)`, then chunks of 64 KiB of plaintext, each `ciphertext ‖ tag (16)`: AES-256-GCM in the
-//! STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár; <https://eprint.iacr.org/2015/189>), whose nonce is
-//! `prefix ‖ chunk number (4) ‖ is it the last? (1)`. So a chunk opens in its own position only, and a file that was cut,
-//! even between chunks, does not end.
+//! `version (1) ‖ nonce prefix (7)`, then chunks of 64 KiB of plaintext, each `ciphertext ‖ tag
+//! (16)`: AES-256-GCM in the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár;
+//! <https://eprint.iacr.org/2015/189>), whose nonce is `prefix ‖ chunk number (4) ‖ is it the last?
+//! (1)`. So a chunk opens in its own position only, and a file that was cut, even between chunks,
+//! does not end.
 //!
-//! Each file has a key of its own, from the system's randomness, that is kept sealed in its row. So a rotation of the
-//! keyring seals rows anew and no files, and whoever erases the row has erased the file.
+//! Each file has a key of its own, from the system's randomness, that is kept sealed in its row. So
+//! a rotation of the keyring seals rows anew and no files, and whoever erases the row has erased
+//! the file.
 
 use std::fmt;
 
@@ -117,8 +119,8 @@ impl StreamSealer {
     }
 }
 
-/// Opens a file that comes in pieces of any size. What it has written is genuine, and may be less than the whole file
-/// until [`StreamOpener::finish`] says otherwise.
+/// Opens a file that comes in pieces of any size. What it has written is genuine, and may be less
+/// than the whole file until [`StreamOpener::finish`] says otherwise.
 pub struct StreamOpener {
     key: FileKey,
     file: Uuid,
@@ -138,8 +140,8 @@ impl StreamOpener {
         }
     }
 
-    /// Takes more of the sealed file, and writes to `out` what it has opened. Fails when the key is another file's, and
-    /// when a byte was changed or a chunk moved.
+    /// Takes more of the sealed file, and writes to `out` what it has opened. Fails when the key is
+    /// another file's, and when a byte was changed or a chunk moved.
     pub fn push(&mut self, mut sealed: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
         loop {
             let size = match self.stream {

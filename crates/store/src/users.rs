@@ -7,8 +7,8 @@ use crate::error::StoreError;
 
 /// Makes sure that the user exists. An existing one does not change.
 ///
-/// It can create a user only where the app's table has no column that only the app can fill. Otherwise an
-/// unknown user is an error of the database that names the column.
+/// It can create a user only where the app's table has no column that only the app can fill.
+/// Otherwise an unknown user is an error of the database that names the column.
 pub async fn ensure(conn: &mut PgConnection, user_id: Uuid) -> Result<(), StoreError> {
     // Not only `on conflict`: Postgres checks the app's `not null` columns before the conflict.
     sqlx::query!(
@@ -42,13 +42,13 @@ pub async fn missing(conn: &mut PgConnection, user_ids: &[Uuid]) -> Result<Vec<U
     .await?)
 }
 
-/// Returns whether there is such a user. If so, no other transaction deletes the user before this one
-/// ends, and no other transaction holds the user: verifying, checking and unlinking happen one after the
-/// other.
+/// Returns whether there is such a user. If so, no other transaction deletes the user before this
+///     one ends, and no other transaction holds the user: verifying, checking and unlinking happen
+///     one after the other.
 ///
-/// Call it before a row of the user is locked. A deletion locks the user first and their rows afterwards.
-/// A transaction that locks them in the other order, by the foreign key of what it inserts, could
-/// deadlock with it.
+/// Call it before a row of the user is locked. A deletion locks the user first and their rows
+/// afterwards. A transaction that locks them in the other order, by the foreign key of what it
+/// inserts, could deadlock with it.
 pub(crate) async fn hold(conn: &mut PgConnection, user_id: Uuid) -> Result<bool, StoreError> {
     let found = sqlx::query!(
         "with held as materialized (select id from users where id = $1 for key share)

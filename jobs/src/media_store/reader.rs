@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
-use store::{StreamOpener, media::Object};
+use store::{StreamOpener, media::MediaObject};
 
 use super::MediaStoreError;
 
@@ -17,7 +17,7 @@ pub struct MediaReader {
 
 impl MediaReader {
     pub(super) fn new(
-        object: &Object,
+        object: &MediaObject,
         sealed: BoxStream<'static, object_store::Result<Bytes>>,
     ) -> Self {
         Self {

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
-use store::media::Object;
+use store::media::MediaObject;
 
 use super::{MediaReader, MediaStoreError};
 
@@ -28,13 +28,17 @@ impl MediaStore {
     }
 
     /// Opens a file for reading.
-    pub async fn open(&self, object: &Object) -> Result<MediaReader, MediaStoreError> {
+    pub async fn open(&self, object: &MediaObject) -> Result<MediaReader, MediaStoreError> {
         let found = self.0.backend.get(&self.path(&object.name)).await?;
         Ok(MediaReader::new(object, found.into_stream()))
     }
 
     /// Reads the whole file. An error if it has more bytes than `limit`.
-    pub async fn read_all(&self, object: &Object, limit: u64) -> Result<Vec<u8>, MediaStoreError> {
+    pub async fn read_all(
+        &self,
+        object: &MediaObject,
+        limit: u64,
+    ) -> Result<Vec<u8>, MediaStoreError> {
         let mut reader = self.open(object).await?;
         let mut file = Vec::new();
         while let Some(piece) = reader.next().await? {

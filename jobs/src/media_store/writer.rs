@@ -4,13 +4,13 @@ use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, path::Path as ObjectPath};
-use store::{StreamSealer, media::Object};
+use store::{StreamSealer, media::MediaObject};
 
 use super::{MediaStore, MediaStoreError};
 
 impl MediaStore {
     /// Begins to write a file.
-    pub fn create(&self, object: &Object) -> Result<MediaWriter, MediaStoreError> {
+    pub fn create(&self, object: &MediaObject) -> Result<MediaWriter, MediaStoreError> {
         let mut header = Vec::new();
         let sealer = StreamSealer::begin(&object.key, object.media_id, &mut header)?;
         Ok(MediaWriter {

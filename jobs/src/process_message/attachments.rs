@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use store::{
     Keyring,
-    media::{Media, MediaState, Object},
+    media::{Media, MediaObject, MediaState},
 };
 
 use super::extract::{Attachment, AttachmentBytes, BytesFuture, ContentError};
@@ -51,7 +51,7 @@ pub(crate) fn attachments(
 /// A file in the media store. It is read when an extractor needs its bytes.
 struct StoredFile {
     store: MediaStore,
-    object: Object,
+    object: MediaObject,
 }
 
 impl AttachmentBytes for StoredFile {

@@ -4,12 +4,11 @@
 use std::{borrow::Borrow, sync::Arc};
 
 use group_commit::{BatchOperation, OnError};
-use queue::{EnqueueError, NewJob, Waker, enqueue_all};
-use sqlx::{Connection, PgConnection, PgPool};
+use queue::Waker;
+use sqlx::{Connection, PgPool};
 use store::{
     Keyring,
     inbound_messages::{EndOutcome, MessageEnd, finish_all},
-    job_args::SendReply,
     opt_outs::{self, OptOutChange},
     sends::{self, NewReply},
 };
@@ -44,11 +43,15 @@ impl MessageEnding {
     /// The reply that fits how the message has ended.
     fn reply(&self, finished: EndOutcome) -> Option<NewReply> {
         let intended = self.end.state;
-        match finished {
+        let reply = match finished {
             EndOutcome::Ended(state) if state == intended => self.reply.clone(),
             EndOutcome::Ended(_) => self.reply_if_unlinked.clone(),
             EndOutcome::EndedBefore | EndOutcome::LeaseLost | EndOutcome::Busy => None,
-        }
+        };
+        reply.map(|reply| NewReply {
+            trace: self.trace.clone(),
+            ..reply
+        })
     }
 }
 
@@ -82,10 +85,10 @@ impl BatchOperation for FinishMessages {
         if !opt_outs.is_empty() {
             opt_outs::record(&mut tx, &self.keyring, &opt_outs).await?;
         }
-        let (replies, traces): (Vec<NewReply>, Vec<_>) = ended()
-            .filter_map(|(ending, finished)| Some((ending.reply(finished)?, ending.trace.clone())))
-            .unzip();
-        store_replies(&mut tx, &self.keyring, &replies, traces).await?;
+        let replies: Vec<NewReply> = ended()
+            .filter_map(|(ending, finished)| ending.reply(finished))
+            .collect();
+        sends::enqueue_replies(&mut tx, &self.keyring, &replies, LIFE).await?;
         tx.commit().await?;
         if !replies.is_empty() {
             self.waker.wake();
@@ -96,24 +99,4 @@ impl BatchOperation for FinishMessages {
     fn on_error(&self, error: Option<&StepError>, _: usize, _: u32) -> OnError {
         on_batch_error(error)
     }
-}
-
-/// Stores replies and enqueues their jobs, in the transaction that ends their messages. Each job continues its trace.
-pub(super) async fn store_replies(
-    conn: &mut PgConnection,
-    keyring: &Keyring,
-    replies: &[NewReply],
-    traces: Vec<Option<String>>,
-) -> Result<(), StepError> {
-    if replies.is_empty() {
-        return Ok(());
-    }
-    let sends = sends::insert_replies(conn, keyring, replies, LIFE).await?;
-    let jobs: Result<Vec<NewJob>, EnqueueError> = sends
-        .into_iter()
-        .zip(traces)
-        .map(|(send, trace)| Ok(NewJob::of(&SendReply { send })?.trace(trace)))
-        .collect();
-    enqueue_all(conn, &jobs?).await?;
-    Ok(())
 }

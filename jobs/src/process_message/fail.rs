@@ -8,13 +8,12 @@ use sqlx::PgConnection;
 use store::{
     E164,
     inbound_messages::{self, MessageState, StoredMessage},
-    sends::NewReply,
+    sends::{self, NewReply},
 };
 use twilio::{InboundWebhook, MessageSid};
 use uuid::Uuid;
 
-use super::ending::store_replies;
-use crate::{MessageDeps, Notice, StepError, metrics};
+use crate::{MessageDeps, Notice, StepError, metrics, replies::LIFE};
 
 /// Ends the message of a job whose last attempt this is. Does nothing if the attempt has lost the job, as another
 /// worker has it then.
@@ -72,18 +71,21 @@ async fn end(
         .await?
         .into_iter()
         .collect();
+    let trace = attempt.and_then(|attempt| attempt.trace().map(str::to_owned));
     let replies: Vec<NewReply> = readable
         .iter()
         .zip(&users)
         .filter(|(message, _)| failed.contains(message.webhook.message_sid().as_str()))
         .filter_map(|(message, user)| {
             let notice = user.map_or(Notice::NotLinked, |_| Notice::Failed);
-            deps.policy.replies.reply(&message.webhook, *user, notice)
+            let reply = deps.policy.replies.reply(&message.webhook, *user, notice)?;
+            Some(NewReply {
+                trace: trace.clone(),
+                ..reply
+            })
         })
         .collect();
-    let trace = attempt.and_then(|attempt| attempt.trace().map(str::to_owned));
-    let traces = vec![trace; replies.len()];
-    store_replies(&mut tx, &deps.keyring, &replies, traces).await?;
+    sends::enqueue_replies(&mut tx, &deps.keyring, &replies, LIFE).await?;
     tx.commit().await?;
     deps.waker.wake();
     metrics::messages_ended(MessageState::Failed, failed.len() as u64);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use store::{
     E164, Keyring, StoreError,
-    enrichment_items::{self, NewItem, Reviewed},
+    enrichment_items::{self, NewItem, ReviewedItem},
     inbound_messages::{self, MessageState},
     media, user_phone_numbers,
 };
@@ -241,7 +241,7 @@ async fn hold_user(
     }
 }
 
-fn compare(old: &[Reviewed], new: &[Extracted]) -> ReplayPlan {
+fn compare(old: &[ReviewedItem], new: &[Extracted]) -> ReplayPlan {
     let old: Vec<(ItemContent<'_>, bool)> = old
         .iter()
         .map(|old| {
@@ -264,9 +264,9 @@ fn compare(old: &[Reviewed], new: &[Extracted]) -> ReplayPlan {
     plan(&old, &new)
 }
 
-fn changes(plan: &ReplayPlan, old: &[Reviewed], new: &[Extracted]) -> Vec<ItemChange> {
+fn changes(plan: &ReplayPlan, old: &[ReviewedItem], new: &[Extracted]) -> Vec<ItemChange> {
     let change =
-        |what: ItemChangeKind, was: Option<&Reviewed>, is: Option<&Extracted>| ItemChange {
+        |what: ItemChangeKind, was: Option<&ReviewedItem>, is: Option<&Extracted>| ItemChange {
             what,
             old: was.map(|was| was.item.id),
             new: is.map(|_| Uuid::new_v4()),

@@ -74,6 +74,7 @@ impl Replies {
             kind: notice.kind(),
             to,
             body: self.templates.fill(notice),
+            trace: None,
         })
     }
 }

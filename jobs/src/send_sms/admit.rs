@@ -11,7 +11,7 @@ use store::{
 };
 
 use super::outcome::failed;
-use crate::{SendDeps, StepError, metrics};
+use crate::{SendDeps, StepError};
 
 /// How many replies a number gets within this time at most. This ends a loop of two machines that answer each other.
 const REPLIES: (u32, Duration) = (5, Duration::from_mins(5));
@@ -54,7 +54,7 @@ pub(super) async fn admit(
         let moved = sends::advance(&mut tx, send.id, failed(reason, None)).await?;
         tx.commit().await?;
         if moved {
-            metrics::send_moved(send.purpose(), SendState::Failed);
+            sends::send_moved(send.purpose(), SendState::Failed);
             tracing::info!(send = %send.id, reason, "SMS not sent");
         }
         return Ok(SendAdmission::Refused);

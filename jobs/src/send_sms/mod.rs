@@ -27,7 +27,6 @@ use store::{
 use twilio::rest::{CreateError, OutboundMessage, SendRefusal, TwilioAccountProblem};
 use uuid::Uuid;
 
-pub use self::reconcile::state_of;
 use self::{
     admit::{SendAdmission, admit, learn_opt_out},
     outcome::{failed, to, write_outcome},

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 use store::sends::{self, Move, Send, SendState};
 
-use crate::{StepError, metrics};
+use crate::StepError;
 
 /// Moves the send to this state and counts it.
 pub(super) async fn write_outcome(
@@ -14,7 +14,7 @@ pub(super) async fn write_outcome(
     let mut conn = pool.acquire().await?;
     let moved = sends::advance(&mut conn, send.id, to).await?;
     if moved {
-        metrics::send_moved(send.purpose(), to.state);
+        sends::send_moved(send.purpose(), to.state);
     }
     tracing::info!(send = %send.id, state = ?to.state, reason = to.reason, code = to.error_code, moved, "SMS");
     Ok(())

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use store::sends::{self, Move, Send, SendState};
 use twilio::{
     rest::{ListError, MessageRecord},
-    status::{MessageStatus, UndeliveredReason, reason},
+    status::{UndeliveredReason, reason},
 };
 
 use super::{
@@ -80,7 +80,7 @@ pub(super) async fn reconcile(
         .find(|record| !known.iter().any(|name| name == record.sid.as_str()));
     match found {
         Some(record) => {
-            let state = state_of(&record.status);
+            let state = SendState::of_twilio(&record.status);
             let reason = record.error_code.map_or(UndeliveredReason::Unknown, reason);
             let found = Move {
                 twilio_sid: Some(record.sid.as_str()),
@@ -103,22 +103,4 @@ fn again(send: &Send, ago: Duration) -> Result<(), StepError> {
     }
     tracing::warn!(send = %send.id, "Twilio's list does not have the SMS: the send stays unknown, and the SMS is not sent again");
     Ok(())
-}
-
-/// The state of a send that has this status at Twilio.
-pub fn state_of(status: &MessageStatus) -> SendState {
-    match status {
-        MessageStatus::Delivered | MessageStatus::Read => SendState::Delivered,
-        MessageStatus::Undelivered => SendState::Undelivered,
-        MessageStatus::Failed | MessageStatus::Canceled => SendState::Failed,
-        MessageStatus::Accepted
-        | MessageStatus::Scheduled
-        | MessageStatus::Queued
-        | MessageStatus::Sending
-        | MessageStatus::Sent
-        | MessageStatus::PartiallyDelivered
-        | MessageStatus::Receiving
-        | MessageStatus::Received
-        | MessageStatus::Other(_) => SendState::Sent,
-    }
 }

@@ -10,7 +10,7 @@ use sqlx::{
 };
 use store::{
     MigrationStatus, StoreError,
-    diagnostics::{self, Server},
+    diagnostics::{self, DatabaseServer},
 };
 use tokio::time::timeout;
 
@@ -75,7 +75,7 @@ pub(super) async fn server(conn: &mut PgConnection, options: &PgConnectOptions) 
     }
 }
 
-fn reached(server: Server) -> Finding {
+fn reached(server: DatabaseServer) -> Finding {
     if server.replica {
         return Finding::fault(
             REACHED,
@@ -109,7 +109,7 @@ fn version(version: i32) -> Finding {
     }
 }
 
-fn tls(server: Server, options: &PgConnectOptions) -> Finding {
+fn tls(server: DatabaseServer, options: &PgConnectOptions) -> Finding {
     let local = options.get_socket().is_some() || is_this_machine(options.get_host());
     judge_tls(
         server.tls,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use store::{
     KeyId, Keyring,
-    diagnostics::{self, Seals},
+    diagnostics::{self, ColumnSeals},
 };
 
 use super::finding::Finding;
@@ -40,8 +40,8 @@ async fn clear_numbers(conn: &mut PgConnection) -> Finding {
 }
 
 /// `ring` lists the ids of the configured keys, that of `ENCRYPTION_KEY` first.
-fn judge(seals: &[Seals], ring: &[KeyId], opt_outs: bool) -> Vec<Finding> {
-    let mut lost: BTreeMap<KeyId, Vec<&Seals>> = BTreeMap::new();
+fn judge(seals: &[ColumnSeals], ring: &[KeyId], opt_outs: bool) -> Vec<Finding> {
+    let mut lost: BTreeMap<KeyId, Vec<&ColumnSeals>> = BTreeMap::new();
     let mut findings = Vec::new();
     for seals in seals {
         match seals.key {
@@ -113,7 +113,7 @@ fn older(at: usize, key: KeyId, values: i64, whole: &str, opt_outs: bool) -> Fin
 }
 
 /// The number of values in each column.
-fn places(seals: &[&Seals]) -> String {
+fn places(seals: &[&ColumnSeals]) -> String {
     let places = seals
         .iter()
         .map(|seals| format!("{} of {}.{}", seals.values, seals.table, seals.column));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, postgres::PgConnectOptions};
 use store::{
     StoreError,
-    diagnostics::{self, Holder, Pooling},
+    diagnostics::{self, Pooling, SnapshotHolder},
 };
 use tokio::time::timeout;
 
@@ -135,7 +135,7 @@ pub(super) async fn snapshots(conn: &mut PgConnection, age: Duration) -> Vec<Fin
         duration(chrono::TimeDelta::from_std(length).unwrap_or_default())
     };
     let holders = found.holders.iter().map(|holder| match holder {
-        Holder::Session {
+        SnapshotHolder::Session {
             pid,
             application,
             idle,
@@ -150,7 +150,7 @@ pub(super) async fn snapshots(conn: &mut PgConnection, age: Duration) -> Vec<Fin
             ),
             format!("end it in that application, or: select pg_terminate_backend({pid});"),
         ),
-        Holder::Prepared { name, seconds } => Finding::fault(
+        SnapshotHolder::Prepared { name, seconds } => Finding::fault(
             check,
             format!(
                 "a prepared transaction has been neither committed nor rolled back for {}",
@@ -158,7 +158,7 @@ pub(super) async fn snapshots(conn: &mut PgConnection, age: Duration) -> Vec<Fin
             ),
             format!("rollback prepared '{}';", name.replace('\'', "''")),
         ),
-        Holder::Slot { name } => Finding::fault(
+        SnapshotHolder::Slot { name } => Finding::fault(
             check,
             format!("no client reads from the replication slot {name}, which keeps old rows"),
             format!("start its client, or: select pg_drop_replication_slot('{name}');"),

@@ -1,11 +1,11 @@
 //! The delivery of an SMS, in words for the user who waits for it.
 
-use store::sends::{Progress, SendState};
+use store::sends::{SendProgress, SendState};
 
 use super::schema::{DeliveryState, SmsDelivery};
 
 /// The delivery as its user sees it.
-pub(super) fn of(progress: &Progress) -> SmsDelivery {
+pub(super) fn of(progress: &SendProgress) -> SmsDelivery {
     let state = match progress.state {
         SendState::Pending | SendState::Sending | SendState::Unknown => DeliveryState::Pending,
         SendState::Sent => DeliveryState::Sent,
@@ -49,8 +49,8 @@ mod tests {
 
     use super::*;
 
-    fn progress(state: SendState, reason: Option<&str>) -> Progress {
-        Progress {
+    fn progress(state: SendState, reason: Option<&str>) -> SendProgress {
+        SendProgress {
             state,
             reason: reason.map(str::to_owned),
             updated_at: DateTime::UNIX_EPOCH,

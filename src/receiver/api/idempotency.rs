@@ -12,7 +12,7 @@ use axum::{
 use sqlx::PgConnection;
 use store::{
     Keyring,
-    idempotency_keys::{self, Seen},
+    idempotency_keys::{self, KeyState},
 };
 use uuid::Uuid;
 
@@ -75,12 +75,12 @@ impl RepeatableRequest {
             return Ok(None);
         };
         match idempotency_keys::reserve(conn, keyring, user, key, &self.request).await? {
-            Seen::New => Ok(None),
-            Seen::Before { status, body } => {
+            KeyState::New => Ok(None),
+            KeyState::Before { status, body } => {
                 let status = StatusCode::from_u16(status).map_err(|_| ApiError::StoredResponse)?;
                 Ok(Some(ApiResponse::repeated(status, body)))
             }
-            Seen::ForAnother => Err(ApiError::IdempotencyKeyReused),
+            KeyState::ForAnother => Err(ApiError::IdempotencyKeyReused),
         }
     }
 
@@ -94,7 +94,8 @@ impl RepeatableRequest {
     ) -> Result<(), ApiError> {
         if let Some(key) = &self.key {
             let status = response.status.as_u16();
-            idempotency_keys::answered(conn, keyring, user, key, status, &response.body).await?;
+            idempotency_keys::store_response(conn, keyring, user, key, status, &response.body)
+                .await?;
         }
         Ok(())
     }

@@ -3,12 +3,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{Extension, extract::State, http::StatusCode};
-use queue::NewJob;
 use sqlx::PgConnection;
 use store::{
-    job_args::SendVerification,
     pending_verifications::{self, IssuedCode},
-    sends::{self, NewSend, Purpose},
+    sends::{self, NewVerification},
     user_phone_numbers,
 };
 use uuid::Uuid;
@@ -148,16 +146,14 @@ impl CheckedLinkRequest {
         issued: &IssuedCode,
     ) -> Result<(), ApiError> {
         let minutes = (issued.life.as_secs() / 60).max(1);
-        let send = NewSend {
+        let send = NewVerification {
             user_id: self.user,
-            purpose: Purpose::Verification,
             to: self.number.e164.clone(),
             body: api.verification.text(issued.code.as_str(), minutes),
             life: issued.life,
+            trace: Some(self.trace.clone()),
         };
-        let send = sends::insert(conn, &api.keyring, &send).await?;
-        let job = NewJob::of(&SendVerification { send })?.trace(Some(self.trace.clone()));
-        queue::enqueue_all(conn, &[job]).await?;
+        let send = sends::enqueue_verification(conn, &api.keyring, &send).await?;
         tracing::info!(%send, "verification SMS enqueued");
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use queue::testing::JobOutcome;
 use store::{
     E164, opt_outs,
-    sends::{self, NewSend, Purpose},
+    sends::{self, NewVerification},
 };
 use twilio_simulator::{Callbacks, InboundText, SendAnswer};
 use uuid::Uuid;
@@ -27,18 +27,18 @@ async fn is_opted_out(harness: &ReplyHarness, number: &str) -> bool {
 
 /// Enqueues a verification SMS and runs its job. Returns its send.
 async fn verification(harness: &ReplyHarness, to: &str) -> Uuid {
-    let send = NewSend {
+    let send = NewVerification {
         user_id: harness.app.user,
-        purpose: Purpose::Verification,
         to: E164::parse(to).unwrap(),
         body: "Your code is 482913.".to_owned(),
         life: Duration::from_mins(10),
+        trace: None,
     };
     let mut tx = harness.app.pool.begin().await.unwrap();
     let keyring = harness.app.settings.keyring();
-    let send = sends::insert(&mut tx, &keyring, &send).await.unwrap();
-    let job = store::job_args::SendVerification { send };
-    queue::enqueue(&mut tx, &job).await.unwrap();
+    let send = sends::enqueue_verification(&mut tx, &keyring, &send)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     harness.queue.drain().await;
     send

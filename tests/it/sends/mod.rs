@@ -13,7 +13,7 @@ use queue::testing::{JobOutcome, TestQueue};
 use store::{
     E164,
     job_args::SendVerification,
-    sends::{self, NewSend, Purpose},
+    sends::{self, NewVerification},
 };
 use twilio_simulator::SimulatedApi;
 use uuid::Uuid;
@@ -101,17 +101,16 @@ pub(crate) async fn receiver_and_twilio(
 
 /// Stores a send of the test's user together with its job.
 async fn send(database: &Database, to: &str) -> Uuid {
-    let send = NewSend {
+    let send = NewVerification {
         user_id: database.user,
-        purpose: Purpose::Verification,
         to: E164::parse(to).unwrap(),
         body: BODY.to_owned(),
         life: LIFE,
+        trace: None,
     };
     let mut tx = database.pool.begin().await.unwrap();
     let keyring = database.settings.keyring();
-    let send = sends::insert(&mut tx, &keyring, &send).await.unwrap();
-    queue::enqueue(&mut tx, &SendVerification { send })
+    let send = sends::enqueue_verification(&mut tx, &keyring, &send)
         .await
         .unwrap();
     tx.commit().await.unwrap();

@@ -1,8 +1,8 @@
 //! The decision, without SQL: governor's GCRA over the number that is stored for a key.
 //!
-//! That number is GCRA's *theoretical arrival time*, here in nanoseconds since the Unix epoch. An event
-//! conforms from `(burst - 1) * period` before it, and each admitted event moves it on by one period.
-//! A number in the past means the same as no number.
+//! That number is GCRA's *theoretical arrival time*, here in nanoseconds since the Unix epoch. An
+//! event conforms from `(burst - 1) * period` before it, and each admitted event moves it on by one
+//! period. A number in the past means the same as no number.
 
 use std::{cell::Cell, time::Duration};
 
@@ -19,7 +19,8 @@ use super::limit::RateLimit;
 /// The resolution of the database's clock and of what it stores, in nanoseconds.
 const MICROSECOND: u64 = 1_000;
 
-/// Fifty years, in nanoseconds. With no limit longer than that, sums of times fit the database's bigint until 2162.
+/// Fifty years, in nanoseconds. With no limit longer than that, sums of times fit the database's
+/// bigint until 2162.
 const LONGEST: u64 = 50 * 365 * 24 * 3_600 * 1_000_000_000;
 
 /// The last time that fits into a bigint.
@@ -89,8 +90,8 @@ impl Gcra {
         }
     }
 
-    /// Returns the key's next number if an event conforms at this time, otherwise the earliest time at
-    /// which it would.
+    /// Returns the key's next number if an event conforms at this time, otherwise the earliest time
+    ///     at which it would.
     fn check(&self, arrival: u64, time: u64) -> Result<u64, u64> {
         let state = StoredNumber {
             arrival: arrival.into(),

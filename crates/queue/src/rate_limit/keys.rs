@@ -5,9 +5,9 @@ use sqlx::PgConnection;
 /// The most keys deleted in one statement.
 const BATCH: i64 = 5000;
 
-/// Deletes keys whose state no longer matters, because it admits what no state at all would. It waits
-/// for no lock. Best called outside a transaction: then every few thousand are a transaction of their
-/// own. Returns how many it has deleted.
+/// Deletes keys whose state no longer matters, because it admits what no state at all would. It
+/// waits for no lock. Best called outside a transaction: then every few thousand are a transaction
+/// of their own. Returns how many it has deleted.
 pub async fn delete_expired(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
     let mut deleted = 0;
     let mut last = String::new();
@@ -35,8 +35,8 @@ pub async fn delete_expired(conn: &mut PgConnection) -> Result<u64, sqlx::Error>
 }
 
 /// Deletes a key at once, as if it had never been used, when what the key names is erased. Returns
-/// whether it was there. In a transaction it must be the only statement or the last one: others lock
-/// their keys first.
+/// whether it was there. In a transaction it must be the only statement or the last one: others
+/// lock their keys first.
 pub async fn delete_key(conn: &mut PgConnection, key: &str) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!("delete from queue.rate_limits where key = $1", key)
         .execute(conn)

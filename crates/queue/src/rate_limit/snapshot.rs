@@ -1,6 +1,6 @@
 //! Reservations without a lock: the caller reads keys, decides, and writes what it has reserved and
-//! what the reservations are for in one statement, on the condition that nobody has changed the keys
-//! meanwhile.
+//! what the reservations are for in one statement, on the condition that nobody has changed the
+//! keys meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,8 @@ struct KeySnapshot {
     now: u64,
 }
 
-/// New numbers of keys, for `queue.update_rate_limits`: a key changes only if its number is still the
-/// one that was read.
+/// New numbers of keys, for `queue.update_rate_limits`: a key changes only if its number is still
+/// the one that was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RateLimitUpdates {
     /// The keys, in their order.
@@ -72,13 +72,14 @@ impl RateLimitSnapshot {
         self.keys.insert(key, snapshot);
     }
 
-    /// Decides about the next event of a key. Returns with the decision when the event may start; for
-    /// a refused one, when it could have started. It holds only once [`Self::updates`] are written.
+    /// Decides about the next event of a key. Returns with the decision when the event may start;
+    /// for a refused one, when it could have started. It holds only once [`Self::updates`] are
+    /// written.
     ///
     /// `None` for a key that was not read.
     ///
-    /// A key says what is counted, and for whom: limits that count apart need different keys. It is a
-    /// text of at most a few hundred bytes, and contains no personal data.
+    /// A key says what is counted, and for whom: limits that count apart need different keys. It is
+    /// a text of at most a few hundred bytes, and contains no personal data.
     pub fn reserve(&mut self, key: &str, limit: &RateLimit) -> Option<(Admission, DateTime<Utc>)> {
         let key = self.keys.get_mut(key)?;
         let decision = Gcra::new(limit).decide(key.after, key.now);

@@ -1,51 +1,55 @@
-//! Who keeps dead rows from being cleared away: transactions that have been open for long.
+//! Transactions that have been open for long: Postgres cannot remove dead rows that they may still
+//! see.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::begin;
+use super::transaction::begin;
 use crate::error::StoreError;
 
-/// Who holds a snapshot of this database.
+/// What holds an old snapshot of this database.
 #[derive(Debug, Clone)]
-pub struct Holders {
-    /// Each, the longest first; ten at most.
-    pub holders: Vec<Holder>,
-    /// Sessions of all users were seen, and not only those of this one.
+pub struct SnapshotHolders {
+    /// The holders, the oldest first; ten at most.
+    pub holders: Vec<SnapshotHolder>,
+    /// The sessions of all users were visible, and not only those of this user.
     pub all_users: bool,
 }
 
 /// Something that keeps old rows visible.
 #[derive(Debug, Clone)]
-pub enum Holder {
+pub enum SnapshotHolder {
     /// A session with a transaction.
     Session {
         /// Its process on the server.
         pid: i32,
-        /// What it calls itself.
+        /// Its application name.
         application: String,
-        /// It does nothing, with its transaction open.
+        /// It is idle in its transaction.
         idle: bool,
-        /// Since when.
+        /// For how long.
         seconds: f64,
     },
-    /// A transaction that was prepared for a commit in two phases.
+    /// A transaction that is prepared for a two-phase commit.
     Prepared {
         /// Its name.
         name: String,
-        /// Since when.
+        /// For how long.
         seconds: f64,
     },
-    /// A replication slot that nobody reads.
+    /// A replication slot without a reader.
     Slot {
         /// Its name.
         name: String,
     },
 }
 
-/// Those who have done so for longer than this.
-pub async fn holders(conn: &mut PgConnection, age: Duration) -> Result<Holders, StoreError> {
+/// Returns what has held a snapshot for longer than this.
+pub async fn holders(
+    conn: &mut PgConnection,
+    age: Duration,
+) -> Result<SnapshotHolders, StoreError> {
     let mut tx = begin(conn).await?;
     let age = age.as_secs_f64();
     let sessions = sqlx::query!(
@@ -56,7 +60,8 @@ pub async fn holders(conn: &mut PgConnection, age: Duration) -> Result<Holders, 
         from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid()
             and xact_start < clock_timestamp() - make_interval(secs => $1)
-            and (backend_xmin is not null or backend_xid is not null or state like 'idle in transaction%')
+            and (backend_xmin is not null or backend_xid is not null
+                or state like 'idle in transaction%')
         order by xact_start limit 10
         "#,
         age,
@@ -66,14 +71,16 @@ pub async fn holders(conn: &mut PgConnection, age: Duration) -> Result<Holders, 
     let prepared = sqlx::query!(
         r#"select gid as "gid!", extract(epoch from clock_timestamp() - prepared)::float8 as "seconds!"
            from pg_prepared_xacts
-           where database = current_database() and prepared < clock_timestamp() - make_interval(secs => $1)
+           where database = current_database()
+               and prepared < clock_timestamp() - make_interval(secs => $1)
            order by prepared limit 10"#,
         age,
     )
     .fetch_all(&mut *tx)
     .await?;
     let slots = sqlx::query_scalar!(
-        r#"select slot_name as "name!" from pg_replication_slots where not active and xmin is not null limit 10"#,
+        r#"select slot_name as "name!" from pg_replication_slots
+           where not active and xmin is not null limit 10"#,
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -83,18 +90,18 @@ pub async fn holders(conn: &mut PgConnection, age: Duration) -> Result<Holders, 
     .fetch_one(&mut *tx)
     .await?;
     tx.rollback().await?;
-    let sessions = sessions.into_iter().map(|row| Holder::Session {
+    let sessions = sessions.into_iter().map(|row| SnapshotHolder::Session {
         pid: row.pid,
         application: row.application,
         idle: row.idle,
         seconds: row.seconds,
     });
-    let prepared = prepared.into_iter().map(|row| Holder::Prepared {
+    let prepared = prepared.into_iter().map(|row| SnapshotHolder::Prepared {
         name: row.gid,
         seconds: row.seconds,
     });
-    let slots = slots.into_iter().map(|name| Holder::Slot { name });
-    Ok(Holders {
+    let slots = slots.into_iter().map(|name| SnapshotHolder::Slot { name });
+    Ok(SnapshotHolders {
         holders: sessions.chain(prepared).chain(slots).collect(),
         all_users,
     })

@@ -1,29 +1,31 @@
-//! Whether something between us and Postgres gives our sessions' server processes to others between two transactions.
+//! Finds a pooler in transaction mode between us and Postgres.
 
 use sqlx::{Connection, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 
 use crate::error::StoreError;
 use crate::session::prepare_session;
 
-/// Finds out whether a session does not keep its server process for itself. So it is with a pooler in transaction mode.
+/// Finds out whether a session shares its server process with others, as it does behind a pooler in
+/// transaction mode.
 ///
-/// Sessions that are open at the same time say again and again which process serves them. One process that serves two of
-/// them, or a session that has another than before, is proof: without a pooler, and with one in session mode, neither can
-/// be. It takes little for a pooler in transaction mode to give itself away:
+/// Several open sessions ask repeatedly which process serves them. If one process serves two of
+/// them, or the process of a session changes, that is proof: without a pooler, and with a pooler in
+/// session mode, neither happens. A pooler in transaction mode shows itself soon:
 ///
-/// - If it hands out first what came back last, a session gets the process that another one has just used.
-/// - If it hands out each in turn, a session that asks twice in a row gets two; unless there is only one, which the other
-///   session gets, too.
-/// - Sessions that keep a transaction open take processes out of the game, so that none can be missed by the count of them.
+/// - If it hands out the process that was returned last, a session gets the one that another has
+///   just used.
+/// - If it hands out processes in turn, a session that asks twice gets two. If there is only one,
+///   the other session gets it, too.
+/// - Sessions that keep a transaction open hold processes, so that the others share fewer.
 ///
-/// And that is on a quiet pooler. On a busy one others come between, and whatever they take, no session gets again.
+/// That is the case on an idle pooler. On a busy one, other clients take the processes in between.
 ///
-/// All in the simple protocol: statements that were prepared would be mixed up by the very thing that is looked for.
+/// All statements use the simple protocol: such a pooler would mix up prepared statements.
 #[derive(Debug)]
 pub struct Pooling {
     options: PgConnectOptions,
-    first: Session,
-    others: Vec<Session>,
+    first: PooledSession,
+    others: Vec<PooledSession>,
 }
 
 impl Pooling {
@@ -31,18 +33,18 @@ impl Pooling {
     pub async fn begin(options: &PgConnectOptions) -> Result<Self, StoreError> {
         Ok(Self {
             options: options.clone(),
-            first: Session::open(options).await?,
+            first: PooledSession::open(options).await?,
             others: Vec::new(),
         })
     }
 
-    /// Opens one more session, and compares. True is proof; false is as good as one after a few rounds.
+    /// Opens one more session, and compares. True is proof; false is reliable after a few rounds.
     pub async fn is_shared(&mut self) -> Result<bool, StoreError> {
         let first = &mut self.first;
         if first.changes().await? || first.changes().await? {
             return Ok(true);
         }
-        let mut other = Session::open(&self.options).await?;
+        let mut other = PooledSession::open(&self.options).await?;
         for _ in 0..2 {
             if other.changes().await? || other.process == first.process {
                 return Ok(true);
@@ -57,7 +59,7 @@ impl Pooling {
         Ok(shared)
     }
 
-    /// Closes the sessions, as far as they are still open.
+    /// Closes the sessions that are still open.
     pub async fn end(self) {
         for mut other in self.others {
             if raw_sql("rollback").execute(&mut other.conn).await.is_ok() {
@@ -69,14 +71,15 @@ impl Pooling {
 }
 
 #[derive(Debug)]
-struct Session {
+struct PooledSession {
     conn: PgConnection,
-    /// What served it when it was last asked.
+    /// The process that served it last.
     process: Option<i32>,
 }
 
-impl Session {
-    /// One as all of ours are. There are poolers that leave one alone that has set something.
+impl PooledSession {
+    /// Opens a session like all of ours. Some poolers do not share a session that has changed a
+    /// setting.
     async fn open(options: &PgConnectOptions) -> Result<Self, StoreError> {
         let mut conn = PgConnection::connect_with(options).await?;
         prepare_session(&mut conn).await?;
@@ -86,7 +89,7 @@ impl Session {
         })
     }
 
-    /// Asks which process serves it. Is it another than the last time?
+    /// Returns whether another process serves it than the last time.
     async fn changes(&mut self) -> Result<bool, StoreError> {
         let row = raw_sql("select pg_backend_pid()")
             .fetch_one(&mut self.conn)

@@ -1,28 +1,29 @@
-//! The server: which it is, how we are connected, and how many more may be.
+//! The server, our connection to it, and how many connections it has left.
 
 use sqlx::PgConnection;
 
-use super::begin;
+use super::transaction::begin;
 use crate::error::StoreError;
 
-/// What answers at `DATABASE_URL`.
+/// The server at `DATABASE_URL`.
 #[derive(Debug, Clone, Copy)]
-pub struct Server {
+pub struct DatabaseServer {
     /// Its version, such as `150013` for 15.13.
     pub version: i32,
     /// This connection is encrypted.
     pub tls: bool,
-    /// It is a replica, on which nothing can be written.
+    /// It is a replica, which is read-only.
     pub replica: bool,
 }
 
-/// Asks the server.
-pub async fn server(conn: &mut PgConnection) -> Result<Server, StoreError> {
+/// Reads facts about the server.
+pub async fn server(conn: &mut PgConnection) -> Result<DatabaseServer, StoreError> {
     let mut tx = begin(conn).await?;
     let server = sqlx::query_as!(
-        Server,
+        DatabaseServer,
         r#"select current_setting('server_version_num')::int as "version!",
-               coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as "tls!",
+               coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false)
+                   as "tls!",
                pg_is_in_recovery() as "replica!""#,
     )
     .fetch_one(&mut *tx)
@@ -31,20 +32,20 @@ pub async fn server(conn: &mut PgConnection) -> Result<Server, StoreError> {
     Ok(server)
 }
 
-/// How many connections there may be, and how many there are, this one among them.
+/// The limit of connections, and how many there are, this one among them.
 #[derive(Debug, Clone, Copy)]
-pub struct Connections {
-    /// As many as whichever limit leaves the fewest: the server's, the database's or the user's.
+pub struct ConnectionCount {
+    /// The limit that leaves the fewest: the server's, the database's or the user's.
     pub limit: i64,
-    /// Of those that count towards that limit.
+    /// The connections that count towards that limit.
     pub in_use: i64,
 }
 
-/// Asks for the limit that is nearest.
-pub async fn connections(conn: &mut PgConnection) -> Result<Connections, StoreError> {
+/// Reads the limit that leaves the fewest connections.
+pub async fn connections(conn: &mut PgConnection) -> Result<ConnectionCount, StoreError> {
     let mut tx = begin(conn).await?;
     let connections = sqlx::query_as!(
-        Connections,
+        ConnectionCount,
         r#"
         with clients as (
             select datname = current_database() as here, usename = session_user as ours

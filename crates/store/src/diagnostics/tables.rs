@@ -1,37 +1,38 @@
-//! Whether dead rows are cleared away.
+//! Whether Postgres removes dead rows.
 
 use sqlx::PgConnection;
 
-use super::begin;
+use super::transaction::begin;
 use crate::error::StoreError;
 
-/// Whether, and where not, Postgres clears dead rows away by itself.
+/// Whether Postgres removes dead rows automatically, and from which tables.
 #[derive(Debug, Clone)]
 pub struct Autovacuum {
-    /// The server does it.
+    /// The server does so.
     pub on: bool,
-    /// Those of the tables that we work on.
+    /// The tables that we use.
     pub tables: Vec<TableHealth>,
 }
 
-/// A table that we work on.
+/// A table that we use.
 #[derive(Debug, Clone)]
 pub struct TableHealth {
-    /// Its name, with its schema, as SQL wants it.
+    /// Its name, with its schema, quoted for SQL.
     pub name: String,
-    /// It is left out, by a setting of its own.
+    /// A setting of the table excludes it.
     pub off: bool,
-    /// Rows that are there, roughly.
+    /// Rows, by Postgres's estimate.
     pub live_rows: i64,
-    /// Rows that are not any more and take up room, roughly.
+    /// Dead rows that take up space, by Postgres's estimate.
     pub dead_rows: i64,
 }
 
-/// Asks for the server's setting and each table's.
+/// Reads the server's setting and that of each table.
 pub async fn autovacuum(conn: &mut PgConnection) -> Result<Autovacuum, StoreError> {
     let mut tx = begin(conn).await?;
     let on = sqlx::query_scalar!(
-        r#"select (current_setting('autovacuum')::bool and current_setting('track_counts')::bool) as "on!""#,
+        r#"select (current_setting('autovacuum')::bool
+               and current_setting('track_counts')::bool) as "on!""#,
     )
     .fetch_one(&mut *tx)
     .await?;

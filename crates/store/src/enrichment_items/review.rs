@@ -1,37 +1,38 @@
-//! What users have done with the items of a message, and putting others in the place of those that they have not seen to.
+//! What users have done with the items of a message, and the deletion of items that no user has
+//! reviewed.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoredItem;
+use super::stored::StoredItem;
 use crate::error::StoreError;
 
-/// An item, and whether its user has seen to it.
+/// An item, and whether its user has reviewed it.
 #[derive(Debug)]
-pub struct Reviewed {
+pub struct ReviewedItem {
     /// The item.
     pub item: StoredItem,
-    /// Nobody has accepted, rejected or applied it.
+    /// It is neither accepted nor rejected nor applied.
     pub pending: bool,
     /// Its user has accepted it.
     pub accepted: bool,
 }
 
-/// The items of this message that are this user's.
+/// Returns the items of this message that belong to this user.
 pub async fn of_message_and_user(
     conn: &mut PgConnection,
     message_sid: &str,
     user_id: Uuid,
-) -> Result<Vec<Reviewed>, StoreError> {
+) -> Result<Vec<ReviewedItem>, StoreError> {
     read(conn, message_sid, user_id, false).await
 }
 
-/// The same, locked to the end of the transaction: until then nobody accepts one.
+/// The same, locked until the transaction ends: no other transaction changes them before.
 pub async fn hold_of_message(
     conn: &mut PgConnection,
     message_sid: &str,
     user_id: Uuid,
-) -> Result<Vec<Reviewed>, StoreError> {
+) -> Result<Vec<ReviewedItem>, StoreError> {
     read(conn, message_sid, user_id, true).await
 }
 
@@ -40,7 +41,7 @@ async fn read(
     message_sid: &str,
     user_id: Uuid,
     hold: bool,
-) -> Result<Vec<Reviewed>, StoreError> {
+) -> Result<Vec<ReviewedItem>, StoreError> {
     if hold {
         sqlx::query!(
             "select id from enrichment_items
@@ -65,7 +66,7 @@ async fn read(
     )
     .fetch_all(conn)
     .await?;
-    let reviewed = rows.into_iter().map(|row| Reviewed {
+    let reviewed = rows.into_iter().map(|row| ReviewedItem {
         pending: row.pending,
         accepted: row.accepted,
         item: StoredItem {
@@ -81,7 +82,7 @@ async fn read(
     Ok(reviewed.collect())
 }
 
-/// Deletes these items of a user, unless somebody has seen to them; answers how many went.
+/// Deletes these items of a user, except those that are reviewed. Returns how many.
 pub async fn withdraw(
     conn: &mut PgConnection,
     user_id: Uuid,
@@ -89,8 +90,8 @@ pub async fn withdraw(
 ) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "delete from enrichment_items
-         where id = any($2) and user_id = $1 and not coalesce(accepted, false) and not coalesce(applied, false)
-             and coalesce(status, 'pending') = 'pending'",
+         where id = any($2) and user_id = $1 and not coalesce(accepted, false)
+             and not coalesce(applied, false) and coalesce(status, 'pending') = 'pending'",
         user_id,
         ids,
     )

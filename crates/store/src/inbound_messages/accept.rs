@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use queue::JobArgs;
 use sqlx::PgConnection;
 
 use super::columns::{TABLE, sealed_column};
 use crate::error::StoreError;
+use crate::job_args::ProcessMessage;
 use crate::keyring::Keyring;
 
 /// A message as its webhook brought it. `Debug` hides who sent it and what it says.
@@ -29,22 +31,11 @@ pub struct SealedMessage {
     sealed: Vec<u8>,
 }
 
-/// The job that each accepted message gets.
-#[derive(Debug, Clone, Copy)]
-pub struct AcceptJob {
-    /// The kind of job.
-    pub kind: &'static str,
-    /// How many attempts it has.
-    pub max_attempts: i16,
-}
-
-/// A message to accept, with the arguments of its job.
+/// A message to accept, with the trace of its job.
 #[derive(Debug, Clone)]
 pub struct Acceptance {
     /// The message.
     pub message: SealedMessage,
-    /// The job's arguments, as JSON.
-    pub job_args: String,
     /// The trace context that the job continues.
     pub trace: Option<String>,
 }
@@ -73,13 +64,12 @@ impl SealedMessage {
     }
 }
 
-/// Stores messages and enqueues a job for each, in one statement. Returns the SIDs of the new ones; a
-/// message that is stored already does not change. The SIDs must differ.
+/// Stores messages and enqueues a job [`ProcessMessage`] for each, in one statement. Returns the
+/// SIDs of the new ones; a message that is stored already does not change. The SIDs must differ.
 ///
 /// The jobs of a sender share a lane, so a sender's backlog holds up no other sender.
 pub async fn accept_all(
     conn: &mut PgConnection,
-    job: AcceptJob,
     acceptances: &[Acceptance],
 ) -> Result<Vec<String>, StoreError> {
     let column = |of: fn(&Acceptance) -> &str| -> Vec<String> {
@@ -92,6 +82,10 @@ pub async fn accept_all(
         .iter()
         .map(|a| a.message.sealed.clone())
         .collect();
+    let job_args: Vec<String> = acceptances
+        .iter()
+        .map(|a| ProcessMessage::args_of(&a.message.message_sid))
+        .collect();
     let traces: Vec<Option<String>> = acceptances.iter().map(|a| a.trace.clone()).collect();
     Ok(sqlx::query_scalar!(
         r#"select pigeonhole.accept_messages($1, $2, $3, $4, $5, $6, $7, $8) as "sid!""#,
@@ -99,9 +93,9 @@ pub async fn accept_all(
         &column(|a| &a.message.account_sid),
         &column(|a| &a.message.sender_index),
         &sealed,
-        job.kind,
-        job.max_attempts,
-        &column(|a| &a.job_args),
+        ProcessMessage::NAME,
+        i16::try_from(ProcessMessage::MAX_ATTEMPTS).unwrap_or(i16::MAX),
+        &job_args,
         &traces as &[Option<String>],
     )
     .fetch_all(conn)

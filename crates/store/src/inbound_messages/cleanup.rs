@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 
 use crate::error::StoreError;
 
-/// Erases the bodies of messages that ended longer ago than `age`, at most `most` of them. Returns how
-/// many. It skips a message that another transaction has locked, until the next call.
+/// Erases the bodies of messages that ended longer ago than `age`, at most `most` of them. Returns
+/// how many. It skips a message that another transaction has locked, until the next call.
 pub async fn erase_bodies(
     conn: &mut PgConnection,
     age: Duration,

@@ -20,9 +20,9 @@ pub async fn not_ended(
     .await?)
 }
 
-/// Ends those of these messages that have not ended yet as `failed`, with the reason and the user, if
-/// there is one. Returns which it has ended. It does not touch their jobs, which are or become dead
-/// letters. If one is requeued, its message may still end otherwise.
+/// Ends those of these messages that have not ended yet as `failed`, with the reason and the user,
+/// if there is one. Returns which it has ended. It does not touch their jobs, which are or become
+/// dead letters. If one is requeued, its message may still end otherwise.
 pub async fn fail(
     conn: &mut PgConnection,
     messages: &[(String, Option<Uuid>)],

@@ -31,8 +31,8 @@ pub struct StoredMessage {
     pub starts_in: Option<Duration>,
 }
 
-/// Returns the message with this SID, opened; `None` when there is none. An error when its fields do
-/// not open.
+/// Returns the message with this SID, opened; `None` when there is none. An error when its fields
+///     do not open.
 pub async fn load(
     conn: &mut PgConnection,
     keyring: &Keyring,

@@ -19,8 +19,8 @@ pub struct ReservationRequest {
 
 /// Decides when each message may start, in the order of the list, and writes the reservations.
 ///
-/// Nothing is locked while it decides. Where another process has changed a key meanwhile, it decides
-/// again from the key's new state; each time at least one process succeeds.
+/// Nothing is locked while it decides. Where another process has changed a key meanwhile, it
+/// decides again from the key's new state; each time at least one process succeeds.
 ///
 /// An error, and nothing is charged in that statement, if one of the messages has a reservation
 /// already or has ended: then another claim of its job has run meanwhile.

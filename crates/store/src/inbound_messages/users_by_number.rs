@@ -1,4 +1,5 @@
-//! Finds the users whose messages are processed: see `pigeonhole.users_by_number` in the migrations.
+//! Finds the users whose messages are processed: see `pigeonhole.users_by_number` in the
+//! migrations.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,8 +11,8 @@ use crate::keyring::Keyring;
 use crate::number_variants::stored_number_variants;
 
 /// Returns the users of messages that came from these numbers at these times, in the order of the
-/// list. The number of each is verified for the user, and was theirs at that time: a user who links a
-/// number later gets no message that its former user has sent.
+///     list. The number of each is verified for the user, and was theirs at that time: a user who
+///     links a number later gets no message that its former user has sent.
 pub async fn users_by_number(
     conn: &mut PgConnection,
     keyring: &Keyring,

@@ -1,4 +1,4 @@
-//! What keeps media no longer than it may be kept, and leaves no object behind.
+//! Erases files after the retention, and finds the objects that no row needs.
 
 use std::time::Duration;
 
@@ -7,19 +7,21 @@ use sqlx::PgConnection;
 
 use crate::error::StoreError;
 
-/// Rows in one statement, so that none takes long.
+/// The most rows in one statement, so that none takes long.
 const BATCH: i64 = 1000;
 
-/// Erases files that were stored longer ago than this; answers how many, at most 1000. A file of a message that has not
-/// ended is needed still, for a day at most, however short the retention.
+/// Erases files that were stored longer ago than this. Returns how many, at most 1000. The file of
+/// a message that has not ended is kept, for a day at most, however short the retention.
 pub async fn erase_older(conn: &mut PgConnection, retention: Duration) -> Result<u64, StoreError> {
     let done = sqlx::query!(
-        "update pigeonhole.media set state = 'erased', erased_at = clock_timestamp(), sha256 = null, object_key = null,
-             sealed_key = null
+        "update pigeonhole.media set state = 'erased', erased_at = clock_timestamp(), sha256 = null,
+             object_key = null, sealed_key = null
          where id in (
              select m.id from pigeonhole.media m join pigeonhole.inbound_messages i using (message_sid)
-             where m.state = 'stored' and m.stored_at <= clock_timestamp() - make_interval(secs => $1)
-                 and (i.finished_at is not null or m.stored_at <= clock_timestamp() - interval '1 day')
+             where m.state = 'stored'
+                 and m.stored_at <= clock_timestamp() - make_interval(secs => $1)
+                 and (i.finished_at is not null
+                     or m.stored_at <= clock_timestamp() - interval '1 day')
              order by m.stored_at limit $2 for update of m skip locked
          )",
         retention.as_secs_f64(),
@@ -30,14 +32,16 @@ pub async fn erase_older(conn: &mut PgConnection, retention: Duration) -> Result
     Ok(done.rows_affected())
 }
 
-/// Lets go of the objects of files that were begun longer ago than this and never stored; answers how many, at most
-/// 1000. Whoever begins such a file again starts from nothing.
+/// Gives up the objects of files that an attempt began to store longer ago than this and never
+/// stored.
+/// Returns how many, at most 1000. A later attempt begins with a new object.
 pub async fn give_up_storing(conn: &mut PgConnection, age: Duration) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "update pigeonhole.media set object_key = null, sealed_key = null
          where id in (
              select id from pigeonhole.media
-             where state = 'storing' and object_key is not null and begun_at <= clock_timestamp() - make_interval(secs => $1)
+             where state = 'storing' and object_key is not null
+                 and begun_at <= clock_timestamp() - make_interval(secs => $1)
              order by begun_at limit $2 for update skip locked
          )",
         age.as_secs_f64(),
@@ -48,11 +52,14 @@ pub async fn give_up_storing(conn: &mut PgConnection, age: Duration) -> Result<u
     Ok(done.rows_affected())
 }
 
-/// Messages that ended ten minutes ago or longer, and of whose files Twilio may still have some; at most 1000.
+/// Returns the messages that ended ten minutes ago or longer and of whose files Twilio may still
+///     have some; at most 1000.
 pub async fn left_at_twilio(conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "select distinct message_sid from pigeonhole.media m join pigeonhole.inbound_messages i using (message_sid)
-         where m.deleted_at_twilio is null and m.media_sid is not null and m.state not in ('storing', 'gone')
+        "select distinct message_sid
+         from pigeonhole.media m join pigeonhole.inbound_messages i using (message_sid)
+         where m.deleted_at_twilio is null and m.media_sid is not null
+             and m.state not in ('storing', 'gone')
              and i.finished_at <= clock_timestamp() - interval '10 minutes'
          order by message_sid limit $1",
         BATCH,
@@ -61,7 +68,7 @@ pub async fn left_at_twilio(conn: &mut PgConnection) -> Result<Vec<String>, Stor
     .await?)
 }
 
-/// Objects that nobody needs, the oldest first, at most 1000 of those behind `after`.
+/// Returns objects that no row needs, the oldest first, at most 1000 of those after `after`.
 pub async fn garbage(
     conn: &mut PgConnection,
     after: Option<&(DateTime<Utc>, String)>,
@@ -82,7 +89,7 @@ pub async fn garbage(
         .collect())
 }
 
-/// These objects are deleted.
+/// Records that these objects are deleted.
 pub async fn delete_garbage(conn: &mut PgConnection, names: &[String]) -> Result<(), StoreError> {
     sqlx::query!(
         "delete from pigeonhole.media_garbage where object_key = any($1)",
@@ -93,7 +100,7 @@ pub async fn delete_garbage(conn: &mut PgConnection, names: &[String]) -> Result
     Ok(())
 }
 
-/// Those of these objects that no row knows.
+/// Returns which of these objects no row names.
 pub async fn unknown(conn: &mut PgConnection, names: &[String]) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"select name as "name!" from unnest($1::text[]) as name
@@ -104,7 +111,7 @@ pub async fn unknown(conn: &mut PgConnection, names: &[String]) -> Result<Vec<St
     .await?)
 }
 
-/// Under which all our objects are named.
+/// Returns the prefix of the names of all objects of this database.
 pub async fn namespace(conn: &mut PgConnection) -> Result<String, StoreError> {
     Ok(
         sqlx::query_scalar!("select name from pigeonhole.media_namespace")

@@ -1,4 +1,4 @@
-//! How many messages and SMS there are, by how far they have come.
+//! How many messages and SMS are in each state.
 
 use sqlx::PgConnection;
 
@@ -9,7 +9,7 @@ use crate::sends::{Purpose, SendState};
 /// The most messages that are counted.
 const MESSAGES: i64 = 10_000;
 
-/// The most SMS.
+/// The most SMS that are counted.
 const SENDS: i64 = 50_000;
 
 /// The newest messages of the last day, 10,000 at most, by state.
@@ -31,17 +31,17 @@ pub async fn messages(conn: &mut PgConnection) -> Result<Vec<(MessageState, i64)
     Ok(MessageState::ALL.into_iter().map(count).collect())
 }
 
-/// SMS that were wished for in the last day.
+/// The SMS of the last day.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sends {
+pub struct SendCounts {
     /// How many there are, of each purpose and state.
     pub counts: Vec<(Purpose, SendState, i64)>,
-    /// How many of them Twilio took, or may have taken: these cost.
+    /// How many of them Twilio has accepted, or may have accepted: these cost money.
     pub paid: i64,
 }
 
 /// The SMS of the last day, 50,000 at most.
-pub async fn sends(conn: &mut PgConnection) -> Result<Sends, StoreError> {
+pub async fn sends(conn: &mut PgConnection) -> Result<SendCounts, StoreError> {
     let rows = sqlx::query!(
         r#"select purpose as "purpose!", state as "state!", count(*) as "count!",
                count(*) filter (where twilio_sid is not null or state = 'unknown') as "paid!"
@@ -63,5 +63,5 @@ pub async fn sends(conn: &mut PgConnection) -> Result<Sends, StoreError> {
     };
     let of = |purpose| SendState::ALL.map(|state| count(purpose, state));
     let counts = Purpose::ALL.into_iter().flat_map(of).collect();
-    Ok(Sends { counts, paid })
+    Ok(SendCounts { counts, paid })
 }

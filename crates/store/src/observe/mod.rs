@@ -1,6 +1,6 @@
-//! What an operator wants to see of the database as a whole, for one process to look at for all: [`Observer`].
+//! Figures of the whole database for operators. One process reads them for all: the [`Observer`].
 //!
-//! Each look is a statement that reads a bounded number of rows, by index, and has a second or two for it.
+//! Each statement reads a bounded number of rows, by an index, and has two seconds.
 
 mod counts;
 mod postgres;
@@ -12,28 +12,30 @@ use tokio::time::timeout;
 
 use crate::advisory_lock::AdvisoryLock;
 use crate::error::StoreError;
-pub use counts::{Sends, messages, sends};
-pub use postgres::{Postgres, Table, postgres};
+pub use counts::{SendCounts, messages, sends};
+pub use postgres::{PostgresFigures, TableFigures, postgres};
 
 /// The key of the advisory lock that the observer's session holds.
 const LOCK: i64 = AdvisoryLock::Observer as i64;
 
-/// A look that takes longer is broken off. A session that says nothing for so long belongs to a process that is frozen,
-/// or to a machine that has vanished: Postgres ends it, and another process observes.
+/// Postgres cancels a statement that takes longer. A session that is idle for this long belongs to
+/// a frozen process or a vanished machine: Postgres ends it, and another process becomes the
+/// observer.
 const SESSION: &str =
     "set statement_timeout = '2s'; set idle_session_timeout = '30s'; set jit = off";
 
-/// How long a connection may take.
+/// How long the connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The right to observe, for as long as its connection lasts. One process at a time has it.
+/// The right to observe, as long as its connection lasts. One process at a time has it.
 #[derive(Debug)]
 pub struct Observer(PgConnection);
 
 impl Observer {
-    /// Becomes the observer, unless another process is.
+    /// Becomes the observer, unless another process is the observer.
     pub async fn try_become(pool: &PgPool) -> Result<Option<Self>, StoreError> {
-        // A lock of this statement's own, gone with it: nobody needs a connection to learn that there is an observer.
+        // The lock ends with this statement. A process learns without another connection that there
+        // is an observer.
         let free = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "free!""#, LOCK)
             .fetch_one(pool)
             .await?;
@@ -51,7 +53,7 @@ impl Observer {
         Ok(taken.then_some(Self(conn)))
     }
 
-    /// To look with.
+    /// The connection to read with.
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.0
     }

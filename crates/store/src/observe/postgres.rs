@@ -1,4 +1,4 @@
-//! How Postgres itself is doing.
+//! The state of Postgres itself.
 
 use std::time::Duration;
 
@@ -25,18 +25,18 @@ const TABLES: [&str; 12] = [
 
 /// The server, and our database in it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Postgres {
-    /// Age of the oldest transaction that keeps dead rows from being cleared away.
+pub struct PostgresFigures {
+    /// The age of the oldest transaction that keeps Postgres from removing dead rows.
     pub oldest_snapshot: Duration,
     /// Client connections that run a statement.
     pub active: i64,
-    /// That wait for one.
+    /// Client connections without a statement.
     pub idle: i64,
-    /// That wait for one within a transaction.
+    /// Client connections without a statement in an open transaction.
     pub idle_in_transaction: i64,
-    /// Of which no more is told, to our user.
+    /// Client connections whose state our user may not see.
     pub other: i64,
-    /// How many client connections there may be.
+    /// The limit of client connections.
     pub connections_max: i64,
     /// Sessions that wait for a lock.
     pub locks_waiting: i64,
@@ -45,15 +45,15 @@ pub struct Postgres {
     /// Bytes of our database.
     pub database_bytes: i64,
     /// Our tables that grow.
-    pub tables: Vec<Table>,
+    pub tables: Vec<TableFigures>,
 }
 
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub struct TableFigures {
     /// Its name.
     pub name: &'static str,
-    /// Bytes of it, with its indexes.
+    /// Its bytes, with its indexes.
     pub bytes: i64,
     /// Rows that await vacuum, by Postgres's estimate.
     pub dead_rows: i64,
@@ -61,31 +61,34 @@ pub struct Table {
     pub live_rows: i64,
 }
 
-/// Looks at the server.
-pub async fn postgres(conn: &mut PgConnection) -> Result<Postgres, StoreError> {
-    // Autovacuum's own snapshots hold nobody up.
+/// Reads the figures of the server.
+pub async fn postgres(conn: &mut PgConnection) -> Result<PostgresFigures, StoreError> {
+    // Autovacuum's own snapshots hold back no cleanup.
     let row = sqlx::query!(
         r#"select
-            coalesce(extract(epoch from clock_timestamp() - min(xact_start) filter (where backend_xmin is not null))
-                , 0)::float8 as "oldest_snapshot!",
+            coalesce(extract(epoch from clock_timestamp()
+                - min(xact_start) filter (where backend_xmin is not null)), 0)::float8
+                as "oldest_snapshot!",
             count(*) filter (where client and state = 'active') as "active!",
             count(*) filter (where client and state = 'idle') as "idle!",
-            count(*) filter (where client and state like 'idle in transaction%') as "idle_in_transaction!",
+            count(*) filter (where client and state like 'idle in transaction%')
+                as "idle_in_transaction!",
             count(*) filter (where client) as "clients!",
             count(*) filter (where wait_event_type = 'Lock') as "locks_waiting!",
             current_setting('max_connections')::bigint
                 - current_setting('superuser_reserved_connections')::bigint as "connections_max!",
-            case when pg_is_in_recovery() then 0 else pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') end::bigint
-                as "wal_bytes!",
+            case when pg_is_in_recovery() then 0
+                else pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') end::bigint as "wal_bytes!",
             pg_database_size(current_database()) as "database_bytes!"
            from (select *, backend_type is null or backend_type = 'client backend' as client
                  from pg_stat_activity
-                 where pid <> pg_backend_pid() and backend_type is distinct from 'autovacuum worker') as sessions"#,
+                 where pid <> pg_backend_pid()
+                     and backend_type is distinct from 'autovacuum worker') as sessions"#,
     )
     .fetch_one(&mut *conn)
     .await?;
     let tables = tables(conn).await?;
-    Ok(Postgres {
+    Ok(PostgresFigures {
         oldest_snapshot: seconds(row.oldest_snapshot),
         active: row.active,
         idle: row.idle,
@@ -99,7 +102,7 @@ pub async fn postgres(conn: &mut PgConnection) -> Result<Postgres, StoreError> {
     })
 }
 
-async fn tables(conn: &mut PgConnection) -> Result<Vec<Table>, StoreError> {
+async fn tables(conn: &mut PgConnection) -> Result<Vec<TableFigures>, StoreError> {
     let names = TABLES.map(str::to_owned);
     let rows = sqlx::query!(
         r#"select name as "name!", coalesce(pg_total_relation_size(table_oid), 0) as "bytes!",
@@ -112,7 +115,7 @@ async fn tables(conn: &mut PgConnection) -> Result<Vec<Table>, StoreError> {
     .await?;
     let table = |name: &'static str| {
         let row = rows.iter().find(|row| row.name == name);
-        Table {
+        TableFigures {
             name,
             bytes: row.map_or(0, |row| row.bytes),
             dead_rows: row.map_or(0, |row| row.dead),

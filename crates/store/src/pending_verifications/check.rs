@@ -25,16 +25,16 @@ pub enum CodeCheck {
     Proved,
     /// It was wrong, and counts.
     Wrong,
-    /// There is no code to check: no verification of this number is pending, or its code was used, has
-    /// expired or was guessed wrong too often.
+    /// There is no code to check: no verification of this number is pending, or its code was used,
+    /// has expired or was guessed wrong too often.
     NoCode,
     /// Too many codes were entered: none is checked for this long.
     TooMany(Duration),
 }
 
-/// Checks a code that a user entered for a number, in the caller's transaction, which must be committed
-/// also when the code was wrong. Concurrent checks of a user wait for each other, so that no more codes
-/// are checked than the limit allows.
+/// Checks a code that a user entered for a number, in the caller's transaction, which must be
+/// committed also when the code was wrong. Concurrent checks of a user wait for each other, so that
+/// no more codes are checked than the limit allows.
 pub async fn check(
     conn: &mut PgConnection,
     keyring: &Keyring,
@@ -63,7 +63,8 @@ async fn check_held(
     let Some(sealed_code) = row.and_then(|row| row.valid_code(keyring, number)) else {
         return Ok(CodeCheck::NoCode);
     };
-    // Only the transaction that has locked the row counts for this user, so no other lock is needed.
+    // Only the transaction that has locked the row counts for this user, so no other lock is
+    // needed.
     let limits = [Limit {
         key: format!("check:{user_id}"),
         most: MOST_CHECKS_AN_HOUR,

@@ -29,9 +29,9 @@ pub struct IssuedCode {
     pub life: Duration,
 }
 
-/// Begins the verification of a number for a user and issues a code for it. If the user has a code for
-/// the same number that is valid for another minute at least, that code is issued again and keeps its
-/// expiry. Anything else of an earlier verification is replaced.
+/// Begins the verification of a number for a user and issues a code for it. If the user has a code
+/// for the same number that is valid for another minute at least, that code is issued again and
+/// keeps its expiry. Anything else of an earlier verification is replaced.
 ///
 /// Fails with [`StoreError::UserGone`] if there is no such user.
 pub async fn issue_code(

@@ -1,30 +1,30 @@
-//! What moves a send from state to state.
+//! Moves sends from state to state.
 
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::SendState;
+use super::state::SendState;
 use crate::error::StoreError;
 
-/// What moves a send up.
+/// A move of a send to a higher state.
 #[derive(Debug, Clone, Copy)]
 pub struct Move<'a> {
-    /// Where to.
+    /// The new state.
     pub state: SendState,
-    /// Twilio's name for it, if known; a name once given stays.
+    /// Its SID at Twilio, if known. A SID that a send has never changes.
     pub twilio_sid: Option<&'a str>,
     /// Why, if it failed: a word from a closed set.
     pub reason: Option<&'a str>,
-    /// Twilio's error code, if it told one.
+    /// Twilio's error code, if there is one.
     pub error_code: Option<u32>,
 }
 
-/// From pending to sending, if it is still pending: whoever gets `true` here, and nobody else, may ask Twilio, once.
-/// Not if its life is over.
+/// Moves a send from pending to sending, if it is still pending and has not expired. Only the
+/// caller that gets `true` may make the request to Twilio, once.
 pub async fn start(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError> {
     let done = sqlx::query!(
-        "update pigeonhole.sends set state = 'sending', posted_at = clock_timestamp(), updated_at = clock_timestamp(),
-             started_at = coalesce(started_at, clock_timestamp())
+        "update pigeonhole.sends set state = 'sending', posted_at = clock_timestamp(),
+             updated_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
          where id = $1 and state = 'pending' and expires_at > clock_timestamp()",
         id,
     )
@@ -33,10 +33,12 @@ pub async fn start(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError
     Ok(done.rows_affected() == 1)
 }
 
-/// From sending back to pending: Twilio certainly did nothing. Answers whether it was still sending, and had no name.
+/// Moves a send from sending back to pending, because Twilio certainly did not act on the request.
+/// Returns whether it was still sending and had no SID.
 pub async fn give_back(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError> {
     let done = sqlx::query!(
-        "update pigeonhole.sends set state = 'pending', posted_at = null, updated_at = clock_timestamp()
+        "update pigeonhole.sends set state = 'pending', posted_at = null,
+             updated_at = clock_timestamp()
          where id = $1 and state = 'sending' and twilio_sid is null",
         id,
     )
@@ -45,16 +47,18 @@ pub async fn give_back(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreE
     Ok(done.rows_affected() == 1)
 }
 
-/// Moves a send up; answers false when there is none, or it has come as far already. A send that ends loses recipient and
-/// text. Twilio's name is kept in any case, if it has none yet.
+/// Moves a send up. Returns false when there is none, or it has this state or a higher one already.
+/// A send that ends loses recipient and text. A send without a SID gets the one of the move in any
+/// case.
 ///
-/// Answers false and changes nothing if the name is another send's, or the send has another name: then it is about
-/// another SMS.
+/// Returns false and changes nothing if another send has the SID, or the send has another SID: then
+///     the move is about another SMS.
 pub async fn advance(conn: &mut PgConnection, id: Uuid, to: Move<'_>) -> Result<bool, StoreError> {
     if to.twilio_sid.is_none() {
         return update(conn, id, to).await;
     }
-    // A savepoint: should another send get this name at this moment, the caller's transaction lives on.
+    // A savepoint: if another send gets this SID at the same time, the caller's transaction
+    // continues.
     let mut tx = conn.begin().await?;
     match update(&mut tx, id, to).await {
         Ok(moved) => {
@@ -69,7 +73,7 @@ pub async fn advance(conn: &mut PgConnection, id: Uuid, to: Move<'_>) -> Result<
     }
 }
 
-/// [`advance`] for whichever send has this name at Twilio (`to.twilio_sid` is ignored).
+/// [`advance`] for the send with this SID at Twilio (`to.twilio_sid` is ignored).
 pub async fn advance_named(
     conn: &mut PgConnection,
     twilio_sid: &str,
@@ -103,7 +107,9 @@ async fn update(conn: &mut PgConnection, id: Uuid, to: Move<'_>) -> Result<bool,
                select id, state = any($3) as moves from pigeonhole.sends
                where id = $1
                    and (twilio_sid is null or $4::text is null or twilio_sid = $4)
-                   and not exists (select from pigeonhole.sends other where other.twilio_sid = $4 and other.id <> $1)
+                   and not exists (
+                       select from pigeonhole.sends other
+                       where other.twilio_sid = $4 and other.id <> $1)
                for update
            )
            update pigeonhole.sends new set
@@ -128,14 +134,15 @@ async fn update(conn: &mut PgConnection, id: Uuid, to: Move<'_>) -> Result<bool,
     Ok(moved.unwrap_or(false))
 }
 
-/// Ends the user's sends that nobody has begun: `failed`, for this reason. Answers how many.
+/// Ends the user's sends that no job has started: `failed`, for this reason. Returns how many.
 pub async fn cancel_pending(
     conn: &mut PgConnection,
     user_id: Uuid,
     reason: &str,
 ) -> Result<u64, StoreError> {
     let done = sqlx::query!(
-        "update pigeonhole.sends set state = 'failed', reason = $2, sealed = null, updated_at = clock_timestamp()
+        "update pigeonhole.sends set state = 'failed', reason = $2, sealed = null,
+             updated_at = clock_timestamp()
          where user_id = $1 and state = 'pending'",
         user_id,
         reason,

@@ -1,79 +1,33 @@
-//! Replies to messages.
+//! Stores replies to messages, each together with its job.
 
 use std::{fmt, time::Duration};
 
+use queue::{EnqueueError, NewJob};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{TABLE, sealed_column};
+use super::columns::{TABLE, seal_message};
+use super::reply_kind::ReplyKind;
 use crate::e164::E164;
 use crate::error::StoreError;
+use crate::job_args::SendReply;
 use crate::keyring::Keyring;
 
-/// What a reply says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ReplyKind {
-    /// The message was processed.
-    Processed,
-    /// The number is nobody's.
-    NotLinked,
-    /// Its user has sent too many.
-    RateLimited,
-    /// It could not be processed.
-    Failed,
-    /// What was attached is too large.
-    MediaTooLarge,
-    /// What was attached is of a type that is not taken.
-    MediaUnsupported,
-}
-
-impl ReplyKind {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Processed,
-        Self::NotLinked,
-        Self::RateLimited,
-        Self::Failed,
-        Self::MediaTooLarge,
-        Self::MediaUnsupported,
-    ];
-
-    /// The text that stands in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Processed => "processed",
-            Self::NotLinked => "not_linked",
-            Self::RateLimited => "rate_limited",
-            Self::Failed => "failed",
-            Self::MediaTooLarge => "media_too_large",
-            Self::MediaUnsupported => "media_unsupported",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(StoreError::UnknownValue {
-                table: TABLE,
-                column: "reply_kind",
-            })
-    }
-}
-
-/// A reply to be sent. `Debug` hides to whom, and what it says.
+/// A reply to be sent. `Debug` hides recipient and text.
 #[derive(Clone)]
 pub struct NewReply {
-    /// The message that it answers.
+    /// The message that it replies to.
     pub message_sid: String,
-    /// Whose message that is, if anybody's.
+    /// The user whose message that is, if there is one.
     pub user_id: Option<Uuid>,
-    /// What it says.
+    /// Which text it has.
     pub kind: ReplyKind,
-    /// To whom.
+    /// The recipient.
     pub to: E164,
     /// The text.
     pub body: String,
+    /// The trace context that its job continues.
+    pub trace: Option<String>,
 }
 
 impl fmt::Debug for NewReply {
@@ -86,16 +40,20 @@ impl fmt::Debug for NewReply {
     }
 }
 
-/// Stores replies, pending, and names each in the row of its message. Answers their ids, in no order; one to a message
-/// that came in longer than `life` ago is left out.
+/// Stores replies, pending, names each in the row of its message, and enqueues their jobs. A reply
+/// to a message that arrived longer than `life` ago is left out. Returns the ids of the others, in
+/// no order.
 ///
-/// Fails with [`StoreError::UserGone`] if one of the users is not there.
-pub async fn insert_replies(
+/// Fails with [`StoreError::UserGone`] if one of the users does not exist.
+pub async fn enqueue_replies(
     conn: &mut PgConnection,
     keyring: &Keyring,
     replies: &[NewReply],
     life: Duration,
 ) -> Result<Vec<Uuid>, StoreError> {
+    if replies.is_empty() {
+        return Ok(Vec::new());
+    }
     let ids: Vec<Uuid> = replies.iter().map(|_| Uuid::new_v4()).collect();
     let sids: Vec<String> = replies.iter().map(|r| r.message_sid.clone()).collect();
     let users: Vec<Option<Uuid>> = replies.iter().map(|r| r.user_id).collect();
@@ -107,23 +65,22 @@ pub async fn insert_replies(
     let sealed: Vec<Vec<u8>> = ids
         .iter()
         .zip(replies)
-        .map(|(id, reply)| {
-            let message = serde_json::json!([reply.to.as_str(), reply.body]).to_string();
-            keyring.seal(&sealed_column(*id), message.as_bytes())
-        })
+        .map(|(id, reply)| seal_message(keyring, *id, &reply.to, &reply.body))
         .collect::<Result<_, _>>()?;
-    // Each message by its key, whatever the planner thinks of the table: `limit`, and `= any`, leave it no other way.
-    let rows = sqlx::query_scalar!(
+    // `limit` and `= any` leave the planner no plan but to find each message by its key.
+    let stored: Vec<Uuid> = sqlx::query_scalar!(
         r#"with given as (
                select given.*, received_at + make_interval(secs => $7) as expires_at
                from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bytea[])
                    as given(id, sid, user_id, kind, recipient, sealed)
                cross join lateral (
-                   select received_at from pigeonhole.inbound_messages where message_sid = given.sid limit 1
+                   select received_at from pigeonhole.inbound_messages
+                   where message_sid = given.sid limit 1
                ) message
            ),
            new as (
-               insert into pigeonhole.sends (id, user_id, purpose, reply_kind, recipient_index, sealed, expires_at)
+               insert into pigeonhole.sends
+                   (id, user_id, purpose, reply_kind, recipient_index, sealed, expires_at)
                select id, user_id, 'reply', kind, recipient, sealed, expires_at
                from given where expires_at > clock_timestamp()
                returning id
@@ -139,8 +96,15 @@ pub async fn insert_replies(
         &sealed,
         life.as_secs_f64(),
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await
     .map_err(StoreError::writing_for_user(TABLE))?;
-    Ok(rows)
+    let jobs: Result<Vec<NewJob>, EnqueueError> = ids
+        .into_iter()
+        .zip(replies)
+        .filter(|(id, _)| stored.contains(id))
+        .map(|(send, reply)| Ok(NewJob::of(&SendReply { send })?.trace(reply.trace.clone())))
+        .collect();
+    queue::enqueue_all(conn, &jobs?).await?;
+    Ok(stored)
 }

@@ -1,29 +1,31 @@
 //! How far a send has come.
 
-use super::TABLE;
+use twilio::MessageStatus;
+
+use super::columns::TABLE;
 use crate::error::StoreError;
 
-/// How far a send has come, in the order in which it moves up. Undelivered and failed are two ends of one rank: neither
-/// gives way to the other.
+/// How far a send has come, in the order in which it moves up. Undelivered and failed are two ends
+/// of one rank: neither replaces the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SendState {
-    /// Its job has not begun it.
+    /// Its job has not started it.
     Pending,
-    /// Twilio is being asked, or somebody died over it.
+    /// A request to Twilio runs, or its process died.
     Sending,
-    /// Whether Twilio has it is not known.
+    /// It is not known whether Twilio has it.
     Unknown,
     /// Twilio has it.
     Sent,
     /// Twilio could not deliver it.
     Undelivered,
-    /// It was not sent, for good.
+    /// It was not sent and will not be.
     Failed,
     /// It has arrived.
     Delivered,
 }
 
-/// All there are.
+/// All states.
 const ALL: [SendState; 7] = [
     SendState::Pending,
     SendState::Sending,
@@ -35,13 +37,13 @@ const ALL: [SendState; 7] = [
 ];
 
 impl SendState {
-    /// Those in which a send ends.
+    /// The states in which a send ends.
     pub const ENDS: [Self; 3] = [Self::Undelivered, Self::Failed, Self::Delivered];
 
-    /// All there are.
+    /// All states.
     pub const ALL: [Self; 7] = ALL;
 
-    /// The text that stands in the database.
+    /// The text in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -54,7 +56,8 @@ impl SendState {
         }
     }
 
-    /// Has it ended? Recipient and text are of no use then. A failed delivery may yet turn out to have arrived.
+    /// Returns whether the send has ended. Recipient and text are not needed then. A failed send
+    ///     may still turn out to be delivered.
     pub fn is_end(self) -> bool {
         self >= Self::Undelivered
     }
@@ -74,6 +77,24 @@ impl SendState {
                 table: TABLE,
                 column: "state",
             })
+    }
+
+    /// The state of a send whose message has this status at Twilio.
+    pub fn of_twilio(status: &MessageStatus) -> Self {
+        match status {
+            MessageStatus::Delivered | MessageStatus::Read => Self::Delivered,
+            MessageStatus::Undelivered => Self::Undelivered,
+            MessageStatus::Failed | MessageStatus::Canceled => Self::Failed,
+            MessageStatus::Accepted
+            | MessageStatus::Scheduled
+            | MessageStatus::Queued
+            | MessageStatus::Sending
+            | MessageStatus::Sent
+            | MessageStatus::PartiallyDelivered
+            | MessageStatus::Receiving
+            | MessageStatus::Received
+            | MessageStatus::Other(_) => Self::Sent,
+        }
     }
 
     fn rank(self) -> u8 {

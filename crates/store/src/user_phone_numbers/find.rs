@@ -58,8 +58,8 @@ pub async fn has_another(
     .await?)
 }
 
-/// Returns the user's number: a verified one before others, then the newest. A row that does not open
-/// has no number.
+/// Returns the user's number: a verified one before others, then the newest. A row that does not
+///     open has no number.
 pub async fn of_user(
     conn: &mut PgConnection,
     keyring: &Keyring,
@@ -78,7 +78,8 @@ pub async fn of_user(
     Ok(row.map(|row| row.open(keyring)))
 }
 
-/// Lists every number, or one user's, opened, the oldest first. A row that does not open has no number.
+/// Lists every number, or one user's, opened, the oldest first. A row that does not open has no
+/// number.
 pub async fn list(
     conn: &mut PgConnection,
     keyring: &Keyring,

@@ -10,8 +10,8 @@ use crate::keyring::Keyring;
 
 const BATCH: i64 = 200;
 
-/// Seals every row that holds its number in clear, and returns how many there were. It works in small
-/// transactions while the service runs. If it is stopped half way, the next run continues.
+/// Seals every row that holds its number in clear, and returns how many there were. It works in
+/// small transactions while the service runs. If it is stopped half way, the next run continues.
 ///
 /// Where a number also has a row of ours, the row that `find_verified_user` prefers stays.
 pub async fn seal_legacy(conn: &mut PgConnection, keyring: &Keyring) -> Result<u64, StoreError> {
@@ -20,7 +20,8 @@ pub async fn seal_legacy(conn: &mut PgConnection, keyring: &Keyring) -> Result<u
     loop {
         let mut tx = conn.begin().await?;
         AdvisoryLock::Numbers.acquire(&mut tx).await?;
-        // A blind index is 20 base64url characters. A number of 20 digits without a plus sign is, too.
+        // A blind index is 20 base64url characters. A number of 20 digits without a plus sign is,
+        // too.
         let rows = sqlx::query!(
             "select id, phone_number from user_phone_numbers
              where id > $1 and (phone_number !~ '^[A-Za-z0-9_-]{20}$' or phone_number ~ '^[0-9]+$')

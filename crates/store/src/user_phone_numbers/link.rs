@@ -12,8 +12,8 @@ use crate::number_variants::stored_number_variants;
 use crate::pending_verifications::locked as pending_verifications;
 use crate::users;
 
-/// Links a number to a user, for an operator: afterwards it is verified for the user, and no other user
-/// has a row for it. Doing it again changes nothing that matters.
+/// Links a number to a user, for an operator: afterwards it is verified for the user, and no other
+/// user has a row for it. Doing it again changes nothing that matters.
 ///
 /// Fails with [`StoreError::AlreadyLinked`] if it is verified for another user, and
 /// [`StoreError::UserGone`] if there is no such user. An unverified row of another user is deleted.
@@ -36,8 +36,9 @@ pub async fn link(
     Ok(())
 }
 
-/// Links a number to the user who has just proved that it is theirs. The newest proof wins: the previous
-/// user loses the number and keeps their items. The user's other, unverified rows are deleted.
+/// Links a number to the user who has just proved that it is theirs. The newest proof wins: the
+/// previous user loses the number and keeps their items. The user's other, unverified rows are
+/// deleted.
 ///
 /// Fails with [`StoreError::UserGone`] if there is no such user.
 pub async fn prove(
@@ -61,8 +62,8 @@ pub async fn prove(
     Ok(())
 }
 
-/// Deletes a number, verified or pending, of any user. Returns how many rows and pending verifications
-/// it has deleted.
+/// Deletes a number, verified or pending, of any user. Returns how many rows and pending
+/// verifications it has deleted.
 pub async fn unlink(
     conn: &mut PgConnection,
     keyring: &Keyring,
@@ -98,15 +99,16 @@ pub async fn unlink_user(conn: &mut PgConnection, user_id: Uuid) -> Result<u64, 
     Ok(done.rows_affected())
 }
 
-/// Returns whether the number is still verified for this user. If so, no other transaction unlinks it
-/// before this one ends.
+/// Returns whether the number is still verified for this user. If so, no other transaction unlinks
+///     it before this one ends.
 pub async fn hold_verified(
     conn: &mut PgConnection,
     keyring: &Keyring,
     user_id: Uuid,
     number: &E164,
 ) -> Result<bool, StoreError> {
-    // The user before the row, as in `users::hold`: the items that the caller writes refer to the user.
+    // The user before the row, as in `users::hold`: the items that the caller writes refer to the
+    // user.
     let held = sqlx::query!(
         "with held as materialized (select id from users where id = $1 for key share)
          select n.id from user_phone_numbers n join held on held.id = n.user_id

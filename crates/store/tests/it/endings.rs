@@ -4,8 +4,7 @@ use queue::Fence;
 use sqlx::{Connection, Executor};
 use store::enrichment_items::{ItemType, NewItem, Origin, Source, item_id};
 use store::inbound_messages::{
-    self, AcceptJob, Acceptance, EndOutcome, MessageEnd, MessageItems, MessageState, NewMessage,
-    finish_all,
+    self, Acceptance, EndOutcome, MessageEnd, MessageItems, MessageState, NewMessage, finish_all,
 };
 use store::user_phone_numbers::{link, unlink};
 use uuid::Uuid;
@@ -111,8 +110,8 @@ impl EndingHarness {
         message.unwrap().map(|message| message.state)
     }
 
-    /// What stands in the tables for the n-th message: its state, how many items it is said to have and has, and its
-    /// jobs.
+    /// What stands in the tables for the n-th message: its state, how many items it is said to have
+    /// and has, and its jobs.
     async fn row(&mut self, n: usize) -> String {
         let sid = sid(n);
         let row = format!(
@@ -132,16 +131,11 @@ async fn accept(db: &mut Db, n: usize, sender: &str) {
         sender: sender.to_owned(),
         fields: Vec::new(),
     };
-    let job = AcceptJob {
-        kind: "process_message",
-        max_attempts: 12,
-    };
     let acceptance = Acceptance {
         message: message.seal(&keyring()).unwrap(),
-        job_args: format!(r#"{{"message":"{}"}}"#, sid(n)),
         trace: None,
     };
-    inbound_messages::accept_all(db, job, &[acceptance])
+    inbound_messages::accept_all(db, &[acceptance])
         .await
         .unwrap();
 }

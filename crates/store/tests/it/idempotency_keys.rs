@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use store::StoreError;
-use store::idempotency_keys::{Seen, answered, delete_expired, reserve};
+use store::idempotency_keys::{KeyState, delete_expired, reserve, store_response};
 use uuid::Uuid;
 
 use crate::support::{Db, keyring, rotated};
@@ -10,8 +10,8 @@ use crate::support::{Db, keyring, rotated};
 const REQUEST: &[u8] = b"POST /api/user/phone-number {\"phoneNumber\":\"+12025550143\"}";
 const ANSWER: &[u8] = b"{\"phoneNumber\":\"+12025550143\"}";
 
-fn before() -> Seen {
-    Seen::Before {
+fn before() -> KeyState {
+    KeyState::Before {
         status: 201,
         body: ANSWER.to_vec(),
     }
@@ -20,8 +20,8 @@ fn before() -> Seen {
 impl Db {
     async fn answer(&mut self, user: Uuid, key: &str) {
         let seen = reserve(self, &keyring(), user, key, REQUEST).await;
-        assert_eq!(seen.unwrap(), Seen::New);
-        answered(self, &keyring(), user, key, 201, ANSWER)
+        assert_eq!(seen.unwrap(), KeyState::New);
+        store_response(self, &keyring(), user, key, 201, ANSWER)
             .await
             .unwrap();
     }
@@ -35,12 +35,12 @@ async fn a_repeat_is_answered_alike_and_another_request_is_told_apart() {
     let seen = reserve(&mut db, &keyring(), user, "key", REQUEST).await;
     assert_eq!(seen.unwrap(), before());
     let seen = reserve(&mut db, &keyring(), user, "key", b"another").await;
-    assert_eq!(seen.unwrap(), Seen::ForAnother);
+    assert_eq!(seen.unwrap(), KeyState::ForAnother);
     // Another key, and the same key of another user, are new.
     db.answer(user, "another key").await;
     db.answer(other, "key").await;
 
-    let again = answered(&mut db, &keyring(), user, "key", 500, b"").await;
+    let again = store_response(&mut db, &keyring(), user, "key", 500, b"").await;
     assert!(matches!(again, Err(StoreError::NotOneRow { .. })));
     let seen = reserve(&mut db, &keyring(), user, "key", REQUEST).await;
     assert_eq!(seen.unwrap(), before());
@@ -65,8 +65,8 @@ async fn of_many_repeats_at_once_one_is_new_and_the_others_get_its_answer() {
                 let seen = reserve(&mut tx, &keyring(), user, "key", REQUEST)
                     .await
                     .unwrap();
-                if seen == Seen::New {
-                    answered(&mut tx, &keyring(), user, "key", 201, ANSWER)
+                if seen == KeyState::New {
+                    store_response(&mut tx, &keyring(), user, "key", 201, ANSWER)
                         .await
                         .unwrap();
                     tx.commit().await.unwrap();
@@ -78,7 +78,7 @@ async fn of_many_repeats_at_once_one_is_new_and_the_others_get_its_answer() {
     let mut new = 0;
     for task in tasks {
         match task.await.unwrap() {
-            Seen::New => new += 1,
+            KeyState::New => new += 1,
             seen => assert_eq!(seen, before()),
         }
     }
@@ -93,7 +93,7 @@ async fn a_reservation_that_came_to_nothing_leaves_the_key_free() {
     for _ in 0..2 {
         // Its own reservation, without an answer, is in nobody's way.
         let seen = reserve(&mut tx, &keyring(), user, "key", REQUEST).await;
-        assert_eq!(seen.unwrap(), Seen::New);
+        assert_eq!(seen.unwrap(), KeyState::New);
     }
     tx.rollback().await.unwrap();
     db.answer(user, "key").await;

@@ -1,4 +1,5 @@
-use store::inbound_messages::{self, AcceptJob, Acceptance, MessageState, NewMessage};
+use sqlx::PgConnection;
+use store::inbound_messages::{self, Acceptance, MessageState, NewMessage};
 use store::{Keyring, StoreError};
 
 use crate::support::{Db, NEW_KEY, keyring, rotated};
@@ -20,26 +21,29 @@ pub(crate) fn message(sid: &str) -> NewMessage {
 }
 
 /// Accepts one message; true if it is new.
-pub(crate) async fn insert(db: &mut Db, keyring: &Keyring, message: &NewMessage) -> bool {
-    let new = accept(db, keyring, std::slice::from_ref(message)).await;
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    message: &NewMessage,
+) -> bool {
+    let new = accept(conn, keyring, std::slice::from_ref(message)).await;
     new == [message.message_sid.as_str()]
 }
 
 /// Accepts messages together; the SIDs of the new ones, sorted.
-async fn accept(db: &mut Db, keyring: &Keyring, messages: &[NewMessage]) -> Vec<String> {
-    let job = AcceptJob {
-        kind: "process_message",
-        max_attempts: 12,
-    };
+async fn accept(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    messages: &[NewMessage],
+) -> Vec<String> {
     let acceptances: Vec<Acceptance> = messages
         .iter()
         .map(|message| Acceptance {
             message: message.seal(keyring).unwrap(),
-            job_args: format!(r#"{{"message":"{}"}}"#, message.message_sid),
             trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
         })
         .collect();
-    let mut new = inbound_messages::accept_all(db, job, &acceptances)
+    let mut new = inbound_messages::accept_all(conn, &acceptances)
         .await
         .unwrap();
     new.sort();

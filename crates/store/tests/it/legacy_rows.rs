@@ -106,7 +106,8 @@ async fn sealing_goes_through_more_rows_than_a_batch_and_whatever_they_hold() {
 #[tokio::test]
 async fn where_the_app_and_we_both_have_a_row_the_owner_stays() {
     let mut db = app().await;
-    // Of one number the app's row is verified and ours is a claim; of the other ours is verified and the app's is not.
+    // Of one number the app's row is verified and ours is a claim; of the other ours is verified
+    // and the app's is not.
     for (text, claimant, verified) in [(NUMBER, 2, false), (UNVERIFIED, 1, true)] {
         db.run(&format!(
             "insert into user_phone_numbers (user_id, phone_number, encrypted_phone_number, verified)

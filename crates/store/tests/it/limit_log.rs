@@ -55,7 +55,8 @@ async fn of_many_at_once_exactly_as_many_are_admitted_as_the_tightest_limit_allo
         .map(|n| {
             let crowd = crowd.clone();
             tokio::spawn(async move {
-                // Everybody's number is the same and the user is one of two, so that it is the number that bounds them.
+                // Everybody's number is the same and the user is one of two, so that it is the
+                // number that bounds them.
                 let limits = [
                     limit(&format!("user:{}", n % 2), 6, HOUR),
                     limit(&format!("user:{}", n % 2), 10, DAY),

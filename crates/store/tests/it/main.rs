@@ -4,10 +4,12 @@
 
 mod endings;
 mod enrichment_items;
+mod functions;
 mod idempotency_keys;
 mod inbound_messages;
 mod legacy_rows;
 mod limit_log;
+mod migration_files;
 mod migrations;
 mod number_races;
 mod opt_outs;

@@ -43,8 +43,8 @@ async fn when_users_prove_the_same_number_at_once_one_has_it_in_the_end_and_nobo
     }
 }
 
-/// Few users and few numbers, so that everybody is in everybody's way. Postgres ends transactions that wait for each
-/// other with an error, which would fail this.
+/// Few users and few numbers, so that everybody is in everybody's way. Postgres ends transactions
+/// that wait for each other with an error, which would fail this.
 #[tokio::test]
 async fn whatever_happens_to_numbers_at_once_nobody_waits_in_a_circle() {
     const TASKS: u32 = 16;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use store::Keyring;
 use store::opt_outs::{self, OptOutChange};
-use store::sends::{self, NewSend, Purpose};
+use store::sends::{self, NewVerification};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
@@ -64,14 +64,16 @@ async fn after_a_rotation_of_the_key_the_latest_word_still_counts() {
 #[tokio::test]
 async fn what_twilio_refused_is_learnt_for_the_number_of_the_send() {
     let mut db = Db::migrated().await;
-    let send = NewSend {
+    let send = NewVerification {
         user_id: db.user().await,
-        purpose: Purpose::Verification,
         to: number(NUMBER),
         body: "code".to_owned(),
         life: Duration::from_mins(10),
+        trace: None,
     };
-    let id = sends::insert(&mut db, &keyring(), &send).await.unwrap();
+    let id = sends::enqueue_verification(&mut db, &keyring(), &send)
+        .await
+        .unwrap();
     for _ in 0..2 {
         opt_outs::record_twilio_refusal(&mut db, id).await.unwrap();
         assert!(db.is_out(&keyring(), NUMBER).await);

@@ -295,7 +295,8 @@ async fn no_number_and_no_code_stands_in_clear() {
     assert!(!shown.contains("2025550143"), "{shown}");
 }
 
-/// Six digits may turn up by chance within a longer run of hexadecimal ones, or in a fraction of a second.
+/// Six digits may turn up by chance within a longer run of hexadecimal ones, or in a fraction of a
+/// second.
 fn contains_word(text: &str, word: &str) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.')
         .any(|part| part == word)

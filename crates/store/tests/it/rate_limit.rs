@@ -1,6 +1,6 @@
 //! Rate limits as production uses them: `reserve_starts`, over `queue.read_rate_limits` and
-//! `queue.update_rate_limits`. They are exact over all processes, and a message and its reservation are
-//! written together.
+//! `queue.update_rate_limits`. They are exact over all processes, and a message and its reservation
+//! are written together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -200,8 +200,8 @@ async fn a_refused_message_costs_its_key_nothing() {
     assert_eq!(other, Admission::Now, "every key has a limit of its own");
 }
 
-/// The decision about each message: its key, whether it starts now, and otherwise its reservation in
-/// hours from the first start of its key; none if it was refused.
+/// The decision about each message: its key, whether it starts now, and otherwise its reservation
+/// in hours from the first start of its key; none if it was refused.
 fn summary(keys: &[&str], decisions: &[Decision]) -> Vec<(String, bool, Option<i64>)> {
     let mut first = BTreeMap::new();
     let summary = keys.iter().zip(decisions).map(|(key, decision)| {
@@ -291,7 +291,8 @@ async fn a_batch_costs_two_statements_whatever_its_size() {
     assert_eq!(counted(&mut db, &[]).await, 0);
 }
 
-/// Half of the keys are new in each round, and all are deleted meanwhile as soon as they have expired.
+/// Half of the keys are new in each round, and all are deleted meanwhile as soon as they have
+/// expired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_whose_keys_overlap_in_opposite_orders_never_deadlock() {
     let db = Db::migrated().await;

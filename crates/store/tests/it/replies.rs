@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::inbound_messages::{self, AcceptJob, Acceptance, NewMessage};
+use store::inbound_messages::{self, Acceptance, NewMessage};
 use store::sends::{self, NewReply, ReplyKind, SendState};
 use store::{StoreError, limit_log};
 use uuid::Uuid;
@@ -22,14 +22,9 @@ async fn accept(db: &mut Db, sid: &str) {
     };
     let acceptance = Acceptance {
         message: message.seal(&keyring()).unwrap(),
-        job_args: "{}".to_owned(),
         trace: None,
     };
-    let job = AcceptJob {
-        kind: "process_message",
-        max_attempts: 12,
-    };
-    inbound_messages::accept_all(db, job, &[acceptance])
+    inbound_messages::accept_all(db, &[acceptance])
         .await
         .unwrap();
 }
@@ -41,6 +36,7 @@ fn reply(sid: &str, user_id: Option<Uuid>) -> NewReply {
         kind: ReplyKind::Failed,
         to: number(NUMBER),
         body: "Sorry, Ana".to_owned(),
+        trace: Some(format!("trace of {sid}")),
     }
 }
 
@@ -52,10 +48,17 @@ async fn a_reply_is_pending_and_named_by_its_message_and_shows_nothing() {
         accept(&mut db, sid).await;
     }
     let replies = [reply("SM1", Some(user)), reply("SM2", None)];
-    let ids = sends::insert_replies(&mut db, &keyring(), &replies, LIFE)
+    let ids = sends::enqueue_replies(&mut db, &keyring(), &replies, LIFE)
         .await
         .unwrap();
     assert_eq!(ids.len(), 2);
+    let jobs = "select string_agg(message_sid || ' has ' || trace, ', ' order by message_sid)
+                from queue.jobs join pigeonhole.inbound_messages on reply::text = args ->> 'send'
+                where kind = 'send_reply'";
+    assert_eq!(
+        db.text(jobs).await,
+        "SM1 has trace of SM1, SM2 has trace of SM2"
+    );
     let named =
         "select string_agg(message_sid || coalesce(s.user_id::text, '-'), ' ' order by message_sid)
                  from pigeonhole.inbound_messages join pigeonhole.sends s on s.id = reply";
@@ -92,7 +95,7 @@ async fn a_message_that_is_too_old_gets_none_and_one_that_is_not_there_neither()
     )
     .await;
     let replies = [reply("SM1", None), reply("SM9", None)];
-    let ids = sends::insert_replies(&mut db, &keyring(), &replies, LIFE).await;
+    let ids = sends::enqueue_replies(&mut db, &keyring(), &replies, LIFE).await;
     assert_eq!(ids.unwrap(), Vec::<Uuid>::new());
     assert_eq!(
         db.text("select count(*)::text from pigeonhole.sends").await,
@@ -105,7 +108,7 @@ async fn a_reply_for_a_user_who_is_gone_says_so() {
     let mut db = Db::migrated().await;
     accept(&mut db, "SM1").await;
     let replies = [reply("SM1", Some(Uuid::new_v4()))];
-    let error = sends::insert_replies(&mut db, &keyring(), &replies, LIFE).await;
+    let error = sends::enqueue_replies(&mut db, &keyring(), &replies, LIFE).await;
     assert!(
         matches!(error, Err(StoreError::UserGone { .. })),
         "{error:?}"

@@ -77,8 +77,9 @@ const RESERVED: &str = "select coalesce(string_agg(message_sid, ' ' order by res
 const LIMITS: &str = "select coalesce(string_agg(key || ' ' || tat_ns, ', ' order by key), '')
                       from queue.rate_limits";
 
-/// `pigeonhole.reserve_starts` as `reserve_starts` calls it: messages with their keys, all for now, and
-/// keys with their numbers before and after. Returns the keys it refused, with their numbers now.
+/// `pigeonhole.reserve_starts` as `reserve_starts` calls it: messages with their keys, all for now,
+/// and keys with their numbers before and after. Returns the keys it refused, with their numbers
+/// now.
 async fn call(
     db: &mut Db,
     messages: &[(&str, &str)],
@@ -143,8 +144,8 @@ async fn a_message_whose_key_was_changed_meanwhile_gets_no_reservation_and_the_o
     let mut db = three_messages().await;
     db.run("insert into queue.rate_limits values ('a', 5), ('b', 6), ('d', 0)")
         .await;
-    // `a` has another number now, and `b` is unchanged. `c` was deleted, and then used first by another
-    // process.
+    // `a` has another number now, and `b` is unchanged. `c` was deleted, and then used first by
+    // another process.
     for before in [4, 0] {
         let refused = call(
             &mut db,

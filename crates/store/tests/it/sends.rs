@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use store::sends::{
-    Move, NewSend, Progress, Purpose, Send, SendState, advance, cancel_pending, delete_expired,
-    give_back, insert, last_to, load, recent_to, start,
+    Move, NewVerification, Purpose, Send, SendProgress, SendState, advance, cancel_pending,
+    delete_expired, enqueue_verification, give_back, last_to, load, recent_to, start,
 };
 use store::{Keyring, StoreError};
 use uuid::Uuid;
@@ -22,19 +22,21 @@ pub(crate) fn to(state: SendState) -> Move<'static> {
     }
 }
 
-fn new(user_id: Uuid, text: &str) -> NewSend {
-    NewSend {
+fn new(user_id: Uuid, text: &str) -> NewVerification {
+    NewVerification {
         user_id,
-        purpose: Purpose::Verification,
         to: number(text),
         body: String::from(BODY),
         life: Duration::from_mins(10),
+        trace: None,
     }
 }
 
 impl Db {
     pub(crate) async fn send(&mut self, user: Uuid) -> Uuid {
-        insert(self, &keyring(), &new(user, NUMBER)).await.unwrap()
+        enqueue_verification(self, &keyring(), &new(user, NUMBER))
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn loaded(&mut self, id: Uuid) -> Send {
@@ -54,7 +56,7 @@ impl Db {
         .unwrap()
     }
 
-    async fn last(&mut self, user: Uuid, text: &str) -> Option<Progress> {
+    async fn last(&mut self, user: Uuid, text: &str) -> Option<SendProgress> {
         last_to(self, &rotated(), user, Purpose::Verification, &number(text))
             .await
             .unwrap()
@@ -94,7 +96,7 @@ async fn a_send_is_kept_sealed_and_opens_to_the_same() {
             .unwrap()
             .is_none()
     );
-    let error = insert(&mut db, &keyring(), &new(Uuid::new_v4(), NUMBER)).await;
+    let error = enqueue_verification(&mut db, &keyring(), &new(Uuid::new_v4(), NUMBER)).await;
     assert!(
         matches!(error, Err(StoreError::UserGone { .. })),
         "{error:?}"
@@ -185,7 +187,7 @@ async fn sends_that_failed_are_not_counted_as_recent() {
         ))
         .await;
     }
-    insert(&mut db, &rotated(), &new(user, NUMBER))
+    enqueue_verification(&mut db, &rotated(), &new(user, NUMBER))
         .await
         .unwrap();
     db.run(
@@ -218,7 +220,7 @@ async fn the_last_send_to_a_number_tells_how_far_it_has_come_and_why_it_failed()
     let code = "select error_code::text from pigeonhole.sends";
     assert_eq!(db.text(code).await, "21610");
 
-    let again = insert(&mut db, &rotated(), &new(user, NUMBER))
+    let again = enqueue_verification(&mut db, &rotated(), &new(user, NUMBER))
         .await
         .unwrap();
     let last = db.last(user, NUMBER).await.unwrap();

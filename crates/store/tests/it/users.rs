@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use store::sends::{self, NewSend, Purpose};
+use store::sends::{self, NewVerification};
 use store::{
     StoreError, idempotency_keys, inbound_messages, migrate, pending_verifications,
     user_phone_numbers, users,
@@ -81,14 +81,16 @@ async fn deleting_a_user_leaves_no_row_of_theirs() {
     pending_verifications::issue_code(&mut db, &keyring, user, &to, Duration::from_mins(10))
         .await
         .unwrap();
-    let send = NewSend {
+    let send = NewVerification {
         user_id: user,
-        purpose: Purpose::Verification,
         to,
         body: String::from("Your code is 123456"),
         life: Duration::from_mins(10),
+        trace: None,
     };
-    sends::insert(&mut db, &keyring, &send).await.unwrap();
+    sends::enqueue_verification(&mut db, &keyring, &send)
+        .await
+        .unwrap();
     idempotency_keys::reserve(&mut db, &keyring, user, "key", b"request")
         .await
         .unwrap();

@@ -110,7 +110,8 @@ async fn ten_codes_an_hour_are_judged_whatever_number_they_are_for_and_then_the_
         panic!("it was judged")
     };
     assert!((3500..=3600).contains(&wait.as_secs()), "{wait:?}");
-    // It was not judged, so it is still good when there is room again; and another user is not concerned.
+    // It was not judged, so it is still good when there is room again; and another user is not
+    // concerned.
     let other = db.user().await;
     let theirs = db.issue_code(other, NUMBER).await;
     assert_eq!(

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
-use store::media::{self, Begun, Media, NewMedia, Refusal};
+use store::media::{self, Media, MediaStart, NewMedia, Refusal};
 use twilio::{InboundWebhook, media::MediaError, webhook::MediaItem};
 use uuid::Uuid;
 
@@ -80,8 +80,8 @@ async fn download_one(deps: &DownloadDeps, file: MessageFile<'_>) -> Result<Medi
         media::begin(&mut conn, &deps.keyring, new).await?
     };
     let object = match begun {
-        Begun::Ended(media) => return Ok(*media),
-        Begun::Write(object) => object,
+        MediaStart::Ended(media) => return Ok(*media),
+        MediaStart::Write(object) => object,
     };
     let received = match media_sid {
         Ok(media_sid) => {

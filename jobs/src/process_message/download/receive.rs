@@ -1,7 +1,7 @@
 //! Streams one file from Twilio through all checks into the media store, without holding all of it in memory.
 
 use sha2::{Digest, Sha256};
-use store::media::{Facts, Object, Refusal};
+use store::media::{FileFacts, MediaObject, Refusal};
 use tokio::sync::Mutex;
 use twilio::{
     MediaSid, MessageSid,
@@ -20,7 +20,7 @@ const HEAD: usize = 64 * 1024;
 
 /// What became of the file.
 pub(super) enum Received {
-    Stored(Facts),
+    Stored(FileFacts),
     Refused(Refusal),
 }
 
@@ -31,7 +31,7 @@ pub(super) async fn receive(
     message: &MessageSid,
     media: &MediaSid,
     item: &MediaItem,
-    object: &Object,
+    object: &MediaObject,
 ) -> Result<Received, DownloadError> {
     let fetched = downloader.fetch(message, media).await;
     let mut download = fetched.map_err(DownloadError::Twilio)?;
@@ -64,7 +64,7 @@ pub(super) async fn receive(
         }
         (_, early) => early,
     };
-    Ok(Received::Stored(Facts {
+    Ok(Received::Stored(FileFacts {
         content_type: kind.mime,
         bytes,
         sha256,
@@ -120,7 +120,7 @@ async fn copy(
 async fn dimensions_of_whole_file(
     store: &MediaStore,
     kind: MediaKind,
-    object: &Object,
+    object: &MediaObject,
     bytes: u64,
 ) -> Result<Result<Option<(u32, u32)>, Refusal>, DownloadError> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
