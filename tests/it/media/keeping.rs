@@ -2,7 +2,7 @@
 
 use store::{
     StoreError,
-    media::{self, Begun, Media, MediaState, NewMedia, Object, media_id},
+    media::{self, Media, MediaObject, MediaStart, MediaState, NewMedia, media_id},
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 use jobs::StepError;
 
 /// Begins to store the message's first file, as an attempt does.
-async fn begin(harness: &MediaHarness, message: &StoredMessage) -> Object {
+async fn begin(harness: &MediaHarness, message: &StoredMessage) -> MediaObject {
     let mut conn = harness.database.pool.acquire().await.unwrap();
     let new = NewMedia {
         message_sid: message.sid().as_str(),
@@ -24,8 +24,8 @@ async fn begin(harness: &MediaHarness, message: &StoredMessage) -> Object {
         .await
         .unwrap()
     {
-        Begun::Write(object) => object,
-        Begun::Ended(media) => panic!("{media:?}"),
+        MediaStart::Write(object) => object,
+        MediaStart::Ended(media) => panic!("{media:?}"),
     }
 }
 
@@ -112,7 +112,7 @@ async fn an_overtaken_attempt_changes_nothing() {
         media::stored(
             &mut conn,
             &old,
-            &media::Facts {
+            &media::FileFacts {
                 content_type: "image/png",
                 bytes: 1,
                 sha256: [0; 32],

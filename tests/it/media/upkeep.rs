@@ -161,7 +161,7 @@ async fn an_upload_begun_a_day_ago_and_never_finished_is_abandoned() {
     let begun = media::begin(&mut conn, &harness.deps.keyring, new)
         .await
         .unwrap();
-    let media::Begun::Write(object) = begun else {
+    let media::MediaStart::Write(object) = begun else {
         panic!("{begun:?}")
     };
     let mut writer = harness.deps.media_store.create(&object).unwrap();
@@ -231,7 +231,7 @@ async fn an_upload_interrupted_by_a_kill_is_deleted() {
     let begun = media::begin(&mut conn, &harness.deps.keyring, new)
         .await
         .unwrap();
-    let media::Begun::Write(object) = begun else {
+    let media::MediaStart::Write(object) = begun else {
         panic!("{begun:?}")
     };
     let mut writer = harness.deps.media_store.create(&object).unwrap();
