@@ -12,7 +12,6 @@ use pigeonhole::services::Role;
 use queue::testing::{JobOutcome, TestQueue};
 use store::{
     E164,
-    job_args::SendVerification,
     sends::{self, NewVerification},
 };
 use twilio_simulator::SimulatedApi;
