@@ -10,8 +10,8 @@ use crate::config::DatabaseConfig;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for longer is tested before use. After a restart of the database, all
-/// connections of a pool are dead. Without the test, each would cost its user an error and a pause. Under
-/// load, no connection is idle for this long, so none costs the round trip of a test.
+/// connections of a pool are dead. Without the test, each would cost its user an error and a pause.
+/// Under load, no connection is idle for this long, so none costs the round trip of a test.
 const FRESH: Duration = Duration::from_millis(200);
 
 /// How many connections the admin listener makes.
@@ -20,8 +20,8 @@ pub(crate) const ADMIN_CONNECTIONS: u32 = 2;
 /// How many connections the observer makes.
 const OBSERVER_CONNECTIONS: u32 = 1;
 
-/// How many connections a process makes at most beside its pool of `DATABASE_POOL_MAX`. Every figure in the code and the
-/// documentation follows from this.
+/// How many connections a process makes at most beside its pool of `DATABASE_POOL_MAX`. Every
+/// figure in the code and the documentation follows from this.
 pub(crate) const fn connections_beside_pool(receiver: bool, worker: bool) -> u32 {
     let receiver = if receiver {
         queue::WAKER_CONNECTIONS

@@ -1,5 +1,5 @@
-//! Serves HTTP/1, with a time limit for a request's headers and a graceful stop. Each request carries the
-//! address of its client as [`ConnectInfo`].
+//! Serves HTTP/1, with a time limit for a request's headers and a graceful stop. Each request
+//! carries the address of its client as [`ConnectInfo`].
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! Pigeonhole receives text messages through Twilio webhooks and turns them into records in Postgres. It never loses a
-//! message that it has accepted.
+//! Pigeonhole receives text messages through Twilio webhooks and turns them into records in
+//! Postgres. It never loses a message that it has accepted.
 //!
-//! This crate is the program: its edges and its wiring. Read it along the data path: first [`receiver`], then the jobs
-//! that [`worker`] lists. The jobs live in the crate `jobs`, on top of the crates `store`, `queue` and `twilio`.
+//! This crate is the program: its edges and its wiring. Read it along the data path: first
+//! [`receiver`], then the jobs that [`worker`] lists. The jobs live in the crate `jobs`, on top of
+//! the crates `store`, `queue` and `twilio`.
 
 mod admin;
 pub mod cli;

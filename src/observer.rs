@@ -1,9 +1,9 @@
-//! The observer: one worker at a time reads metrics of all processes from the database, and shows them on
-//! its `/metrics`.
+//! The observer: one worker at a time reads metrics of all processes from the database, and shows
+//! them on its `/metrics`.
 //!
-//! It has a connection of its own, so it neither delays nor ends jobs. A metric that cannot be read is
-//! missing until it can be read again. When the observer's process or connection is lost, another worker
-//! takes over within seconds.
+//! It has a connection of its own, so it neither delays nor ends jobs. A metric that cannot be read
+//! is missing until it can be read again. When the observer's process or connection is lost,
+//! another worker takes over within seconds.
 
 use std::{
     collections::BTreeSet,

@@ -1,5 +1,5 @@
-//! The services of one process: receiver, worker, or both, with the admin listener. How they start, drain
-//! and stop.
+//! The services of one process: receiver, worker, or both, with the admin listener. How they start,
+//! drain and stop.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -27,8 +27,9 @@ use crate::{
     worker,
 };
 
-/// How long a stopping process waits for busy connections. A job that was cut off leaves its statement
-/// running, and its connection is busy until Postgres returns a result, which may be never.
+/// How long a stopping process waits for busy connections. A job that was cut off leaves its
+/// statement running, and its connection is busy until Postgres returns a result, which may be
+/// never.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The configuration of a process's services.
@@ -240,8 +241,8 @@ impl Services {
     }
 }
 
-/// A token that is cancelled after this delay from `stop`. Meanwhile a load balancer sees that the process
-/// is not ready, and sends requests to other processes.
+/// A token that is cancelled after this delay from `stop`. Meanwhile a load balancer sees that the
+/// process is not ready, and sends requests to other processes.
 fn closing(stop: &CancellationToken, delay: Duration) -> CancellationToken {
     if delay.is_zero() {
         return stop.clone();

@@ -1,5 +1,5 @@
-//! Stops the process on SIGTERM and SIGINT: the first signal asks for a graceful stop, the second ends the
-//! process at once.
+//! Stops the process on SIGTERM and SIGINT: the first signal asks for a graceful stop, the second
+//! ends the process at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

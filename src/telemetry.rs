@@ -1,7 +1,7 @@
 //! Logs. Spans also go to [`Traces`].
 //!
-//! Log lines go to standard error. They name messages by SID and jobs by number, and hold no phone number,
-//! text or token.
+//! Log lines go to standard error. They name messages by SID and jobs by number, and hold no phone
+//! number, text or token.
 
 use std::io::IsTerminal;
 
@@ -42,7 +42,8 @@ fn init(config: &LogConfig, traces: &Traces) -> anyhow::Result<()> {
             .try_init(),
     };
     installed.map_err(|_| anyhow::anyhow!("logging was started twice"))?;
-    // The standard hook prints the panic's text, which may quote the message of the job that panicked.
+    // The standard hook prints the panic's text, which may quote the message of the job that
+    // panicked.
     std::panic::set_hook(Box::new(|panic| {
         let location = panic
             .location()

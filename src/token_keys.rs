@@ -71,8 +71,8 @@ impl fmt::Debug for TokenKeys {
 }
 
 impl TokenKey {
-    /// The algorithm follows from the type of the key alone, never from a token: otherwise a token could
-    /// use a public key as the secret of HS256.
+    /// The algorithm follows from the type of the key alone, never from a token: otherwise a token
+    /// could use a public key as the secret of HS256.
     fn of(jwk: &Jwk) -> Option<Self> {
         let (algorithm, named) = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),

@@ -131,7 +131,8 @@ fn send_deps(download: &DownloadDeps, config: &SendingConfig) -> anyhow::Result<
     })
 }
 
-/// The dependencies of the jobs that process messages. Starts the tasks that open and finish messages.
+/// The dependencies of the jobs that process messages. Starts the tasks that open and finish
+/// messages.
 pub fn message_deps(download: DownloadDeps, config: &WorkerConfig) -> MessageDeps {
     let options = MessageOptions {
         policy: config.policy.clone(),

@@ -1,5 +1,6 @@
-//! `cargo bench -p pigeonhole --bench fairness` measures how one sender's backlog of 100,000 messages delays another
-//! sender's messages, from webhook to items by the database's clock. All parts are real and run on one machine.
+//! `cargo bench -p pigeonhole --bench fairness` measures how one sender's backlog of 100,000
+//! messages delays another sender's messages, from webhook to items by the database's clock. All
+//! parts are real and run on one machine.
 
 #![expect(
     clippy::print_stdout,

@@ -20,7 +20,8 @@ use store::{E164, user_phone_numbers, users};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The variable that turns this program into a receiver or a worker. Its value names the role and the database.
+/// The variable that turns this program into a receiver or a worker. Its value names the role and
+/// the database.
 const CHILD: &str = "PIPELINE_BENCH_CHILD";
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -111,8 +112,8 @@ impl PipelineHarness {
             .unwrap()
     }
 
-    /// Returns the number of items and the bytes of a message's sealed fields. Panics unless every ended message made two
-    /// items.
+    /// Returns the number of items and the bytes of a message's sealed fields. Panics unless every
+    /// ended message made two items.
     pub(crate) async fn account(&self) -> (i64, i64) {
         let (ended, items, bytes): (i64, i64, i64) = sqlx::query_as(
             "select (select count(*) from pigeonhole.inbound_messages where state = 'processed'),

@@ -1,8 +1,9 @@
-//! `cargo bench -p pigeonhole --bench pipeline` measures the path from webhook to committed items. All parts are
-//! real and durable. For comparison, `pgbench` does the same to the same rows, one message at a time.
+//! `cargo bench -p pigeonhole --bench pipeline` measures the path from webhook to committed items.
+//! All parts are real and durable. For comparison, `pgbench` does the same to the same rows, one
+//! message at a time.
 //!
-//! Clients, receiver, worker and Postgres share one machine, so compare the ratios. The benchmark prints a table
-//! and writes `target/bench/pipeline.json`.
+//! Clients, receiver, worker and Postgres share one machine, so compare the ratios. The benchmark
+//! prints a table and writes `target/bench/pipeline.json`.
 
 #![expect(
     clippy::print_stdout,
@@ -38,8 +39,8 @@ const WARM: Duration = Duration::from_secs(3);
 
 const ROUNDS: usize = 3;
 
-/// The number of messages in progress. The steady rate is the rate at which messages end while this many are in
-/// progress.
+/// The number of messages in progress. The steady rate is the rate at which messages end while this
+/// many are in progress.
 const BACKLOG: u64 = 1000;
 
 fn main() {
@@ -100,8 +101,8 @@ fn main() {
     });
 }
 
-/// Returns the messages that end per second while [`BACKLOG`] are in progress, and the number that waited at the
-/// start and at the end.
+/// Returns the messages that end per second while [`BACKLOG`] are in progress, and the number that
+/// waited at the start and at the end.
 async fn steady(
     harness: &PipelineHarness,
     numbers: &Arc<AtomicU64>,
@@ -131,8 +132,9 @@ async fn steady(
     }
 }
 
-/// Under a load of `per_s` messages a second, measures the time from the answer to a webhook until another connection
-/// sees its items. Returns the median, the 99th percentile and the maximum, in milliseconds.
+/// Under a load of `per_s` messages a second, measures the time from the answer to a webhook until
+/// another connection sees its items. Returns the median, the 99th percentile and the maximum, in
+/// milliseconds.
 async fn latency(
     harness: &PipelineHarness,
     numbers: &Arc<AtomicU64>,

@@ -1,9 +1,9 @@
-//! Measures a pipeline without batches: `pgbench` handles one message at a time. It needs no HTTP, no sealing and no
-//! signatures.
+//! Measures a pipeline without batches: `pgbench` handles one message at a time. It needs no HTTP,
+//! no sealing and no signatures.
 //!
-//! There are two programs. The first calls our functions, which are made for batches, with one message each. The second
-//! changes the same rows with plain statements in three transactions after the claim, as a simple worker would. The second
-//! one is faster, so we compare ourselves with it.
+//! There are two programs. The first calls our functions, which are made for batches, with one
+//! message each. The second changes the same rows with plain statements in three transactions after
+//! the claim, as a simple worker would. The second one is faster, so we compare ourselves with it.
 
 use std::{fs, process::Command};
 
@@ -84,8 +84,9 @@ pub(crate) fn run(
     tps.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// The script inserts one message, then does all of a worker's statements for the first message in the queue. The last
-/// five characters of a SID name its user; our program reads the user from the sealed fields.
+/// The script inserts one message, then does all of a worker's statements for the first message in
+/// the queue. The last five characters of a SID name its user; our program reads the user from the
+/// sealed fields.
 fn accept(sealed_bytes: i64) -> String {
     let sid =
         "'SM' || lpad(to_hex(:run::bigint), 4, '0') || lpad(to_hex(:client_id::bigint), 4, '0')

@@ -1,5 +1,5 @@
-//! Starts a Postgres server and two receivers as separate processes: the real one, and one that does everything except
-//! storing.
+//! Starts a Postgres server and two receivers as separate processes: the real one, and one that
+//! does everything except storing.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,8 @@ use pigeonhole::{
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-/// The variable that turns this program into a receiver. Its value names the database, or is `none`.
+/// The variable that turns this program into a receiver. Its value names the database, or is
+/// `none`.
 const CHILD: &str = "RECEIVER_BENCH_DATABASE";
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";

@@ -1,8 +1,9 @@
-//! `cargo bench -p pigeonhole --bench receiver` posts signed webhooks over loopback. The receiver answers them once they are
-//! committed. For comparison, a second receiver does the same work without a database.
+//! `cargo bench -p pigeonhole --bench receiver` posts signed webhooks over loopback. The receiver
+//! answers them once they are committed. For comparison, a second receiver does the same work
+//! without a database.
 //!
-//! Receiver, clients and Postgres share one machine, so compare the ratios. The benchmark prints a table and writes
-//! `target/bench/receiver.json`.
+//! Receiver, clients and Postgres share one machine, so compare the ratios. The benchmark prints a
+//! table and writes `target/bench/receiver.json`.
 
 #![expect(
     clippy::print_stdout,

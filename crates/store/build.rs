@@ -1,5 +1,5 @@
-//! Embeds the SQL functions of `migrations/functions/` in the program, and rebuilds the crate when a
-//! migration or a function changes.
+//! Embeds the SQL functions of `migrations/functions/` in the program, and rebuilds the crate when
+//! a migration or a function changes.
 
 use std::{env, error::Error, fmt::Write, fs, path::Path};
 

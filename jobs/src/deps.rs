@@ -58,7 +58,8 @@ pub struct MessageOptions {
 }
 
 impl MessageDeps {
-    /// Starts the tasks that open and finish messages in batches. They end when the last clone is dropped.
+    /// Starts the tasks that open and finish messages in batches. They end when the last clone is
+    /// dropped.
     pub fn start(download: DownloadDeps, options: MessageOptions) -> Self {
         metrics::start();
         let DownloadDeps { pool, keyring, .. } = download.clone();
@@ -136,8 +137,9 @@ pub struct SendDeps {
 }
 
 impl SendDeps {
-    /// The URL that Twilio calls with the status of this send. It names the send even when we never learnt Twilio's
-    /// SID for it. The fragment asks Twilio to repeat a call that fails; it is not part of what is signed.
+    /// The URL that Twilio calls with the status of this send. It names the send even when we never
+    /// learnt Twilio's SID for it. The fragment asks Twilio to repeat a call that fails; it is not
+    /// part of what is signed.
     /// <https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>
     pub(crate) fn callback_for(&self, send: Uuid) -> String {
         format!("{}?send={send}#rc=3&rp=all", self.status_callback)

@@ -12,13 +12,15 @@ use crate::{DownloadError, MediaStoreError, extract::ExtractError};
 /// How long a job waits if the database is unavailable. A restart of the database takes less time.
 const DATABASE_AWAY: Duration = Duration::from_secs(2);
 
-/// How long a job waits if Twilio has had too many requests for files and does not say how long to wait.
+/// How long a job waits if Twilio has had too many requests for files and does not say how long to
+/// wait.
 const THROTTLED: Duration = Duration::from_secs(10);
 
 /// How long a job waits if a model has had too many requests and does not say how long to wait.
 const MODEL_THROTTLED: Duration = Duration::from_secs(30);
 
-/// How long a job waits if Twilio or a model refuses our account. An operator has to fix the account.
+/// How long a job waits if Twilio or a model refuses our account. An operator has to fix the
+/// account.
 const ACCOUNT_REFUSED: Duration = Duration::from_mins(1);
 
 /// Why a step failed. The text is stored with the job, so it holds no personal data.
@@ -30,7 +32,8 @@ pub enum StepError {
     /// The message's fields were erased before it was processed.
     #[error("the fields of message {0} have been erased")]
     Erased(MessageSid),
-    /// The stored fields are not a message. The receiver checks what it stores, so another version wrote them.
+    /// The stored fields are not a message. The receiver checks what it stores, so another version
+    /// wrote them.
     #[error("the stored message cannot be read: {0}")]
     Unreadable(#[from] PayloadError),
     /// The tables could not be read or written.
@@ -95,8 +98,9 @@ impl From<sqlx::Error> for StepError {
 
 /// What follows when a batch of requests has failed. `None`: it took too long.
 ///
-/// If the database is unavailable, all requests fail, as the next try would fail, too. After another error each request
-/// is executed alone, so that only the requests that the database rejects fail.
+/// If the database is unavailable, all requests fail, as the next try would fail, too. After
+/// another error each request is executed alone, so that only the requests that the database
+/// rejects fail.
 pub(crate) fn on_batch_error(error: Option<&StepError>) -> OnError {
     match error {
         None => OnError::FailAll,
@@ -117,8 +121,8 @@ impl From<SubmitError<Self>> for StepError {
     }
 }
 
-/// With the rules as fallback, each failed attempt brings the last attempt nearer, which uses the rules. Without a
-/// fallback, waiting costs no attempt.
+/// With the rules as fallback, each failed attempt brings the last attempt nearer, which uses the
+/// rules. Without a fallback, waiting costs no attempt.
 fn of_extraction(error: ExtractError, or_rules: bool) -> JobError {
     match error {
         ExtractError::Unavailable(_) | ExtractError::BadAnswer(_) | ExtractError::Content(_) => {
@@ -190,8 +194,8 @@ impl From<StepError> for JobError {
                 | StoreError::Database(_)
                 | StoreError::NotOneRow { .. }
                 | StoreError::Seal { .. }
-                // A key may be missing in the configuration by mistake. The retries give an operator time to add it, and
-                // the dead letter can be requeued.
+                // A key may be missing in the configuration by mistake. The retries give an
+                // operator time to add it, and the dead letter can be requeued.
                 | StoreError::Open { .. }
                 | StoreError::UnknownValue { .. }
                 | StoreError::AlreadyLinked

@@ -1,7 +1,7 @@
 //! What workers do: a module for each kind of job.
 //!
-//! A job's arguments are ids. The job loads what it needs and does its work outside any transaction. Then one transaction
-//! writes its effect and completes the job.
+//! A job's arguments are ids. The job loads what it needs and does its work outside any
+//! transaction. Then one transaction writes its effect and completes the job.
 
 mod cleanup;
 mod deps;

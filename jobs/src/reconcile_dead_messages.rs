@@ -1,5 +1,5 @@
-//! Ends messages whose jobs became dead letters without ending them: jobs that timed out, jobs that were killed with
-//! their process, and jobs that an operator discarded.
+//! Ends messages whose jobs became dead letters without ending them: jobs that timed out, jobs that
+//! were killed with their process, and jobs that an operator discarded.
 
 use std::time::Duration;
 

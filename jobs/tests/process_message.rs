@@ -189,7 +189,8 @@ async fn a_message_beyond_the_limit_waits_for_its_own_reservation_and_is_charged
         sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap()
     };
     let before = charged().await;
-    // A message is not charged again when it is opened before its reservation, or processed at its reservation.
+    // A message is not charged again when it is opened before its reservation, or processed at its
+    // reservation.
     sqlx::query("update queue.jobs set run_at = now()")
         .execute(&pool)
         .await
@@ -217,8 +218,8 @@ async fn a_message_beyond_the_limit_waits_for_its_own_reservation_and_is_charged
     queue.assert_empty().await;
 }
 
-/// Several processes open messages of one user at the same time. Each decides from its own snapshot of the limit, and
-/// only one of those who decide at the same time succeeds.
+/// Several processes open messages of one user at the same time. Each decides from its own snapshot
+/// of the limit, and only one of those who decide at the same time succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_of_one_user_that_are_opened_at_the_same_time_share_one_limit() {
     const MESSAGES: usize = 40;

@@ -1,7 +1,9 @@
-//! The admin listener on `ADMIN_ADDR`: `/metrics`, `/healthz`, `/readyz`, and the operator's page. It is never public.
+//! The admin listener on `ADMIN_ADDR`: `/metrics`, `/healthz`, `/readyz`, and the operator's page.
+//! It is never public.
 //!
-//! The listener has its own thread and its own two database connections. So it responds even when all other threads are
-//! stuck and all other connections are in use, which is when operators need it.
+//! The listener has its own thread and its own two database connections. So it responds even when
+//! all other threads are stuck and all other connections are in use, which is when operators need
+//! it.
 
 mod page;
 
@@ -38,7 +40,8 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Serves on its own thread until `ended`. Returns a receiver that completes when serving has ended.
+    /// Serves on its own thread until `ended`. Returns a receiver that completes when serving has
+    /// ended.
     ///
     /// # Errors
     /// If the system has no more threads or files.

@@ -1,8 +1,8 @@
 //! `doctor`: checks everything that messages depend on. It reports what is wrong and how to fix it.
 //!
-//! Every check is a function that returns findings. All checks run, even after a fault. No finding contains a phone
-//! number, a text or a secret. The doctor changes nothing, except that it writes a file to the media store and deletes it
-//! again. With `--fix` it changes settings at Twilio.
+//! Every check is a function that returns findings. All checks run, even after a fault. No finding
+//! contains a phone number, a text or a secret. The doctor changes nothing, except that it writes a
+//! file to the media store and deletes it again. With `--fix` it changes settings at Twilio.
 
 mod api_error;
 mod change;
@@ -35,14 +35,15 @@ use finding::Finding;
 use fix::TwilioFix;
 use report::DoctorReport;
 
-/// The exit code is 1 if there is a fault, 2 if there is no fault but a check could not run, and otherwise 0. Warnings do
-/// not change it.
+/// The exit code is 1 if there is a fault, 2 if there is no fault but a check could not run, and
+/// otherwise 0. Warnings do not change it.
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArgs {
     /// The process that runs on this machine. A receiver does not need a worker's settings.
     #[arg(long, value_enum, default_value_t = ProcessArg::Serve)]
     process: ProcessArg,
-    /// Correct the webhook settings at Twilio. The command shows the changes and asks before it makes them.
+    /// Correct the webhook settings at Twilio. The command shows the changes and asks before it
+    /// makes them.
     #[arg(long)]
     fix: bool,
     /// With --fix, do not ask.

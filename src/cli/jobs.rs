@@ -16,14 +16,15 @@ use crate::{
 };
 use args::{JobIds, JobListArgs, RequeueArgs};
 
-/// Every command is safe while workers run, and stops after a few seconds at most. In a count, `~` marks an estimate and
-/// `+` a lower bound.
+/// Every command is safe while workers run, and stops after a few seconds at most. In a count, `~`
+/// marks an estimate and `+` a lower bound.
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
     /// Show the counts of each kind of job.
     ///
-    /// MINUTE counts the jobs completed in the last full minute, HOUR those completed in the last hour, and FAILED the
-    /// attempts that failed in the last hour. OLDEST is how long the oldest available job has waited.
+    /// MINUTE counts the jobs completed in the last full minute, HOUR those completed in the last
+    /// hour, and FAILED the attempts that failed in the last hour. OLDEST is how long the oldest
+    /// available job has waited.
     Stats(OutputFormat),
     /// List jobs in the order of their ids: live jobs, or jobs in one state.
     List(JobListArgs),
@@ -34,9 +35,11 @@ pub(super) enum JobsCommand {
         #[command(flatten)]
         output: OutputFormat,
     },
-    /// Run scheduled jobs now, for example failed jobs before their backoff ends. Earlier attempts still count.
+    /// Run scheduled jobs now, for example failed jobs before their backoff ends. Earlier attempts
+    /// still count.
     Retry(JobIds),
-    /// Put dead letters back into the queue. Their attempts count from 0 again, and their errors are kept.
+    /// Put dead letters back into the queue. Their attempts count from 0 again, and their errors
+    /// are kept.
     ///
     /// Give ids or filters. A dead letter stays dead if a live job has the same unique key.
     Requeue(RequeueArgs),

@@ -29,7 +29,8 @@ use crate::{
 pub enum MediaCommand {
     /// Decrypt one file. It holds personal data, so write it only to a safe place.
     Get {
-        /// The id of the file, or the SID of its message. If the message has several files, add /N, counted from 0.
+        /// The id of the file, or the SID of its message. If the message has several files, add /N,
+        /// counted from 0.
         #[arg(value_name = "MEDIA_ID|MESSAGE_SID[/N]")]
         file: MediaSelector,
         /// Write to this file instead of the standard output. The file must not exist yet.

@@ -1,5 +1,5 @@
-//! `messages`: shows what became of messages, and processes messages again. No command shows who sent a message or what
-//! it says.
+//! `messages`: shows what became of messages, and processes messages again. No command shows who
+//! sent a message or what it says.
 
 mod args;
 mod database;
@@ -32,8 +32,9 @@ pub(super) enum MessagesCommand {
     },
     /// Process messages again with today's rules or model.
     ///
-    /// For each message, one transaction replaces the items that the user has neither accepted nor rejected and that
-    /// have not been applied. All other items stay as they are. Pigeonhole sends no reply.
+    /// For each message, one transaction replaces the items that the user has neither accepted nor
+    /// rejected and that have not been applied. All other items stay as they are. Pigeonhole sends
+    /// no reply.
     Replay(ReplayArgs),
 }
 

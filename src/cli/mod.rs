@@ -25,8 +25,9 @@ use flags::Flags;
 
 /// Receives text messages through Twilio webhooks and never loses one.
 ///
-/// Settings come from flags, the environment and a `.env` file, in this order. Secrets have no flag, because every user
-/// of the machine can see command lines. The file .env.example explains all settings.
+/// Settings come from flags, the environment and a `.env` file, in this order. Secrets have no
+/// flag, because every user of the machine can see command lines. The file .env.example explains
+/// all settings.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
 struct PigeonholeArgs {
@@ -41,15 +42,19 @@ struct PigeonholeArgs {
 
 #[derive(Debug, Subcommand)]
 enum PigeonholeCommand {
-    /// Run the receiver. It checks each webhook, and commits it together with its job before it responds.
+    /// Run the receiver. It checks each webhook, and commits it together with its job before it
+    /// responds.
     Receiver,
-    /// Run a worker. It claims and runs jobs. You can start any number of workers, on any number of machines.
+    /// Run a worker. It claims and runs jobs. You can start any number of workers, on any number of
+    /// machines.
     Worker,
     /// Run a receiver and a worker in one process.
     Serve,
-    /// Apply the migrations that the database does not have yet. It is safe at any time, and safe to repeat.
+    /// Apply the migrations that the database does not have yet. It is safe at any time, and safe
+    /// to repeat.
     Migrate,
-    /// Try Pigeonhole with an embedded Postgres and a simulated Twilio. It needs no account and no configuration.
+    /// Try Pigeonhole with an embedded Postgres and a simulated Twilio. It needs no account and no
+    /// configuration.
     #[cfg(feature = "dev")]
     Dev(dev::DevArgs),
     /// Send signed text messages to a running receiver, as Twilio does.

@@ -33,10 +33,12 @@ pub(super) struct SimulateArgs {
     /// Send this many messages, each with its own SID.
     #[arg(long, default_value_t = 1)]
     count: u32,
-    /// Send this many messages a second. Without it, each message waits for the answer to the one before.
+    /// Send this many messages a second. Without it, each message waits for the answer to the one
+    /// before.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// The receiver's URL, if it does not listen at `LISTEN_ADDR`. The signature is always for `PUBLIC_BASE_URL`.
+    /// The receiver's URL, if it does not listen at `LISTEN_ADDR`. The signature is always for
+    /// `PUBLIC_BASE_URL`.
     #[arg(long, value_name = "URL")]
     receiver: Option<String>,
 }

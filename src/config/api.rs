@@ -1,5 +1,5 @@
-//! The settings of the phone number API: the tokens and the origins that it accepts. `verification.rs` has
-//! those of the SMS that it sends.
+//! The settings of the phone number API: the tokens and the origins that it accepts.
+//! `verification.rs` has those of the SMS that it sends.
 
 use std::net::IpAddr;
 
@@ -53,8 +53,8 @@ pub enum Jwks {
 }
 
 impl ApiConfig {
-    /// Reads the settings: `Some(None)` where no tokens are configured, so the API is off. Mistakes are
-    /// reported in any case.
+    /// Reads the settings: `Some(None)` where no tokens are configured, so the API is off. Mistakes
+    /// are reported in any case.
     pub fn read(r: &mut Reader<'_>) -> Option<Option<Self>> {
         let tokens = TokenConfig::read(r);
         let origins = r.optional("CORS_ALLOWED_ORIGINS", |text| list(text, origin));

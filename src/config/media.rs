@@ -15,8 +15,8 @@ use super::{
 /// One MB, as phones and Twilio count it.
 const MB: u64 = 1024 * 1024;
 
-/// The settings that the clouds' clients get, under the names that these clients know. Without them, the
-/// clients ask the machine that they run on.
+/// The settings that the clouds' clients get, under the names that these clients know. Without
+/// them, the clients ask the machine that they run on.
 const CLOUD: [&str; 8] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",

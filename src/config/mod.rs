@@ -1,7 +1,8 @@
-//! Configuration: reads the environment into small typed structs. No other module reads the environment.
+//! Configuration: reads the environment into small typed structs. No other module reads the
+//! environment.
 //!
-//! `variables.rs` lists all settings. Each struct reads its own. All mistakes are reported together, by
-//! name, before anything starts.
+//! `variables.rs` lists all settings. Each struct reads its own. All mistakes are reported
+//! together, by name, before anything starts.
 
 mod admin;
 mod api;

@@ -6,8 +6,8 @@ use anyhow::Context;
 
 use super::variables::VARIABLES;
 
-/// The settings as text. Flags win over the environment, the environment over `.env`, and `.env` over
-/// defaults. An empty value counts as not set.
+/// The settings as text. Flags win over the environment, the environment over `.env`, and `.env`
+/// over defaults. An empty value counts as not set.
 #[derive(Clone)]
 pub struct Env(BTreeMap<String, String>);
 
@@ -125,8 +125,8 @@ pub struct Reader<'e> {
 }
 
 impl<'e> Reader<'e> {
-    /// Reads a value that is made of several settings. `read` returns `None` if one of them is wrong, after it
-    /// has read all of them.
+    /// Reads a value that is made of several settings. `read` returns `None` if one of them is
+    /// wrong, after it has read all of them.
     pub fn read<T>(env: &'e Env, read: impl FnOnce(&mut Self) -> Option<T>) -> Result<T, Mistakes> {
         let mut reader = Self {
             env,
@@ -144,7 +144,8 @@ impl<'e> Reader<'e> {
         self.env.get(name)
     }
 
-    /// Adds a mistake, once even if several structs read the same setting. The text must not quote a secret.
+    /// Adds a mistake, once even if several structs read the same setting. The text must not quote
+    /// a secret.
     pub fn mistake(&mut self, name: &str, what: impl fmt::Display) {
         let mistake = format!("{name} {what}");
         if !self.mistakes.contains(&mistake) {

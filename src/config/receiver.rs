@@ -13,8 +13,8 @@ use super::{
 pub struct ReceiverConfig {
     /// `LISTEN_ADDR`.
     pub listen: SocketAddr,
-    /// `PUBLIC_BASE_URL` as it is written, without a slash or fragment at its end. Signatures cover its exact
-    /// text, so it must not go through a URL parser.
+    /// `PUBLIC_BASE_URL` as it is written, without a slash or fragment at its end. Signatures cover
+    /// its exact text, so it must not go through a URL parser.
     pub public_base_url: String,
     /// The account at Twilio.
     pub twilio: TwilioConfig,

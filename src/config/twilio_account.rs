@@ -14,7 +14,8 @@ use super::{parse::http_url, reader::Reader};
 pub struct TwilioConfig {
     /// `TWILIO_ACCOUNT_SID`: webhooks of other accounts are refused.
     pub account_sid: AccountSid,
-    /// `TWILIO_AUTH_TOKEN`: the tokens that webhooks may be signed with. The first one is the account's own.
+    /// `TWILIO_AUTH_TOKEN`: the tokens that webhooks may be signed with. The first one is the
+    /// account's own.
     pub auth_tokens: Vec<SecretString>,
     /// `TWILIO_AUTH_TOKENS_RETIRED`: for diagnosis only.
     pub retired_tokens: Vec<SecretString>,

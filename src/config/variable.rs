@@ -1,6 +1,7 @@
 //! One setting: its name, its default and its meaning.
 
-/// A setting. A flag wins over the environment, the environment over `.env`, and `.env` over the default.
+/// A setting. A flag wins over the environment, the environment over `.env`, and `.env` over the
+/// default.
 #[derive(Debug)]
 pub struct Variable {
     /// The environment variable. Its flag is the same in lower case with dashes.

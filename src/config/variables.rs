@@ -1,13 +1,13 @@
-//! Every setting of the program. The flags, `--help`, `.env.example` and `docs/configuration.md` are made
-//! from this list.
+//! Every setting of the program. The flags, `--help`, `.env.example` and `docs/configuration.md`
+//! are made from this list.
 
 use jobs::default_reply_template;
 use store::sends::ReplyKind;
 
 use super::variable::Variable;
 
-/// Each line: `plain` or `secret`, the name, what the value looks like, the default if there is one, and
-/// the meaning in one line.
+/// Each line: `plain` or `secret`, the name, what the value looks like, the default if there is
+/// one, and the meaning in one line.
 macro_rules! variables {
     ($($section:literal {
         $($kind:ident $name:ident: $value:literal $(= $default:expr)?, $help:literal;)*

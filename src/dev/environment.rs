@@ -1,5 +1,5 @@
-//! The settings of `dev`. The first run generates secrets and keeps them with the database. Each run
-//! writes all settings to a file that other commands can read.
+//! The settings of `dev`. The first run generates secrets and keeps them with the database. Each
+//! run writes all settings to a file that other commands can read.
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,8 @@ impl DevEnvironment {
             Err(error) if error.not_found() => BTreeMap::new(),
             Err(_) => anyhow::bail!("{} cannot be read", path.display()),
         };
-        // The file of an earlier version may lack newer secrets. Those that it has stay: they seal columns.
+        // The file of an earlier version may lack newer secrets. Those that it has stay: they seal
+        // columns.
         let mut secrets = new_secrets();
         secrets.extend(kept.clone());
         if secrets != kept {
@@ -69,8 +70,8 @@ impl DevEnvironment {
             .to_string())
     }
 
-    /// Returns all settings, and writes them to [`Self::env_file`]. Flags win over `run_settings`. An
-    /// address in use is replaced by a free one, unless a flag sets it.
+    /// Returns all settings, and writes them to [`Self::env_file`]. Flags win over `run_settings`.
+    /// An address in use is replaced by a free one, unless a flag sets it.
     pub(super) fn complete(
         &self,
         run_settings: impl IntoIterator<Item = (&'static str, String)>,

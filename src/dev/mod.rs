@@ -41,14 +41,15 @@ const SAMPLES_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DevArgs {
-    /// Keep the database in this directory between runs [default: /var/lib/pigeonhole-dev for root, else
-    /// ~/.local/state/pigeonhole-dev]
+    /// Keep the database in this directory between runs [default: /var/lib/pigeonhole-dev for root,
+    /// else ~/.local/state/pigeonhole-dev]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Stop after the sample messages.
     #[arg(long)]
     once: bool,
-    /// Serve the demo page at this address [default: 127.0.0.1:3001, or another port if that is in use]
+    /// Serve the demo page at this address [default: 127.0.0.1:3001, or another port if that is in
+    /// use]
     #[arg(long, value_name = "IP:PORT")]
     demo_addr: Option<SocketAddr>,
 }

@@ -10,8 +10,8 @@ use super::demo_user::{DEMO_NUMBER, DEMO_USER};
 /// A number that no user has linked.
 const UNLINKED_NUMBER: &str = "+12025550199";
 
-/// Links the demo number, and no other, to the demo user. Visitors of the demo page may have unlinked
-/// it or linked it to another user.
+/// Links the demo number, and no other, to the demo user. Visitors of the demo page may have
+/// unlinked it or linked it to another user.
 pub(super) async fn link_demo_user(pool: &PgPool, keyring: &Keyring) -> anyhow::Result<()> {
     let mut conn = pool.acquire().await?;
     let number = E164::parse(DEMO_NUMBER).context("the demo number is no number")?;

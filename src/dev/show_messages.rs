@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// More items than one message makes.
 const MOST_ITEMS: u32 = 200;
 
-/// Each query looks back this far. A message whose transaction took long becomes visible after messages
-/// that ended later.
+/// Each query looks back this far. A message whose transaction took long becomes visible after
+/// messages that ended later.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);
 
 /// Prints each SMS that goes out. It never returns. The terminal stands in for the phone.
@@ -56,8 +56,8 @@ impl MessagePrinter {
         })
     }
 
-    /// Prints messages until all of these were printed. It also prints messages of an earlier run that end
-    /// now.
+    /// Prints messages until all of these were printed. It also prints messages of an earlier run
+    /// that end now.
     pub(super) async fn show_until(&mut self, mut awaited: HashSet<String>) -> anyhow::Result<()> {
         while !awaited.is_empty() {
             for message_sid in self.show_new().await? {
@@ -74,7 +74,8 @@ impl MessagePrinter {
         }
     }
 
-    /// Queries once, prints the new messages and returns their SIDs. It pauses if no more are ready.
+    /// Queries once, prints the new messages and returns their SIDs. It pauses if no more are
+    /// ready.
     async fn show_new(&mut self) -> anyhow::Result<Vec<String>> {
         let ended = inbound_messages::ended_since(&mut self.conn, self.since).await?;
         let mut new = Vec::new();

@@ -1,6 +1,6 @@
-//! The metrics. Each crate names its metrics in one place: this module, and `metrics.rs` of the other crates.
-//! Labels come from closed sets, so the number of series does not grow with users or messages. No label
-//! holds a phone number, a text, a code or an id.
+//! The metrics. Each crate names its metrics in one place: this module, and `metrics.rs` of the
+//! other crates. Labels come from closed sets, so the number of series does not grow with users or
+//! messages. No label holds a phone number, a text, a code or an id.
 
 pub(crate) mod observed;
 pub(crate) mod process;

@@ -1,4 +1,5 @@
-//! The metrics that the observer reads from the database for all processes: see [`crate::observer`].
+//! The metrics that the observer reads from the database for all processes: see
+//! [`crate::observer`].
 
 use std::collections::BTreeMap;
 
@@ -119,8 +120,8 @@ pub(crate) struct ObservedCounts {
     pub(crate) postgres: Option<PostgresFigures>,
 }
 
-/// A page with these metrics and no others. Each page starts empty, so that it does not show old values
-/// of what cannot be read now.
+/// A page with these metrics and no others. Each page starts empty, so that it does not show old
+/// values of what cannot be read now.
 pub(crate) fn page(observes: bool, counts: &ObservedCounts) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
@@ -158,7 +159,8 @@ impl ObservedCounts {
 }
 
 fn queue(stats: &QueueStats) {
-    // Every kind that this version knows, also without jobs, and the jobs of kinds that it does not know.
+    // Every kind that this version knows, also without jobs, and the jobs of kinds that it does not
+    // know.
     let mut kinds: BTreeMap<&str, Vec<&KindStats>> =
         KINDS.iter().map(|kind| (*kind, Vec::new())).collect();
     for kind in &stats.kinds {

@@ -1,4 +1,5 @@
-//! The metrics of a process about itself: its version, its runtime, its database connections, and its disk.
+//! The metrics of a process about itself: its version, its runtime, its database connections, and
+//! its disk.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -105,8 +106,8 @@ impl ProcessMetrics {
         gauge!(DATABASE_CONNECTIONS_MAX).set(self.pool.options().get_max_connections());
     }
 
-    /// Measures the disk on a thread of its own. The call on a network disk may never return. Then no second
-    /// thread is started.
+    /// Measures the disk on a thread of its own. The call on a network disk may never return. Then
+    /// no second thread is started.
     fn measure_disk(&self, last: Option<JoinHandle<()>>) -> Option<JoinHandle<()>> {
         let folder = self.folder.clone()?;
         match last {

@@ -1,4 +1,5 @@
-//! Jobs and messages as people read them: the commands print these texts, and the operator's page shows them.
+//! Jobs and messages as people read them: the commands print these texts, and the operator's page
+//! shows them.
 
 pub(crate) mod jobs;
 pub(crate) mod messages;

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The text on one line, without control characters: an error can hold text from outside, and a terminal would obey
-/// its escape sequences.
+/// The text on one line, without control characters: an error can hold text from outside, and a
+/// terminal would obey its escape sequences.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -1,10 +1,10 @@
-//! Group commit of accepted messages. Messages that arrive together are committed together, each with
-//! its job. Each webhook gets its response only after that commit. A message that arrives alone is
-//! committed at once.
+//! Group commit of accepted messages. Messages that arrive together are committed together, each
+//! with its job. Each webhook gets its response only after that commit. A message that arrives
+//! alone is committed at once.
 //!
 //! If the process is killed before the commit, nothing was stored and Twilio got no response: its
-//! retry, its fallback URL or its message list brings the message back. If the process is killed after
-//! the commit, the message is stored and its repeat is a duplicate.
+//! retry, its fallback URL or its message list brings the message back. If the process is killed
+//! after the commit, the message is stored and its repeat is a duplicate.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,8 +29,8 @@ use crate::metrics::receiver as metrics;
 /// waits at most 15 s.
 pub(super) const DEADLINE: Duration = Duration::from_millis(1500);
 
-/// The pause before the next try while the database is away. A restart or a failover takes a second or
-/// two, and by default Twilio does not repeat a webhook that got a 503.
+/// The pause before the next try while the database is away. A restart or a failover takes a second
+/// or two, and by default Twilio does not repeat a webhook that got a 503.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many messages may wait. While so many wait, further ones get 503 at once.
@@ -66,8 +66,8 @@ impl Intake {
         }))
     }
 
-    /// An intake that stores nothing and responds as if everything were committed. Benchmarks measure
-    /// with it what the database costs.
+    /// An intake that stores nothing and responds as if everything were committed. Benchmarks
+    /// measure with it what the database costs.
     pub(super) fn discarding() -> Self {
         Self::with(CommitMessages::Discard)
     }
@@ -172,8 +172,8 @@ impl BatchOperation for CommitMessages {
 /// Writes messages and their jobs to the database.
 struct MessageWriter {
     pool: PgPool,
-    /// Connections that are kept for the next commits, one for each commit in flight. The pool would
-    /// test each connection that it gets back, which costs a round trip.
+    /// Connections that are kept for the next commits, one for each commit in flight. The pool
+    /// would test each connection that it gets back, which costs a round trip.
     connections: Mutex<Vec<PoolConnection<Postgres>>>,
     waker: Waker,
 }

@@ -1,8 +1,9 @@
-//! The receiver: the HTTP edge that checks a webhook, stores its message and enqueues the message's job, and
-//! only then responds.
+//! The receiver: the HTTP edge that checks a webhook, stores its message and enqueues the message's
+//! job, and only then responds.
 //!
-//! The data path is `payload` (is the body a form?), `signature` (is the request from Twilio?), `payload`
-//! again (is it a message for our account?) and `accept` (one commit). Nothing that is refused is stored.
+//! The data path is `payload` (is the body a form?), `signature` (is the request from Twilio?),
+//! `payload` again (is it a message for our account?) and `accept` (one commit). Nothing that is
+//! refused is stored.
 
 mod accept;
 pub mod api;
@@ -53,8 +54,8 @@ impl Receiver {
         Self::with_intake(config, pool, keyring, intake)
     }
 
-    /// A receiver that checks, seals and responds as the real one does, but stores nothing. `cargo bench`
-    /// compares the real one with it.
+    /// A receiver that checks, seals and responds as the real one does, but stores nothing. `cargo
+    /// bench` compares the real one with it.
     #[doc(hidden)]
     pub fn discarding(
         config: &ReceiverConfig,

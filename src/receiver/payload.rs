@@ -1,5 +1,5 @@
-//! Checks that the request is well formed. The bounds on size and time are checked before any other work
-//! on the body.
+//! Checks that the request is well formed. The bounds on size and time are checked before any other
+//! work on the body.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Checks that the request is from Twilio. For a wrong signature, looks for the usual mistake that explains
-//! it.
+//! Checks that the request is from Twilio. For a wrong signature, looks for the usual mistake that
+//! explains it.
 
 use axum::http::{header, request::Parts};
 use twilio::{
@@ -10,8 +10,8 @@ use twilio::{
 use super::error::ReceiverError;
 use crate::config::ReceiverConfig;
 
-/// Checks signatures against the configured public URL. The request's own `Host` and `X-Forwarded-*` headers
-/// do not count: every client can write them.
+/// Checks signatures against the configured public URL. The request's own `Host` and
+/// `X-Forwarded-*` headers do not count: every client can write them.
 pub(super) struct SignatureCheck {
     base_url: String,
     validator: Validator,
@@ -31,7 +31,8 @@ impl SignatureCheck {
         })
     }
 
-    /// Refuses a request that is not signed with one of our tokens for the URL at which Twilio reaches us.
+    /// Refuses a request that is not signed with one of our tokens for the URL at which Twilio
+    /// reaches us.
     pub(super) fn check(
         &self,
         head: &Parts,

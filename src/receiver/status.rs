@@ -1,8 +1,8 @@
 //! `POST /api/sms/status`: Twilio's status callbacks report the state of an SMS that we sent.
 //!
-//! Callbacks arrive in any order, several times, late, or before Twilio's response to our own request for
-//! the SMS. None of that does harm: a send's state only moves forward, and the callback's URL names the
-//! send.
+//! Callbacks arrive in any order, several times, late, or before Twilio's response to our own
+//! request for the SMS. None of that does harm: a send's state only moves forward, and the
+//! callback's URL names the send.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The trace of a request's work: the client's trace if the request names one, else a new one.
 //!
-//! It is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>). It is stored with
-//! the job, and both the receiver's and the worker's log lines hold it. Where spans are collected, it names
-//! the request's own span, and the job's span becomes a child of that span.
+//! It is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>). It is
+//! stored with the job, and both the receiver's and the worker's log lines hold it. Where spans are
+//! collected, it names the request's own span, and the job's span becomes a child of that span.
 
 use axum::http::HeaderMap;
 use tracing::Span;

@@ -1,5 +1,5 @@
-//! Converts a W3C `traceparent` to a span and back. A job's row holds it, so a trace goes on in the next
-//! process.
+//! Converts a W3C `traceparent` to a span and back. A job's row holds it, so a trace goes on in the
+//! next process.
 
 use std::{
     collections::HashMap,
@@ -22,8 +22,8 @@ pub(crate) fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// The function that links an attempt's span to the span that enqueued the job. `None` while no spans are
-/// collected.
+/// The function that links an attempt's span to the span that enqueued the job. `None` while no
+/// spans are collected.
 pub(crate) fn link_trace_of_jobs() -> Option<queue::LinkTrace> {
     is_on().then_some(link_trace)
 }

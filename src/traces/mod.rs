@@ -1,9 +1,9 @@
-//! Traces: the work that a webhook or a request caused, across processes, as spans for an OpenTelemetry
-//! collector.
+//! Traces: the work that a webhook or a request caused, across processes, as spans for an
+//! OpenTelemetry collector.
 //!
-//! Traces are off and cost nothing unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set. Spans hold what log lines
-//! hold: SIDs, ids and numbers of jobs, and no text that a person has written. A thread of its own sends
-//! them. Spans that the collector does not accept are dropped, and delay nothing.
+//! Traces are off and cost nothing unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set. Spans hold what log
+//! lines hold: SIDs, ids and numbers of jobs, and no text that a person has written. A thread of
+//! its own sends them. Spans that the collector does not accept are dropped, and delay nothing.
 
 mod context;
 mod exporter;
@@ -74,9 +74,10 @@ impl Traces {
             .with_target(false)
             .with_tracked_inactivity(false)
             .with_tracer(tracer);
-        // A dynamic filter, which is evaluated for each span. With a static one, a span is lost after a library
-        // has asked whether a disabled line of its own is enabled (`tracing::enabled!`, as sqlx does for every
-        // statement): that result stays in the thread until the filters are evaluated again.
+        // A dynamic filter, which is evaluated for each span. With a static one, a span is lost
+        // after a library has asked whether a disabled line of its own is enabled
+        // (`tracing::enabled!`, as sqlx does for every statement): that result stays in the thread
+        // until the filters are evaluated again.
         let filter = DynFilterFn::new(|metadata, _| is_traced(metadata));
         Some(layer.with_filter(filter.with_max_level_hint(LevelFilter::DEBUG)))
     }
@@ -114,7 +115,8 @@ fn provider(config: TracesConfig) -> anyhow::Result<SdkTracerProvider> {
         .with_headers(config.headers)
         .with_timeout(TIMEOUT)
         .build()?;
-    // Every option is set here, so that no environment variable that is not in our list has an effect.
+    // Every option is set here, so that no environment variable that is not in our list has an
+    // effect.
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(WAITING)
         .with_max_export_batch_size(BATCH)

@@ -1,10 +1,11 @@
-//! Runs a command with its own database, on a temporary server, with the migrations and functions of a
-//! folder:
+//! Runs a command with its own database, on a temporary server, with the migrations and functions
+//! of a folder:
 //!
 //!     cargo run -p embedded_postgres --example with_database -- migrations COMMAND [ARGUMENT...]
 //!
-//! The command finds the database in `DATABASE_URL`. This program exits with the command's status. `script/prepare` uses
-//! it while the queries of `store` and `queue` may not compile, so it depends on neither crate.
+//! The command finds the database in `DATABASE_URL`. This program exits with the command's status.
+//! `script/prepare` uses it while the queries of `store` and `queue` may not compile, so it depends
+//! on neither crate.
 
 use std::{
     env,

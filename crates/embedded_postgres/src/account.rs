@@ -77,7 +77,8 @@ impl ServerAccount {
         }
     }
 
-    /// Fails unless this account can enter `dir`. The error names the directory that it cannot enter.
+    /// Fails unless this account can enter `dir`. The error names the directory that it cannot
+    /// enter.
     pub(crate) fn check_access(&self, dir: &Path) -> Result<(), StartError> {
         let Some(other) = &self.switch_to else {
             return Ok(());
@@ -108,8 +109,8 @@ impl ServerAccount {
     }
 }
 
-/// Runs `id`, which reads every source of accounts that the system has. The same lookup in Rust would
-/// need unsafe code.
+/// Runs `id`, which reads every source of accounts that the system has. The same lookup in Rust
+/// would need unsafe code.
 fn id(option: &str, name: &str) -> Option<u32> {
     let output = Command::new("id")
         .args([option, name])

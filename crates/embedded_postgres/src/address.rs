@@ -8,7 +8,8 @@ impl PostgresServer {
     /// The URL of a database, for sqlx and libpq. The database `postgres` always exists.
     pub fn url(&self, database: &str) -> String {
         let socket_dir = percent_encode(&self.socket_dir.to_string_lossy());
-        // The port is part of the socket's name. The URL names it, as PGPORT would replace a default.
+        // The port is part of the socket's name. The URL names it, as PGPORT would replace a
+        // default.
         format!(
             "postgres://postgres@{socket_dir}:5432/{}",
             percent_encode(database)
@@ -33,8 +34,8 @@ impl PostgresServer {
     }
 }
 
-/// Encodes everything but letters, digits and `-_.~`. It also encodes slashes, as the directory of the
-/// socket stands in the place of a host.
+/// Encodes everything but letters, digits and `-_.~`. It also encodes slashes, as the directory of
+/// the socket stands in the place of a host.
 fn percent_encode(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),

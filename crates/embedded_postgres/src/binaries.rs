@@ -1,4 +1,5 @@
-//! Finds the server binaries. `script/bootstrap` searches the same directories: change both together.
+//! Finds the server binaries. `script/bootstrap` searches the same directories: change both
+//! together.
 
 use std::{
     cmp::Reverse,
@@ -9,8 +10,8 @@ use std::{
 
 use crate::error::StartError;
 
-/// Directories with one subdirectory per version: the parent, the prefix of the subdirectory's name, and
-/// the directory of the binaries in it.
+/// Directories with one subdirectory per version: the parent, the prefix of the subdirectory's
+/// name, and the directory of the binaries in it.
 const VERSIONED: &[(&str, &str, &str)] = &[
     ("/usr/lib/postgresql", "", "bin"),          // Debian, Ubuntu
     ("/usr", "pgsql-", "bin"),                   // Fedora and RHEL, from postgresql.org
@@ -21,8 +22,8 @@ const VERSIONED: &[(&str, &str, &str)] = &[
 ];
 
 /// Returns the directory of `initdb` and `postgres`: the requested one, else the first found. For
-/// existing data, `wanted` is its directory and major version: a server of another version would refuse
-/// the data.
+/// existing data, `wanted` is its directory and major version: a server of another version would
+/// refuse the data.
 pub(crate) fn find(
     requested: Option<&Path>,
     wanted: Option<(&Path, &str)>,

@@ -1,8 +1,8 @@
-//! Starts a private Postgres server with the server binaries that the machine has. `pigeonhole dev` keeps
-//! the server's data; tests delete it.
+//! Starts a private Postgres server with the server binaries that the machine has. `pigeonhole dev`
+//! keeps the server's data; tests delete it.
 //!
-//! The server listens on a Unix socket only, so it needs no port. It stops when the process that started
-//! it ends, even by `kill -9`. See `docs/decisions/0001-embedded-postgres.md`.
+//! The server listens on a Unix socket only, so it needs no port. It stops when the process that
+//! started it ends, even by `kill -9`. See `docs/decisions/0001-embedded-postgres.md`.
 
 mod account;
 mod address;

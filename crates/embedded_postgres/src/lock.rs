@@ -50,8 +50,8 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Takes the lock. If the process that held it was just killed, this waits for its supervisor, which is
-/// still stopping Postgres.
+/// Takes the lock. If the process that held it was just killed, this waits for its supervisor,
+/// which is still stopping Postgres.
 pub(crate) fn take(path: &Path) -> Result<File, LockError> {
     let mut lock = open(path)?;
     let mut outcome = lock.try_lock();

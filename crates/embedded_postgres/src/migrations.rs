@@ -1,13 +1,13 @@
-//! Applies a folder of migrations without the code that embeds them, for what must work while that code
-//! does not compile, and for crates that it depends on.
+//! Applies a folder of migrations without the code that embeds them, for what must work while that
+//! code does not compile, and for crates that it depends on.
 
 use std::{ffi::OsStr, fs, path::Path};
 
 use sqlx::{AssertSqlSafe, PgPool, migrate::Migrator, raw_sql};
 
 /// Applies the migrations of this folder and then the SQL files of its folder `functions`, in the
-/// order of their names, `planner_settings.sql` last. It does what `store::migrate` does, except for
-/// the bookkeeping of the functions.
+/// order of their names, `planner_settings.sql` last. It does what `store::migrate` does, except
+/// for the bookkeeping of the functions.
 pub async fn apply_migrations(pool: &PgPool, folder: &Path) -> Result<(), sqlx::Error> {
     let mut migrator = Migrator::new(folder).await?;
     migrator.dangerous_set_table_name("pigeonhole._sqlx_migrations");

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{supervisor::Stop, wait};
 
-/// Returns the file's content, if the file exists. A caller reads it before a start, to tell the file of
-/// a crashed server from the new one.
+/// Returns the file's content, if the file exists. A caller reads it before a start, to tell the
+/// file of a crashed server from the new one.
 pub(crate) fn file(data: &Path) -> Option<String> {
     fs::read_to_string(data.join("postmaster.pid")).ok()
 }
@@ -48,8 +48,8 @@ pub(crate) fn signal(data: &Path, how: Stop) {
     }
 }
 
-/// Stops a server whose supervisor was killed. The caller must hold the lock, so that no process uses
-/// the server.
+/// Stops a server whose supervisor was killed. The caller must hold the lock, so that no process
+/// uses the server.
 pub(crate) fn stop_orphan(data: &Path, how: Stop) -> bool {
     signal(data, how);
     wait::until(Duration::from_secs(10), || pid(data).is_none())

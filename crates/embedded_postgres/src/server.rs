@@ -40,7 +40,8 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Starts a server on new data, which is deleted with it. For tests: it does not wait for the disk.
+    /// Starts a server on new data, which is deleted with it. For tests: it does not wait for the
+    /// disk.
     pub fn start_temporary(settings: PostgresSettings) -> Result<Self, StartError> {
         let bin_dir = binaries::find(settings.bin_dir.as_deref(), None)?;
         let account = ServerAccount::for_data(None)?;
@@ -60,8 +61,8 @@ impl PostgresServer {
         .started()
     }
 
-    /// Starts a server on the data in this directory and keeps the data. It creates the directory if it
-    /// is missing. For `pigeonhole dev`.
+    /// Starts a server on the data in this directory and keeps the data. It creates the directory
+    /// if it is missing. For `pigeonhole dev`.
     pub fn start_kept(dir: &Path, settings: PostgresSettings) -> Result<Self, StartError> {
         let kept = KeptDirectory::open(dir, settings.bin_dir.as_deref())?;
         let temporary = kept
@@ -116,14 +117,14 @@ impl PostgresServer {
         self.stop_by(Stop::Immediate)
     }
 
-    /// Starts the server again on the same data and address, after a stop or a crash. If it still runs,
-    /// this stops it cleanly first.
+    /// Starts the server again on the same data and address, after a stop or a crash. If it still
+    /// runs, this stops it cleanly first.
     pub fn start_again(&mut self) -> Result<(), StartError> {
-        // This matters after a crash as well: Postgres does not start while processes of the old server
-        // are still ending.
+        // This matters after a crash as well: Postgres does not start while processes of the old
+        // server are still ending.
         self.stop().ok(); // if it does not stop, the start reports it
-        // The old supervisor ends only once the new one runs, so that at any time one of them cleans up
-        // if this process dies.
+        // The old supervisor ends only once the new one runs, so that at any time one of them
+        // cleans up if this process dies.
         let old = self.supervisor.take();
         let started = self.start();
         if let Some(old) = old {

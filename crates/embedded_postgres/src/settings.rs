@@ -17,8 +17,8 @@ impl PostgresSettings {
         self
     }
 
-    /// Sets a server parameter, as in `postgresql.conf`. Later calls win over earlier ones and over our
-    /// defaults.
+    /// Sets a server parameter, as in `postgresql.conf`. Later calls win over earlier ones and over
+    /// our defaults.
     #[must_use]
     pub fn set(mut self, parameter: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((parameter.into(), value.into()));
@@ -33,9 +33,9 @@ pub(crate) const ALWAYS: &[(&str, &str)] = &[
     ("log_checkpoints", "off"),
 ];
 
-/// For temporary servers. They need not survive a crash of the machine, so they never wait for the disk.
-/// Tests kill Postgres, and a crash of Postgres alone must lose no commit: so `synchronous_commit` stays
-/// on, which costs almost nothing without `fsync`.
+/// For temporary servers. They need not survive a crash of the machine, so they never wait for the
+/// disk. Tests kill Postgres, and a crash of Postgres alone must lose no commit: so
+/// `synchronous_commit` stays on, which costs almost nothing without `fsync`.
 pub(crate) const TEMPORARY: &[(&str, &str)] = &[
     ("fsync", "off"),
     ("full_page_writes", "off"),
@@ -45,8 +45,8 @@ pub(crate) const TEMPORARY: &[(&str, &str)] = &[
     ("max_wal_senders", "0"),
     ("min_wal_size", "32MB"),
     ("max_wal_size", "256MB"),
-    // Shared memory lies in the data directory: after a kill nothing stays in /dev/shm, which is small in
-    // containers.
+    // Shared memory lies in the data directory: after a kill nothing stays in /dev/shm, which is
+    // small in containers.
     ("dynamic_shared_memory_type", "mmap"),
     // A worker of autovacuum may connect to a template database while it is copied. The copy would
     // fail.

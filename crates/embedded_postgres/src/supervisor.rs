@@ -1,5 +1,5 @@
-//! Starts and controls `supervisor.sh`, a shell that runs one Postgres and stops it when our process ends
-//! in any way.
+//! Starts and controls `supervisor.sh`, a shell that runs one Postgres and stops it when our
+//! process ends in any way.
 
 use std::{
     fs::File,
@@ -51,13 +51,14 @@ pub(crate) struct Supervisor {
     shell: Child,
     /// When we or the kernel close this pipe, the shell stops Postgres and exits.
     orders: Option<ChildStdin>,
-    /// This thread ends when no process of this Postgres is left: all of them hold the pipe that it reads.
+    /// This thread ends when no process of this Postgres is left: all of them hold the pipe that it
+    /// reads.
     postgres: JoinHandle<()>,
 }
 
 impl Supervisor {
-    /// Starts Postgres, after `initdb` if there is no data yet. The supervisor holds `lock` until it
-    /// ends.
+    /// Starts Postgres, after `initdb` if there is no data yet. The supervisor holds `lock` until
+    /// it ends.
     pub(crate) fn spawn(
         account: &ServerAccount,
         arguments: &SupervisorArguments<'_>,
@@ -95,8 +96,8 @@ impl Supervisor {
             command.env_remove(variable);
         }
         command.env("LC_ALL", "C").current_dir("/");
-        // A terminal sends Ctrl-C to a whole process group. It must reach only our process, which then
-        // stops Postgres cleanly.
+        // A terminal sends Ctrl-C to a whole process group. It must reach only our process, which
+        // then stops Postgres cleanly.
         command.process_group(0);
         command
             .stdin(Stdio::piped())
@@ -127,8 +128,8 @@ impl Supervisor {
         self.order(how.signal())
     }
 
-    /// Ends a supervisor whose Postgres has ended. It removes no directory, as the next supervisor uses
-    /// them.
+    /// Ends a supervisor whose Postgres has ended. It removes no directory, as the next supervisor
+    /// uses them.
     pub(crate) fn dismiss(mut self) {
         self.order("leave").ok(); // an error means that it has already ended
         self.end(Duration::from_secs(5));

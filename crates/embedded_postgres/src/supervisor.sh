@@ -1,17 +1,18 @@
 # Runs one Postgres until the program at the other end of standard input ends.
 #
-# When that program ends, even by `kill -9`, the kernel closes its end of the pipe. Then `read` fails,
-# and this script stops Postgres and removes the temporary directory. It runs in any POSIX sh (dash,
-# bash 3.2, busybox).
+# When that program ends, even by `kill -9`, the kernel closes its end of the pipe. Then `read`
+# fails, and this script stops Postgres and removes the temporary directory. It runs in any POSIX sh
+# (dash, bash 3.2, busybox).
 #
-# stdin: orders, one a line.
-# stdout: a pipe that only Postgres keeps open. The program reads it to learn that Postgres has ended.
-# stderr: the lock file. Descriptor 3 keeps it open until this script exits, which holds the lock.
+# stdin: orders, one a line. stdout: a pipe that only Postgres keeps open. The program reads it to
+# learn that Postgres has ended. stderr: the lock file. Descriptor 3 keeps it open until this script
+# exits, which holds the lock.
 bin=$1 base=$2 durability=$3 remove=$4 on_parent_death=$5
 shift 5 # the remaining arguments are for Postgres
 unset SUPERVISOR
 
-# Terminals and containers signal the program. This script must outlive it, so it ignores these signals.
+# Terminals and containers signal the program. This script must outlive it, so it ignores these
+# signals.
 trap '' HUP INT TERM
 exec 3>&2 2>>"$base/log" || exit 1
 cd "$base" || exit 1

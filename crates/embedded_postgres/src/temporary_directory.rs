@@ -23,7 +23,8 @@ pub(crate) struct TemporaryDirectory {
 }
 
 impl TemporaryDirectory {
-    /// Creates a directory with a random name. First removes directories that killed processes left.
+    /// Creates a directory with a random name. First removes directories that killed processes
+    /// left.
     pub(crate) fn create(account: &ServerAccount) -> Result<Self, StartError> {
         let parent = parent();
         remove_abandoned(&parent, account);
@@ -49,14 +50,15 @@ impl TemporaryDirectory {
         self.dir.path()
     }
 
-    /// Returns another descriptor of the lock. The kernel releases the lock when the last one closes.
+    /// Returns another descriptor of the lock. The kernel releases the lock when the last one
+    /// closes.
     pub(crate) fn lock(&self) -> Result<File, StartError> {
         self.lock.try_clone().map_err(StartError::io("keep a lock"))
     }
 }
 
-/// `/var/tmp` suits: socket paths must be short, it lies on a disk, and the account that root switches
-/// to can enter it.
+/// `/var/tmp` suits: socket paths must be short, it lies on a disk, and the account that root
+/// switches to can enter it.
 fn parent() -> PathBuf {
     let var_tmp = Path::new("/var/tmp");
     if var_tmp.is_dir() {
@@ -66,8 +68,8 @@ fn parent() -> PathBuf {
     }
 }
 
-/// Removes directories whose process and supervisor were both killed. A later call retries those that
-/// cannot be removed.
+/// Removes directories whose process and supervisor were both killed. A later call retries those
+/// that cannot be removed.
 fn remove_abandoned(parent: &Path, account: &ServerAccount) {
     let owners = [account.uid, rustix::process::geteuid().as_raw()];
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {

@@ -52,8 +52,8 @@ impl TestDatabase {
         .await
     }
 
-    /// A database that this function has migrated. The function runs once for each process, which must
-    /// always pass the same one.
+    /// A database that this function has migrated. The function runs once for each process, which
+    /// must always pass the same one.
     pub async fn migrated<E: Debug>(migrate: impl AsyncFnOnce(&PgPool) -> Result<(), E>) -> Self {
         Self::prepared("migrated by a function", async |pool| {
             migrate(pool).await.expect("the migrations run");
@@ -93,7 +93,8 @@ impl TestDatabase {
         server().url(&self.name)
     }
 
-    /// Returns a new pool on this database. A pool belongs to a runtime, and each test has its own runtime.
+    /// Returns a new pool on this database. A pool belongs to a runtime, and each test has its own
+    /// runtime.
     pub async fn pool(&self) -> PgPool {
         PgPoolOptions::new()
             .max_connections(8)
@@ -103,7 +104,8 @@ impl TestDatabase {
     }
 }
 
-/// The names of the templates created so far. The template at index `n` is the database `template_n`.
+/// The names of the templates created so far. The template at index `n` is the database
+/// `template_n`.
 struct Templates {
     made: Vec<String>,
 }

@@ -107,7 +107,8 @@ fn kill_9(pid: &str) {
     );
 }
 
-/// All processes with this directory on their command line: supervisors, and Postgres' main process.
+/// All processes with this directory on their command line: supervisors, and Postgres' main
+/// process.
 fn processes(dir: &Path) -> Vec<String> {
     let output = Command::new("ps")
         .args(["-A", "-ww", "-o", "pid=,args="])

@@ -24,18 +24,19 @@ pub trait BatchOperation: Send + Sync + 'static {
     /// Why a batch fails.
     type Error: Send + Sync + 'static;
 
-    /// Executes these requests in one transaction: all of them or none. Returns a response for each, in their order.
+    /// Executes these requests in one transaction: all of them or none. Returns a response for
+    /// each, in their order.
     fn execute(
         &self,
         requests: &[&Self::Request],
     ) -> impl Future<Output = Result<Vec<Self::Response>, Self::Error>> + Send;
 
-    /// What follows when a batch of this many requests has failed. `tries` counts its executions so far. `error` is
-    /// `None` if the execution took longer than [`crate::Limits::timeout`].
+    /// What follows when a batch of this many requests has failed. `tries` counts its executions so
+    /// far. `error` is `None` if the execution took longer than [`crate::Limits::timeout`].
     fn on_error(&self, error: Option<&Self::Error>, requests: usize, tries: u32) -> OnError;
 
-    /// Called after the last response of a batch, however it ended, and after [`crate::Submitter::pending`] has
-    /// fallen.
+    /// Called after the last response of a batch, however it ended, and after
+    /// [`crate::Submitter::pending`] has fallen.
     fn finished(&self, _requests: &[Self::Request]) {}
 
     /// Called before each execution, and every few seconds while nothing arrives. For a watchdog.
@@ -54,11 +55,13 @@ pub trait BatchOperation: Send + Sync + 'static {
 /// What follows when a batch has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Execute the same batch again after this pause, without the requests whose deadline has passed.
+    /// Execute the same batch again after this pause, without the requests whose deadline has
+    /// passed.
     Retry(Duration),
     /// Fail every request of the batch: the next try would fail, too.
     FailAll,
-    /// Execute each request alone, so that only those with a fault of their own fail. For a batch of one: fail it.
+    /// Execute each request alone, so that only those with a fault of their own fail. For a batch
+    /// of one: fail it.
     Split,
 }
 

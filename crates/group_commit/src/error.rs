@@ -12,7 +12,8 @@ pub enum SubmitError<E> {
     /// The request's deadline passed, or its batch took too long. It may have been executed.
     #[error("there was no response in time")]
     TimedOut,
-    /// The whole batch failed for a reason that is not this request's. Another request of the batch has the error.
+    /// The whole batch failed for a reason that is not this request's. Another request of the batch
+    /// has the error.
     #[error("the batch failed")]
     BatchFailed,
     /// The operation failed.

@@ -46,8 +46,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Batches of at most 200 requests, two in flight. Each execution may take `timeout`, and requests have no
-    /// deadline.
+    /// Batches of at most 200 requests, two in flight. Each execution may take `timeout`, and
+    /// requests have no deadline.
     pub fn new(capacity: usize, timeout: Duration) -> Self {
         Self {
             capacity,
@@ -61,7 +61,8 @@ impl Limits {
         }
     }
 
-    /// Limits for a queue without a bound, one batch in flight. Its user bounds it by [`Submitter::pending`].
+    /// Limits for a queue without a bound, one batch in flight. Its user bounds it by
+    /// [`Submitter::pending`].
     pub fn unbounded(max_batch: usize, timeout: Duration) -> Self {
         Self {
             capacity: Semaphore::MAX_PERMITS,
@@ -72,7 +73,8 @@ impl Limits {
     }
 }
 
-/// Puts requests into the queue. Cheap to clone. The [`BatchReceiver`] ends after the last clone is dropped.
+/// Puts requests into the queue. Cheap to clone. The [`BatchReceiver`] ends after the last clone is
+/// dropped.
 pub struct Submitter<O: BatchOperation> {
     queue: mpsc::Sender<Entry<O>>,
     /// Notified when enough requests wait for a second batch.
@@ -152,7 +154,8 @@ impl<O: BatchOperation> Submitter<O> {
         within(deadline, wait).await
     }
 
-    /// Submits a request and waits for its response. [`SubmitError::QueueFull`] at once if the queue is full.
+    /// Submits a request and waits for its response. [`SubmitError::QueueFull`] at once if the
+    /// queue is full.
     pub async fn try_submit(
         &self,
         request: O::Request,

@@ -1,7 +1,8 @@
 //! Acknowledgements: outcomes of attempts are written in batches, each write under its fence.
 //!
-//! No acknowledgement is dropped while the process lives: during a database outage the batch is tried again until it is
-//! written. If the process dies first, the lease runs out and the job runs again: at least once.
+//! No acknowledgement is dropped while the process lives: during a database outage the batch is
+//! tried again until it is written. If the process dies first, the lease runs out and the job runs
+//! again: at least once.
 
 mod statements;
 
@@ -22,7 +23,8 @@ use crate::{
 /// The most acknowledgements in one transaction.
 const BATCH: usize = 1000;
 
-/// Where workers submit outcomes. Cheap to clone. The task that writes them ends after the last clone is dropped.
+/// Where workers submit outcomes. Cheap to clone. The task that writes them ends after the last
+/// clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Acks(Submitter<WriteAcks>);
 
@@ -130,8 +132,8 @@ impl BatchOperation for WriteAcks {
     }
 }
 
-/// True if the same statement would fail again, whatever the state of the database: SQLSTATE classes 22 (data
-/// exceptions) and 23 (constraint violations).
+/// True if the same statement would fail again, whatever the state of the database: SQLSTATE
+/// classes 22 (data exceptions) and 23 (constraint violations).
 fn is_about_the_data(error: &sqlx::Error) -> bool {
     error
         .as_database_error()

@@ -1,9 +1,11 @@
 //! What operators read from the queue and do to its jobs.
 //!
-//! Every call is bounded: it is fast and does no harm however many jobs there are. It reads a few thousand rows from the
-//! front of an index, and says so where that is not all. No function reads a whole table.
+//! Every call is bounded: it is fast and does no harm however many jobs there are. It reads a few
+//! thousand rows from the front of an index, and says so where that is not all. No function reads a
+//! whole table.
 //!
-//! Call each function in a transaction of [`begin`]. Call [`wake`] after the commit if jobs may have become ready.
+//! Call each function in a transaction of [`begin`]. Call [`wake`] after the commit if jobs may
+//! have become ready.
 
 mod counts;
 mod error;
@@ -36,8 +38,9 @@ pub use state::JobState;
 pub use stats::{KindStats, QueueStats, stats};
 pub use workers::{WorkerList, WorkerProcess, workers};
 
-/// Begins a transaction for calls of this module. Its statements have a time limit. They use the indexes even where the
-/// planner's statistics are out of date, as they are after many jobs were enqueued at once.
+/// Begins a transaction for calls of this module. Its statements have a time limit. They use the
+/// indexes even where the planner's statistics are out of date, as they are after many jobs were
+/// enqueued at once.
 pub async fn begin(conn: &mut PgConnection) -> Result<PgTransaction<'_>, AdminError> {
     let mut tx = conn.begin().await?;
     sqlx::query!(
@@ -51,7 +54,8 @@ pub async fn begin(conn: &mut PgConnection) -> Result<PgTransaction<'_>, AdminEr
     Ok(tx)
 }
 
-/// Wakes the workers of all processes, because jobs may have become ready. Without it they find the jobs a little later.
+/// Wakes the workers of all processes, because jobs may have become ready. Without it they find the
+/// jobs a little later.
 pub async fn wake(conn: &mut PgConnection) -> Result<(), AdminError> {
     sqlx::query!("select pg_notify($1, '')", CHANNEL)
         .execute(conn)

@@ -1,8 +1,9 @@
 //! The only code that knows apalis: a backend that hands claimed jobs to one apalis worker a kind.
 //!
-//! apalis ends a worker whose backend returns an error, and drains acknowledgements only while the worker is idle. So no
-//! database call is made here: [`crate::claim`] fills a [`JobFeed`], `fetch_next` is a cancel-safe long poll on it, and
-//! the handler submits outcomes to [`crate::ack`] itself.
+//! apalis ends a worker whose backend returns an error, and drains acknowledgements only while the
+//! worker is idle. So no database call is made here: [`crate::claim`] fills a [`JobFeed`],
+//! `fetch_next` is a cancel-safe long poll on it, and the handler submits outcomes to
+//! [`crate::ack`] itself.
 
 use std::{
     convert::Infallible,
@@ -86,7 +87,8 @@ impl Persistence for ClaimedJobs {
     }
 }
 
-/// The job as apalis's task. All fields that apalis has for a task are filled, so that its layers can use them.
+/// The job as apalis's task. All fields that apalis has for a task are filled, so that its layers
+/// can use them.
 fn to_task(job: ClaimedJob, queue: &Queue, worker: &str) -> Task<ClaimedJob> {
     let seconds = |time: chrono::DateTime<chrono::Utc>| u64::try_from(time.timestamp()).ok();
     let lock_at = seconds(job.claimed_at);
@@ -107,7 +109,8 @@ fn to_task(job: ClaimedJob, queue: &Queue, worker: &str) -> Task<ClaimedJob> {
     task.map_args(|()| job).build()
 }
 
-/// apalis's priorities start at 0, and the highest goes first. Ours are steps around 0, and the lowest goes first.
+/// apalis's priorities start at 0, and the highest goes first. Ours are steps around 0, and the
+/// lowest goes first.
 fn apalis_priority(priority: i16) -> usize {
     const LOW: i16 = crate::job::Priority::LOW.0;
     usize::try_from(i32::from(LOW) - i32::from(priority)).unwrap_or(0)
@@ -161,8 +164,8 @@ impl BackendConfig for ClaimedJobsBackend {
     }
 }
 
-/// Runs the worker of one kind until `stop`, and then until its running jobs have ended. `worker` is the process's
-/// name.
+/// Runs the worker of one kind until `stop`, and then until its running jobs have ended. `worker`
+/// is the process's name.
 pub(crate) async fn run_worker(
     feed: JobFeed,
     acks: Acks,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The delay before the attempt after a failed one.
 ///
-/// The delay after the n-th failure is between half of and the whole of `first * 2^(n-1)`, at most `cap`. The jitter
-/// spreads the retries of jobs that failed together.
+/// The delay after the n-th failure is between half of and the whole of `first * 2^(n-1)`, at most
+/// `cap`. The jitter spreads the retries of jobs that failed together.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     /// The longest delay after the first failure.

@@ -1,7 +1,8 @@
 //! Claims ready jobs: one statement for all kinds, each bounded by its free permits.
 //!
-//! Once the statement was sent, its result must not be dropped. Rows that the database has leased to this process, and
-//! that the process does not know of, would wait for the end of the lease and be charged an attempt.
+//! Once the statement was sent, its result must not be dropped. Rows that the database has leased
+//! to this process, and that the process does not know of, would wait for the end of the lease and
+//! be charged an attempt.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,11 +28,13 @@ use crate::{
     watchdog::Heartbeat,
 };
 
-/// What a claim may take in the database apart from passing dead index entries: this much, and this much for each row.
+/// What a claim may take in the database apart from passing dead index entries: this much, and this
+/// much for each row.
 const FIXED_COST: Duration = Duration::from_millis(1);
 const ROW_COST: Duration = Duration::from_micros(40);
 
-/// While more outcomes than this are not written, nothing is claimed. It bounds the memory that outcomes take.
+/// While more outcomes than this are not written, nothing is claimed. It bounds the memory that
+/// outcomes take.
 const MAX_UNWRITTEN: usize = 10_000;
 
 /// A kind, the feed of its worker, and where its next scan begins.
@@ -57,8 +60,8 @@ pub(crate) struct Claimer {
 }
 
 impl Claimer {
-    /// Claims whenever a permit is free, until `stop`. Jobs of a claim that is in flight at that moment go to the feeds.
-    /// The runner gives them back from there.
+    /// Claims whenever a permit is free, until `stop`. Jobs of a claim that is in flight at that
+    /// moment go to the feeds. The runner gives them back from there.
     pub(crate) async fn run(mut self, stop: CancellationToken, heartbeat: Heartbeat) {
         let mut errors = 0;
         let mut notified = false;
@@ -113,7 +116,8 @@ impl Claimer {
         }
     }
 
-    /// Claims at most `wanted[i]` jobs of kind i and hands them to the workers. Returns how many it got of each.
+    /// Claims at most `wanted[i]` jobs of kind i and hands them to the workers. Returns how many it
+    /// got of each.
     async fn claim(&mut self, wanted: &[usize]) -> Result<Vec<usize>, StatementError> {
         let names: Vec<String> = self
             .sources
@@ -178,7 +182,8 @@ pub(crate) struct ClaimedRow {
     pub(crate) job: ClaimedJob,
 }
 
-/// Claims at most `limits[i]` ready jobs of `kinds[i]`, from the position `starts[i]` on. Returns them in no order.
+/// Claims at most `limits[i]` ready jobs of `kinds[i]`, from the position `starts[i]` on. Returns
+/// them in no order.
 pub(crate) async fn claim_ready(
     pool: &PgPool,
     settings: &RunnerSettings,
@@ -187,8 +192,9 @@ pub(crate) async fn claim_ready(
     starts: &[Option<DateTime<Utc>>],
 ) -> Result<Vec<ClaimedRow>, StatementError> {
     let sent = Instant::now();
-    // `ctid = any(array(…))` and not a join: the planner ran a join as a scan of the whole table. The position of a job
-    // in a lane is not the time at which it became ready, so there only the first claim knows that time.
+    // `ctid = any(array(…))` and not a join: the planner ran a join as a scan of the whole table.
+    // The position of a job in a lane is not the time at which it became ready, so there only the
+    // first claim knows that time.
     let statement = sqlx::query!(
         r#"
         update queue.jobs as j

@@ -20,7 +20,8 @@ pub(crate) struct ClaimedJob {
     pub(crate) trace: Option<String>,
     pub(crate) position: DateTime<Utc>,
     pub(crate) claimed_at: DateTime<Utc>,
-    /// When it became ready, by the database's clock. `None` where only the first claim could know that.
+    /// When it became ready, by the database's clock. `None` where only the first claim could know
+    /// that.
     pub(crate) ready_since: Option<DateTime<Utc>>,
     /// The same by this process's clock.
     pub(crate) ready_at: Option<Instant>,

@@ -23,8 +23,9 @@ pub struct CleanupQueueDeps {
     pub keep_dead_jobs: Duration,
 }
 
-/// Deletes dead letters that are older than their retention, throughput figures older than a day, workers that were
-/// killed more than an hour ago, and rate limits that have recovered. Enqueued by a schedule.
+/// Deletes dead letters that are older than their retention, throughput figures older than a day,
+/// workers that were killed more than an hour ago, and rate limits that have recovered. Enqueued by
+/// a schedule.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupQueue {}
 

@@ -14,17 +14,19 @@ pub const RUNNER_CONNECTIONS: u32 = CONTROL + OUTCOMES;
 /// How many connections a [`crate::Waker`] makes beside its pool.
 pub const WAKER_CONNECTIONS: u32 = 1;
 
-/// Every statement of the queue has one right plan, by index. Postgres plans a statement once a connection, by what the
-/// table holds at that time. A plan made for an empty queue would later read a million rows from end to end. Where a
-/// plan cannot avoid what is disabled here, its estimated cost is so high that Postgres would compile it, which takes
-/// longer than running it: hence no `jit`. And Postgres ends a session that is frozen in a transaction, so that its
-/// locks do not stay.
+/// Every statement of the queue has one right plan, by index. Postgres plans a statement once a
+/// connection, by what the table holds at that time. A plan made for an empty queue would later
+/// read a million rows from end to end. Where a plan cannot avoid what is disabled here, its
+/// estimated cost is so high that Postgres would compile it, which takes longer than running it:
+/// hence no `jit`. And Postgres ends a session that is frozen in a transaction, so that its locks
+/// do not stay.
 const SESSION: &str =
     "set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off;
      set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;
      set idle_in_transaction_session_timeout = '5s'";
 
-/// If a crash of Postgres undoes an outcome, the job runs again, as after any crash. A notification need not be durable.
+/// If a crash of Postgres undoes an outcome, the job runs again, as after any crash. A notification
+/// need not be durable.
 const WITHOUT_WAITING_FOR_THE_DISK: &str = "set synchronous_commit = off";
 
 /// For claims, timers, renewals, the worker registry and notifications.
@@ -32,7 +34,8 @@ pub(crate) fn control(pool: &PgPool) -> PgPool {
     connect(pool, CONTROL, SESSION)
 }
 
-/// For outcomes, and for nothing else. A claim must never be undone: its fence would be given out a second time.
+/// For outcomes, and for nothing else. A claim must never be undone: its fence would be given out a
+/// second time.
 pub(crate) fn outcomes(pool: &PgPool) -> PgPool {
     connect(
         pool,

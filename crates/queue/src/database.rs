@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-/// The time limit of any statement. Without it, a connection whose other end has vanished would block its task until
-/// TCP notices.
+/// The time limit of any statement. Without it, a connection whose other end has vanished would
+/// block its task until TCP notices.
 pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pause after the first error of the database. It doubles with each further error.

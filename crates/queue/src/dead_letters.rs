@@ -16,7 +16,8 @@ pub struct DeadLetter<J> {
     pub place: (DateTime<Utc>, JobId),
 }
 
-/// At most `most` jobs of this kind that became dead letters within `age`, the oldest first, after this place.
+/// At most `most` jobs of this kind that became dead letters within `age`, the oldest first, after
+/// this place.
 pub async fn dead_letters<J: JobArgs>(
     conn: &mut PgConnection,
     age: Duration,

@@ -26,8 +26,8 @@ pub enum EnqueueError {
     Database(#[from] sqlx::Error),
 }
 
-/// The largest number of attempts that is stored. The claim after the last attempt, which makes the job a dead letter,
-/// must fit as well.
+/// The largest number of attempts that is stored. The claim after the last attempt, which makes the
+/// job a dead letter, must fit as well.
 const MOST_ATTEMPTS: i16 = i16::MAX - 1;
 
 /// A job to be enqueued.
@@ -77,7 +77,8 @@ impl NewJob {
         self
     }
 
-    /// The lane in which the job waits. Lanes take turns, so a backlog in one lane does not delay the jobs of others.
+    /// The lane in which the job waits. Lanes take turns, so a backlog in one lane does not delay
+    /// the jobs of others.
     #[must_use]
     pub fn lane(mut self, lane: impl Into<String>) -> Self {
         self.lane = Some(lane.into());
@@ -114,11 +115,13 @@ impl NewJob {
     }
 }
 
-/// Inserts the job on the caller's connection. Inside a transaction, the job becomes due when the transaction commits, and
-/// does not exist if it rolls back. [`enqueue_all`] takes jobs with another policy than that of their kind.
+/// Inserts the job on the caller's connection. Inside a transaction, the job becomes due when the
+/// transaction commits, and does not exist if it rolls back. [`enqueue_all`] takes jobs with
+/// another policy than that of their kind.
 pub async fn enqueue<J: JobArgs>(conn: &mut PgConnection, job: &J) -> Result<JobId, EnqueueError> {
     let job = NewJob::of(job)?;
-    // As text: a JSON parameter would be `jsonb` on its way, which refuses "\u0000" and rewrites numbers.
+    // As text: a JSON parameter would be `jsonb` on its way, which refuses "\u0000" and rewrites
+    // numbers.
     let id = sqlx::query_scalar!(
         "insert into queue.jobs (kind, max_attempts, priority, position, args)
          values ($1, $2, $3::smallint, now() + $3::smallint * interval '10 minutes', $4::text::json)
@@ -133,8 +136,9 @@ pub async fn enqueue<J: JobArgs>(conn: &mut PgConnection, job: &J) -> Result<Job
     Ok(id)
 }
 
-/// Inserts the jobs on the caller's connection, in one statement. Returns the number of each, or `None` for a job whose
-/// unique key a live job or an earlier job of the list has. The other jobs are inserted all the same.
+/// Inserts the jobs on the caller's connection, in one statement. Returns the number of each, or
+/// `None` for a job whose unique key a live job or an earlier job of the list has. The other jobs
+/// are inserted all the same.
 pub async fn enqueue_all(
     conn: &mut PgConnection,
     jobs: &[NewJob],

@@ -50,7 +50,8 @@ impl Executor {
         }
     }
 
-    /// Makes one attempt, logs it and counts it. The caller writes the outcome. Takes the job's arguments.
+    /// Makes one attempt, logs it and counts it. The caller writes the outcome. Takes the job's
+    /// arguments.
     pub(crate) async fn run(&self, job: &mut ClaimedJob) -> AttemptEnd {
         let waited = job.ready_at.map(|ready_at| ready_at.elapsed());
         let span = tracing::info_span!(
@@ -96,7 +97,8 @@ impl Executor {
             return AttemptEnd::Acknowledge(Outcome::release());
         }
         if job.attempt > job.max_attempts {
-            // Every attempt ended with the death of its process, so none was acknowledged. This claim does not run it.
+            // Every attempt ended with the death of its process, so none was acknowledged. This
+            // claim does not run it.
             let error = format!(
                 "{} attempts ended with the death of their worker",
                 job.max_attempts
@@ -114,7 +116,8 @@ impl Executor {
             completed: lease.completed.clone(),
         });
         let running = self.kind.run(std::mem::take(&mut job.args), attempt);
-        // A task of its own: a panic, of the decoder too, ends only that task, and all cores share the work.
+        // A task of its own: a panic, of the decoder too, ends only that task, and all cores share
+        // the work.
         let mut task = tokio::spawn(running.in_current_span());
         let result = tokio::select! {
             result = &mut task => result,

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::claimed::ClaimedJob;
 
-/// Claimed jobs of one kind, in the order of the queue. The claimer puts them in, the kind's worker takes them out.
-/// Cheap to clone.
+/// Claimed jobs of one kind, in the order of the queue. The claimer puts them in, the kind's worker
+/// takes them out. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobFeed {
     jobs: Arc<Mutex<BinaryHeap<Reverse<ClaimedJob>>>>,

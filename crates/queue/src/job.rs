@@ -9,8 +9,8 @@ use crate::{
     backoff::Backoff,
 };
 
-/// The order among jobs that are ready. One step of priority is worth ten minutes of waiting, so that no job waits for
-/// ever.
+/// The order among jobs that are ready. One step of priority is worth ten minutes of waiting, so
+/// that no job waits for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority(pub(crate) i16);
 
@@ -25,8 +25,8 @@ impl Priority {
 
 /// The arguments of one kind of job, and what whoever enqueues it must know.
 ///
-/// The arguments are stored as JSON and read back by whatever version of the program claims the job, so a new field
-/// needs a default. They hold ids only: operators see the rows of the queue.
+/// The arguments are stored as JSON and read back by whatever version of the program claims the
+/// job, so a new field needs a default. They hold ids only: operators see the rows of the queue.
 pub trait JobArgs: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The kind, as stored in the rows. Never rename it.
     const NAME: &'static str;
@@ -43,16 +43,16 @@ pub trait JobArgs: Serialize + DeserializeOwned + Send + Sync + 'static {
 
 /// What a worker does with a job: its policy for attempts, and the work.
 ///
-/// It is a trait of its own, apart from [`JobArgs`], so that a crate can enqueue a job without the code that runs it.
-/// `Deps` is what the job works with: pools, clients, settings.
+/// It is a trait of its own, apart from [`JobArgs`], so that a crate can enqueue a job without the
+/// code that runs it. `Deps` is what the job works with: pools, clients, settings.
 pub trait Job<Deps>: JobArgs {
     /// How long one attempt may take before it is cancelled and counts as failed.
     const TIMEOUT: Duration = Duration::from_mins(1);
     /// The delay before the next attempt when the error does not name one.
     const BACKOFF: Backoff = Backoff::DEFAULT;
 
-    /// Makes one attempt. It may be cancelled at any `.await`. It may run again after it has succeeded, unless it
-    /// completes through [`Attempt::complete`].
+    /// Makes one attempt. It may be cancelled at any `.await`. It may run again after it has
+    /// succeeded, unless it completes through [`Attempt::complete`].
     fn run(
         &self,
         deps: &Deps,
@@ -62,10 +62,12 @@ pub trait Job<Deps>: JobArgs {
 
 /// Why an attempt did not succeed.
 ///
-/// The texts of the errors are stored with the job, and operators see them. They must hold no personal data.
+/// The texts of the errors are stored with the job, and operators see them. They must hold no
+/// personal data.
 #[derive(Debug)]
 pub enum JobError {
-    /// The job runs again after its backoff, or `after` the delay that the error carries. The attempt counts.
+    /// The job runs again after its backoff, or `after` the delay that the error carries. The
+    /// attempt counts.
     Retry {
         /// What went wrong.
         source: anyhow::Error,

@@ -1,4 +1,5 @@
-//! A kind of job that this process runs: its code, its concurrency, and how many of its jobs to claim.
+//! A kind of job that this process runs: its code, its concurrency, and how many of its jobs to
+//! claim.
 
 use std::{
     sync::{
@@ -23,8 +24,8 @@ use crate::{
 pub(crate) type RunResult = Result<Result<(), JobError>, serde_json::Error>;
 type RunJob = dyn Fn(String, Arc<Attempt>) -> BoxFuture<'static, RunResult> + Send + Sync;
 
-/// Workers prefetch this much work beyond their concurrency, so that permits do not stay free while a claim is under
-/// way. A job that comes later and has priority waits no longer than that.
+/// Workers prefetch this much work beyond their concurrency, so that permits do not stay free while
+/// a claim is under way. A job that comes later and has priority waits no longer than that.
 const PREFETCH: Duration = Duration::from_millis(10);
 
 /// The most jobs that are prefetched, and the most in one claim.
@@ -92,8 +93,9 @@ impl JobKind {
         self.held.load(Ordering::Acquire)
     }
 
-    /// How many jobs of this kind to claim now: none, unless a permit is free or will be soon. After a notification a
-    /// few in any case: the new job may have priority over all jobs that wait here.
+    /// How many jobs of this kind to claim now: none, unless a permit is free or will be soon.
+    /// After a notification a few in any case: the new job may have priority over all jobs that
+    /// wait here.
     pub(crate) fn wanted(&self, notified: bool) -> usize {
         let average = u128::from(self.average_ns.load(Ordering::Relaxed).max(1));
         let prefetch = PREFETCH.as_nanos() * self.concurrency as u128 / average;

@@ -1,8 +1,9 @@
 //! The leases this process holds, and their renewal.
 //!
-//! A lease is lost when the database says so (the row is gone, was claimed again, or is ready for any worker), or when it
-//! was not renewed in time by this process's monotonic clock: then another worker may have the job, although this one
-//! cannot ask. Either way the work is cancelled. The fence refuses what it would still write.
+//! A lease is lost when the database says so (the row is gone, was claimed again, or is ready for
+//! any worker), or when it was not renewed in time by this process's monotonic clock: then another
+//! worker may have the job, although this one cannot ask. Either way the work is cancelled. The
+//! fence refuses what it would still write.
 
 use std::{
     collections::HashMap,
@@ -28,11 +29,13 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Lease {
     claim: i32,
-    /// Counted from before the claim was sent, so it ends before the database's own end of the lease.
+    /// Counted from before the claim was sent, so it ends before the database's own end of the
+    /// lease.
     safe_until: Instant,
     /// Cancelled when the lease is lost.
     pub(crate) lost: CancellationToken,
-    /// Set once the job has deleted its own row. A missing row then does not mean that the lease is lost.
+    /// Set once the job has deleted its own row. A missing row then does not mean that the lease is
+    /// lost.
     pub(crate) completed: Arc<AtomicBool>,
 }
 
@@ -55,8 +58,8 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the lease of a claim that was sent at `sent`. If this process has claimed a job again whose older lease ran
-    /// out, the older lease is lost.
+    /// Adds the lease of a claim that was sent at `sent`. If this process has claimed a job again
+    /// whose older lease ran out, the older lease is lost.
     pub(crate) fn hold(&self, claimed: &ClaimedJob, sent: Instant) {
         let lease = Lease {
             claim: claimed.fence.claim,
@@ -77,7 +80,8 @@ impl Leases {
             .cloned()
     }
 
-    /// Removes a lease, which is no longer renewed: the job has completed, or its outcome is written.
+    /// Removes a lease, which is no longer renewed: the job has completed, or its outcome is
+    /// written.
     pub(crate) fn remove(&self, fence: Fence) {
         self.remove_all(std::iter::once(fence));
     }
@@ -109,8 +113,8 @@ impl Leases {
         }
     }
 
-    /// Cancels jobs whose lease was not renewed in time, until `done`. A loop of its own, as the renewal may be waiting
-    /// for the database.
+    /// Cancels jobs whose lease was not renewed in time, until `done`. A loop of its own, as the
+    /// renewal may be waiting for the database.
     pub(crate) async fn expire(self, done: CancellationToken, heartbeat: Heartbeat) {
         let pause = (self.length / 20).min(Duration::from_secs(1));
         loop {
@@ -132,8 +136,8 @@ impl Leases {
             return Ok(());
         }
         let sent = Instant::now();
-        // A locked row is skipped: a wait for it would cost all other jobs their leases. Usually the job is being
-        // completed. If not, the next renewal has it.
+        // A locked row is skipped: a wait for it would cost all other jobs their leases. Usually
+        // the job is being completed. If not, the next renewal has it.
         let statement = sqlx::query!(
             r#"
             with held as (select * from unnest($1::bigint[], $2::int[]) as held(id, claim)),
@@ -156,7 +160,8 @@ impl Leases {
             self.length.as_secs_f64(),
         )
         .fetch_all(pool);
-        // At most a third of the lease: a renewal that takes longer than the lease is of no use, a second try is.
+        // At most a third of the lease: a renewal that takes longer than the lease is of no use, a
+        // second try is.
         let rows = within(STATEMENT_TIMEOUT.min(self.length / 3), statement).await?;
         let ours: HashMap<JobId, bool> =
             rows.into_iter().map(|row| (row.id, row.renewed)).collect();

@@ -1,9 +1,10 @@
 //! Durable jobs in Postgres, run by apalis workers.
 //!
-//! A job is a row in `queue.jobs`. It is enqueued on the caller's connection, so it commits together with the row it is
-//! about. A worker claims it with a **lease** (the time by which the worker must have finished or renewed) and a
-//! **fence** (the number of the claim, which every later write must name). The job ends when its row is deleted together
-//! with its effect, or when it becomes a dead letter. Until then it may be retried and snoozed.
+//! A job is a row in `queue.jobs`. It is enqueued on the caller's connection, so it commits
+//! together with the row it is about. A worker claims it with a **lease** (the time by which the
+//! worker must have finished or renewed) and a **fence** (the number of the claim, which every
+//! later write must name). The job ends when its row is deleted together with its effect, or when
+//! it becomes a dead letter. Until then it may be retried and snoozed.
 //!
 //! What this crate promises, whichever process is killed at whatever time:
 //!
@@ -15,11 +16,11 @@
 //! - a [`rate_limit`] is exact over all processes, and a reservation belongs to one event alone;
 //! - only the database's clock decides what is due.
 //!
-//! Each promise has its tests: `docs/queue-guarantees.md`. The states of a job, and the effect of a crash at each
-//! transition, are in `docs/job-states.md`.
+//! Each promise has its tests: `docs/queue-guarantees.md`. The states of a job, and the effect of a
+//! crash at each transition, are in `docs/job-states.md`.
 //!
-//! The crate knows nothing of what the jobs do. The reading order is the life of a job: [`enqueue`], `claim`, `feed`,
-//! `backend`, `execute`, `lease`, `ack`. [`Runner`] connects them.
+//! The crate knows nothing of what the jobs do. The reading order is the life of a job:
+//! [`enqueue`], `claim`, `feed`, `backend`, `execute`, `lease`, `ack`. [`Runner`] connects them.
 
 mod ack;
 pub mod admin;

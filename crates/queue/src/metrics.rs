@@ -1,5 +1,6 @@
-//! The metrics of workers: every metric of this crate is named here and nowhere else. Labels are kinds of jobs, which
-//! the code names, and outcomes. [`crate::admin::stats`] reads how many jobs the queue holds.
+//! The metrics of workers: every metric of this crate is named here and nowhere else. Labels are
+//! kinds of jobs, which the code names, and outcomes. [`crate::admin::stats`] reads how many jobs
+//! the queue holds.
 
 use std::time::Duration;
 

@@ -33,8 +33,8 @@ use crate::{
 /// The longest time that a stop waits for the worker registry, which only operators read.
 const LAST_REGISTRY_WRITE: Duration = Duration::from_secs(1);
 
-/// The time to write the last outcomes, even if the grace period is shorter. A job whose outcome is not written waits for
-/// the end of its lease and is charged an attempt.
+/// The time to write the last outcomes, even if the grace period is shorter. A job whose outcome is
+/// not written waits for the end of its lease and is charged an attempt.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Runs jobs of the registered kinds.
@@ -58,8 +58,9 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// A runner without kinds, on the database of this pool. It makes [`crate::RUNNER_CONNECTIONS`] connections of its
-    /// own, so that jobs that use up the pool do not cost each other their leases.
+    /// A runner without kinds, on the database of this pool. It makes [`crate::RUNNER_CONNECTIONS`]
+    /// connections of its own, so that jobs that use up the pool do not cost each other their
+    /// leases.
     pub fn new(pool: PgPool, settings: RunnerSettings) -> Self {
         let schedules = Schedules::default();
         Self {
@@ -84,8 +85,8 @@ impl Runner {
         (self.pool, self.kinds)
     }
 
-    /// Adds a kind, of which at most `concurrency` jobs run at once in this process. A kind that was added before is
-    /// replaced.
+    /// Adds a kind, of which at most `concurrency` jobs run at once in this process. A kind that
+    /// was added before is replaced.
     #[must_use]
     pub fn register<J, D>(mut self, deps: D, concurrency: usize) -> Self
     where
@@ -101,7 +102,8 @@ impl Runner {
         self
     }
 
-    /// Adds a job that is enqueued at the times of `cron`: five fields, in UTC. Some process must register the kind.
+    /// Adds a job that is enqueued at the times of `cron`: five fields, in UTC. Some process must
+    /// register the kind.
     pub fn schedule<J: JobArgs>(
         mut self,
         name: &str,
@@ -114,14 +116,15 @@ impl Runner {
 
     /// Runs until `stop` is cancelled and every job was given back or its outcome written.
     ///
-    /// After `stop` no job is claimed. Jobs that wait in this process are given back at once. Running jobs get the grace
-    /// period. Then they are cancelled and given back, too. None of this costs an attempt. A database outage delays the
-    /// runner and does not end it. But at the stop the runner waits for the database no longer than another grace period
-    /// (or five seconds, if that is more). A job whose outcome was not written becomes ready when its lease runs out.
+    /// After `stop` no job is claimed. Jobs that wait in this process are given back at once.
+    /// Running jobs get the grace period. Then they are cancelled and given back, too. None of this
+    /// costs an attempt. A database outage delays the runner and does not end it. But at the stop
+    /// the runner waits for the database no longer than another grace period (or five seconds, if
+    /// that is more). A job whose outcome was not written becomes ready when its lease runs out.
     ///
     /// # Errors
-    /// If a task of the runner ended because of a bug. The other tasks were stopped in order. The process should end, so
-    /// that its supervisor starts it again.
+    /// If a task of the runner ended because of a bug. The other tasks were stopped in order. The
+    /// process should end, so that its supervisor starts it again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunnerDied> {
         let mut running = RunnerTasks::start(self, stop.child_token());
         let died = running.until_stop().await;

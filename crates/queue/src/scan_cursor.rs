@@ -1,13 +1,14 @@
 //! Where a scan of a queue index begins.
 //!
-//! Completed jobs leave dead entries at the front of the index. Usually Postgres skips them and clears them at once. But
-//! while any session holds an old snapshot, it can do neither, and each scan from the front passes all of them again.
-//! Then a scan begins where the last one found its last row. It returns to the front, for jobs that were inserted
-//! behind it, only so often that this takes a twentieth of the time.
+//! Completed jobs leave dead entries at the front of the index. Usually Postgres skips them and
+//! clears them at once. But while any session holds an old snapshot, it can do neither, and each
+//! scan from the front passes all of them again. Then a scan begins where the last one found its
+//! last row. It returns to the front, for jobs that were inserted behind it, only so often that
+//! this takes a twentieth of the time.
 //!
-//! A busy machine makes every statement slow. If that were taken for dead entries, jobs with priority would wait too
-//! long. So the cursor moves on only after several slow scans from the front in a row, and stays there only if a scan
-//! from further on is faster.
+//! A busy machine makes every statement slow. If that were taken for dead entries, jobs with
+//! priority would wait too long. So the cursor moves on only after several slow scans from the
+//! front in a row, and stays there only if a scan from further on is faster.
 
 use std::time::Duration;
 
@@ -58,7 +59,8 @@ impl ScanCursor {
         }
     }
 
-    /// Notes a scan: where it began, the last position it reached, and how long it took beyond the cost of its rows.
+    /// Notes a scan: where it began, the last position it reached, and how long it took beyond the
+    /// cost of its rows.
     pub(crate) fn note(
         &mut self,
         start: Option<DateTime<Utc>>,

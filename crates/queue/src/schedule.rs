@@ -1,8 +1,9 @@
 //! Enqueues jobs at the times of cron expressions, in UTC.
 //!
-//! The next time of a schedule is stored in the database. The process that finds it due enqueues the job and moves the
-//! time on in one transaction, so a crash neither loses a run nor doubles it. The job's unique key keeps two runs from
-//! being in the queue at once. After an outage, one run makes up for all times that passed.
+//! The next time of a schedule is stored in the database. The process that finds it due enqueues
+//! the job and moves the time on in one transaction, so a crash neither loses a run nor doubles it.
+//! The job's unique key keeps two runs from being in the queue at once. After an outage, one run
+//! makes up for all times that passed.
 
 use chrono::{DateTime, Utc};
 use croner::{
@@ -69,7 +70,8 @@ impl Schedules {
         &self.names
     }
 
-    /// Stores the schedules in the database. A new schedule, or one whose expression has changed, starts from now.
+    /// Stores the schedules in the database. A new schedule, or one whose expression has changed,
+    /// starts from now.
     pub(crate) async fn store(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let mut conn = pool.acquire().await?;
         let now = now(&mut conn).await?;

@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use tracing::Span;
 
-/// Links the span of an attempt to the trace context that came with the job. Called before the span is entered. Returns
-/// the trace context of the span itself.
+/// Links the span of an attempt to the trace context that came with the job. Called before the span
+/// is entered. Returns the trace context of the span itself.
 pub type LinkTrace = fn(span: &Span, enqueued_by: Option<&str>) -> Option<String>;
 
 /// How a worker process behaves.
 #[derive(Debug, Clone)]
 pub struct RunnerSettings {
-    /// The process's name in `queue.jobs.locked_by`. Operators read it. Two processes may have the same name.
+    /// The process's name in `queue.jobs.locked_by`. Operators read it. Two processes may have the
+    /// same name.
     pub worker: String,
-    /// How long a claim lasts unless it is renewed, three times within its length. The jobs of a process that has died
-    /// wait this long.
+    /// How long a claim lasts unless it is renewed, three times within its length. The jobs of a
+    /// process that has died wait this long.
     pub lease: Duration,
-    /// The pause before the next look for ready jobs after a look that found none, while notifications do not arrive.
+    /// The pause before the next look for ready jobs after a look that found none, while
+    /// notifications do not arrive.
     pub poll: Duration,
     /// The same while notifications do arrive.
     pub slow_poll: Duration,
@@ -27,8 +29,8 @@ pub struct RunnerSettings {
 }
 
 impl RunnerSettings {
-    /// Defaults for a process of this name: leases of 30 s, 20 s of grace. Without work, it looks for jobs every 2 s,
-    /// or every 250 ms while notifications do not arrive.
+    /// Defaults for a process of this name: leases of 30 s, 20 s of grace. Without work, it looks
+    /// for jobs every 2 s, or every 250 ms while notifications do not arrive.
     pub fn new(worker: impl Into<String>) -> Self {
         Self {
             worker: worker.into(),

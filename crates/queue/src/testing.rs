@@ -1,8 +1,10 @@
-//! For tests of jobs: a queue without background tasks, which runs jobs one by one when the test asks for it.
+//! For tests of jobs: a queue without background tasks, which runs jobs one by one when the test
+//! asks for it.
 //!
-//! A [`TestQueue`] claims jobs, runs them and writes their outcomes with the statements and the code of a
-//! [`Runner`](crate::Runner). Only the order of events is up to the test, and time passes when the test says so. It needs
-//! a database of its own, and panics when the database reports an error.
+//! A [`TestQueue`] claims jobs, runs them and writes their outcomes with the statements and the
+//! code of a [`Runner`](crate::Runner). Only the order of events is up to the test, and time passes
+//! when the test says so. It needs a database of its own, and panics when the database reports an
+//! error.
 //!
 //! ```ignore
 //! let queue = queue::testing::TestQueue::new(pool.clone()).register::<SendReceipt, _>(deps);
@@ -145,7 +147,8 @@ impl TestQueue {
         self
     }
 
-    /// Adds a job that is enqueued at the times of `cron`, as [`Runner::schedule`](crate::Runner::schedule) does.
+    /// Adds a job that is enqueued at the times of `cron`, as
+    /// [`Runner::schedule`](crate::Runner::schedule) does.
     pub fn schedule<J: JobArgs>(
         mut self,
         name: &str,
@@ -192,8 +195,8 @@ impl TestQueue {
         all
     }
 
-    /// Lets time pass, by moving all times in the queue into the past. Jobs become due, leases run out, schedules become
-    /// due, and rate limits recover.
+    /// Lets time pass, by moving all times in the queue into the past. Jobs become due, leases run
+    /// out, schedules become due, and rate limits recover.
     pub async fn advance(&self, time: Duration) {
         let seconds = time.as_secs_f64();
         let mut tx = self.pool.begin().await.expect("a transaction");

@@ -1,5 +1,5 @@
-//! Makes jobs ready whose time has come: scheduled jobs, failed jobs after their backoff, and jobs whose lease has run out
-//! because their worker died.
+//! Makes jobs ready whose time has come: scheduled jobs, failed jobs after their backoff, and jobs
+//! whose lease has run out because their worker died.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,14 +21,15 @@ use crate::{
 /// The most jobs made ready in one statement.
 const BATCH: i64 = 1000;
 
-/// The longest time between two scans. A worker that sets a shorter timer notifies [`Timers::timer_set`].
+/// The longest time between two scans. A worker that sets a shorter timer notifies
+/// [`Timers::timer_set`].
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The shortest time between two scans.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 
-/// A transaction that sets a timer may take this long, and the timer is still found at once. Later timers are found by
-/// the next scan from the front of the index.
+/// A transaction that sets a timer may take this long, and the timer is still found at once. Later
+/// timers are found by the next scan from the front of the index.
 const LONGEST_TRANSACTION: TimeDelta = TimeDelta::seconds(2);
 
 /// Scans the timers for one process.
@@ -79,7 +80,8 @@ impl Timers {
         }
     }
 
-    /// Makes due jobs ready and enqueues the jobs of due schedules. Returns how long there is nothing to do.
+    /// Makes due jobs ready and enqueues the jobs of due schedules. Returns how long there is
+    /// nothing to do.
     pub(crate) async fn pass(&self, cursor: &mut ScanCursor) -> Result<Duration, StatementError> {
         let found = self.scan(cursor).await?;
         if found.schedule_due {
@@ -103,8 +105,8 @@ impl Timers {
     async fn scan(&self, cursor: &mut ScanCursor) -> Result<TimerScan, StatementError> {
         let start = cursor.start();
         let sent = Instant::now();
-        // Jobs of a lane get positions behind each other, as when they are enqueued. So many jobs of one lane that
-        // become ready together do not delay other lanes.
+        // Jobs of a lane get positions behind each other, as when they are enqueued. So many jobs
+        // of one lane that become ready together do not delay other lanes.
         let statement = sqlx::query!(
             r#"
             with due as (
@@ -143,7 +145,8 @@ impl Timers {
         )
         .fetch_one(&self.pool);
         let row = within(STATEMENT_TIMEOUT, statement).await?;
-        // A timer lies in the future when it is set. So no timer appears that is older than one transaction.
+        // A timer lies in the future when it is set. So no timer appears that is older than one
+        // transaction.
         let reached: DateTime<Utc> = row.now - LONGEST_TRANSACTION;
         let reached = (row.ready < BATCH).then_some(reached);
         cursor.note(start, reached, sent.elapsed());

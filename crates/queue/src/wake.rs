@@ -1,8 +1,9 @@
 //! Wakes workers when there are new jobs.
 //!
-//! A `NOTIFY` inside the enqueueing transaction would serialise all commits. So the enqueuer calls [`Waker::wake`] after
-//! the commit, which sets a flag, and a task of the process sends one `NOTIFY` for all calls within a few milliseconds.
-//! If a wake-up is lost in a crash, the job waits for the next poll.
+//! A `NOTIFY` inside the enqueueing transaction would serialise all commits. So the enqueuer calls
+//! [`Waker::wake`] after the commit, which sets a flag, and a task of the process sends one
+//! `NOTIFY` for all calls within a few milliseconds. If a wake-up is lost in a crash, the job waits
+//! for the next poll.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,11 +30,13 @@ const RECONNECT: Duration = Duration::from_millis(500);
 pub struct Waker(mpsc::Sender<()>);
 
 impl Waker {
-    /// Starts the task that notifies. It ends when the last clone is dropped. It has a connection of its own, because
-    /// in the pool it would wait behind the jobs that the new job has priority over.
+    /// Starts the task that notifies. It ends when the last clone is dropped. It has a connection
+    /// of its own, because in the pool it would wait behind the jobs that the new job has priority
+    /// over.
     pub fn start(pool: &PgPool) -> Self {
         let pool = connections::waker(pool);
-        // One place. A full channel means that a notification is about to be sent, which covers this call, too.
+        // One place. A full channel means that a notification is about to be sent, which covers
+        // this call, too.
         let (sender, mut wanted) = mpsc::channel(1);
         tokio::spawn(async move {
             while wanted.recv().await.is_some() {
@@ -57,8 +60,8 @@ impl Waker {
     }
 }
 
-/// Listens until `stop`. Each notification, and each new connection, notifies `arrivals`. `connected` is true while
-/// notifications arrive.
+/// Listens until `stop`. Each notification, and each new connection, notifies `arrivals`.
+/// `connected` is true while notifications arrive.
 pub(crate) async fn listen(
     pool: PgPool,
     arrivals: Arc<Notify>,

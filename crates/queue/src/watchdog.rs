@@ -1,8 +1,9 @@
 //! Detects loops of this process that hang.
 //!
-//! Each loop that the process depends on calls [`Heartbeat::beat`] in every round. None of its waits is unbounded and
-//! silent: a statement has its timeout, and every other wait goes through [`Heartbeat`]. A loop that has not beaten for
-//! [`STUCK_AFTER`] is therefore stuck: a call blocks its thread, or it has a bug. A database outage stops no heartbeat.
+//! Each loop that the process depends on calls [`Heartbeat::beat`] in every round. None of its
+//! waits is unbounded and silent: a statement has its timeout, and every other wait goes through
+//! [`Heartbeat`]. A loop that has not beaten for [`STUCK_AFTER`] is therefore stuck: a call blocks
+//! its thread, or it has a bug. A database outage stops no heartbeat.
 
 use std::{
     convert::Infallible,
@@ -15,8 +16,8 @@ use std::{
 
 use tokio::time::Instant;
 
-/// A loop without a heartbeat for this long is stuck. Longer than any statement may take, including the wait for a
-/// connection.
+/// A loop without a heartbeat for this long is stuck. Longer than any statement may take, including
+/// the wait for a connection.
 pub const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// A wait beats this often within the bound.

@@ -1,4 +1,5 @@
-//! Writes down, for operators, which workers run and how many attempts they make. Nothing depends on it.
+//! Writes down, for operators, which workers run and how many attempts they make. Nothing depends
+//! on it.
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -1,8 +1,8 @@
 //! The sender or the recipient of a message, as Twilio writes it.
 //!
-//! An address is kept unchanged. Removing non-digits could turn the address of a sender without a phone
-//! number into a stranger's phone number. An address is personal data: it has no `Display`, and `Debug`
-//! hides it.
+//! An address is kept unchanged. Removing non-digits could turn the address of a sender without a
+//! phone number into a stranger's phone number. An address is personal data: it has no `Display`,
+//! and `Debug` hides it.
 //!
 //! Source: Twilio docs, [inbound
 //! messages](https://www.twilio.com/docs/messaging/guides/webhook-request).

@@ -1,16 +1,16 @@
 //! Finds the usual mistake behind a wrong signature, for the log.
 //!
-//! It never makes a request valid: it runs after the request was refused, and only the operator sees its
-//! result. Anyone can trigger it, so its work is bounded. Callers should also limit how often they call
-//! it.
+//! It never makes a request valid: it runs after the request was refused, and only the operator
+//! sees its result. Anyone can trigger it, so its work is bounded. Callers should also limit how
+//! often they call it.
 
 use std::fmt;
 
 use crate::signature::{Body, SignatureClaim, Validator};
 use crate::signed_url::{SignedUrl, split_port, split_query, without_fragment};
 
-/// Requests with more bytes of URL and parameters are not diagnosed. An ordinary webhook has about one
-/// thousand.
+/// Requests with more bytes of URL and parameters are not diagnosed. An ordinary webhook has about
+/// one thousand.
 const MAX_BYTES: usize = 16 * 1024;
 
 /// The longest possible host name, with a port.
@@ -138,8 +138,9 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Returns the single mistake that explains why this request was refused. `None` if there is none: the
-/// request is not from Twilio, the token is wrong, a parameter was changed, or there are two mistakes.
+/// Returns the single mistake that explains why this request was refused. `None` if there is none:
+/// the request is not from Twilio, the token is wrong, a parameter was changed, or there are two
+/// mistakes.
 ///
 /// `retired` holds the known tokens that are no longer accepted.
 pub fn diagnose(

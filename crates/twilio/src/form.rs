@@ -1,17 +1,17 @@
 //! Parses an `application/x-www-form-urlencoded` body into pairs, in order.
 //!
-//! The signature covers every character, so the parser never trims, drops blanks or normalises. Values
-//! are people's messages, so no error contains a value.
+//! The signature covers every character, so the parser never trims, drops blanks or normalises.
+//! Values are people's messages, so no error contains a value.
 //!
-//! The parser is stricter than the [WHATWG parser](https://url.spec.whatwg.org/#urlencoded-parsing),
-//! which keeps a `%` that escapes nothing and replaces broken UTF-8. Twilio always escapes correctly, so
-//! a broken escape is not from Twilio. Accepting it would let two different bodies mean the same signed
-//! text.
+//! The parser is stricter than the [WHATWG
+//! parser](https://url.spec.whatwg.org/#urlencoded-parsing), which keeps a `%` that escapes nothing
+//! and replaces broken UTF-8. Twilio always escapes correctly, so a broken escape is not from
+//! Twilio. Accepting it would let two different bodies mean the same signed text.
 
 use std::fmt;
 
-/// The name of the parameter that is wrong. It is shown only if it looks like a name, as it may be a
-/// person's text.
+/// The name of the parameter that is wrong. It is shown only if it looks like a name, as it may be
+/// a person's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterName(Option<String>);
 
@@ -68,10 +68,11 @@ impl FormError {
     }
 }
 
-/// Decodes `body` into pairs of name and value. A name without `=` has an empty value. Empty text between
-/// two `&` is skipped.
+/// Decodes `body` into pairs of name and value. A name without `=` has an empty value. Empty text
+/// between two `&` is skipped.
 ///
-/// The parser counts parameters before it allocates, so a body with too many of them costs one pass.
+/// The parser counts parameters before it allocates, so a body with too many of them costs one
+/// pass.
 pub fn parse(body: &[u8], max_parameters: usize) -> Result<Vec<(String, String)>, FormError> {
     let segments = || {
         body.split(|&b| b == b'&')

@@ -40,8 +40,8 @@ pub enum Keyword {
 }
 
 impl Keyword {
-    /// Returns the message's keyword, if it is one. A Messaging Service with Advanced Opt-Out has its own
-    /// words in any language and reports the keyword in the webhook, which then decides.
+    /// Returns the message's keyword, if it is one. A Messaging Service with Advanced Opt-Out has
+    /// its own words in any language and reports the keyword in the webhook, which then decides.
     pub fn of(webhook: &InboundWebhook) -> Option<Self> {
         let reported = webhook.opt_out_type().and_then(|value| {
             [

@@ -1,7 +1,8 @@
-//! The protocol of Twilio: signatures, the parameters of webhooks, the answers to them, and the REST API.
+//! The protocol of Twilio: signatures, the parameters of webhooks, the answers to them, and the
+//! REST API.
 //!
-//! This crate reads no environment and knows no database. It never prints a message body, a phone number
-//! or a token. It consists of pure functions and types, except [`rest::Client`] and
+//! This crate reads no environment and knows no database. It never prints a message body, a phone
+//! number or a token. It consists of pure functions and types, except [`rest::Client`] and
 //! [`media::Downloader`], which open sockets.
 //!
 //! The order in which the receiver uses it: [`form::parse`] the body,

@@ -1,5 +1,5 @@
-//! Reads single parameters of a webhook. It never chooses between two values, and no error contains a
-//! value.
+//! Reads single parameters of a webhook. It never chooses between two values, and no error contains
+//! a value.
 
 /// Why parameters do not form an inbound message. It holds names of parameters, never values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

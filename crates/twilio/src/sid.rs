@@ -1,7 +1,7 @@
 //! Twilio's identifiers: two letters for the kind, and 32 hexadecimal digits.
 //!
-//! A value of these types is well formed. Its case is kept as given. A SID is not personal data and may
-//! be logged.
+//! A value of these types is well formed. Its case is kept as given. A SID is not personal data and
+//! may be logged.
 
 use std::fmt;
 use std::str::FromStr;

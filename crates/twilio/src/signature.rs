@@ -6,9 +6,10 @@
 //! security](https://www.twilio.com/docs/usage/webhooks/webhooks-security), and the request
 //! validators of Twilio's helper libraries where the docs are silent.
 //!
-//! Twilio's scheme has two weaknesses. A signature has no timestamp, so a captured request can be replayed
-//! for ever; TLS and the de-duplication by message SID protect us. Names and values are joined without
-//! delimiters, so a captured request can be split into other parameters; only TLS protects us.
+//! Twilio's scheme has two weaknesses. A signature has no timestamp, so a captured request can be
+//! replayed for ever; TLS and the de-duplication by message SID protect us. Names and values are
+//! joined without delimiters, so a captured request can be split into other parameters; only TLS
+//! protects us.
 
 use std::fmt;
 
@@ -86,8 +87,8 @@ impl Validator {
         }
     }
 
-    /// Checks that the request is from Twilio. `url` is the public URL that is configured at Twilio, with
-    /// its query; `signature` is the value of [`HEADER`].
+    /// Checks that the request is from Twilio. `url` is the public URL that is configured at
+    /// Twilio, with its query; `signature` is the value of [`HEADER`].
     ///
     /// Twilio is not consistent about ports and quotes, so the URL is tried as it is, without its
     /// port, with its scheme's own port, with and without `user:password@`, and with `'` and `%27`
@@ -112,9 +113,9 @@ impl Validator {
 
     /// Whether any allowed form of this URL, which has no fragment, gives the claimed signature.
     ///
-    /// It stops at the first form that matches, so a valid request usually costs one HMAC per token. The
-    /// time reveals which form matched, but only to a client that already has a valid signature. An
-    /// invalid request always costs all forms and all tokens.
+    /// It stops at the first form that matches, so a valid request usually costs one HMAC per
+    /// token. The time reveals which form matched, but only to a client that already has a valid
+    /// signature. An invalid request always costs all forms and all tokens.
     pub(crate) fn any_form_signed(&self, url: &str, claim: &SignatureClaim) -> bool {
         self.signed(url, claim)
             || SignedUrl::split(url).is_some_and(|parts| {
@@ -163,8 +164,8 @@ impl SignatureClaim {
     }
 }
 
-/// Signs as Twilio does, for the simulated Twilio and for tests. It ignores the fragment of `url`, as
-/// Twilio does.
+/// Signs as Twilio does, for the simulated Twilio and for tests. It ignores the fragment of `url`,
+/// as Twilio does.
 pub fn sign(token: &str, url: &str, parameters: &[(String, String)]) -> String {
     STANDARD.encode(mac(
         &key(token),
@@ -173,8 +174,9 @@ pub fn sign(token: &str, url: &str, parameters: &[(String, String)]) -> String {
     ))
 }
 
-/// Sorts names bytewise, sorts and de-duplicates the values of a name, and joins all without delimiters.
-/// It sorts the pairs and not the joined texts: `Reason` must come before `ReasonConferenceEnded`.
+/// Sorts names bytewise, sorts and de-duplicates the values of a name, and joins all without
+/// delimiters. It sorts the pairs and not the joined texts: `Reason` must come before
+/// `ReasonConferenceEnded`.
 fn signing_order(pairs: &[(String, String)]) -> String {
     let mut sorted: Vec<(&str, &str)> = pairs
         .iter()
@@ -203,8 +205,8 @@ fn mac(key: &Hmac<Sha1>, url: &str, parameters: &str) -> [u8; MAC_BYTES] {
 }
 
 /// Decodes a signature. The decoder is strict about padding and unused bits, so each MAC has one
-/// spelling. We decode the untrusted text rather than encode our MAC, so that no table look-up depends
-/// on secret bytes.
+/// spelling. We decode the untrusted text rather than encode our MAC, so that no table look-up
+/// depends on secret bytes.
 fn decode(signature: &[u8]) -> Option<[u8; MAC_BYTES]> {
     // One byte longer than a MAC: the decoder needs room for three bytes per four characters.
     let mut decoded = [0; MAC_BYTES + 1];

@@ -1,7 +1,7 @@
 //! Splits a URL without changing a byte, and lists the forms under which Twilio may have signed it.
 //!
-//! It never normalises: the signature covers the configured bytes, including case and escapes. That is why
-//! it uses no URL library.
+//! It never normalises: the signature covers the configured bytes, including case and escapes. That
+//! is why it uses no URL library.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -19,8 +19,8 @@ const MAX_STATUS: usize = 40;
 pub struct StatusCallback {
     /// The message's SID.
     pub message_sid: MessageSid,
-    /// The account that the message belongs to. A valid signature does not prove that it is ours: compare
-    /// it.
+    /// The account that the message belongs to. A valid signature does not prove that it is ours:
+    /// compare it.
     pub account_sid: AccountSid,
     /// The message's status.
     pub status: MessageStatus,

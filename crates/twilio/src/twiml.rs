@@ -1,7 +1,7 @@
 //! Writes the answers to webhooks, in TwiML.
 //!
-//! A text must never become markup. For another content type or broken XML, Twilio reports an error and
-//! may send the text to the user as it is.
+//! A text must never become markup. For another content type or broken XML, Twilio reports an error
+//! and may send the text to the user as it is.
 //!
 //! Source: Twilio docs, [TwiML](https://www.twilio.com/docs/messaging/twiml).
 

@@ -1,7 +1,7 @@
 //! Parses the webhook of an inbound message. A value of this type needs no further checks.
 //!
-//! It keeps all parameters in order, even unknown ones, as Twilio adds parameters without notice. It never
-//! shows a value: errors name the parameter only, and `Debug` prints the SID.
+//! It keeps all parameters in order, even unknown ones, as Twilio adds parameters without notice.
+//! It never shows a value: errors name the parameter only, and `Debug` prints the SID.
 //!
 //! Source: Twilio docs, [inbound
 //! messages](https://www.twilio.com/docs/messaging/guides/webhook-request).
@@ -16,8 +16,8 @@ pub use crate::payload::PayloadError;
 use crate::payload::{first, optional, required};
 use crate::{AccountSid, Address, MessageSid};
 
-/// The webhook of one inbound message. It is serialised as a list of pairs and checked again when it is
-/// read.
+/// The webhook of one inbound message. It is serialised as a list of pairs and checked again when
+/// it is read.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<(String, String)>")]
 pub struct InboundWebhook {
@@ -127,7 +127,8 @@ impl InboundWebhook {
         self.field("Body").unwrap_or_default()
     }
 
-    /// The number of media that the message claims to have. [`media`](Self::media) has the real ones.
+    /// The number of media that the message claims to have. [`media`](Self::media) has the real
+    /// ones.
     pub fn num_media(&self) -> u32 {
         self.num_media
     }
@@ -137,13 +138,14 @@ impl InboundWebhook {
         &self.media
     }
 
-    /// Whether `NumMedia` differs from the number of media URLs, including those above [`MAX_MEDIA`].
+    /// Whether `NumMedia` differs from the number of media URLs, including those above
+    /// [`MAX_MEDIA`].
     pub fn media_count_disagrees(&self) -> bool {
         u32::try_from(media_item::count_announced(&self.fields)) != Ok(self.num_media)
     }
 
-    /// Whether the message has media. The media URLs decide, even if `NumMedia` differs: a file without a
-    /// URL cannot be fetched, and a file with a URL must not be lost.
+    /// Whether the message has media. The media URLs decide, even if `NumMedia` differs: a file
+    /// without a URL cannot be fetched, and a file with a URL must not be lost.
     pub fn kind(&self) -> MessageKind {
         if self.media.is_empty() {
             MessageKind::Sms

@@ -73,7 +73,8 @@ pub enum Callbacks {
     None,
     /// These statuses are reported in this order, even if Twilio would never do so.
     Sequence {
-        /// Twilio's names of them: `queued`, `sending`, `sent`, `delivered`, `undelivered`, `failed` …
+        /// Twilio's names of them: `queued`, `sending`, `sent`, `delivered`, `undelivered`,
+        /// `failed` …
         statuses: Vec<String>,
         /// The error code reported with `undelivered` and `failed`.
         #[serde(default)]
@@ -158,7 +159,8 @@ impl Callbacks {
             Self::Undelivered { code } => ("undelivered", Some(*code)),
             Self::Delivered | Self::None => ("delivered", None),
         };
-        // A message sent by a messaging service starts as `accepted`, one sent by a number as `queued`.
+        // A message sent by a messaging service starts as `accepted`, one sent by a number as
+        // `queued`.
         let mut steps = Vec::new();
         if by_service {
             steps.push(step("queued", None));

@@ -1,7 +1,7 @@
 //! Routes that the real Twilio does not have: they set how numbers behave, and list what was sent.
 //!
-//! They ask for no credentials and show verification codes, so the simulator must listen on loopback
-//! only.
+//! They ask for no credentials and show verification codes, so the simulator must listen on
+//! loopback only.
 
 use axum::{
     Router,

@@ -111,8 +111,8 @@ pub(crate) fn message(account: &AccountSid, message: &AcceptedMessage) -> Value 
     })
 }
 
-/// The number of SMS segments of a text. It treats every text beyond ASCII as beyond GSM-7, which is
-/// wrong for a few letters.
+/// The number of SMS segments of a text. It treats every text beyond ASCII as beyond GSM-7, which
+/// is wrong for a few letters.
 fn segments(body: &str) -> usize {
     let (whole, part) = if body.is_ascii() {
         (160, 153)

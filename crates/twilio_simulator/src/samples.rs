@@ -66,8 +66,8 @@ static SAMPLES: [SampleFile; 16] = [
     },
 ];
 
-/// Returns a new SID for a file of this type. The SID names the sample, as another process may serve
-/// the file. A type without a sample gets a SID without a file.
+/// Returns a new SID for a file of this type. The SID names the sample, as another process may
+/// serve the file. A type without a sample gets a SID without a file.
 pub(crate) fn new_sid(content_type: &str) -> String {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let index = SAMPLES

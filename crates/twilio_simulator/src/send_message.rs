@@ -1,4 +1,5 @@
-//! The operation that sends a message: checks the request as Twilio does, then answers as configured.
+//! The operation that sends a message: checks the request as Twilio does, then answers as
+//! configured.
 
 use std::{sync::Arc, time::Duration};
 

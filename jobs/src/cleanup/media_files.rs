@@ -12,13 +12,15 @@ use crate::{
     metrics::{self, Removed},
 };
 
-/// An attempt at a message takes minutes. A file that an attempt began to store a day ago will not be stored.
+/// An attempt at a message takes minutes. A file that an attempt began to store a day ago will not
+/// be stored.
 const STORING: Duration = Duration::from_hours(24);
 
 /// How many rows one statement erases at most. A smaller result is the last one.
 const BATCH: u64 = 1000;
 
-/// Erases old media files and deletes their objects. A schedule enqueues this job every few minutes.
+/// Erases old media files and deletes their objects. A schedule enqueues this job every few
+/// minutes.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupMediaFiles {}
 

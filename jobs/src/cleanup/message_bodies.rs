@@ -1,5 +1,5 @@
-//! Erases what messages say when their retention is over. Their rows, and the items they made, stay. Also deletes the
-//! rate limits of deleted users, which no foreign key does.
+//! Erases what messages say when their retention is over. Their rows, and the items they made,
+//! stay. Also deletes the rate limits of deleted users, which no foreign key does.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::{
     process_message::rate_limit::{RATE_KEY, rate_key},
 };
 
-/// How many messages one statement erases at most, so that transactions stay short when the retention is shortened.
+/// How many messages one statement erases at most, so that transactions stay short when the
+/// retention is shortened.
 const BATCH: u32 = 1000;
 
 /// How many rate limits are checked at once.

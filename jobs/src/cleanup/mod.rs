@@ -1,4 +1,5 @@
-//! Jobs that delete what is no longer needed. A schedule enqueues each of them, except `cleanup_twilio_copies`.
+//! Jobs that delete what is no longer needed. A schedule enqueues each of them, except
+//! `cleanup_twilio_copies`.
 
 mod media_files;
 mod message_bodies;

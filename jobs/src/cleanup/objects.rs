@@ -10,7 +10,8 @@ use crate::{
 /// How many objects are deleted at once.
 const CONCURRENT: usize = 16;
 
-/// Deletes objects. Returns the names of those that are deleted, and an error if others could not be deleted.
+/// Deletes objects. Returns the names of those that are deleted, and an error if others could not
+/// be deleted.
 pub(super) async fn delete_all(
     store: &MediaStore,
     names: Vec<String>,

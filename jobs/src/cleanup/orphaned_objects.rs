@@ -1,4 +1,5 @@
-//! Deletes objects that no row names. A process leaves one if it dies, or is suspended, while it stores a file.
+//! Deletes objects that no row names. A process leaves one if it dies, or is suspended, while it
+//! stores a file.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ const MIN_AGE: TimeDelta = TimeDelta::hours(6);
 /// An interrupted upload that is idle for this long is deleted.
 const MIN_IDLE: Duration = Duration::from_hours(6);
 
-/// Deletes orphaned objects. A schedule enqueues this job every few hours, as it lists the whole store.
+/// Deletes orphaned objects. A schedule enqueues this job every few hours, as it lists the whole
+/// store.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CleanupOrphanedObjects {}
 

@@ -1,4 +1,5 @@
-//! Has Twilio delete the files of a message that has ended. Twilio keeps them until it is asked to delete them.
+//! Has Twilio delete the files of a message that has ended. Twilio keeps them until it is asked to
+//! delete them.
 
 use queue::{Attempt, EnqueueError, Job, JobArgs, JobError, NewJob};
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,8 @@ impl CleanupTwilioCopies {
         Ok(())
     }
 
-    /// Each deletion is recorded at once. Killed in between, the next attempt continues with the next file.
+    /// Each deletion is recorded at once. Killed in between, the next attempt continues with the
+    /// next file.
     async fn delete(&self, deps: &CleanupDeps) -> Result<(), StepError> {
         let files = {
             let mut conn = deps.pool.acquire().await?;

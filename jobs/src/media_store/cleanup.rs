@@ -58,8 +58,9 @@ impl MediaStore {
         }
     }
 
-    /// Deletes interrupted uploads in a folder that have not been written to for this long, and returns how many. Lists
-    /// of objects do not show them. In a cloud, a rule of the bucket deletes them.
+    /// Deletes interrupted uploads in a folder that have not been written to for this long, and
+    /// returns how many. Lists of objects do not show them. In a cloud, a rule of the bucket
+    /// deletes them.
     pub async fn delete_interrupted_uploads(
         &self,
         namespace: &str,

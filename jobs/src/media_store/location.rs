@@ -19,9 +19,9 @@ const FOLDER_PART: usize = 256 * 1024;
 const CLOUD_PART: usize = 5 * 1024 * 1024;
 
 impl MediaStore {
-    /// The store at `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. `options`
-    /// are the cloud's, by the names of its environment variables, such as `AWS_ACCESS_KEY_ID`. A folder is created,
-    /// readable by this user only.
+    /// The store at `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or
+    /// `az://container/prefix`. `options` are the cloud's, by the names of its environment
+    /// variables, such as `AWS_ACCESS_KEY_ID`. A folder is created, readable by this user only.
     pub fn at(url: &Url, options: &[(String, String)]) -> Result<Self, MediaStoreError> {
         match url.scheme() {
             "file" => {
@@ -47,7 +47,8 @@ impl MediaStore {
             .mode(0o700)
             .create(folder)
             .map_err(MediaStoreError::Folder)?;
-        // A file in state `stored` may be deleted at Twilio, so it must survive a failure of the machine.
+        // A file in state `stored` may be deleted at Twilio, so it must survive a failure of the
+        // machine.
         let objects = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
         let folder = folder.canonicalize().map_err(MediaStoreError::Folder)?;
         let root = ObjectPath::default();

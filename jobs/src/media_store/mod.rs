@@ -1,7 +1,7 @@
 //! The store of media files: sealed objects in a folder or in a cloud bucket.
 //!
-//! It seals and opens files chunk by chunk, and never stores one in clear. No object name says whose file it is. The key
-//! of an object is in its row: see `store::media`.
+//! It seals and opens files chunk by chunk, and never stores one in clear. No object name says
+//! whose file it is. The key of an object is in its row: see `store::media`.
 
 mod cleanup;
 mod error;

@@ -24,13 +24,15 @@ impl MediaStore {
     }
 }
 
-/// A file that is being written to the store. The object does not exist before [`MediaWriter::finish`]. A writer that
-/// is dropped leaves at most an interrupted upload, which `cleanup_orphaned_objects` deletes.
+/// A file that is being written to the store. The object does not exist before
+/// [`MediaWriter::finish`]. A writer that is dropped leaves at most an interrupted upload, which
+/// `cleanup_orphaned_objects` deletes.
 pub struct MediaWriter {
     store: MediaStore,
     path: ObjectPath,
     sealer: StreamSealer,
-    /// Sealed bytes that are not written yet, in the pieces in which they came, so that nothing is copied.
+    /// Sealed bytes that are not written yet, in the pieces in which they came, so that nothing is
+    /// copied.
     pending: VecDeque<Bytes>,
     /// How many bytes are pending.
     length: usize,

@@ -13,8 +13,8 @@ use crate::{MediaStore, MediaStoreError, StepError};
 /// The type of a file whose type is not known. A stored file always has one.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// The files that extractors describe. A file that was refused, or that is gone at Twilio, is not among them. A file
-/// that was stored and has been erased since can still be named.
+/// The files that extractors describe. A file that was refused, or that is gone at Twilio, is not
+/// among them. A file that was stored and has been erased since can still be named.
 pub(crate) fn attachments(
     store: &MediaStore,
     keyring: &Keyring,

@@ -1,5 +1,5 @@
-//! Ends messages, many in one transaction. Each message ends as a whole or not at all: its items, its state, its reply
-//! with that reply's job, its sender's opt-out, and the end of its own job.
+//! Ends messages, many in one transaction. Each message ends as a whole or not at all: its items,
+//! its state, its reply with that reply's job, its sender's opt-out, and the end of its own job.
 
 use std::{borrow::Borrow, sync::Arc};
 

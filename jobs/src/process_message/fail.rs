@@ -1,4 +1,5 @@
-//! Ends a message whose job is given up: as `failed`, with one reply. Its job becomes a dead letter.
+//! Ends a message whose job is given up: as `failed`, with one reply. Its job becomes a dead
+//! letter.
 
 use std::collections::HashSet;
 
@@ -15,8 +16,8 @@ use uuid::Uuid;
 
 use crate::{MessageDeps, Notice, StepError, metrics, replies::LIFE};
 
-/// Ends the message of a job whose last attempt this is. Does nothing if the attempt has lost the job, as another
-/// worker has it then.
+/// Ends the message of a job whose last attempt this is. Does nothing if the attempt has lost the
+/// job, as another worker has it then.
 pub(super) async fn fail(
     deps: &MessageDeps,
     sid: &MessageSid,

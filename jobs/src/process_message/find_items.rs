@@ -1,5 +1,5 @@
-//! Finds what a message says, with all files that came with it. No transaction is open meanwhile: a model may take
-//! long.
+//! Finds what a message says, with all files that came with it. No transaction is open meanwhile: a
+//! model may take long.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use queue::Attempt;
@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{MessageDeps, Notice, StepError, metrics};
 
-/// A message older than this is not left to wait for a model if the rules may be used instead. Waiting costs no
-/// attempt, so the last attempt may never come.
+/// A message older than this is not left to wait for a model if the rules may be used instead.
+/// Waiting costs no attempt, so the last attempt may never come.
 const MAX_WAIT_FOR_MODEL: TimeDelta = TimeDelta::hours(1);
 
 /// Fetches the message's files, extracts its items, and says what to reply.

@@ -1,8 +1,8 @@
 //! Ends one message, together with others that end at the same time: see [`super::ending`].
 //!
-//! One transaction writes the message's items and state and completes its job, under the job's fence. Killed before
-//! the commit, a worker leaves nothing, and the job runs again. Killed after it, everything is written and the job is
-//! gone.
+//! One transaction writes the message's items and state and completes its job, under the job's
+//! fence. Killed before the commit, a worker leaves nothing, and the job runs again. Killed after
+//! it, everything is written and the job is gone.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{MessageDeps, Notice, StepError, metrics};
 
-/// How long a job waits while another transaction changes its message's user or their number. Such a transaction takes
-/// less time.
+/// How long a job waits while another transaction changes its message's user or their number. Such
+/// a transaction takes less time.
 const USER_LOCKED: Duration = Duration::from_secs(1);
 
-/// Writes the items for their user, and ends message and job. If the number has been unlinked meanwhile, the message
-/// ends without items: unlinking takes effect at once.
+/// Writes the items for their user, and ends message and job. If the number has been unlinked
+/// meanwhile, the message ends without items: unlinking takes effect at once.
 pub(super) async fn with_items(
     deps: &MessageDeps,
     message: &OpenMessage,
@@ -79,7 +79,8 @@ pub(super) async fn without_items(
     finish_with(deps, ending, attempt).await
 }
 
-/// Ends a message that is a keyword, and records or ends its sender's opt-out. Twilio replies to keywords, we do not.
+/// Ends a message that is a keyword, and records or ends its sender's opt-out. Twilio replies to
+/// keywords, we do not.
 pub(super) async fn keyword(
     deps: &MessageDeps,
     message: &OpenMessage,

@@ -2,8 +2,8 @@
 //!
 //! The steps, in the order of a message:
 //!
-//! 1. [`open`] reads the message, finds its user and reserves its start within the user's rate limit ([`stage`],
-//!    [`rate_limit`]);
+//! 1. [`open`] reads the message, finds its user and reserves its start within the user's rate
+//!    limit ([`stage`], [`rate_limit`]);
 //! 2. [`download`] fetches and stores its files;
 //! 3. [`extract`] finds what it says, by rules or with a model ([`find_items`] joins both steps);
 //! 4. [`finish`] writes items, state and reply, and completes the job, in one commit ([`ending`]);

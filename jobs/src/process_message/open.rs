@@ -1,8 +1,9 @@
-//! Opens messages: reads what each message says, finds its sender's user, and reserves its start within the user's
-//! rate limit. Messages that are opened at the same time share these statements.
+//! Opens messages: reads what each message says, finds its sender's user, and reserves its start
+//! within the user's rate limit. Messages that are opened at the same time share these statements.
 //!
-//! One statement makes and stores the reservations of a batch. Killed before it commits, a worker has reserved nothing.
-//! Killed after it commits, the next attempt finds the reservation and makes no second one.
+//! One statement makes and stores the reservations of a batch. Killed before it commits, a worker
+//! has reserved nothing. Killed after it commits, the next attempt finds the reservation and makes
+//! no second one.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -17,7 +18,8 @@ use super::{
 };
 use crate::{MessagePolicy, StepError, error::on_batch_error};
 
-/// An operator requeued a dead letter whose message has another job by now. One of the two jobs waits this long.
+/// An operator requeued a dead letter whose message has another job by now. One of the two jobs
+/// waits this long.
 const DUPLICATE: Duration = Duration::from_secs(1);
 
 /// Opens messages, many in one transaction.

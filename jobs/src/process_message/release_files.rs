@@ -1,6 +1,8 @@
-//! Erases the files of a message that has ended, where they are not to be kept: at Twilio, or in our store.
+//! Erases the files of a message that has ended, where they are not to be kept: at Twilio, or in
+//! our store.
 //!
-//! This step runs after the message's end. If the worker is killed between the two, `CleanupMediaFiles` does the rest.
+//! This step runs after the message's end. If the worker is killed between the two,
+//! `CleanupMediaFiles` does the rest.
 
 use std::error::Error;
 
@@ -9,8 +11,8 @@ use twilio::InboundWebhook;
 
 use crate::{CleanupTwilioCopies, MessageDeps, StepError};
 
-/// Erases the message's files as the settings say. If it fails, only a warning is logged: `CleanupMediaFiles` tries
-/// again.
+/// Erases the message's files as the settings say. If it fails, only a warning is logged:
+/// `CleanupMediaFiles` tries again.
 pub(super) async fn release_files(deps: &MessageDeps, webhook: &InboundWebhook) {
     if webhook.media().is_empty() || (deps.keep_media && !deps.delete_at_twilio) {
         return;

@@ -77,8 +77,8 @@ impl Stage {
         stored: Option<Result<StoredMessage, StoreError>>,
     ) -> Result<Self, StepError> {
         let stored = stored.ok_or_else(|| StepError::NoSuchMessage(sid.clone()))??;
-        // A failed message is opened again if an operator requeues its job, or if a worker died after it had written
-        // the failure and before it had written the dead letter.
+        // A failed message is opened again if an operator requeues its job, or if a worker died
+        // after it had written the failure and before it had written the dead letter.
         if !matches!(stored.state, MessageState::Received | MessageState::Failed) {
             return Ok(Self::Ended);
         }
@@ -125,8 +125,8 @@ impl FromPhone {
         (self.number.clone(), self.message.received_at)
     }
 
-    /// The next stage, now that the number's user is known. Without enrichment the message ends without items, so it
-    /// needs no reservation and costs its user nothing.
+    /// The next stage, now that the number's user is known. Without enrichment the message ends
+    /// without items, so it needs no reservation and costs its user nothing.
     pub(super) fn with_user(self, user: Option<Uuid>, enrichment: bool) -> Stage {
         let (message, number) = (self.message, self.number);
         let sender = user.map(|user_id| SenderUser { user_id, number });

@@ -1,7 +1,7 @@
 //! Replays a stored message for an operator: extracts its items again, with today's rules or model.
 //!
-//! Items that the user has accepted, rejected or applied stay as they are. A replay sends no reply and counts in no
-//! limit.
+//! Items that the user has accepted, rejected or applied stay as they are. A replay sends no reply
+//! and counts in no limit.
 
 mod plan;
 
@@ -47,7 +47,8 @@ pub struct ItemChange {
     pub what: ItemChangeKind,
     /// The item that is removed.
     pub old: Option<Uuid>,
-    /// The item that is added. It has a new id, so that no user accepts a value that they have not seen.
+    /// The item that is added. It has a new id, so that no user accepts a value that they have not
+    /// seen.
     pub new: Option<Uuid>,
     /// `field` or `tag`.
     pub item_type: String,
@@ -127,7 +128,8 @@ pub struct ReplayDeps<'a> {
     pub extractor: &'a WithFallback,
 }
 
-/// Replays the message, with those of its files that are still stored. A `dry_run` rolls everything back.
+/// Replays the message, with those of its files that are still stored. A `dry_run` rolls everything
+/// back.
 pub async fn replay(
     deps: ReplayDeps<'_>,
     message_sid: &str,
@@ -230,7 +232,8 @@ async fn hold_user(
     message_sid: &str,
     number: &E164,
 ) -> Result<Uuid, ReplayError> {
-    // If the number was not linked when the message arrived, its present user may be another person.
+    // If the number was not linked when the message arrived, its present user may be another
+    // person.
     let user_id = inbound_messages::user_of(conn, message_sid)
         .await?
         .ok_or(ReplayError::Unlinked)?;

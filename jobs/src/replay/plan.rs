@@ -25,8 +25,8 @@ pub(super) struct ReplayPlan {
 
 /// Compares the old items, each with whether it is pending, to the new ones.
 ///
-/// An item that the user has reviewed is neither changed nor proposed again. A pending item that is extracted again keeps
-/// its row.
+/// An item that the user has reviewed is neither changed nor proposed again. A pending item that is
+/// extracted again keeps its row.
 pub(super) fn plan(old: &[(ItemContent<'_>, bool)], new: &[ItemContent<'_>]) -> ReplayPlan {
     let mut plan = ReplayPlan::default();
     let mut free: Vec<usize> = (0..new.len()).collect();

@@ -12,7 +12,8 @@ use uuid::Uuid;
 /// How long after its message a reply may still be sent.
 pub(crate) const LIFE: Duration = Duration::from_hours(1);
 
-/// The longest template in characters: two SMS segments in GSM 7-bit, with room for the placeholder's value.
+/// The longest template in characters: two SMS segments in GSM 7-bit, with room for the
+/// placeholder's value.
 const LONGEST: usize = 300;
 
 const MINUTE: u64 = 60;
@@ -53,8 +54,8 @@ impl Replies {
 
     /// The reply to a message, if one may be sent.
     ///
-    /// Only phones get replies. Short codes, sender names and addresses of other channels get none, and neither does our
-    /// own number.
+    /// Only phones get replies. Short codes, sender names and addresses of other channels get none,
+    /// and neither does our own number.
     pub(crate) fn reply(
         &self,
         webhook: &InboundWebhook,
@@ -114,7 +115,8 @@ impl Notice {
 pub struct ReplyTemplates(BTreeMap<&'static str, String>);
 
 impl ReplyTemplates {
-    /// Sets the template of this kind, which replaces [`default_reply_template`]. The error does not quote the template.
+    /// Sets the template of this kind, which replaces [`default_reply_template`]. The error does
+    /// not quote the template.
     pub fn set(&mut self, kind: ReplyKind, template: &str) -> Result<(), String> {
         check(kind, template)?;
         self.0.insert(kind.as_str(), template.to_owned());
@@ -191,7 +193,8 @@ fn check(kind: ReplyKind, template: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Minutes up to an hour, then hours. Rounded up, so that a user who waits that long does not come too early.
+/// Minutes up to an hour, then hours. Rounded up, so that a user who waits that long does not come
+/// too early.
 fn as_text(wait: Duration) -> String {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let (count, unit) = if seconds > HOUR {

@@ -37,7 +37,8 @@ fn each_default_text_with_its_values_fits_one_segment() {
     for notice in NOTICES {
         let text = ReplyTemplates::default().fill(notice);
         assert!(text.chars().count() <= 160, "{text}");
-        // What GSM 7-bit and ASCII share, apart from what takes two places or is another letter there.
+        // What GSM 7-bit and ASCII share, apart from what takes two places or is another letter
+        // there.
         assert!(
             text.chars()
                 .all(|c| c.is_ascii() && !"`^{}[]~|\\".contains(c)),

@@ -1,5 +1,5 @@
-//! Pauses a kind of job when Twilio refuses our account: no SMS can be sent then. The jobs wait, at no cost in attempts,
-//! until an operator has fixed the account and resumes the kind.
+//! Pauses a kind of job when Twilio refuses our account: no SMS can be sent then. The jobs wait, at
+//! no cost in attempts, until an operator has fixed the account and resumes the kind.
 
 use queue::admin;
 use twilio::rest::TwilioAccountProblem;

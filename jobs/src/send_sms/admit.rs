@@ -1,5 +1,5 @@
-//! Decides whether an SMS may be sent, right before Twilio is asked. One short transaction checks the limits and marks
-//! the send as `sending`, so the limits hold over all processes.
+//! Decides whether an SMS may be sent, right before Twilio is asked. One short transaction checks
+//! the limits and marks the send as `sending`, so the limits hold over all processes.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use store::{
 use super::outcome::failed;
 use crate::{SendDeps, StepError};
 
-/// How many replies a number gets within this time at most. This ends a loop of two machines that answer each other.
+/// How many replies a number gets within this time at most. This ends a loop of two machines that
+/// answer each other.
 const REPLIES: (u32, Duration) = (5, Duration::from_mins(5));
 
 /// How many replies about the same problem a user gets within this time at most.
@@ -30,7 +31,8 @@ pub(super) enum SendAdmission {
     NotPending,
 }
 
-/// Moves the send from `pending` to `sending`, unless its recipient has opted out or a limit is exceeded.
+/// Moves the send from `pending` to `sending`, unless its recipient has opted out or a limit is
+/// exceeded.
 #[tracing::instrument(name = "step.admit", level = "debug", skip_all)]
 pub(super) async fn admit(
     deps: &SendDeps,

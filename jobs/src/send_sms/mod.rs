@@ -1,15 +1,16 @@
-//! Sends one SMS. Twilio is asked to send it at most once: Twilio has no idempotency key, so after an unclear answer we
-//! look for the SMS in Twilio's list and never ask again.
+//! Sends one SMS. Twilio is asked to send it at most once: Twilio has no idempotency key, so after
+//! an unclear answer we look for the SMS in Twilio's list and never ask again.
 //!
 //! What a `kill -9` leaves:
 //!
 //! - before [`admit`] commits: a pending send. The next attempt starts it;
-//! - after it: a send in state `sending`. It is not known whether Twilio was asked, so the next attempt sets it to
-//!   `unknown` and looks for it ([`reconcile`]). Twilio's status callback carries our id and settles it at any time;
+//! - after it: a send in state `sending`. It is not known whether Twilio was asked, so the next
+//!   attempt sets it to `unknown` and looks for it ([`reconcile`]). Twilio's status callback
+//!   carries our id and settles it at any time;
 //! - after the outcome is written: a job whose send has its outcome. The next attempt ends the job.
 //!
-//! Writing the outcome needs no fence. Only the attempt that [`admit`] let through asks Twilio, even if its lease has been
-//! lost since, and a send's state only moves up.
+//! Writing the outcome needs no fence. Only the attempt that [`admit`] let through asks Twilio,
+//! even if its lease has been lost since, and a send's state only moves up.
 
 mod account;
 mod admit;
@@ -34,7 +35,8 @@ use self::{
 };
 use crate::{SendDeps, StepError};
 
-/// An SMS that expires sooner than this is not sent: it would arrive too late. Twilio also advises more than 5 s.
+/// An SMS that expires sooner than this is not sent: it would arrive too late. Twilio also advises
+/// more than 5 s.
 const LEAST_LIFE: Duration = Duration::from_secs(5);
 
 /// How long Twilio may keep an SMS in its own queue at most.
@@ -43,8 +45,8 @@ const LONGEST_VALIDITY: Duration = Duration::from_mins(10);
 /// The shortest and the longest wait after Twilio did not process a request.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Sends the SMS, or finds out what became of it. `kind` is the kind of job, which is paused when Twilio refuses our
-/// account.
+/// Sends the SMS, or finds out what became of it. `kind` is the kind of job, which is paused when
+/// Twilio refuses our account.
 pub(crate) async fn send(deps: &SendDeps, kind: &'static str, id: Uuid) -> Result<(), StepError> {
     let loaded = {
         let mut conn = deps.pool.acquire().await?;

@@ -1,4 +1,5 @@
-//! Looks in Twilio's list of messages for an SMS that Twilio may or may not have taken. The SMS is never sent again.
+//! Looks in Twilio's list of messages for an SMS that Twilio may or may not have taken. The SMS is
+//! never sent again.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::{SendDeps, StepError};
 /// An SMS that was sent less than this ago may be missing in Twilio's list.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(30);
 
-/// When to look, counted from the request. After the last look the send stays `unknown`, unless Twilio reports its
-/// status.
+/// When to look, counted from the request. After the last look the send stays `unknown`, unless
+/// Twilio reports its status.
 const LOOKS: [Duration; 3] = [FIRST_LOOK, Duration::from_mins(2), Duration::from_mins(10)];
 
 /// Twilio's direction of messages that were sent by an API request.
@@ -65,7 +66,8 @@ pub(super) async fn reconcile(
             record.body == *body && record.created >= since && record.direction == SENT_BY_US
         })
         .collect();
-    // A resent code has the same text, so several sends may match. The oldest message belongs to the oldest send.
+    // A resent code has the same text, so several sends may match. The oldest message belongs to
+    // the oldest send.
     candidates.sort_by_key(|record| record.created);
     let names: Vec<String> = candidates
         .iter()

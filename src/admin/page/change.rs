@@ -1,4 +1,5 @@
-//! The handler of all forms. It checks that the form is ours, makes the change, and redirects to the page.
+//! The handler of all forms. It checks that the form is ours, makes the change, and redirects to
+//! the page.
 
 use axum::{
     body::Bytes,
@@ -35,7 +36,8 @@ enum RequestedAction {
     Resume(String),
 }
 
-/// Makes the change that the form asks for, and redirects the browser to the page that it came from.
+/// Makes the change that the form asks for, and redirects the browser to the page that it came
+/// from.
 pub(super) async fn change(
     State(deps): PageState,
     headers: HeaderMap,

@@ -7,8 +7,8 @@ use super::fields::FormFields;
 /// The name of the query parameter.
 const PARAMETER: &str = "flash";
 
-/// The result of a change. It travels in the query string as a name and a number, so that no link can put other text
-/// on the page.
+/// The result of a change. It travels in the query string as a name and a number, so that no link
+/// can put other text on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FlashMessage {
     Requeued(u32),

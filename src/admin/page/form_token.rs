@@ -40,7 +40,8 @@ impl FormToken {
     }
 }
 
-/// Trusts what browsers say in their headers. Other programs may leave the headers out, but they lack the token.
+/// Trusts what browsers say in their headers. Other programs may leave the headers out, but they
+/// lack the token.
 fn is_same_origin(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site");
     if site.is_some_and(|site| site != "same-origin") {

@@ -14,8 +14,9 @@ use subtle::ConstantTimeEq;
 
 use crate::config::AdminConfig;
 
-/// The headers of every response. Browsers load nothing from other sites, show the page in no frame and keep no copy.
-/// They send a referrer to our own pages only; without one they would not name the origin of our own forms.
+/// The headers of every response. Browsers load nothing from other sites, show the page in no frame
+/// and keep no copy. They send a referrer to our own pages only; without one they would not name
+/// the origin of our own forms.
 const HEADERS: [(header::HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -62,7 +63,8 @@ impl PageAccess {
                 let headers = [(header::WWW_AUTHENTICATE, realm)];
                 Some((StatusCode::UNAUTHORIZED, headers, text).into_response())
             }
-            // DNS rebinding: a foreign host name that resolves to this machine stands in the request.
+            // DNS rebinding: a foreign host name that resolves to this machine stands in the
+            // request.
             Self::Local if is_local(request) => None,
             Self::Local => {
                 let text = "the operator's page is only for this machine: open it as localhost, or set ADMIN_TOKEN\n";

@@ -1,4 +1,5 @@
-//! The page of one job. It shows the same facts as `jobs show`, except those that stand for a person.
+//! The page of one job. It shows the same facts as `jobs show`, except those that stand for a
+//! person.
 
 use axum::extract::{Path, RawQuery, State};
 use maud::{Markup, html};
@@ -16,7 +17,8 @@ use super::{
 };
 use crate::presentation::{jobs::job_details, text::one_line};
 
-/// Facts that stand for a person: a lane is a number's blind index, and a unique key may contain one.
+/// Facts that stand for a person: a lane is a number's blind index, and a unique key may contain
+/// one.
 const HIDDEN: [&str; 2] = ["lane", "unique key"];
 
 pub(super) async fn job(

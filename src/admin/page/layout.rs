@@ -59,8 +59,8 @@ pub(super) fn page(
 /// The cells of a row. The first cell is the row's heading.
 pub(super) type TableRow = Vec<Markup>;
 
-/// A table. On a narrow screen each row becomes a card. CSS that changes the layout of a table makes browsers drop the
-/// elements' roles, so the roles are written out.
+/// A table. On a narrow screen each row becomes a card. CSS that changes the layout of a table
+/// makes browsers drop the elements' roles, so the roles are written out.
 pub(super) fn table(caption: &str, headings: &[&str], rows: &[TableRow]) -> Markup {
     html! {
         div.scroll role="region" tabindex="0" aria-label=(caption) {

@@ -1,4 +1,5 @@
-//! The pages about messages: counts by state, a list, and the steps of one message. They show no sender and no text.
+//! The pages about messages: counts by state, a list, and the steps of one message. They show no
+//! sender and no text.
 
 use std::time::Duration;
 

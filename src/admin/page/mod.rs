@@ -1,8 +1,9 @@
-//! The operator's page: the state of the queue, the problems that need attention, and buttons that fix them.
+//! The operator's page: the state of the queue, the problems that need attention, and buttons that
+//! fix them.
 //!
-//! It shows the same facts as `pigeonhole jobs` and `pigeonhole messages`, through [`crate::presentation`]. It shows no
-//! personal data: no number, no text, no lane. It works without JavaScript. Every change is a form, and one handler,
-//! [`change`], checks all forms.
+//! It shows the same facts as `pigeonhole jobs` and `pigeonhole messages`, through
+//! [`crate::presentation`]. It shows no personal data: no number, no text, no lane. It works
+//! without JavaScript. Every change is a form, and one handler, [`change`], checks all forms.
 
 mod change;
 mod dead;

@@ -1,4 +1,5 @@
-//! The first page: problems that need attention, the queues, the newest dead letters, messages by state, and workers.
+//! The first page: problems that need attention, the queues, the newest dead letters, messages by
+//! state, and workers.
 
 use axum::extract::{RawQuery, State};
 use chrono::{TimeDelta, Utc};

@@ -213,8 +213,8 @@ async fn compare(conn: &mut PgConnection) -> Result<MigrationStatus, StoreError>
     Ok(found)
 }
 
-/// Compares the applied migrations with this program's. The flag says whether the tables exist, so that other checks can
-/// read them.
+/// Compares the applied migrations with this program's. The flag says whether the tables exist, so
+/// that other checks can read them.
 pub(super) async fn migrations(conn: &mut PgConnection) -> (Finding, bool) {
     let check = "migrations";
     let found = match compare(conn).await {

@@ -68,7 +68,8 @@ impl TwilioFix {
         Ok(())
     }
 
-    /// Shows the changes and asks for confirmation, on the standard error: the standard output is the report alone.
+    /// Shows the changes and asks for confirmation, on the standard error: the standard output is
+    /// the report alone.
     pub(super) fn is_confirmed(&self, yes: bool) -> io::Result<bool> {
         let mut terminal = io::stderr().lock();
         terminal.write_all(self.text().as_bytes())?;

@@ -1,4 +1,5 @@
-//! Checks the settings of the extractor. It sends no request to a model, because each request costs money.
+//! Checks the settings of the extractor. It sends no request to a model, because each request costs
+//! money.
 
 use super::{
     configuration::{part, unusable},

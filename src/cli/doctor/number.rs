@@ -130,7 +130,8 @@ fn capable(number: &IncomingNumber) -> Finding {
     }
 }
 
-/// The configured service, and whether the number belongs to it. Without a number the second value is true.
+/// The configured service, and whether the number belongs to it. Without a number the second value
+/// is true.
 async fn find_service(
     env: &Env,
     client: &Client,

@@ -1,4 +1,5 @@
-//! Checks whether the database stays fast: the pooler, dead rows, open transactions, and connections.
+//! Checks whether the database stays fast: the pooler, dead rows, open transactions, and
+//! connections.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ const MANY_DEAD_ROWS: i64 = 100_000;
 /// The number of tries to detect a pooler.
 const ROUNDS: usize = 4;
 
-/// The longest time that opening another session may take. A pooler in session mode may offer only a few sessions.
+/// The longest time that opening another session may take. A pooler in session mode may offer only
+/// a few sessions.
 const ROUND_LIMIT: Duration = Duration::from_secs(3);
 
 /// Checks whether each of our connections keeps its own server process.

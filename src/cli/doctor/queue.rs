@@ -17,7 +17,8 @@ const SENDING: [&str; 2] = [SendReply::NAME, SendVerification::NAME];
 /// A job that has waited for longer than this is a warning.
 const LONG: TimeDelta = TimeDelta::minutes(1);
 
-/// A job that has waited for longer than this is a fault: the backlog will not clear without an operator.
+/// A job that has waited for longer than this is a fault: the backlog will not clear without an
+/// operator.
 const TOO_LONG: TimeDelta = TimeDelta::minutes(10);
 
 pub(super) async fn check(conn: &mut PgConnection) -> Vec<Finding> {

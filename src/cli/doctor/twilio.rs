@@ -1,4 +1,5 @@
-//! Checks the account at Twilio: the credentials, the token that signs webhooks, and the state of the account.
+//! Checks the account at Twilio: the credentials, the token that signs webhooks, and the state of
+//! the account.
 
 use ::twilio::rest::{
     AccountStatus, AskError, Client, Credentials, TwilioAccount, TwilioAccountProblem,

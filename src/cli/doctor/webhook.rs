@@ -33,8 +33,8 @@ pub(super) const SERVICE_SETTINGS: SettingNames = SettingNames {
     fallback_method: "FallbackMethod",
 };
 
-/// Checks the settings and lists the changes that would correct them. `whose` is "the number's" or "the messaging
-/// service's".
+/// Checks the settings and lists the changes that would correct them. `whose` is "the number's" or
+/// "the messaging service's".
 pub(super) fn judge(
     inbound: &Inbound,
     public_base_url: &str,
@@ -180,7 +180,8 @@ fn split(url: &str) -> (&str, &str) {
     url.split_once('#').unwrap_or((url, ""))
 }
 
-/// Whether Twilio retries after any failure. By default it retries once, and only if it could not connect.
+/// Whether Twilio retries after any failure. By default it retries once, and only if it could not
+/// connect.
 fn retries(overrides: &str) -> bool {
     let value = |wanted: &str| {
         // If a name stands twice, Twilio uses the last one.

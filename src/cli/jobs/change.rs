@@ -135,8 +135,8 @@ fn requeued(report: &RequeueReport) -> String {
     lines.join("\n")
 }
 
-/// Puts dead letters back in batches. Each batch is committed, so that no transaction is long and an error undoes only
-/// its own batch. Stops at the limit, or after [`BULK_LIMIT`].
+/// Puts dead letters back in batches. Each batch is committed, so that no transaction is long and
+/// an error undoes only its own batch. Stops at the limit, or after [`BULK_LIMIT`].
 async fn requeue_all(
     conn: &mut PgConnection,
     args: &RequeueArgs,

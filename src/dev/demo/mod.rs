@@ -1,8 +1,8 @@
-//! The demo page stands in for the app: its sign-in, its front end, and its user's phone. Only `dev`
-//! serves it, as every visitor may sign in as any user.
+//! The demo page stands in for the app: its sign-in, its front end, and its user's phone. Only
+//! `dev` serves it, as every visitor may sign in as any user.
 //!
-//! The page calls the receiver's API as a real front end does. This server adds only what the app itself
-//! would have, and the phone.
+//! The page calls the receiver's API as a real front end does. This server adds only what the app
+//! itself would have, and the phone.
 
 mod page;
 mod sign_in;
@@ -78,8 +78,8 @@ pub(super) fn secret(r: &mut Reader<'_>) -> Option<SecretString> {
 }
 
 impl DemoServer {
-    /// Listens at this address. Without one, listens at the default address, or at a free port if that is
-    /// in use.
+    /// Listens at this address. Without one, listens at the default address, or at a free port if
+    /// that is in use.
     pub(super) async fn bind(addr: Option<SocketAddr>) -> anyhow::Result<Self> {
         let listener = match addr {
             Some(addr) => TcpListener::bind(addr).await.with_context(|| {

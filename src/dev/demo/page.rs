@@ -7,8 +7,8 @@ use axum::{
     routing::get,
 };
 
-/// The routes of the files. Their content security policy allows connections only to this server and to
-/// `receiver`.
+/// The routes of the files. Their content security policy allows connections only to this server
+/// and to `receiver`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(
     receiver: &str,
 ) -> anyhow::Result<Router<S>> {

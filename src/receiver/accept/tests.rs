@@ -164,8 +164,8 @@ async fn a_message_is_accepted_after_the_kept_connections_have_died() {
     assert!(matches!(harness.accept(2).await, Ok(Accepted::New)));
 }
 
-/// Another transaction has written the same message and stays open. One commit waits for it, and the
-/// commits after it do not.
+/// Another transaction has written the same message and stays open. One commit waits for it, and
+/// the commits after it do not.
 #[tokio::test]
 async fn a_commit_that_waits_for_a_lock_does_not_delay_later_messages() {
     let harness = IntakeHarness::start().await;

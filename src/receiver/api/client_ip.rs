@@ -1,7 +1,8 @@
 //! The address of the client, which limits count by.
 //!
-//! Every client can write an `X-Forwarded-For` header. So only the part that trusted proxies wrote counts:
-//! each proxy appends the address that it got the request from, so the header is read from the right.
+//! Every client can write an `X-Forwarded-For` header. So only the part that trusted proxies wrote
+//! counts: each proxy appends the address that it got the request from, so the header is read from
+//! the right.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -32,8 +33,8 @@ pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) ->
     client
 }
 
-/// The key that limits count by. An IPv6 address counts as its /64: a client that has one address of it
-/// has them all.
+/// The key that limits count by. An IPv6 address counts as its /64: a client that has one address
+/// of it has them all.
 pub(super) fn limit_key(ip: IpAddr) -> String {
     match ip.to_canonical() {
         IpAddr::V4(ip) => format!("ip:{ip}"),

@@ -1,8 +1,9 @@
-//! Why a request was refused: each reason's HTTP status, body, metric label and log line in one place.
+//! Why a request was refused: each reason's HTTP status, body, metric label and log line in one
+//! place.
 //!
 //! Where the app's front end knows a reason by its code, the body has the app's shape, `{"error",
-//! "code"}`. Every other body is a problem (RFC 9457). No body holds more than the reason, and none quotes
-//! the request.
+//! "code"}`. Every other body is a problem (RFC 9457). No body holds more than the reason, and none
+//! quotes the request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,8 +20,8 @@ use super::{
     schema::{ApiRefusal, Problem, RateLimited, RefusalCode, Unauthorized},
 };
 
-/// The text of a reason is the body's sentence or a problem's detail, and goes into the log. A text whose
-/// status is 500 goes into the log only.
+/// The text of a reason is the body's sentence or a problem's detail, and goes into the log. A text
+/// whose status is 500 goes into the log only.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("No authorization header provided")]

@@ -1,8 +1,8 @@
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a repeat of a request gets the response
-//! of the first request, and has no effect of its own.
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a repeat of a request gets the
+//! response of the first request, and has no effect of its own.
 //!
-//! Responses are stored for requests that had an effect. A request that was refused without an effect may
-//! be sent again with the same key.
+//! Responses are stored for requests that had an effect. A request that was refused without an
+//! effect may be sent again with the same key.
 
 use axum::{
     body::Bytes,
@@ -23,8 +23,8 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key")
 
 const MAX_KEY: usize = 255;
 
-/// The key that a client gave its request. Handlers take it as a `Result`: a wrong key is reported after
-/// what is wrong with the body.
+/// The key that a client gave its request. Handlers take it as a `Result`: a wrong key is reported
+/// after what is wrong with the body.
 pub(super) struct IdempotencyKey {
     /// `None` if the client gave no key. Then no request is a repeat.
     key: Option<String>,
@@ -63,8 +63,8 @@ pub(super) struct RepeatableRequest {
 }
 
 impl RepeatableRequest {
-    /// The response that an earlier request with this key got. If there was none, the key is reserved
-    /// until the transaction ends.
+    /// The response that an earlier request with this key got. If there was none, the key is
+    /// reserved until the transaction ends.
     pub(super) async fn earlier_response(
         &self,
         conn: &mut PgConnection,
@@ -114,7 +114,8 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// Parses a structured-header string, as the draft defines it, or the bare key that most clients send.
+/// Parses a structured-header string, as the draft defines it, or the bare key that most clients
+/// send.
 fn parse_key(line: &str) -> Option<String> {
     let line = line.trim();
     let bare = line

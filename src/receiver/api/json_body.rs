@@ -1,4 +1,5 @@
-//! Reads a request's JSON. The bounds on size and time are checked before any other work on the body.
+//! Reads a request's JSON. The bounds on size and time are checked before any other work on the
+//! body.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! The source of the public keys: a file that is read at the start, or a URL. The URL is read again when a
-//! token names an unknown key. While the URL cannot be read, the last valid set stays in use.
+//! The source of the public keys: a file that is read at the start, or a URL. The URL is read again
+//! when a token names an unknown key. While the URL cannot be read, the last valid set stays in
+//! use.
 
 use std::{sync::Arc, time::Duration};
 

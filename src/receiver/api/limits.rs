@@ -1,8 +1,8 @@
 //! The limits on verification SMS: per user, per number, per client address, per number prefix, per
 //! country, and in all.
 //!
-//! In toll fraud, an attacker has SMS sent to numbers that earn the attacker money. Each limit bounds one
-//! way to do that.
+//! In toll fraud, an attacker has SMS sent to numbers that earn the attacker money. Each limit
+//! bounds one way to do that.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -87,8 +87,8 @@ impl VerificationLimits {
         Self { labels, limits }
     }
 
-    /// Refuses if a limit is used up. It takes no lock, so a flood of refused requests delays no other
-    /// request.
+    /// Refuses if a limit is used up. It takes no lock, so a flood of refused requests delays no
+    /// other request.
     pub(super) async fn check(
         &self,
         conn: &mut PgConnection,
@@ -98,8 +98,8 @@ impl VerificationLimits {
         self.refuse(refused)
     }
 
-    /// Refuses if a limit is used up. Takes a lock, so that until the transaction ends no other request
-    /// uses what is left.
+    /// Refuses if a limit is used up. Takes a lock, so that until the transaction ends no other
+    /// request uses what is left.
     pub(super) async fn lock(
         &self,
         conn: &mut PgConnection,
@@ -129,8 +129,8 @@ impl VerificationLimits {
     }
 }
 
-/// Refuses if the pause after the user's last SMS to this number is not over. A failed SMS starts no
-/// pause.
+/// Refuses if the pause after the user's last SMS to this number is not over. A failed SMS starts
+/// no pause.
 pub(super) async fn check_resend(
     conn: &mut PgConnection,
     keyring: &Keyring,

@@ -1,4 +1,5 @@
-//! `POST /api/user/phone-number`: a user asks to link a number and gets a code by SMS to that number.
+//! `POST /api/user/phone-number`: a user asks to link a number and gets a code by SMS to that
+//! number.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -28,12 +29,13 @@ use crate::metrics::receiver::{self as metrics, VerificationStep};
 
 /// Link a phone number
 ///
-/// Sends a code by SMS to the number. The number is linked once the user has entered the code. To have
-/// another SMS sent, send the request again: while the code is valid, the SMS holds the same code.
-/// The number of SMS in a time is limited, and there is a pause between two.
+/// Sends a code by SMS to the number. The number is linked once the user has entered the code. To
+/// have another SMS sent, send the request again: while the code is valid, the SMS holds the same
+/// code. The number of SMS in a time is limited, and there is a pause between two.
 ///
-/// The response does not tell whether the number is linked to any user: `PHONE_NUMBER_ALREADY_LINKED` is
-/// never returned. A user who enters the code gets the number, even if another user had it.
+/// The response does not tell whether the number is linked to any user:
+/// `PHONE_NUMBER_ALREADY_LINKED` is never returned. A user who enters the code gets the number,
+/// even if another user had it.
 #[utoipa::path(
     post,
     path = "/api/user/phone-number",
@@ -120,8 +122,8 @@ impl CheckedLinkRequest {
         }
         let limits = VerificationLimits::of(&api.verification, user, &self.number, self.address);
         limits.check(conn, keyring).await?;
-        // This waits for other requests of the same user, so it comes before the lock of all limits:
-        // under that lock, the requests of all users would wait, too.
+        // This waits for other requests of the same user, so it comes before the lock of all
+        // limits: under that lock, the requests of all users would wait, too.
         let life = api.verification.code_life;
         let issued = pending_verifications::issue_code(conn, keyring, user, number, life).await?;
         limits.lock(conn, keyring).await?;

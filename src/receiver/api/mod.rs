@@ -1,10 +1,12 @@
-//! The phone number API: a signed-in user links a number, verifies it with a code, looks at it, unlinks it.
+//! The phone number API: a signed-in user links a number, verifies it with a code, looks at it,
+//! unlinks it.
 //!
-//! The reading order of a request: `observe` opens its span, the extractors (`extractors`, `idempotency`,
-//! `json_body`) check who sends it and read it, and a handler (`link`, `verify`, `own`) does the work in
-//! one transaction. In the transaction the handler first looks for the response to an earlier request
-//! with the same key (`idempotency`), then checks the limits (`limits`). No response holds
-//! anything about other users: the API does not look up whether a number belongs to another user.
+//! The reading order of a request: `observe` opens its span, the extractors (`extractors`,
+//! `idempotency`, `json_body`) check who sends it and read it, and a handler (`link`, `verify`,
+//! `own`) does the work in one transaction. In the transaction the handler first looks for the
+//! response to an earlier request with the same key (`idempotency`), then checks the limits
+//! (`limits`). No response holds anything about other users: the API does not look up whether a
+//! number belongs to another user.
 
 mod client_ip;
 mod delivery;
@@ -102,7 +104,8 @@ impl Api {
     }
 }
 
-/// What pages of these origins may do. They send the token in a header, so CORS needs no credentials.
+/// What pages of these origins may do. They send the token in a header, so CORS needs no
+/// credentials.
 fn cors(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
     if origins.is_empty() {
         return Ok(None);

@@ -1,14 +1,15 @@
 //! Parses what a user typed into a phone number that can get an SMS, or tells why it is not one.
 //!
-//! The library gets only digits and perhaps a plus sign. It is lenient: it would accept the number in
-//! `whatsapp:+1…`, or drop an extension.
+//! The library gets only digits and perhaps a plus sign. It is lenient: it would accept the number
+//! in `whatsapp:+1…`, or drop an extension.
 
 use rlibphonenumber::{PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
 use store::E164;
 
 use crate::country::Country;
 
-/// The longest input, in bytes. A number has at most 16 characters in E.164; people add blanks and brackets.
+/// The longest input, in bytes. A number has at most 16 characters in E.164; people add blanks and
+/// brackets.
 const MAX_INPUT: usize = 64;
 
 /// A number that is valid in its country's numbering plan and can get an SMS.
@@ -111,7 +112,8 @@ fn has_extension(text: &str) -> bool {
     digits_follow && marked.iter().any(|mark| lower.starts_with(mark))
 }
 
-/// What people put between digits, and the direction marks that come with a number copied from a screen.
+/// What people put between digits, and the direction marks that come with a number copied from a
+/// screen.
 fn is_separator(c: char) -> bool {
     matches!(
         c,

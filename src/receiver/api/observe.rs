@@ -1,5 +1,5 @@
-//! The middleware around every handler of the API: it opens the request's span, and counts and logs how
-//! the request ended.
+//! The middleware around every handler of the API: it opens the request's span, and counts and logs
+//! how the request ended.
 
 use std::{sync::Arc, time::Instant};
 
@@ -46,8 +46,8 @@ async fn observe(route: &'static str, mut request: Request, next: Next) -> Respo
     .await
 }
 
-/// Logs how the request ended, and returns its label for metrics. Handlers and extractors put it into
-/// the response's extensions.
+/// Logs how the request ended, and returns its label for metrics. Handlers and extractors put it
+/// into the response's extensions.
 fn log_outcome(response: &mut Response) -> &'static str {
     let extensions = response.extensions_mut();
     if let Some(error) = extensions.remove::<Arc<ApiError>>() {

@@ -1,4 +1,5 @@
-//! The part of the `OpenAPI` document that is not beside the handlers: the responses that they share.
+//! The part of the `OpenAPI` document that is not beside the handlers: the responses that they
+//! share.
 
 use std::collections::BTreeMap;
 

@@ -26,8 +26,8 @@ const CANCELLED: &str = "cancelled";
 
 /// See the phone number
 ///
-/// The user's number or, if they have none, the number that they are about to link, with the delivery of
-/// the last code sent to it.
+/// The user's number or, if they have none, the number that they are about to link, with the
+/// delivery of the last code sent to it.
 #[utoipa::path(
     get,
     path = "/api/user/phone-number",
@@ -55,8 +55,8 @@ pub(super) async fn show(
 
 /// Unlink the phone number
 ///
-/// Takes effect at once, also for messages that have arrived and wait to be processed. Items of earlier
-/// messages stay. A number that the user was about to link is deleted.
+/// Takes effect at once, also for messages that have arrived and wait to be processed. Items of
+/// earlier messages stay. A number that the user was about to link is deleted.
 #[utoipa::path(
     delete,
     path = "/api/user/phone-number",

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
     reason = "for the document; handlers read bodies member by member, to tell what is missing"
 )]
 pub(super) struct LinkRequest {
-    /// In E.164 (+12025550143) or, for numbers of the US, without the +1. It may hold spaces, hyphens and
-    /// brackets.
+    /// In E.164 (+12025550143) or, for numbers of the US, without the +1. It may hold spaces,
+    /// hyphens and brackets.
     #[schema(rename = "phoneNumber", example = "+12025550143", max_length = 64)]
     phone_number: String,
 }

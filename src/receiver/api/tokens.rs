@@ -1,8 +1,8 @@
 //! Checks bearer tokens (RFC 6750), each of which names a user.
 //!
-//! Three algorithms are accepted, each with one kind of key: HS256 with `JWT_SECRET`, RS256 and ES256 with
-//! the public key of the JWKS that the token names. Keys that a token's header brings along (`jku`, `x5u`,
-//! `jwk`) are ignored.
+//! Three algorithms are accepted, each with one kind of key: HS256 with `JWT_SECRET`, RS256 and
+//! ES256 with the public key of the JWKS that the token names. Keys that a token's header brings
+//! along (`jku`, `x5u`, `jwk`) are ignored.
 
 use axum::http::{HeaderMap, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};

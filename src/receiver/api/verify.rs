@@ -25,8 +25,8 @@ use crate::metrics::receiver::{self as metrics, VerificationStep};
 
 /// Enter the code
 ///
-/// If the code is right, the number is linked to the user. A code is valid once, for a few minutes, and
-/// for at most five guesses. The response does not tell why a code is refused.
+/// If the code is right, the number is linked to the user. A code is valid once, for a few minutes,
+/// and for at most five guesses. The response does not tell why a code is refused.
 #[utoipa::path(
     post,
     path = "/api/user/phone-number/verify",

@@ -1,4 +1,5 @@
-//! schemathesis generates requests from the `OpenAPI` document and checks every response against it.
+//! schemathesis generates requests from the `OpenAPI` document and checks every response against
+//! it.
 //!
 //! `SCHEMATHESIS` names the program, else it is searched on the path. Without it the test prints a
 //! notice and checks nothing, unless `PIGEONHOLE_REQUIRE_SCHEMATHESIS` is set.

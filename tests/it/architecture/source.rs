@@ -122,8 +122,8 @@ fn end_of_string(chars: &[char], start: usize) -> usize {
     at + 1
 }
 
-/// The index after the raw string literal that begins at `start`, such as `r"…"` or `br#"…"#`. `None` if no raw string
-/// begins there.
+/// The index after the raw string literal that begins at `start`, such as `r"…"` or `br#"…"#`.
+/// `None` if no raw string begins there.
 fn end_of_raw_string(chars: &[char], start: usize) -> Option<usize> {
     let before = start.checked_sub(1).and_then(|at| chars.get(at));
     if before.is_some_and(|c| c.is_alphanumeric() || *c == '_') {

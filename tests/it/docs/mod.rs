@@ -1,4 +1,5 @@
-//! What the documentation names exists: commands and their flags, settings, files, tests, panels, CI steps.
+//! What the documentation names exists: commands and their flags, settings, files, tests, panels,
+//! CI steps.
 
 mod named_files;
 mod named_tests;

@@ -74,7 +74,8 @@ fn exists(files: &[SourceFile], name: &str) -> bool {
     })
 }
 
-/// The tests that a cell names: parts are separated by semicolons, and each may begin with a crate or `unit`.
+/// The tests that a cell names: parts are separated by semicolons, and each may begin with a crate
+/// or `unit`.
 fn tests_in(cell: &str) -> Vec<(String, String)> {
     let mut tests = Vec::new();
     for part in cell.split(';') {

@@ -1,4 +1,5 @@
-//! The rules of the crate, with an operation that records its batches and can be told to fail or to wait.
+//! The rules of the crate, with an operation that records its batches and can be told to fail or to
+//! wait.
 
 use std::sync::Mutex;
 

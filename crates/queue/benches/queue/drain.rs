@@ -143,7 +143,8 @@ pub(crate) async fn beside_a_backlog(rig: &BenchServer, report: &mut Report) {
     report.figure("backlog_ratio", ratio);
 }
 
-/// The same while a session holds a snapshot for a minute in which jobs go on, in one worker process.
+/// The same while a session holds a snapshot for a minute in which jobs go on, in one worker
+/// process.
 pub(crate) async fn under_an_old_snapshot(rig: &BenchServer, report: &mut Report) {
     println!("snapshot");
     rig.clear().await;

@@ -1,4 +1,5 @@
-//! What Postgres itself allows: `pgbench` with the bare inserts and deletes, on the same server in the same run.
+//! What Postgres itself allows: `pgbench` with the bare inserts and deletes, on the same server in
+//! the same run.
 
 use std::{fs, process::Command};
 
@@ -25,7 +26,8 @@ pub(crate) fn inserts(rig: &BenchServer, clients: u32, seconds: u32) -> f64 {
     pgbench(rig, &script, clients, seconds)
 }
 
-/// Rows a second that are claimed and deleted by the barest queue there is: delete in batches of 500, returning.
+/// Rows a second that are claimed and deleted by the barest queue there is: delete in batches of
+/// 500, returning.
 pub(crate) fn deletes(rig: &BenchServer, rows: u32) -> f64 {
     let script = "with gone as (delete from floor where id = any(array(
         select id from floor where kind = 'no_op' and run_at <= now() order by run_at, id limit 500

@@ -1,4 +1,5 @@
-//! From the enqueuer's commit to the handler's first line: on an idle system, and beside a backlog of another lane.
+//! From the enqueuer's commit to the handler's first line: on an idle system, and beside a backlog
+//! of another lane.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,9 @@
-//! `cargo bench -p queue`: what the queue costs, beside the floor that Postgres itself sets on the same server.
+//! `cargo bench -p queue`: what the queue costs, beside the floor that Postgres itself sets on the
+//! same server.
 //!
-//! Prints a table and writes `target/bench/queue.json`. Arguments choose the parts to run: `enqueue`, `drain`, `latency`,
-//! `processes`, `backlog`, `snapshot`. These measurements share one machine with the server they measure, so compare the
-//! ratios.
+//! Prints a table and writes `target/bench/queue.json`. Arguments choose the parts to run:
+//! `enqueue`, `drain`, `latency`, `processes`, `backlog`, `snapshot`. These measurements share one
+//! machine with the server they measure, so compare the ratios.
 
 #![expect(
     clippy::print_stdout,

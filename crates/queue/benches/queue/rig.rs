@@ -174,8 +174,8 @@ fn stat(pid: i32, of_children: bool) -> Option<(i32, Duration)> {
             .map(|field| field.parse::<u64>().ok())
             .sum()
     };
-    // After the name: state, parent, …; user and system time are the 14th and 15th field of all, those of ended
-    // children the 16th and 17th. A tick is a hundredth of a second on every Linux.
+    // After the name: state, parent, …; user and system time are the 14th and 15th field of all,
+    // those of ended children the 16th and 17th. A tick is a hundredth of a second on every Linux.
     let total = ticks(11..13)? + if of_children { ticks(13..15)? } else { 0 };
     Some((
         fields.get(1)?.parse().ok()?,

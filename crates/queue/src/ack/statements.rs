@@ -80,9 +80,9 @@ impl DueAgain {
         self.errors.push(error.cloned());
     }
 
-    /// A job that is ready again at once keeps its position. The statement increases the fence, so that no late write
-    /// finds the row: neither a renewal that was sent before, nor this statement sent again because the response to
-    /// its commit was lost.
+    /// A job that is ready again at once keeps its position. The statement increases the fence, so
+    /// that no late write finds the row: neither a renewal that was sent before, nor this statement
+    /// sent again because the response to its commit was lost.
     async fn write(&self, conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
         if self.ids.is_empty() {
             return Ok(0);

@@ -61,7 +61,8 @@ impl JobCount {
 /// The estimated number of jobs of each kind and state.
 pub(super) type Estimates = HashMap<(String, JobState), i64>;
 
-/// Estimates the live jobs. The sample has the same number of pages, whatever the size of the table.
+/// Estimates the live jobs. The sample has the same number of pages, whatever the size of the
+/// table.
 pub(super) async fn estimate_live(conn: &mut PgConnection) -> Result<Estimates, AdminError> {
     let percent = sqlx::query_scalar!(
         r#"select least(100, 100 * $1::real / greatest(1, pg_relation_size('queue.jobs') / 8192))::real as "percent!""#,

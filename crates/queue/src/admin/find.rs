@@ -1,9 +1,10 @@
 //! Finds the jobs that a list shows.
 //!
-//! There are two ways. If few jobs are in the wanted state, the index of that state has them all. If not, such jobs are
-//! frequent, and a scan by number finds them soon. The scan ends after a bounded number of rows, and the page says where
-//! the next one continues. Running jobs are few beside scheduled ones, and their timers run out first. So for them only
-//! the front of that index is read.
+//! There are two ways. If few jobs are in the wanted state, the index of that state has them all.
+//! If not, such jobs are frequent, and a scan by number finds them soon. The scan ends after a
+//! bounded number of rows, and the page says where the next one continues. Running jobs are few
+//! beside scheduled ones, and their timers run out first. So for them only the front of that index
+//! is read.
 
 use sqlx::PgConnection;
 

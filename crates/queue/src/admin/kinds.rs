@@ -16,8 +16,8 @@ pub struct PauseResult {
     pub known: bool,
 }
 
-/// Keeps all workers from claiming jobs of this kind. Running jobs continue. Operators read the reason. A new reason
-/// replaces the old one.
+/// Keeps all workers from claiming jobs of this kind. Running jobs continue. Operators read the
+/// reason. A new reason replaces the old one.
 pub async fn pause(
     conn: &mut PgConnection,
     kind: &str,
@@ -61,8 +61,8 @@ pub async fn resume(conn: &mut PgConnection, kind: &str) -> Result<PauseResult, 
     })
 }
 
-/// The kinds of workers, figures, pauses, ready jobs and dead letters, in order of their names. A kind that has only
-/// running and scheduled jobs, and no figure of today, is not among them.
+/// The kinds of workers, figures, pauses, ready jobs and dead letters, in order of their names. A
+/// kind that has only running and scheduled jobs, and no figure of today, is not among them.
 pub(super) async fn known(conn: &mut PgConnection) -> Result<Vec<String>, AdminError> {
     // The recursive parts jump from one kind to the next in the index, however many jobs each has.
     let kinds = sqlx::query_scalar!(

@@ -19,7 +19,8 @@ pub struct JobPage {
     pub at: DateTime<Utc>,
     /// The jobs, in order of their numbers.
     pub jobs: Vec<ListedJob>,
-    /// The next page starts after this number. A page may be short, even empty, and still not be the last.
+    /// The next page starts after this number. A page may be short, even empty, and still not be
+    /// the last.
     pub next: Option<JobId>,
     /// True if there are too many timers, and only the running jobs among the first were read.
     pub partial: bool,

@@ -35,8 +35,8 @@ pub enum JobChange {
     NotFound,
 }
 
-/// Makes scheduled jobs ready now. Their attempts so far count. A job whose lease has run out counts as scheduled. Returns
-/// a result for each job, in the order of `ids`, without duplicates.
+/// Makes scheduled jobs ready now. Their attempts so far count. A job whose lease has run out
+/// counts as scheduled. Returns a result for each job, in the order of `ids`, without duplicates.
 pub async fn retry(conn: &mut PgConnection, ids: &[JobId]) -> Result<Vec<ChangedJob>, AdminError> {
     let found = lock(conn, ids).await?;
     let change = |job: &LockedJob| match job {
@@ -56,8 +56,9 @@ pub async fn retry(conn: &mut PgConnection, ids: &[JobId]) -> Result<Vec<Changed
     report(conn, ids, found, change).await
 }
 
-/// Makes jobs dead letters. A running job only by `force`: its row is deleted, so its worker has lost the lease and can
-/// write nothing more. Returns a result for each job, in the order of `ids`, without duplicates.
+/// Makes jobs dead letters. A running job only by `force`: its row is deleted, so its worker has
+/// lost the lease and can write nothing more. Returns a result for each job, in the order of `ids`,
+/// without duplicates.
 pub async fn discard(
     conn: &mut PgConnection,
     ids: &[JobId],
@@ -90,8 +91,8 @@ struct LockedJob {
     worker: Option<String>,
 }
 
-/// Locks the jobs, so that no worker claims them before the transaction ends. Always in the same order, so that two
-/// operators never wait for each other.
+/// Locks the jobs, so that no worker claims them before the transaction ends. Always in the same
+/// order, so that two operators never wait for each other.
 async fn lock(
     conn: &mut PgConnection,
     ids: &[JobId],

@@ -53,10 +53,11 @@ impl RequeueResult {
     }
 }
 
-/// Puts these dead letters back, ready now. Attempts count from 0, errors are kept. A dead letter whose unique key a live
-/// job has stays a dead letter.
+/// Puts these dead letters back, ready now. Attempts count from 0, errors are kept. A dead letter
+/// whose unique key a live job has stays a dead letter.
 pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<RequeueResult, AdminError> {
-    // The fence continues, so that a worker that lost the job before it became a dead letter cannot write to it now.
+    // The fence continues, so that a worker that lost the job before it became a dead letter cannot
+    // write to it now.
     let rows = sqlx::query!(
         r#"
         with chosen as (
@@ -101,8 +102,8 @@ pub async fn requeue(conn: &mut PgConnection, ids: &[JobId]) -> Result<RequeueRe
     Ok(result)
 }
 
-/// Puts at most `limit` dead letters back, the oldest first. Returns where the next batch continues. Call it again with
-/// that, in another transaction, until it is `None`.
+/// Puts at most `limit` dead letters back, the oldest first. Returns where the next batch
+/// continues. Call it again with that, in another transaction, until it is `None`.
 pub async fn requeue_all(
     conn: &mut PgConnection,
     filter: &DeadLetterFilter,

@@ -17,8 +17,8 @@ use super::{
 /// The most jobs of a kind and state that are counted. Beyond that, they are estimated.
 const COUNTED: i64 = 5000;
 
-/// The oldest ready job is the oldest of this many at the front. Because of priorities and lanes, the order of the index
-/// is not the order of age.
+/// The oldest ready job is the oldest of this many at the front. Because of priorities and lanes,
+/// the order of the index is not the order of age.
 const HEAD: i64 = 200;
 
 /// The state of the queue.
@@ -144,8 +144,8 @@ fn bounded(counted: i64, estimates: &Estimates, kind: &str, state: JobState) -> 
     JobCount::about(estimates.get(&(kind.to_owned(), state)).copied(), COUNTED)
 }
 
-/// The timers that run out first. As a lease is short, the timers of running jobs are among them, unless very many jobs
-/// are due very soon.
+/// The timers that run out first. As a lease is short, the timers of running jobs are among them,
+/// unless very many jobs are due very soon.
 struct TimerCounts {
     /// The numbers of running and of scheduled jobs.
     by_kind: BTreeMap<String, (i64, i64)>,

@@ -24,7 +24,8 @@ pub struct WorkerProcess {
     pub started_at: DateTime<Utc>,
     /// Its last entry in the worker registry.
     pub seen_at: DateTime<Utc>,
-    /// True if the next entry is overdue: the process was killed, is stuck, or cannot reach the database.
+    /// True if the next entry is overdue: the process was killed, is stuck, or cannot reach the
+    /// database.
     pub stale: bool,
     /// The kinds that it runs.
     pub kinds: Vec<String>,

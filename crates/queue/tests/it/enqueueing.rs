@@ -146,8 +146,8 @@ async fn a_retry_starts_at_its_time_and_within_milliseconds_of_it() {
     assert_hardly_late(&queue, &due).await;
 }
 
-/// No job had its effect before its time, and the fastest had it within 50 ms. (The others may have waited for a
-/// processor that other tests use.)
+/// No job had its effect before its time, and the fastest had it within 50 ms. (The others may have
+/// waited for a processor that other tests use.)
 async fn assert_hardly_late(queue: &TestQueue, due: &[(String, f64)]) {
     let done: Vec<(String, f64)> =
         sqlx::query_as("select key, extract(epoch from at)::float8 from effects order by key")

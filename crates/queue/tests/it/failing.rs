@@ -1,4 +1,5 @@
-//! Attempts that do not succeed: which of them count, which errors are stored, and when the job is due again.
+//! Attempts that do not succeed: which of them count, which errors are stored, and when the job is
+//! due again.
 
 use std::{
     sync::{

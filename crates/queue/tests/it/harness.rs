@@ -19,8 +19,8 @@ use crate::script::World;
 /// The time limit of every wait. Only a failing test waits this long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What the tests need beside the queue's own tables. `given_back` is what the statement that gave a job back wrote: its
-/// delay by the clock of that very transaction.
+/// What the tests need beside the queue's own tables. `given_back` is what the statement that gave
+/// a job back wrote: its delay by the clock of that very transaction.
 const TABLES: &str = "
     create table effects (key text not null, at timestamptz not null default clock_timestamp());
     create table starts (key text not null, attempt int not null);
@@ -96,7 +96,8 @@ impl TestQueue {
         tx.commit().await.unwrap();
     }
 
-    /// Enqueues these in one statement and transaction. Returns the numbers of those that are not duplicates.
+    /// Enqueues these in one statement and transaction. Returns the numbers of those that are not
+    /// duplicates.
     pub(crate) async fn enqueue_new(&self, jobs: &[NewJob]) -> Vec<Option<JobId>> {
         let mut tx = self.pool.begin().await.unwrap();
         let ids = queue::enqueue_all(&mut tx, jobs).await.unwrap();

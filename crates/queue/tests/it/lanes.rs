@@ -21,7 +21,8 @@ fn in_lane(lane: &str, count: usize, does: &Does) -> Vec<NewJob> {
         .collect()
 }
 
-/// Asserts that no prefix of what ran, up to `count` jobs, holds more of one lane than of the other, but for `slack`.
+/// Asserts that no prefix of what ran, up to `count` jobs, holds more of one lane than of the
+/// other, but for `slack`.
 fn assert_turns(ran: &[String], lanes: [&str; 2], count: usize, slack: usize) {
     assert!(ran.len() >= count, "{}", ran.len());
     for end in 1..=count {

@@ -111,7 +111,8 @@ async fn no_more_jobs_of_a_kind_run_at_once_than_its_concurrency() {
     assert_eq!(queue.world.most_at_once(), 5);
 }
 
-/// Beginning with the snapshot of a report that takes long, which keeps ended jobs from being cleared away.
+/// Beginning with the snapshot of a report that takes long, which keeps ended jobs from being
+/// cleared away.
 #[tokio::test]
 async fn a_job_with_priority_is_found_in_time_behind_the_dead_rows_of_an_old_snapshot() {
     let queue = TestQueue::new().await;

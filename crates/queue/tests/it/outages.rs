@@ -83,8 +83,8 @@ async fn connections_that_are_cut_repeatedly_lose_no_job() {
 #[tokio::test]
 async fn an_outcome_that_the_database_refuses_delays_no_other() {
     let queue = TestQueue::new().await;
-    // Refuses the outcome of `bad` for good, as a data error, and that of `unlucky` once on its own, as an error of the
-    // server. (Sequences do not roll back.)
+    // Refuses the outcome of `bad` for good, as a data error, and that of `unlucky` once on its
+    // own, as an error of the server. (Sequences do not roll back.)
     sqlx::raw_sql(
         "create sequence deletes;
          create function refuse() returns trigger language plpgsql as $$

@@ -24,7 +24,8 @@ fn settings() -> RunnerSettings {
     short_lease(LEASE)
 }
 
-/// Not a test: the worker process that the tests start. It ends when they do, as its standard input does.
+/// Not a test: the worker process that the tests start. It ends when they do, as its standard input
+/// does.
 #[tokio::test]
 #[ignore = "a process for the other tests to kill"]
 async fn worker_process() {
@@ -169,7 +170,8 @@ async fn a_process_that_was_paused_beyond_its_lease_writes_nothing_afterwards() 
     assert_eq!(effects, all);
 
     stopped.signal(Signal::CONT);
-    // A kind that only it runs: it goes on working, and by then would have written what it was about to write.
+    // A kind that only it runs: it goes on working, and by then would have written what it was
+    // about to write.
     for n in 0..5 {
         queue.enqueue(other(format!("{n}"), Does::Nothing)).await;
         queue.until_empty().await;

@@ -64,7 +64,8 @@ async fn each_time_is_enqueued_once_by_three_processes() {
 #[tokio::test]
 async fn a_process_that_dies_between_enqueueing_and_moving_on_neither_loses_nor_doubles_a_run() {
     let queue = TestQueue::new().await;
-    // The first two times that the schedule is moved on, the job being enqueued by then, the connection dies.
+    // The first two times that the schedule is moved on, the job being enqueued by then, the
+    // connection dies.
     sqlx::raw_sql(
         "create sequence moves;
          create function die() returns trigger language plpgsql as $$

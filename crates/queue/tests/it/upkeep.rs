@@ -1,4 +1,5 @@
-//! What the queue writes down beside the jobs themselves, what that costs, and how it is cleared away.
+//! What the queue writes down beside the jobs themselves, what that costs, and how it is cleared
+//! away.
 
 use std::time::Duration;
 

@@ -52,8 +52,8 @@ impl Way {
                     if sent.is_empty() {
                         return;
                     }
-                    // What begins a statement. Preparing one, once a connection, is none, and neither is
-                    // the ping with which sqlx ends the use of a connection.
+                    // What begins a statement. Preparing one, once a connection, is none, and
+                    // neither is the ping with which sqlx ends the use of a connection.
                     if matches!(sent[0], b'B' | b'Q') {
                         self.asked.fetch_add(1, Ordering::SeqCst);
                     }

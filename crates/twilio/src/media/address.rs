@@ -26,9 +26,9 @@ const V4: [(Ipv4Addr, u8); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 3),      // multicast, reserved, broadcast
 ];
 
-/// IPv6 networks within `2000::/3` that are not public. Everything outside `2000::/3` is refused: loopback,
-/// link-local, unique local, multicast, and addresses that contain an IPv4 address (mapped, compatible,
-/// translated).
+/// IPv6 networks within `2000::/3` that are not public. Everything outside `2000::/3` is refused:
+/// loopback, link-local, unique local, multicast, and addresses that contain an IPv4 address
+/// (mapped, compatible, translated).
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>
 const V6: [(Ipv6Addr, u8); 5] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // Teredo, ORCHID, benchmarks

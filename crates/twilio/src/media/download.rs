@@ -42,8 +42,8 @@ pub struct DownloaderSettings {
     pub max_bytes: u64,
     /// The time limit of a whole file.
     pub timeout: Duration,
-    /// Further hosts, each as `host:port`, that may also use http and private addresses. They are for
-    /// tests; in production the list is empty.
+    /// Further hosts, each as `host:port`, that may also use http and private addresses. They are
+    /// for tests; in production the list is empty.
     pub more_hosts: Vec<String>,
 }
 
@@ -84,8 +84,8 @@ impl Downloader {
             name.to_owned()
         });
         let trusted: HashSet<String> = names.chain(url.host_str().map(str::to_owned)).collect();
-        // The client must do nothing on its own. A redirect could lead to any host, a proxy would learn
-        // the URLs, and a decompressor can turn a small answer into a huge one.
+        // The client must do nothing on its own. A redirect could lead to any host, a proxy would
+        // learn the URLs, and a decompressor can turn a small answer into a huge one.
         let http = reqwest::Client::builder()
             .dns_resolver(Arc::new(PublicOnly {
                 trusted: Arc::new(trusted),

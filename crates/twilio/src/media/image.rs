@@ -1,10 +1,11 @@
 //! Reads the size of an image without decoding it.
 
-/// The most pixels. Photographs from phones have fewer. A small file that claims more would fill the memory
-/// of its decoder.
+/// The most pixels. Photographs from phones have fewer. A small file that claims more would fill
+/// the memory of its decoder.
 pub const MAX_PIXELS: u64 = 50_000_000;
 
-/// Returns the width and height of an image, if these bytes contain them. The first 64 KiB usually do.
+/// Returns the width and height of an image, if these bytes contain them. The first 64 KiB usually
+/// do.
 pub fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     let size = imagesize::blob_size(bytes).ok()?;
     let pixels = |number: usize| u32::try_from(number).ok();

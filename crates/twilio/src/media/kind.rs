@@ -1,8 +1,8 @@
 //! Determines the kind of a file from its first bytes.
 //!
-//! The declared type is untrusted: the sender's phone and the carriers set it. It decides only what the
-//! bytes leave open: whether a container has audio or video, and whether a text is part of the message's
-//! wrapping. Kinds that are not listed here are not kept.
+//! The declared type is untrusted: the sender's phone and the carriers set it. It decides only what
+//! the bytes leave open: whether a container has audio or video, and whether a text is part of the
+//! message's wrapping. Kinds that are not listed here are not kept.
 
 /// The number of first bytes that [`judge`] needs at most.
 pub const HEAD: usize = 4096;
@@ -189,8 +189,8 @@ fn ogg(head: &[u8]) -> Option<MediaKind> {
         .then_some(sound("audio/ogg"))
 }
 
-/// A BMP. Its second header begins with its length, which has few possible values. The two letters `BM`
-/// are not enough, as texts can begin with them.
+/// A BMP. Its second header begins with its length, which has few possible values. The two letters
+/// `BM` are not enough, as texts can begin with them.
 fn is_bitmap(after_mark: &[u8]) -> bool {
     matches!(
         after_mark.get(12..16),
@@ -207,8 +207,8 @@ fn is_mp3_frame(second: u8, third: u8) -> bool {
     layer_three && version_known && (1..15).contains(&bit_rate) && sample_rate != 3
 }
 
-/// `WebM`. Matroska uses the same container, and Twilio does not deliver it, so the document type must
-/// match.
+/// `WebM`. Matroska uses the same container, and Twilio does not deliver it, so the document type
+/// must match.
 fn is_webm(after_mark: &[u8]) -> bool {
     let start = after_mark.get(..64).unwrap_or(after_mark);
     start.windows(7).any(|found| found == b"\x42\x82\x84webm")

@@ -1,7 +1,8 @@
 //! Resolves host names and refuses addresses that are not public.
 //!
-//! The name of a media host comes from Twilio, and the owner of its DNS zone decides its address. So the
-//! resolver of the HTTP client itself checks the address: no second look-up could return another one.
+//! The name of a media host comes from Twilio, and the owner of its DNS zone decides its address.
+//! So the resolver of the HTTP client itself checks the address: no second look-up could return
+//! another one.
 
 use std::{collections::HashSet, io, net::SocketAddr, sync::Arc};
 

@@ -1,8 +1,9 @@
 //! Decides which URLs may be fetched, and which of them get credentials.
 //!
-//! The first request carries our credentials. It goes only to the file's path under the API's base URL, for
-//! the message that announces the file and for our account. The URL is compared byte for byte, so that two
-//! URL parsers cannot disagree about it. Redirects carry no credentials and go only to Twilio's file hosts.
+//! The first request carries our credentials. It goes only to the file's path under the API's base
+//! URL, for the message that announces the file and for our account. The URL is compared byte for
+//! byte, so that two URL parsers cannot disagree about it. Redirects carry no credentials and go
+//! only to Twilio's file hosts.
 
 use url::{Host, Url};
 
@@ -15,8 +16,8 @@ const DOMAINS: [&str; 3] = ["twilio.com", "twiliocdn.com", "amazonaws.com"];
 /// The longest URL. Twilio's URLs are shorter.
 const MAX_LENGTH: usize = 8 * 1024;
 
-/// Returns the file that this `MediaUrl` names, if it belongs to this message and to our account. `base`
-/// is the API's base URL, without a final slash.
+/// Returns the file that this `MediaUrl` names, if it belongs to this message and to our account.
+/// `base` is the API's base URL, without a final slash.
 pub fn media_sid(
     base: &str,
     account: &AccountSid,
@@ -35,8 +36,9 @@ pub(super) fn folder(base: &str, account: &AccountSid, message: &MessageSid) -> 
     format!("{base}/2010-04-01/Accounts/{account}/Messages/{message}/Media/")
 }
 
-/// Returns the target of a redirect, if it is allowed: https on the default port, on a host of Twilio's.
-/// `more` are further hosts, each with its port, that may also use http. Only tests set them.
+/// Returns the target of a redirect, if it is allowed: https on the default port, on a host of
+/// Twilio's. `more` are further hosts, each with its port, that may also use http. Only tests set
+/// them.
 pub fn redirect(from: &Url, location: &str, more: &[String]) -> Result<Url, Forbidden> {
     if location.len() > MAX_LENGTH {
         return Err(Forbidden::Redirect);

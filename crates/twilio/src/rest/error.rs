@@ -1,16 +1,16 @@
 //! Classifies Twilio's errors: was the message created, and what can we do about it?
 //!
-//! A request that Twilio may have processed must never count as "not processed": the recipient would get,
-//! and we would pay for, two messages. The HTTP status decides first. Twilio's code only refines it, as
-//! Twilio warns that codes change. No error holds a number or a body: we do not read Twilio's own
-//! sentences, which quote both.
+//! A request that Twilio may have processed must never count as "not processed": the recipient
+//! would get, and we would pay for, two messages. The HTTP status decides first. Twilio's code only
+//! refines it, as Twilio warns that codes change. No error holds a number or a body: we do not read
+//! Twilio's own sentences, which quote both.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The wait if the sender's queue is full and Twilio gives no `Retry-After`. The queue holds hours of
-/// messages, so the exact value does not matter.
+/// The wait if the sender's queue is full and Twilio gives no `Retry-After`. The queue holds hours
+/// of messages, so the exact value does not matter.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_mins(1);
 
 /// The longest accepted `Retry-After`. A longer one is a mistake, or does not come from Twilio.
@@ -317,10 +317,11 @@ pub(super) fn of_list_answer(status: u16, retry_after: Option<&str>, body: &[u8]
 /// reqwest's `is_connect` is true for errors whose cause is hyper-util's `ErrorKind::Connect`. In
 /// hyper-util 0.1 (`client/legacy/client.rs`) that kind wraps the errors of the connector (name
 /// look-up, TCP, TLS, and reqwest's own limit on all three), before a connection exists on which a
-/// request could be written. It also arises for a pooled connection that turns out to be closed. That is
-/// before any writing, too, and our client has no pool. From the first byte of the request on, the kind
-/// is `SendRequest` or `Canceled`, and the limit on the whole request has none of these kinds. So every
-/// error that is not `is_connect` is unclear. The tests of the simulated Twilio prove this.
+/// request could be written. It also arises for a pooled connection that turns out to be closed.
+/// That is before any writing, too, and our client has no pool. From the first byte of the request
+/// on, the kind is `SendRequest` or `Canceled`, and the limit on the whole request has none of
+/// these kinds. So every error that is not `is_connect` is unclear. The tests of the simulated
+/// Twilio prove this.
 pub(super) fn of_failure(error: &reqwest::Error) -> CreateError {
     if error.is_connect() {
         CreateError::NotProcessed {

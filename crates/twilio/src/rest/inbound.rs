@@ -182,8 +182,8 @@ impl Client {
     }
 }
 
-/// The base URL of messaging services. Twilio serves them on a host of their own; a simulated Twilio
-/// serves them on the same host.
+/// The base URL of messaging services. Twilio serves them on a host of their own; a simulated
+/// Twilio serves them on the same host.
 fn messaging(base: &str) -> String {
     match base.strip_prefix("https://api.") {
         Some(rest)

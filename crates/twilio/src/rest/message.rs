@@ -39,8 +39,8 @@ pub struct OutboundMessage<'a> {
     pub body: &'a str,
     /// The URL for status callbacks.
     pub status_callback: Option<&'a str>,
-    /// The longest time until delivery. Twilio does not send the message later. It accepts whole seconds
-    /// from 1 to 36,000.
+    /// The longest time until delivery. Twilio does not send the message later. It accepts whole
+    /// seconds from 1 to 36,000.
     pub validity: Duration,
 }
 

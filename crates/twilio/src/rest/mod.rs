@@ -1,9 +1,9 @@
-//! Twilio's REST API: it sends a message, finds messages that may have been sent, and reads and changes the
-//! settings for inbound messages.
+//! Twilio's REST API: it sends a message, finds messages that may have been sent, and reads and
+//! changes the settings for inbound messages.
 //!
-//! A message costs money and reaches a person, and the API has no idempotency key. So the client writes a
-//! request to send at most once: no retry, no redirect, no reused connection. If the result is unknown,
-//! it returns [`CreateError::Unclear`] and does not ask again.
+//! A message costs money and reaches a person, and the API has no idempotency key. So the client
+//! writes a request to send at most once: no retry, no redirect, no reused connection. If the
+//! result is unknown, it returns [`CreateError::Unclear`] and does not ask again.
 //!
 //! Source: Twilio docs, [message
 //! resource](https://www.twilio.com/docs/messaging/api/message-resource).
@@ -34,8 +34,8 @@ pub use message::{CreatedMessage, MessageRecord, OutboundMessage, Sender};
 /// The time limit of a connection, including name look-up and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time limit of a request. It is longer than [`CONNECT_TIMEOUT`], so that its end always means that
-/// there was a connection.
+/// The time limit of a request. It is longer than [`CONNECT_TIMEOUT`], so that its end always means
+/// that there was a connection.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The longest answer, in bytes. A page of messages is much shorter.
@@ -44,7 +44,8 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// Messages in a page of the list.
 const PAGE_SIZE: u32 = 100;
 
-/// The most pages that we read. Our limits allow fewer than a thousand messages to one number in a month.
+/// The most pages that we read. Our limits allow fewer than a thousand messages to one number in a
+/// month.
 const MAX_PAGES: usize = 10;
 
 /// The longest time that Twilio's clock may be behind ours.
@@ -101,10 +102,11 @@ impl Client {
         if !usable {
             return Err(ClientError::BaseUrl);
         }
-        // A request that is written twice may create two messages. These features would write it twice:
+        // A request that is written twice may create two messages. These features would write it
+        // twice:
         // - hyper-util retries on another connection if the server closes a pooled one
-        //   (`retry_canceled_requests`). It does so only before any writing. Without idle connections,
-        //   it never happens.
+        //   (`retry_canceled_requests`). It does so only before any writing. Without idle
+        //   connections, it never happens.
         // - reqwest retries a request that an HTTP/2 server reports as not processed.
         // - A redirect with status 307 or 308 repeats the POST and forwards the credentials.
         // A proxy from the environment would see numbers and codes, so it is off.
@@ -167,11 +169,11 @@ impl Client {
         ))
     }
 
-    /// Returns the account's messages to this number that were created since then, newest first, and
-    /// perhaps some slightly older ones.
+    /// Returns the account's messages to this number that were created since then, newest first,
+    /// and perhaps some slightly older ones.
     ///
-    /// A new message may be missing, as Twilio's list lags. Twilio's filter by `DateSent` does not help:
-    /// messages in the sender's queue have no such date.
+    /// A new message may be missing, as Twilio's list lags. Twilio's filter by `DateSent` does not
+    /// help: messages in the sender's queue have no such date.
     pub async fn messages_to(
         &self,
         to: &str,
@@ -194,7 +196,8 @@ impl Client {
             let recent = page.messages.into_iter().filter(|m| m.created >= since);
             let known = found.len();
             found.extend(recent);
-            // Twilio's order need not be exact: only a page without recent messages ends the search.
+            // Twilio's order need not be exact: only a page without recent messages ends the
+            // search.
             let done = all > 0 && found.len() == known;
             match page.next {
                 Some(uri) if !done => next = uri,

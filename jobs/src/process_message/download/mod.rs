@@ -3,8 +3,9 @@
 //! What a `kill -9` leaves:
 //!
 //! - before `media::begin` commits: nothing;
-//! - after it: a row in state `storing` that names an object. The object may exist, in part or whole. The next attempt
-//!   stores the file under another name, and its first commit marks the old object as garbage;
+//! - after it: a row in state `storing` that names an object. The object may exist, in part or
+//!   whole. The next attempt stores the file under another name, and its first commit marks the old
+//!   object as garbage;
 //! - after `media::stored` commits: a stored file, which the next attempt does not fetch again.
 //!
 //! No database connection is held while a file is transferred.
@@ -31,11 +32,12 @@ const SPREADING: TimeDelta = TimeDelta::minutes(5);
 /// The shortest and the longest wait before Twilio is asked again.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Fetches all files of a message. Each ends as stored, refused, gone or erased; a file that has ended so before is not
-/// fetched again.
+/// Fetches all files of a message. Each ends as stored, refused, gone or erased; a file that has
+/// ended so before is not fetched again.
 ///
-/// An error means that at least one file cannot be stored for now; the others are stored. `received_at` is when the
-/// message arrived, by the database's clock. [`store::StoreError::UserGone`] if the user was deleted meanwhile.
+/// An error means that at least one file cannot be stored for now; the others are stored.
+/// `received_at` is when the message arrived, by the database's clock.
+/// [`store::StoreError::UserGone`] if the user was deleted meanwhile.
 #[tracing::instrument(name = "step.download", level = "debug", skip_all)]
 pub async fn download(
     deps: &DownloadDeps,
@@ -118,7 +120,8 @@ async fn download_one(deps: &DownloadDeps, file: MessageFile<'_>) -> Result<Medi
     Ok(ended)
 }
 
-/// How a file ends that Twilio does not return: a refusal, or `None` for gone. An error means another attempt.
+/// How a file ends that Twilio does not return: a refusal, or `None` for gone. An error means
+/// another attempt.
 async fn ending_of(
     conn: &mut sqlx::PgConnection,
     file: MessageFile<'_>,

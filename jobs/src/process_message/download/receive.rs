@@ -1,4 +1,5 @@
-//! Streams one file from Twilio through all checks into the media store, without holding all of it in memory.
+//! Streams one file from Twilio through all checks into the media store, without holding all of it
+//! in memory.
 
 use sha2::{Digest, Sha256};
 use store::media::{FileFacts, MediaObject, Refusal};
@@ -15,7 +16,8 @@ use twilio::{
 use super::error::DownloadError;
 use crate::{MediaStore, MediaWriter};
 
-/// How many bytes are read before anything is stored: enough for the dimensions of nearly every image.
+/// How many bytes are read before anything is stored: enough for the dimensions of nearly every
+/// image.
 const HEAD: usize = 64 * 1024;
 
 /// What became of the file.
@@ -115,8 +117,8 @@ async fn copy(
     Ok((bytes, digest.finalize().into()))
 }
 
-/// The dimensions of an image, read from the whole file. Only this function holds a whole file in memory; few images
-/// need it, and only one at a time is read.
+/// The dimensions of an image, read from the whole file. Only this function holds a whole file in
+/// memory; few images need it, and only one at a time is read.
 async fn dimensions_of_whole_file(
     store: &MediaStore,
     kind: MediaKind,

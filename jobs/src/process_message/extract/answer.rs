@@ -1,5 +1,5 @@
-//! A model's answer, and its limits. Only four kinds of items can come of it, and their number and lengths are bounded,
-//! whatever the message made the model say.
+//! A model's answer, and its limits. Only four kinds of items can come of it, and their number and
+//! lengths are bounded, whatever the message made the model say.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -50,8 +50,8 @@ impl ModelAnswer {
         serde_json::from_str(text).map_err(|_| BadAnswer::Schema)
     }
 
-    /// The items: contacts, tags, locations, notes. The sender's own `#tags` come first among the tags, whether the model
-    /// returned them or not.
+    /// The items: contacts, tags, locations, notes. The sender's own `#tags` come first among the
+    /// tags, whether the model returned them or not.
     pub(super) fn into_items(self, marked: &[&str]) -> Vec<Extracted> {
         let contacts = distinct(self.contacts, |contact| {
             let name = line(&contact.name, MAX_NAME);
@@ -100,8 +100,8 @@ fn distinct<T>(
         .collect()
 }
 
-/// The JSON schema of an answer. It uses only what all services support that enforce a schema: every key is required, and
-/// no others are allowed. It has no bounds; we check those ourselves.
+/// The JSON schema of an answer. It uses only what all services support that enforce a schema:
+/// every key is required, and no others are allowed. It has no bounds; we check those ourselves.
 pub(super) fn json_schema() -> Value {
     let strings = json!({ "type": "array", "items": { "type": "string" } });
     json!({

@@ -1,8 +1,9 @@
-//! Cleans strings from senders and models before they become items: removes control characters and invisible characters,
-//! and shortens them.
+//! Cleans strings from senders and models before they become items: removes control characters and
+//! invisible characters, and shortens them.
 
-/// False for characters that are invisible and yet have an effect: control characters (Postgres does not accept NUL),
-/// characters that change the text direction, and characters that hide text from people but not from programs.
+/// False for characters that are invisible and yet have an effect: control characters (Postgres
+/// does not accept NUL), characters that change the text direction, and characters that hide text
+/// from people but not from programs.
 fn shows(c: char) -> bool {
     !(c.is_control()
         || matches!(c,
@@ -71,15 +72,16 @@ pub(super) fn text(text: &str, max: usize) -> String {
     clean
 }
 
-/// The text without markup. A page that shows an item must escape it all the same. But a model that is asked for names and
-/// notes has no reason to answer with tags.
+/// The text without markup. A page that shows an item must escape it all the same. But a model that
+/// is asked for names and notes has no reason to answer with tags.
 pub(super) fn without_markup(text: &str) -> String {
     let once = without_tags(text);
     let twice = without_tags(&once);
     if twice == once {
         return once;
     }
-    // Removing a tag left another tag, as in `<<b>script>`. That is an attack, and it could be nested to any depth.
+    // Removing a tag left another tag, as in `<<b>script>`. That is an attack, and it could be
+    // nested to any depth.
     twice.replace('<', "")
 }
 

@@ -1,5 +1,5 @@
-//! Why it is not known what a message says. No text here holds a key, a prompt, what was sent or what was answered: an
-//! error is logged, and kept with the job.
+//! Why it is not known what a message says. No text here holds a key, a prompt, what was sent or
+//! what was answered: an error is logged, and kept with the job.
 
 use std::time::Duration;
 

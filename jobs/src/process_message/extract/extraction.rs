@@ -9,8 +9,8 @@ use super::ExtractError;
 /// The most items of one message. A user has to review each.
 pub const MAX_ITEMS: usize = 200;
 
-/// One thing that a message says, before it becomes an item. Its position in the list is part of the item's id. `Debug`
-/// hides its value.
+/// One thing that a message says, before it becomes an item. Its position in the list is part of
+/// the item's id. `Debug` hides its value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Extracted {
     /// The type of the item.

@@ -4,7 +4,8 @@ use super::{ExtractError, Extraction, MessageContent};
 
 /// Extracts the items of a message.
 pub trait Extractor: Send + Sync {
-    /// All items of the message, in an order that depends only on the message or on the model's answer.
+    /// All items of the message, in an order that depends only on the message or on the model's
+    /// answer.
     fn extract<'a>(
         &'a self,
         message: &'a MessageContent<'a>,

@@ -36,8 +36,8 @@ impl WithFallback {
         self.fallback == Fallback::Rules && !matches!(self.extractor, SelectedExtractor::Rules(_))
     }
 
-    /// Extracts the items of the message. The fallback is used on the last attempt, and for an error that another attempt
-    /// would not change.
+    /// Extracts the items of the message. The fallback is used on the last attempt, and for an
+    /// error that another attempt would not change.
     pub async fn extract(
         &self,
         message: &MessageContent<'_>,

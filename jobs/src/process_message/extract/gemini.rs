@@ -31,7 +31,8 @@ pub struct GeminiConfig {
     pub base_url: Url,
     /// How long one request may take.
     pub timeout: Duration,
-    /// How many bytes all files of a request may have. Gemini accepts requests of at most 20 MB, with files in base64.
+    /// How many bytes all files of a request may have. Gemini accepts requests of at most 20 MB,
+    /// with files in base64.
     pub max_inline_bytes: u32,
 }
 
@@ -158,8 +159,9 @@ impl Extractor for Gemini {
     }
 }
 
-/// Gemini's names of the types that it accepts: <https://ai.google.dev/gemini-api/docs/audio>, `…/image-understanding`,
-/// `…/video-understanding`. It does not accept AMR, in which many phones record.
+/// Gemini's names of the types that it accepts: <https://ai.google.dev/gemini-api/docs/audio>,
+/// `…/image-understanding`, `…/video-understanding`. It does not accept AMR, in which many phones
+/// record.
 fn takes(essence: &str) -> Option<&'static str> {
     Some(match essence {
         "image/jpeg" | "image/jpg" => "image/jpeg",
@@ -247,7 +249,8 @@ fn generated(answer: Value) -> Result<String, ExtractError> {
             | "IMAGE_PROHIBITED_CONTENT"
             | "IMAGE_RECITATION",
         ) => return Err(ExtractError::Refused(ModelRefusal::Safety)),
-        // `OTHER`, `MALFORMED_FUNCTION_CALL` and values that are added later: another attempt may succeed.
+        // `OTHER`, `MALFORMED_FUNCTION_CALL` and values that are added later: another attempt may
+        // succeed.
         Some(_) | None => return bad(BadAnswer::Protocol),
     }
     let parts = candidate
@@ -263,7 +266,8 @@ fn generated(answer: Value) -> Result<String, ExtractError> {
 
 const DIALECT: Dialect = Dialect { refine, after };
 
-/// The cause of a 400 is our request or our account: <https://ai.google.dev/gemini-api/docs/troubleshooting>.
+/// The cause of a 400 is our request or our account:
+/// <https://ai.google.dev/gemini-api/docs/troubleshooting>.
 fn refine(status: u16, body: &Value) -> Option<ExtractError> {
     let error = &body["error"];
     let has_reason = |reason: &str| {

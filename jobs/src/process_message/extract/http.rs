@@ -18,8 +18,9 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// The longest wait that a response can ask for.
 const MAX_AFTER: Duration = Duration::from_hours(1);
 
-/// A client that connects to the configured address only. It follows no redirect, which would send the key and the message
-/// elsewhere, and uses no proxy from the environment. It does not retry; the job does.
+/// A client that connects to the configured address only. It follows no redirect, which would send
+/// the key and the message elsewhere, and uses no proxy from the environment. It does not retry;
+/// the job does.
 pub(super) fn client(timeout: Duration) -> Result<reqwest::Client, ModelConfigError> {
     reqwest::Client::builder()
         .no_proxy()

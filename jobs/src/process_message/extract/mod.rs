@@ -1,8 +1,8 @@
 //! Extracts items from a message: by rules, which are the default, or with a model.
 //!
-//! A message is data. Nothing in it can make an item of another kind than those here, or more or longer items: what the
-//! rules read and what a model answers passes the same bounds. The order of the items is part of their ids, and depends
-//! only on the message or on the model's answer.
+//! A message is data. Nothing in it can make an item of another kind than those here, or more or
+//! longer items: what the rules read and what a model answers passes the same bounds. The order of
+//! the items is part of their ids, and depends only on the message or on the model's answer.
 
 mod answer;
 mod clean;

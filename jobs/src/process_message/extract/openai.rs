@@ -1,4 +1,5 @@
-//! `OpenAI`, and other services with its protocol: <https://platform.openai.com/docs/api-reference/chat/create>.
+//! `OpenAI`, and other services with its protocol:
+//! <https://platform.openai.com/docs/api-reference/chat/create>.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -88,8 +89,9 @@ impl OpenAi {
         ModelAnswer::read(&generated(answer)?).map_err(ExtractError::BadAnswer)
     }
 
-    /// Without a token limit or a temperature, as models differ in their names and not all accept them. Moves the files out
-    /// of the question, so that they are dropped once the request is written.
+    /// Without a token limit or a temperature, as models differ in their names and not all accept
+    /// them. Moves the files out of the question, so that they are dropped once the request is
+    /// written.
     fn body(&self, question: &mut ModelQuestion<'_>) -> OpenAiRequest<'_> {
         let text = OpenAiPart::Text {
             text: prompt::data(question.text()),

@@ -1,9 +1,10 @@
 //! The prompt, and how the message is kept apart from it.
 //!
-//! The instructions are a constant and use the protocol's place for instructions. The message is a separate part of the
-//! user's turn, as a string within JSON: no text can end a JSON string that a JSON writer wrote. A model may still follow
-//! instructions in the message. Therefore [`super::answer`] accepts only four kinds of items, bounded and cleaned, and a
-//! user reviews each.
+//! The instructions are a constant and use the protocol's place for instructions. The message is a
+//! separate part of the user's turn, as a string within JSON: no text can end a JSON string that a
+//! JSON writer wrote. A model may still follow instructions in the message. Therefore
+//! [`super::answer`] accepts only four kinds of items, bounded and cleaned, and a user reviews
+//! each.
 
 use serde::Serialize;
 

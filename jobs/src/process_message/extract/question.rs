@@ -1,5 +1,5 @@
-//! What a model is asked about a message. The rules add the items of contact cards, which they read better, and of files
-//! that the model does not accept.
+//! What a model is asked about a message. The rules add the items of contact cards, which they read
+//! better, and of files that the model does not accept.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -9,8 +9,8 @@ use super::{
     answer::ModelAnswer, rules, vcard::Card,
 };
 
-/// How many bytes of files the questions of a process hold at once. Each byte takes up to three bytes of memory when its
-/// base64 is written into the request.
+/// How many bytes of files the questions of a process hold at once. Each byte takes up to three
+/// bytes of memory when its base64 is written into the request.
 const AT_ONCE: u32 = 32 * 1024 * 1024;
 
 static ROOM: Semaphore = Semaphore::const_new(AT_ONCE as usize);
@@ -36,8 +36,8 @@ pub(super) struct ModelQuestion<'a> {
 }
 
 impl<'a> ModelQuestion<'a> {
-    /// `takes` returns the model's name of a type, if the model accepts the type. `budget` is how many bytes all files may
-    /// have together.
+    /// `takes` returns the model's name of a type, if the model accepts the type. `budget` is how
+    /// many bytes all files may have together.
     pub(super) async fn of(
         message: &'a MessageContent<'a>,
         takes: fn(&str) -> Option<&'static str>,
@@ -105,9 +105,9 @@ impl<'a> ModelQuestion<'a> {
         self.message.text.trim()
     }
 
-    /// The items of the model's answer, followed by those of the rules. The model's contacts, tags, locations and notes come
-    /// first, in this order. If the model finds nothing, its files are described as the rules describe files, so that no
-    /// message with content ends without items.
+    /// The items of the model's answer, followed by those of the rules. The model's contacts, tags,
+    /// locations and notes come first, in this order. If the model finds nothing, its files are
+    /// described as the rules describe files, so that no message with content ends without items.
     pub(super) fn answered(self, answer: ModelAnswer, by: ExtractedBy) -> Extraction {
         let text = self.text();
         let mut items = answer.into_items(&rules::tags(text));

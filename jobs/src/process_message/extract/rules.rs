@@ -1,8 +1,8 @@
-//! Extraction by rules, without a model: the text, each `#tag` in it, a shared location, the contacts of cards, and a
-//! description of all other files.
+//! Extraction by rules, without a model: the text, each `#tag` in it, a shared location, the
+//! contacts of cards, and a description of all other files.
 //!
-//! The text and the descriptions of files are one note, the text first, so that a caption stays with its files. If all files
-//! are cards, the text is the context of their contacts.
+//! The text and the descriptions of files are one note, the text first, so that a caption stays
+//! with its files. If all files are cards, the text is the context of their contacts.
 
 use twilio::webhook::Location;
 
@@ -84,8 +84,8 @@ pub(super) async fn cards_in(attachment: &Attachment) -> Result<Vec<Card>, Extra
     }
 }
 
-/// The contact of each card, and its fields. An item does not name the contact that its field belongs to. So the fields of
-/// several cards go into the contexts of their contacts.
+/// The contact of each card, and its fields. An item does not name the contact that its field
+/// belongs to. So the fields of several cards go into the contexts of their contacts.
 pub(super) fn contacts(cards: &[Card], caption: &str) -> Vec<Extracted> {
     match cards {
         [] => Vec::new(),
@@ -129,8 +129,9 @@ pub(super) fn location(location: &Location<'_>) -> Extracted {
     Extracted::field("location", describe_place(location))
 }
 
-/// The `#tags` of a text, without `#` and without duplicates, in their first spelling. A tag starts at the beginning of a
-/// word, consists of letters, digits, `_` and `-`, and has at least one letter: `#1` is a number.
+/// The `#tags` of a text, without `#` and without duplicates, in their first spelling. A tag starts
+/// at the beginning of a word, consists of letters, digits, `_` and `-`, and has at least one
+/// letter: `#1` is a number.
 pub(super) fn tags(text: &str) -> Vec<&str> {
     let mut tags: Vec<&str> = Vec::new();
     for (at, _) in text.match_indices('#') {

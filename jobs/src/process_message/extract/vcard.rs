@@ -1,7 +1,9 @@
-//! Contact cards: vCard 2.1, 3.0 and 4.0, one or several in a file, also malformed ones that some phones send.
+//! Contact cards: vCard 2.1, 3.0 and 4.0, one or several in a file, also malformed ones that some
+//! phones send.
 //!
-//! A card comes from an unknown sender. So the parser gets only the lines from `BEGIN:VCARD` to `END:VCARD`, one card at a
-//! time and a bounded number of cards, and its results are cleaned and shortened.
+//! A card comes from an unknown sender. So the parser gets only the lines from `BEGIN:VCARD` to
+//! `END:VCARD`, one card at a time and a bounded number of cards, and its results are cleaned and
+//! shortened.
 
 mod file;
 
@@ -98,7 +100,8 @@ fn field(entry: &VCardEntry) -> Option<(&'static str, String)> {
     })
 }
 
-/// The texts of a value. Bytes without a content type are text in an old encoding; bytes with one are pictures.
+/// The texts of a value. Bytes without a content type are text in an old encoding; bytes with one
+/// are pictures.
 fn texts(value: &VCardValue) -> Vec<String> {
     match value {
         VCardValue::Text(text) => vec![text.clone()],

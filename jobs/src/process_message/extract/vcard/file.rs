@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// The text of these bytes. Old phones use the encoding of their country and do not name it. Such bytes are read as
-/// Latin-1, which is right for Western names and leaves other names readable as wrong letters.
+/// The text of these bytes. Old phones use the encoding of their country and do not name it. Such
+/// bytes are read as Latin-1, which is right for Western names and leaves other names readable as
+/// wrong letters.
 pub(super) fn text_of(bytes: &[u8]) -> String {
     let text = match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
@@ -31,7 +32,8 @@ fn utf16(bytes: &[u8], read: fn([u8; 2]) -> u16) -> String {
     String::from_utf16_lossy(&units)
 }
 
-/// The lines of each card, from its `BEGIN` to its `END`. If `END` is missing, to the next `BEGIN` or the end of the file.
+/// The lines of each card, from its `BEGIN` to its `END`. If `END` is missing, to the next `BEGIN`
+/// or the end of the file.
 pub(super) fn cards_of(text: &str) -> impl Iterator<Item = String> + '_ {
     let mut lines = text.split_inclusive('\n').peekable();
     std::iter::from_fn(move || {
@@ -51,8 +53,9 @@ fn is(line: &str, marker: &str) -> bool {
     line.trim().eq_ignore_ascii_case(marker)
 }
 
-/// vCard 2.1 allows `;QUOTED-PRINTABLE` for `;ENCODING=QUOTED-PRINTABLE`, which the parser does not support. Without a
-/// `CHARSET` the parser assumes Latin-1, but phones write UTF-8. If the bytes are not UTF-8, the parser returns bytes.
+/// vCard 2.1 allows `;QUOTED-PRINTABLE` for `;ENCODING=QUOTED-PRINTABLE`, which the parser does not
+/// support. Without a `CHARSET` the parser assumes Latin-1, but phones write UTF-8. If the bytes
+/// are not UTF-8, the parser returns bytes.
 fn with_encoding_spelt_out(line: &str) -> Cow<'_, str> {
     const ENCODING: &str = "QUOTED-PRINTABLE";
     let Some((head, value)) = line.split_once(':') else {
