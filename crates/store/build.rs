@@ -6,6 +6,10 @@ use std::{env, error::Error, fmt::Write, fs, path::Path};
 /// Applied after all others: it changes them.
 const LAST: &str = "planner_settings";
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo passes a build script its folders in the environment"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=../../migrations");
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../migrations/functions");
@@ -21,6 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = folder.join(format!("{name}.sql"));
         let revision = revision(&fs::read_to_string(&path)?)
             .ok_or_else(|| format!("{name}.sql has no line `-- Revision: N`"))?;
+        let path = path
+            .to_str()
+            .ok_or("the path of the repository is not UTF-8")?;
         writeln!(list, "({name:?}, {revision}, include_str!({path:?})),")?;
     }
     list.push(']');

@@ -29,7 +29,8 @@ fn hold_a_server() {
     };
     match env::var_os("HOLD_KEPT") {
         Some(dir) => {
-            hold(&PostgresServer::start_kept(Path::new(&dir), PostgresSettings::default()).unwrap())
+            let settings = PostgresSettings::default();
+            hold(&PostgresServer::start_kept(Path::new(&dir), settings).unwrap());
         }
         None => hold(testing::server()),
     }

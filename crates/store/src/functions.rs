@@ -25,8 +25,12 @@ pub struct SqlFunction {
 impl SqlFunction {
     /// SHA-256 of the text, in hexadecimal digits.
     pub fn sha256(&self) -> String {
-        let digest = Sha256::digest(self.sql.as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut text = String::new();
+        for byte in Sha256::digest(self.sql.as_bytes()) {
+            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or_default());
+            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or_default());
+        }
+        text
     }
 }
 
