@@ -22,6 +22,10 @@ pub struct ReservationRequest {
 /// Nothing is locked while it decides. Where another process has changed a key meanwhile, it
 /// decides again from the key's new state; each time at least one process succeeds.
 ///
+/// Call it outside a transaction: each statement commits on its own. In a transaction that needs several
+/// statements, the locks of the first would last until its end, and two such transactions could
+/// deadlock.
+///
 /// An error, and nothing is charged in that statement, if one of the messages has a reservation
 /// already or has ended: then another claim of its job has run meanwhile.
 pub async fn reserve_starts(

@@ -318,10 +318,9 @@ async fn batches_whose_keys_overlap_in_opposite_orders_never_deadlock() {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
                 let mut conn = pool.acquire().await.unwrap();
                 let requests = new_messages(&mut conn, &keys).await;
-                let mut tx = conn.begin().await.unwrap();
-                let admissions = reserve_starts(&mut tx, &limit, &requests).await;
+                // Without a transaction around it, as the worker calls it: it may need several calls.
+                let admissions = reserve_starts(&mut conn, &limit, &requests).await;
                 assert_eq!(admissions.expect("no deadlock").len(), 20);
-                tx.commit().await.unwrap();
             }
         });
     }
