@@ -2,8 +2,8 @@
 --
 -- Revision: 1
 -- Called by: `pigeonhole.reserve_starts`.
--- Locks: the rows of the keys, new keys first, each in the order of the list. The list must be
---     sorted, so that two calls never wait for each other in a circle.
+-- Locks: the rows of the keys, new and known ones alike, in the order of their keys, so that two
+--     calls never wait for each other in a circle.
 -- Returns: the keys that it has written. Another transaction has changed the others meanwhile.
 create or replace function queue.update_rate_limits(keys text[], before bigint[], after bigint[])
 returns text[] language plpgsql as $$
@@ -11,23 +11,17 @@ returns text[] language plpgsql as $$
 declare
     updated text[];
 begin
-    with given as materialized (
-        select * from unnest(keys, update_rate_limits.before, update_rate_limits.after)
-            as given(key, before, after)
-    ),
-    new as (
+    -- One statement for new and known keys: two would lock them in two orders. A known key whose
+    -- row has been deleted since had recovered, so writing it anew is right.
+    with written as (
         insert into queue.rate_limits as limits (key, tat_ns)
-        select key, after from given where before = 0
-        on conflict (key) do update set tat_ns = excluded.tat_ns where limits.tat_ns = 0
-        returning limits.key
-    ),
-    changed as (
-        update queue.rate_limits limits set tat_ns = given.after
-        from given
-        where limits.key = any(array[given.key]) and given.before <> 0
-            and limits.tat_ns = given.before
+        select key, after from unnest(keys, update_rate_limits.after) as given(key, after)
+        order by key
+        on conflict (key) do update set tat_ns = excluded.tat_ns
+        where limits.tat_ns
+            = update_rate_limits.before[array_position(keys, excluded.key)]
         returning limits.key
     )
-    select array(select key from new union all select key from changed) into updated;
+    select array(select key from written) into updated;
     return updated;
 end $$;

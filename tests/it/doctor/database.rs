@@ -63,13 +63,13 @@ async fn a_database_newer_than_the_program_or_with_an_altered_migration_is_repor
         .sql("delete from pigeonhole._sqlx_migrations where version = 9999")
         .await;
     harness
-        .sql("update pigeonhole._sqlx_migrations set checksum = 'x' where version = 4")
+        .sql("update pigeonhole._sqlx_migrations set checksum = 'x' where version = 3")
         .await;
     harness
         .assert_only(
             "migrations",
             "fault",
-            "differs from this program's: 0004",
+            "differs from this program's: 0003",
             "run the version",
         )
         .await;

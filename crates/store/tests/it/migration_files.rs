@@ -92,12 +92,12 @@ fn every_function_file_has_its_function_and_a_header() {
         if *name == "planner_settings" {
             continue;
         }
-        let creates: Vec<&str> = sql
+        let statements: Vec<&str> = sql
             .lines()
             .filter_map(|line| line.strip_prefix("create or replace function "))
             .collect();
-        let [created] = creates[..] else {
-            panic!("{name} creates {} functions", creates.len());
+        let [created] = statements[..] else {
+            panic!("{name} creates {} functions", statements.len());
         };
         assert!(
             created.starts_with(&format!("{name}(")),

@@ -277,7 +277,7 @@ async fn a_batch_costs_two_statements_whatever_its_size() {
     let limit = hourly(2, 3);
     let counter = StatementCounter::default();
     let _guard = tracing::subscriber::set_default(counter.clone());
-    let counted = async |db: &mut Db, keys: &[&str]| {
+    let count_of = async |db: &mut Db, keys: &[&str]| {
         let requests = new_messages(db, keys).await;
         let before = counter.0.load(Ordering::SeqCst);
         reserve_starts(db, &limit, &requests).await.unwrap();
@@ -285,10 +285,10 @@ async fn a_batch_costs_two_statements_whatever_its_size() {
     };
     let keys: Vec<String> = (0..500).map(|n| format!("key {}", n % 300)).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let one = counted(&mut db, &["a"]).await;
-    assert_eq!(counted(&mut db, &keys).await, one);
+    let one = count_of(&mut db, &["a"]).await;
+    assert_eq!(count_of(&mut db, &keys).await, one);
     assert_eq!(one, 2);
-    assert_eq!(counted(&mut db, &[]).await, 0);
+    assert_eq!(count_of(&mut db, &[]).await, 0);
 }
 
 /// Half of the keys are new in each round, and all are deleted meanwhile as soon as they have
