@@ -72,7 +72,7 @@ async fn apply_callback(
         .await
         .map_err(|_| ReceiverError::DatabaseSlow)??;
     tracing::info!(send = ?send, message.sid = callback.message_sid.as_str(), status = ?callback.status,
-        code = callback.error_code, "status callback");
+        code = callback.error_code, "status report received");
     Ok(effect)
 }
 
