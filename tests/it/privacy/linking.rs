@@ -301,7 +301,7 @@ async fn linking_leaves_no_number_code_token_or_sms_in_database_logs_or_metrics(
         (1, "verification_failed"),
         (1, "status report"),
         (1, "DEBUG"),
-        (2, "it is looked for"),
+        (2, "we look for it"),
         (3, "outcome=\"verified\""),
         (4, "pigeonhole_sends_ended_total"),
     ] {
