@@ -11,11 +11,15 @@ returns text[] language plpgsql as $$
 declare
     updated text[];
 begin
-    -- One statement for new and known keys: two would lock them in two orders. A known key whose
-    -- row has been deleted since had recovered, so writing it anew is right.
+    -- One statement for new and known keys: two would lock them in two orders.
     with written as (
         insert into queue.rate_limits as limits (key, tat_ns)
-        select key, after from unnest(keys, update_rate_limits.after) as given(key, after)
+        select key, after
+        from unnest(keys, update_rate_limits.before, update_rate_limits.after)
+            as given(key, before, after)
+        where before = 0 or exists (
+            select from queue.rate_limits as known where known.key = any(array[given.key])
+        )
         order by key
         on conflict (key) do update set tat_ns = excluded.tat_ns
         where limits.tat_ns
