@@ -2,7 +2,7 @@
 //! asks for it.
 //!
 //! A [`TestQueue`] claims jobs, runs them and writes their outcomes with the statements and the
-//! code of a [`Runner`](crate::Runner). Only the order of events is up to the test, and time passes
+//! code of a [`Runner`]. Only the order of events is up to the test, and time passes
 //! when the test says so. It needs a database of its own, and panics when the database reports an
 //! error.
 //!
