@@ -29,6 +29,7 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
         return;
     };
     let (app, token) = with_token(Role::Both).await;
+    app.leaves.dead("process_message", 3); // their messages do not exist
     for (from, body) in [
         (NUMBER, "Met Ana at #RustConf"),
         (NUMBER, "Lunch with Bo #friends"),
@@ -124,6 +125,12 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser.wait_for_text("dl", "state processed").await;
     browser.screenshot("operator-message.png").await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
+    eventually(
+        "the jobs without a message are dead letters again",
+        PATIENCE,
+        async || (app.rows().await.dead == 3).then_some(()),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -132,6 +139,7 @@ async fn the_page_fits_a_phone_and_labels_its_fields() {
         return;
     };
     let (app, token) = with_token(Role::Receiver).await;
+    app.leaves.dead("process_message", 1);
     insert_dead_letter(
         &app,
         5,
