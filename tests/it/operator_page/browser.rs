@@ -129,12 +129,7 @@ async fn an_operator_retries_a_dead_letter_and_pauses_and_resumes_a_kind() {
     browser.wait_for_text("dl", "state processed").await;
     browser.screenshot("operator-message.png").await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
-    eventually(
-        "the jobs without a message are dead letters again",
-        PATIENCE,
-        async || (app.rows().await.dead == 3).then_some(()),
-    )
-    .await;
+    wait_for_three_dead_letters(&app).await; // the jobs that have no message, again
 }
 
 #[tokio::test]
