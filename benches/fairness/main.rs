@@ -8,12 +8,14 @@
     reason = "a benchmark's output; a failure may end it"
 )]
 
-use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+#[path = "../common/setup.rs"]
+mod setup;
 
-use embedded_postgres::{PostgresServer, PostgresSettings};
+use std::{sync::Arc, time::Duration};
+
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
-    config::{Env, Reader, WEBHOOK_PATH},
+    config::{Reader, WEBHOOK_PATH},
     services::{Role, Services, ServicesConfig},
 };
 use sqlx::PgPool;
@@ -26,29 +28,17 @@ use tokio_util::sync::CancellationToken;
 use twilio_simulator::{InboundText, MAGIC_NUMBER, SimulatedAccount, WebhookSender};
 use uuid::Uuid;
 
+use setup::{ACCOUNT, BenchServer, PUBLIC, TOKEN, env};
+
 const BACKLOG: usize = 100_000;
 const MESSAGES: usize = 300;
 const FLOODER: &str = "+12025550101";
 const OTHER: &str = "+12025550102";
-const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-const AUTH_TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const PUBLIC_BASE_URL: &str = "https://sms.example.com";
 
 #[tokio::main]
 async fn main() {
-    let dir = tempfile::Builder::new()
-        .prefix("fairness-bench-")
-        .tempdir_in("/var/tmp")
-        .unwrap();
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(dir.path(), open).unwrap();
-    let kept = dir.path().join("postgres");
-    let settings = PostgresSettings::default().set("max_wal_size", "4GB");
-    let server = tokio::task::spawn_blocking(move || PostgresServer::start_kept(&kept, settings));
-    let server = server.await.unwrap().unwrap();
-    let url = server.ensure_database("bench").await.unwrap();
-    let pool = PgPool::connect(&url).await.unwrap();
-    store::migrate(&pool).await.unwrap();
+    let server = BenchServer::start().await;
+    let (url, pool) = server.database("bench").await;
 
     let env = env(&url);
     let config = Reader::read(&env, |r| ServicesConfig::read(r, Role::Both)).unwrap();
@@ -87,35 +77,13 @@ async fn main() {
     services.finished().await.unwrap();
 }
 
-fn env(database: &str) -> Env {
-    let values = [
-        ("DATABASE_URL", database),
-        ("MEDIA_STORE", "file:///var/tmp/pigeonhole-bench-media"),
-        ("RATE_LIMIT_BURST", "1000000"),
-        ("LISTEN_ADDR", "127.0.0.1:0"),
-        ("ADMIN_ADDR", "127.0.0.1:0"),
-        ("PUBLIC_BASE_URL", PUBLIC_BASE_URL),
-        ("TWILIO_ACCOUNT_SID", ACCOUNT),
-        ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
-        (
-            "ENCRYPTION_KEY",
-            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-        ),
-    ];
-    let values: BTreeMap<String, String> = values
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    Env::of(values)
-}
-
 fn webhook_sender(receiver: &str) -> WebhookSender {
     let account = SimulatedAccount {
         sid: ACCOUNT.parse().unwrap(),
-        auth_token: AUTH_TOKEN.into(),
+        auth_token: TOKEN.into(),
         keys: Vec::new(),
         number: MAGIC_NUMBER.to_owned(),
-        public_base_url: PUBLIC_BASE_URL.to_owned(),
+        public_base_url: PUBLIC.to_owned(),
         webhook_path: WEBHOOK_PATH.to_owned(),
     };
     // No message of this benchmark has a file, so the worker never calls this API.

@@ -1,17 +1,10 @@
 //! Starts a Postgres server, and a receiver and a worker as separate processes that log.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{BufRead, BufReader, Read},
-    net::SocketAddr,
-    process::{Child, ChildStdin, Command, Stdio},
-};
+use std::net::SocketAddr;
 
-use embedded_postgres::{PostgresServer, PostgresSettings};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pigeonhole::{
-    config::{Env, LogConfig, Reader},
+    config::{LogConfig, Reader},
     services::{Role, Services, ServicesConfig},
     telemetry,
 };
@@ -20,13 +13,14 @@ use store::{E164, user_phone_numbers, users};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::{
+    process::{BenchProcess, until_stdin_closes},
+    setup::{BenchServer, env},
+};
+
 /// The variable that turns this program into a receiver or a worker. Its value names the role and
 /// the database.
 const CHILD: &str = "PIPELINE_BENCH_CHILD";
-
-pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-pub(crate) const PUBLIC: &str = "https://sms.example.com";
 
 /// The number of users that send in turn.
 pub(crate) const USERS: u64 = 1000;
@@ -37,47 +31,21 @@ pub(crate) fn number(user: u64) -> String {
 }
 
 pub(crate) struct PipelineHarness {
-    pub(crate) server: PostgresServer,
+    pub(crate) server: BenchServer,
     pub(crate) pool: PgPool,
     pub(crate) pgbench_url: String,
     pub(crate) pgbench_pool: PgPool,
     pub(crate) receiver: SocketAddr,
     processes: [BenchProcess; 2],
-    _dir: tempfile::TempDir,
-}
-
-/// A process that ends when its standard input closes.
-struct BenchProcess {
-    child: Child,
-    _stdin: ChildStdin,
-}
-
-impl Drop for BenchProcess {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 impl PipelineHarness {
     pub(crate) async fn start() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("pipeline-bench-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(dir.path(), open).unwrap();
-        let kept = dir.path().join("postgres");
-        let settings = PostgresSettings::default()
-            .set("max_wal_size", "4GB")
-            .set("shared_buffers", "256MB");
-        let server =
-            tokio::task::spawn_blocking(move || PostgresServer::start_kept(&kept, settings));
-        let server = server.await.unwrap().unwrap();
-        let (url, pool) = database(&server, "pipeline").await;
-        let (pgbench_url, pgbench_pool) = database(&server, "one_by_one").await;
-        let (receiver, addr) = start_process("receiver", &url);
-        let (worker, _) = start_process("worker", &url);
+        let server = BenchServer::start().await;
+        let (url, pool) = server.database("pipeline").await;
+        let (pgbench_url, pgbench_pool) = server.database("one_by_one").await;
+        let (receiver, addr) = BenchProcess::start(CHILD, &format!("receiver {url}"));
+        let (worker, _) = BenchProcess::start(CHILD, &format!("worker {url}"));
         let harness = Self {
             server,
             pool,
@@ -85,7 +53,6 @@ impl PipelineHarness {
             pgbench_pool,
             receiver: addr.parse().unwrap(),
             processes: [receiver, worker],
-            _dir: dir,
         };
         harness.link(&url).await;
         harness
@@ -129,42 +96,8 @@ impl PipelineHarness {
 
     /// The peak memory of the receiver and of the worker.
     pub(crate) fn peaks_mib(&self) -> [u64; 2] {
-        self.processes.each_ref().map(|process| {
-            let file = format!("/proc/{}/status", process.child.id());
-            let status = fs::read_to_string(file).unwrap_or_default();
-            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kib = peak.and_then(|text| text.trim().trim_end_matches(" kB").trim().parse().ok());
-            kib.unwrap_or(0_u64) / 1024
-        })
+        self.processes.each_ref().map(BenchProcess::peak_mib)
     }
-}
-
-async fn database(server: &PostgresServer, name: &str) -> (String, PgPool) {
-    let url = server.ensure_database(name).await.unwrap();
-    let pool = PgPool::connect(&url).await.unwrap();
-    store::migrate(&pool).await.unwrap();
-    (url, pool)
-}
-
-/// Its first line of output is its address.
-fn start_process(role: &str, url: &str) -> (BenchProcess, String) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .env(CHILD, format!("{role} {url}"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let stdin = child.stdin.take().unwrap();
-    let process = BenchProcess {
-        child,
-        _stdin: stdin,
-    };
-    (process, line.trim().to_owned())
 }
 
 /// The role of this process, if it is a child.
@@ -196,30 +129,6 @@ pub(crate) async fn serve(role: Role, url: &str) {
         .unwrap();
     println!("{}", services.receiver_addr.unwrap_or(services.admin_addr));
     tokio::spawn(services.finished());
-    let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-    ended.await.unwrap().unwrap();
+    until_stdin_closes().await;
     stop.cancel();
-}
-
-/// The default settings, except the rate limit, which the benchmark's load exceeds.
-fn env(url: &str) -> Env {
-    let values = [
-        ("DATABASE_URL", url),
-        ("MEDIA_STORE", "file:///var/tmp/pigeonhole-bench-media"),
-        ("LISTEN_ADDR", "127.0.0.1:0"),
-        ("ADMIN_ADDR", "127.0.0.1:0"),
-        ("PUBLIC_BASE_URL", PUBLIC),
-        ("TWILIO_ACCOUNT_SID", ACCOUNT),
-        ("TWILIO_AUTH_TOKEN", TOKEN),
-        ("RATE_LIMIT_BURST", "1000000"),
-        (
-            "ENCRYPTION_KEY",
-            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-        ),
-    ];
-    let values: BTreeMap<String, String> = values
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    Env::of(values)
 }

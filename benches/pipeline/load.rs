@@ -14,7 +14,10 @@ use hyper::{Request, body::Bytes, client::conn::http1::SendRequest, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
 
-use crate::harness::{ACCOUNT, PUBLIC, TOKEN, USERS, number};
+use crate::{
+    harness::{USERS, number},
+    setup::{ACCOUNT, PUBLIC, TOKEN},
+};
 
 const PATH: &str = "/api/sms/webhook";
 

@@ -14,6 +14,10 @@
 mod harness;
 mod load;
 mod pgbench;
+#[path = "../common/process.rs"]
+mod process;
+#[path = "../common/setup.rs"]
+mod setup;
 
 use std::{
     fs,

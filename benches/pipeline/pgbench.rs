@@ -56,7 +56,7 @@ pub(crate) fn run(
         format!("{}{CLAIM}\n{rest}", accept(sealed_bytes)),
     )
     .unwrap();
-    let output = Command::new(harness.server.bin_dir().join("pgbench"))
+    let output = Command::new(harness.server.postgres.bin_dir().join("pgbench"))
         // The planner settings of our queue's sessions.
         .env(
             "PGOPTIONS",

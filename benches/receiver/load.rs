@@ -14,7 +14,7 @@ use hyper::{Request, body::Bytes, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::harness::{ACCOUNT, PUBLIC, TOKEN};
+use crate::setup::{ACCOUNT, PUBLIC, TOKEN};
 
 const PATH: &str = "/api/sms/webhook";
 

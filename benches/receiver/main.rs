@@ -13,6 +13,10 @@
 
 mod harness;
 mod load;
+#[path = "../common/process.rs"]
+mod process;
+#[path = "../common/setup.rs"]
+mod setup;
 
 use std::{fs, time::Duration};
 
