@@ -60,6 +60,15 @@ impl Harness {
         }
     }
 
+    /// A harness whose first batch, the request 0, is in flight and waits.
+    async fn held(limits: Limits, on_error: OnError) -> Self {
+        let harness = Self::start(limits, on_error);
+        harness.hold.send_replace(true);
+        harness.submit(0);
+        harness.until_batches(1).await;
+        harness
+    }
+
     fn submit(
         &self,
         request: i32,
@@ -77,6 +86,13 @@ impl Harness {
         tokio::time::timeout(Duration::from_secs(30), enough)
             .await
             .expect("a batch starts");
+    }
+
+    /// Waits until so many requests wait or are in flight.
+    async fn until_pending(&self, count: usize) {
+        while self.submitter.pending() < count {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn sizes(&self) -> Vec<usize> {
@@ -101,9 +117,7 @@ async fn what_arrives_during_a_batch_is_the_next_batch_and_each_gets_its_own_res
     let first = harness.submit(0);
     harness.until_batches(1).await;
     let others: Vec<_> = (1..100).map(|request| harness.submit(request)).collect();
-    while harness.submitter.pending() < 100 {
-        tokio::task::yield_now().await;
-    }
+    harness.until_pending(100).await;
     harness.hold.send_replace(false);
     assert_eq!(first.await.unwrap(), Ok(0));
     for (request, response) in (1..).zip(join_all(others).await) {
@@ -117,10 +131,7 @@ async fn what_arrives_during_a_batch_is_the_next_batch_and_each_gets_its_own_res
 
 #[tokio::test(start_paused = true)]
 async fn a_second_batch_starts_at_once_only_for_many_and_a_third_never() {
-    let harness = Harness::start(limits(), OnError::Split);
-    harness.hold.send_replace(true);
-    harness.submit(0);
-    harness.until_batches(1).await;
+    let harness = Harness::held(limits(), OnError::Split).await;
     let began = Instant::now();
     for request in 1..i32::try_from(limits().second_batch_at).unwrap() {
         harness.submit(request);
@@ -146,10 +157,7 @@ async fn a_second_batch_starts_at_once_only_for_many_and_a_third_never() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_batch_does_not_delay_the_requests_behind_it() {
-    let harness = Harness::start(limits(), OnError::Split);
-    harness.hold.send_replace(true);
-    harness.submit(0);
-    harness.until_batches(1).await;
+    let harness = Harness::held(limits(), OnError::Split).await;
     harness.submit(1);
     let began = Instant::now();
     while harness.sizes().len() < 2 {
@@ -160,20 +168,16 @@ async fn a_slow_batch_does_not_delay_the_requests_behind_it() {
 
 #[tokio::test]
 async fn a_request_that_is_rejected_fails_alone() {
-    let harness = Harness::start(
+    let harness = Harness::held(
         Limits {
             max_in_flight: 1,
             ..limits()
         },
         OnError::Split,
-    );
-    harness.hold.send_replace(true);
-    harness.submit(0);
-    harness.until_batches(1).await;
+    )
+    .await;
     let requests = [1, -2, 3].map(|request| harness.submit(request));
-    while harness.submitter.pending() < 4 {
-        tokio::task::yield_now().await;
-    }
+    harness.until_pending(4).await;
     harness.hold.send_replace(false);
     let responses: Vec<_> = join_all(requests)
         .await
@@ -189,20 +193,16 @@ async fn a_request_that_is_rejected_fails_alone() {
 
 #[tokio::test]
 async fn a_batch_that_fails_as_a_whole_is_tried_once() {
-    let harness = Harness::start(
+    let harness = Harness::held(
         Limits {
             max_in_flight: 1,
             ..limits()
         },
         OnError::FailAll,
-    );
-    harness.hold.send_replace(true);
-    harness.submit(0);
-    harness.until_batches(1).await;
+    )
+    .await;
     let requests = [-1, 2].map(|request| harness.submit(request));
-    while harness.submitter.pending() < 3 {
-        tokio::task::yield_now().await;
-    }
+    harness.until_pending(3).await;
     harness.hold.send_replace(false);
     let responses: Vec<_> = join_all(requests)
         .await
@@ -253,14 +253,9 @@ async fn a_full_queue_refuses_at_once() {
         max_in_flight: 1,
         ..limits()
     };
-    let harness = Harness::start(limits, OnError::Split);
-    harness.hold.send_replace(true);
-    harness.submit(0);
-    harness.until_batches(1).await;
+    let harness = Harness::held(limits, OnError::Split).await;
     let waiting = [1, 2].map(|request| harness.submit(request));
-    while harness.submitter.pending() < 3 {
-        tokio::task::yield_now().await;
-    }
+    harness.until_pending(3).await;
     assert_eq!(
         harness.submitter.try_submit(3).await,
         Err(SubmitError::QueueFull)
