@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     floor,
     report::Report,
-    rig::{self, BenchServer, CHILD, NoOp},
+    setup::{self, BenchDatabase, CHILD, NoOp},
 };
 
 const JOBS: usize = 100_000;
@@ -42,26 +42,26 @@ impl Drained {
 }
 
 /// One process, an otherwise idle machine.
-pub(crate) async fn one_process(rig: &BenchServer, report: &mut Report) {
+pub(crate) async fn one_process(bench: &BenchDatabase, report: &mut Report) {
     println!("drain");
-    floor::prepare(rig).await;
+    floor::prepare(bench).await;
     sqlx::query("truncate floor")
-        .execute(&rig.pool)
+        .execute(&bench.pool)
         .await
         .unwrap();
     sqlx::query(
         "insert into floor (kind, args)
          select 'no_op', json_build_object('payload', repeat('x', 600)) from generate_series(1, 100000)",
     )
-    .execute(&rig.pool)
+    .execute(&bench.pool)
     .await
     .unwrap();
-    let bare = tokio::task::block_in_place(|| floor::deletes(rig, 100_000));
+    let bare = tokio::task::block_in_place(|| floor::deletes(bench, 100_000));
     let mut runs = Vec::new();
     for _ in 0..3 {
-        rig.clear().await;
-        rig.fill(JOBS, Duration::ZERO).await;
-        runs.push(drain(rig).await);
+        bench.clear().await;
+        bench.fill(JOBS, Duration::ZERO).await;
+        runs.push(drain(bench).await);
     }
     runs.sort_by(|a, b| a.per_s.total_cmp(&b.per_s));
     let median = &runs[1];
@@ -74,7 +74,7 @@ pub(crate) async fn one_process(rig: &BenchServer, report: &mut Report) {
     report.figure("drain_per_s", median.per_s);
     report.figure("drain_server_us", median.server_us);
     report.figure("drain_worker_us", median.own_us);
-    let (_, peak) = rig::own_usage();
+    let (_, peak) = setup::own_usage();
     report.line(
         "memory of this process, most so far",
         format!("{} MiB", peak / 1024),
@@ -83,22 +83,22 @@ pub(crate) async fn one_process(rig: &BenchServer, report: &mut Report) {
 }
 
 /// Two worker processes on one queue.
-pub(crate) async fn two_processes(rig: &BenchServer, report: &mut Report) {
+pub(crate) async fn two_processes(bench: &BenchDatabase, report: &mut Report) {
     println!("processes");
-    rig.clear().await;
-    rig.fill(JOBS, Duration::ZERO).await;
+    bench.clear().await;
+    bench.fill(JOBS, Duration::ZERO).await;
     let started = Instant::now();
     let mut children: Vec<_> = (0..2)
         .map(|_| {
             let mut child = Command::new(std::env::current_exe().unwrap());
             child
-                .env(CHILD, &rig.url)
+                .env(CHILD, &bench.url)
                 .stdin(Stdio::piped())
                 .spawn()
                 .unwrap()
         })
         .collect();
-    wait_until_empty(rig).await;
+    wait_until_empty(bench).await;
     let per_s = count(JOBS) / started.elapsed().as_secs_f64();
     for child in &mut children {
         drop(child.stdin.take()); // which stops it
@@ -114,9 +114,9 @@ pub(crate) async fn two_processes(rig: &BenchServer, report: &mut Report) {
 
 /// A worker process, until its standard input ends.
 pub(crate) async fn child(url: &str) {
-    let pool = rig::pool(url, 10).await;
+    let pool = setup::pool(url, 10).await;
     let stop = CancellationToken::new();
-    let runner = tokio::spawn(rig::runner(&pool, &Arc::default()).run(stop.clone()));
+    let runner = tokio::spawn(setup::runner(&pool, &Arc::default()).run(stop.clone()));
     tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin()))
         .await
         .unwrap()
@@ -126,14 +126,14 @@ pub(crate) async fn child(url: &str) {
 }
 
 /// A million scheduled jobs and a million dead letters beside the ready ones.
-pub(crate) async fn beside_a_backlog(rig: &BenchServer, report: &mut Report) {
+pub(crate) async fn beside_a_backlog(bench: &BenchDatabase, report: &mut Report) {
     println!("backlog");
-    rig.clear().await;
-    rig.fill(JOBS, Duration::ZERO).await;
-    let alone = drain(rig).await;
-    fill_backlog(rig).await;
-    rig.fill(JOBS, Duration::ZERO).await;
-    let beside = drain(rig).await;
+    bench.clear().await;
+    bench.fill(JOBS, Duration::ZERO).await;
+    let alone = drain(bench).await;
+    fill_backlog(bench).await;
+    bench.fill(JOBS, Duration::ZERO).await;
+    let beside = drain(bench).await;
     let ratio = beside.per_s / alone.per_s;
     report.line(
         "drain of 100k beside 1M scheduled and 1M dead",
@@ -145,21 +145,21 @@ pub(crate) async fn beside_a_backlog(rig: &BenchServer, report: &mut Report) {
 
 /// The same while a session holds a snapshot for a minute in which jobs go on, in one worker
 /// process.
-pub(crate) async fn under_an_old_snapshot(rig: &BenchServer, report: &mut Report) {
+pub(crate) async fn under_an_old_snapshot(bench: &BenchDatabase, report: &mut Report) {
     println!("snapshot");
-    rig.clear().await;
-    fill_backlog(rig).await;
+    bench.clear().await;
+    fill_backlog(bench).await;
     let done = Arc::new(AtomicU64::new(0));
     let stop = CancellationToken::new();
-    let runner = tokio::spawn(rig.runner(&done).run(stop.clone()));
+    let runner = tokio::spawn(bench.runner(&done).run(stop.clone()));
     let mut before = Vec::new();
     for _ in 0..3 {
-        before.push(drain_running(rig, &done).await);
+        before.push(drain_running(bench, &done).await);
     }
     before.sort_by(f64::total_cmp);
     let before = before[1];
 
-    let mut old = rig.pool.begin().await.unwrap();
+    let mut old = bench.pool.begin().await.unwrap();
     sqlx::query("set transaction isolation level repeatable read")
         .execute(&mut *old)
         .await
@@ -171,7 +171,7 @@ pub(crate) async fn under_an_old_snapshot(rig: &BenchServer, report: &mut Report
     let since = Instant::now();
     let mut rates = Vec::new();
     while since.elapsed() < Duration::from_mins(1) {
-        rates.push(drain_running(rig, &done).await);
+        rates.push(drain_running(bench, &done).await);
     }
     drop(old);
     stop.cancel();
@@ -193,12 +193,12 @@ pub(crate) async fn under_an_old_snapshot(rig: &BenchServer, report: &mut Report
 }
 
 /// Jobs a second of 100k that a running runner finds all at once.
-async fn drain_running(rig: &BenchServer, done: &Arc<AtomicU64>) -> f64 {
-    let mut conn = rig.pool.acquire().await.unwrap();
+async fn drain_running(bench: &BenchDatabase, done: &Arc<AtomicU64>) -> f64 {
+    let mut conn = bench.pool.acquire().await.unwrap();
     queue::admin::pause(&mut conn, NoOp::NAME, None)
         .await
         .unwrap();
-    rig.fill(JOBS, Duration::ZERO).await;
+    bench.fill(JOBS, Duration::ZERO).await;
     let (before, started) = (done.load(Ordering::Relaxed), Instant::now());
     queue::admin::resume(&mut conn, NoOp::NAME).await.unwrap();
     while done.load(Ordering::Relaxed) < before + JOBS as u64 {
@@ -207,31 +207,31 @@ async fn drain_running(rig: &BenchServer, done: &Arc<AtomicU64>) -> f64 {
     count(JOBS) / started.elapsed().as_secs_f64()
 }
 
-async fn fill_backlog(rig: &BenchServer) {
-    rig.fill(MILLION, Duration::from_hours(24)).await;
+async fn fill_backlog(bench: &BenchDatabase) {
+    bench.fill(MILLION, Duration::from_hours(24)).await;
     sqlx::query(
         "insert into queue.dead_jobs
              (id, kind, reason, created_at, attempts, max_attempts, priority, args, last_error)
          select -n, 'no_op', 'discarded', now(), 1, 12, 0, '{}', 'refused' from generate_series(1, $1) n",
     )
     .bind(i32::try_from(MILLION).unwrap())
-    .execute(&rig.pool)
+    .execute(&bench.pool)
     .await
     .unwrap();
     // What is measured is a drain beside a backlog, not the aftermath of filling it.
     for settle in ["vacuum analyze queue.jobs, queue.dead_jobs", "checkpoint"] {
-        sqlx::query(settle).execute(&rig.pool).await.unwrap();
+        sqlx::query(settle).execute(&bench.pool).await.unwrap();
     }
 }
 
 /// Runs a runner until the ready jobs are gone.
-async fn drain(rig: &BenchServer) -> Drained {
+async fn drain(bench: &BenchDatabase) -> Drained {
     let done = Arc::new(AtomicU64::new(0));
     let stop = CancellationToken::new();
-    let (own, _) = rig::own_usage();
-    let server = rig.server_cpu();
+    let (own, _) = setup::own_usage();
+    let server = bench.server_cpu();
     let started = Instant::now();
-    let runner = tokio::spawn(rig.runner(&done).run(stop.clone()));
+    let runner = tokio::spawn(bench.runner(&done).run(stop.clone()));
     while done.load(Ordering::Relaxed) < JOBS as u64 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -241,20 +241,20 @@ async fn drain(rig: &BenchServer) -> Drained {
     let per_job = |time: Duration| time.as_secs_f64() * 1e6 / count(JOBS);
     Drained {
         per_s: count(JOBS) / took.as_secs_f64(),
-        server_us: per_job(rig.server_cpu().saturating_sub(server)),
-        own_us: per_job(rig::own_usage().0.saturating_sub(own)),
+        server_us: per_job(bench.server_cpu().saturating_sub(server)),
+        own_us: per_job(setup::own_usage().0.saturating_sub(own)),
     }
 }
 
 /// Waits until every outcome is written: nothing but far timers is left.
-async fn wait_until_empty(rig: &BenchServer) {
+async fn wait_until_empty(bench: &BenchDatabase) {
     loop {
         let left: i64 = sqlx::query_scalar(
             "select (select count(*) from (select from queue.jobs where ready limit 1) r)
                   + (select count(*) from (select from queue.jobs where not ready
                         and run_at < now() + interval '1 hour' limit 1) t)",
         )
-        .fetch_one(&rig.pool)
+        .fetch_one(&bench.pool)
         .await
         .unwrap();
         if left == 0 {

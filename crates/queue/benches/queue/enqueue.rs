@@ -11,23 +11,23 @@ use std::{
 use crate::{
     floor,
     report::Report,
-    rig::{BenchServer, NoOp, PAYLOAD, jobs, pool},
+    setup::{BenchDatabase, NoOp, PAYLOAD, jobs, pool},
 };
 
 const SECONDS: u32 = 5;
 const ROUNDS: usize = 3;
 
-pub(crate) async fn run(rig: &BenchServer, report: &mut Report) {
+pub(crate) async fn run(bench: &BenchDatabase, report: &mut Report) {
     println!("enqueue");
-    floor::prepare(rig).await;
+    floor::prepare(bench).await;
     for clients in [1, 16] {
         // In turn, so that a drift of the machine meets both.
         let mut ratios = Vec::new();
         let (mut best_ours, mut best_floor) = (0.0_f64, 0.0_f64);
         for _ in 0..ROUNDS {
-            rig.clear().await;
-            let bare = tokio::task::block_in_place(|| floor::inserts(rig, clients, SECONDS));
-            let ours = singly(rig, clients).await;
+            bench.clear().await;
+            let bare = tokio::task::block_in_place(|| floor::inserts(bench, clients, SECONDS));
+            let ours = singly(bench, clients).await;
             ratios.push(ours / bare);
             best_ours = best_ours.max(ours);
             best_floor = best_floor.max(bare);
@@ -43,8 +43,8 @@ pub(crate) async fn run(rig: &BenchServer, report: &mut Report) {
         report.figure(&format!("enqueue_{clients}_clients_per_s"), best_ours);
     }
     for batch in [100, 1000] {
-        rig.clear().await;
-        let rate = batched(rig, batch).await;
+        bench.clear().await;
+        let rate = batched(bench, batch).await;
         report.line(
             &format!("enqueue {batch} a statement"),
             format!("{rate:.0} jobs/s"),
@@ -54,8 +54,8 @@ pub(crate) async fn run(rig: &BenchServer, report: &mut Report) {
     }
 }
 
-async fn singly(rig: &BenchServer, clients: u32) -> f64 {
-    let pool = pool(&rig.url, clients).await;
+async fn singly(bench: &BenchDatabase, clients: u32) -> f64 {
+    let pool = pool(&bench.url, clients).await;
     let done = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let started = Instant::now();
@@ -81,9 +81,9 @@ async fn singly(rig: &BenchServer, clients: u32) -> f64 {
     rate
 }
 
-async fn batched(rig: &BenchServer, batch: u32) -> f64 {
+async fn batched(bench: &BenchDatabase, batch: u32) -> f64 {
     let batch_jobs = jobs(batch as usize, Duration::ZERO);
-    let mut conn = rig.pool.acquire().await.unwrap();
+    let mut conn = bench.pool.acquire().await.unwrap();
     let (mut done, started) = (0.0, Instant::now());
     while started.elapsed() < Duration::from_secs(SECONDS.into()) {
         queue::enqueue_all(&mut conn, &batch_jobs).await.unwrap();

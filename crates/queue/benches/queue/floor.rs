@@ -3,42 +3,42 @@
 
 use std::{fs, process::Command};
 
-use crate::rig::{BenchServer, PAYLOAD};
+use crate::setup::{BenchDatabase, PAYLOAD};
 
 /// Makes the floor's own table, with the one index that any queue needs.
-pub(crate) async fn prepare(rig: &BenchServer) {
+pub(crate) async fn prepare(bench: &BenchDatabase) {
     let table = "create table if not exists floor (
         id bigint generated always as identity primary key,
         run_at timestamptz not null default now(), kind text not null, args json not null)";
-    sqlx::query(table).execute(&rig.pool).await.unwrap();
+    sqlx::query(table).execute(&bench.pool).await.unwrap();
     sqlx::query("create index if not exists floor_due on floor (kind, run_at, id)")
-        .execute(&rig.pool)
+        .execute(&bench.pool)
         .await
         .unwrap();
 }
 
 /// Single-row inserts a second, each committed by itself.
-pub(crate) fn inserts(rig: &BenchServer, clients: u32, seconds: u32) -> f64 {
+pub(crate) fn inserts(bench: &BenchDatabase, clients: u32, seconds: u32) -> f64 {
     let payload = "x".repeat(PAYLOAD);
     let script = format!(
         "insert into floor (kind, args) values ('no_op', '{{\"payload\":\"{payload}\"}}');\n"
     );
-    pgbench(rig, &script, clients, seconds)
+    pgbench(bench, &script, clients, seconds)
 }
 
 /// Rows a second that are claimed and deleted by the barest queue there is: delete in batches of
 /// 500, returning.
-pub(crate) fn deletes(rig: &BenchServer, rows: u32) -> f64 {
+pub(crate) fn deletes(bench: &BenchDatabase, rows: u32) -> f64 {
     let script = "with gone as (delete from floor where id = any(array(
         select id from floor where kind = 'no_op' and run_at <= now() order by run_at, id limit 500
         for update skip locked)) returning args) select count(*) from gone;\n";
     let transactions = rows.div_ceil(500);
-    pgbench_counted(rig, script, transactions) * 500.0
+    pgbench_counted(bench, script, transactions) * 500.0
 }
 
-fn pgbench(rig: &BenchServer, script: &str, clients: u32, seconds: u32) -> f64 {
+fn pgbench(bench: &BenchDatabase, script: &str, clients: u32, seconds: u32) -> f64 {
     run(
-        rig,
+        bench,
         script,
         &[
             "-c",
@@ -51,18 +51,18 @@ fn pgbench(rig: &BenchServer, script: &str, clients: u32, seconds: u32) -> f64 {
     )
 }
 
-fn pgbench_counted(rig: &BenchServer, script: &str, transactions: u32) -> f64 {
-    run(rig, script, &["-c", "1", "-t", &transactions.to_string()])
+fn pgbench_counted(bench: &BenchDatabase, script: &str, transactions: u32) -> f64 {
+    run(bench, script, &["-c", "1", "-t", &transactions.to_string()])
 }
 
-fn run(rig: &BenchServer, script: &str, arguments: &[&str]) -> f64 {
+fn run(bench: &BenchDatabase, script: &str, arguments: &[&str]) -> f64 {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), script).unwrap();
-    let output = Command::new(rig.server.bin_dir().join("pgbench"))
+    let output = Command::new(bench.server.bin_dir().join("pgbench"))
         .args(["-n", "-M", "prepared", "-f"])
         .arg(file.path())
         .args(arguments)
-        .arg(&rig.url)
+        .arg(&bench.url)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

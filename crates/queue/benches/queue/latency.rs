@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{report::Report, rig::BenchServer};
+use crate::{report::Report, setup::BenchDatabase};
 
 const JOBS: usize = 400;
 const BACKLOG: usize = 100_000;
@@ -39,10 +39,10 @@ impl Job<mpsc::UnboundedSender<Instant>> for Ping {
     }
 }
 
-pub(crate) async fn run(rig: &BenchServer, report: &mut Report) {
+pub(crate) async fn run(bench: &BenchDatabase, report: &mut Report) {
     println!("latency");
-    rig.clear().await;
-    let (idle_p50, idle_p99) = measure(rig).await;
+    bench.clear().await;
+    let (idle_p50, idle_p99) = measure(bench).await;
     report.line(
         "idle latency, commit to handler",
         format!("p50 {idle_p50:.1} ms, p99 {idle_p99:.1} ms"),
@@ -51,11 +51,11 @@ pub(crate) async fn run(rig: &BenchServer, report: &mut Report) {
     report.figure("latency_p50_ms", idle_p50);
     report.figure("latency_p99_ms", idle_p99);
 
-    rig.clear().await;
-    fill_lane(rig).await;
-    let (p50, p99) = measure(rig).await;
+    bench.clear().await;
+    fill_lane(bench).await;
+    let (p50, p99) = measure(bench).await;
     let left: i64 = sqlx::query_scalar("select count(*) from queue.jobs")
-        .fetch_one(&rig.pool)
+        .fetch_one(&bench.pool)
         .await
         .unwrap();
     report.line(
@@ -71,13 +71,13 @@ pub(crate) async fn run(rig: &BenchServer, report: &mut Report) {
     report.figure("fair_latency_p99_ratio", p99 / idle_p99);
 }
 
-async fn fill_lane(rig: &BenchServer) {
+async fn fill_lane(bench: &BenchDatabase) {
     let job = NewJob::of(&Ping {
         of_the_backlog: true,
     })
     .unwrap()
     .lane("flood");
-    let mut conn = rig.pool.acquire().await.unwrap();
+    let mut conn = bench.pool.acquire().await.unwrap();
     for _ in 0..BACKLOG / 1000 {
         queue::enqueue_all(&mut conn, &vec![job.clone(); 1000])
             .await
@@ -86,14 +86,14 @@ async fn fill_lane(rig: &BenchServer) {
 }
 
 /// The median and the 99th percentile, in milliseconds.
-async fn measure(rig: &BenchServer) -> (f64, f64) {
+async fn measure(bench: &BenchDatabase) -> (f64, f64) {
     let (sender, mut started) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
-    let runner = Runner::new(rig.pool.clone(), RunnerSettings::new("latency"))
+    let runner = Runner::new(bench.pool.clone(), RunnerSettings::new("latency"))
         .register::<Ping, _>(sender, 20);
     let runner = tokio::spawn(runner.run(stop.clone()));
-    let waker = Waker::start(&rig.pool);
-    let mut conn = rig.pool.acquire().await.unwrap();
+    let waker = Waker::start(&bench.pool);
+    let mut conn = bench.pool.acquire().await.unwrap();
     let mut took = Vec::new();
     for n in 0..JOBS {
         let job = NewJob::of(&Ping {

@@ -16,14 +16,14 @@ mod enqueue;
 mod floor;
 mod latency;
 mod report;
-mod rig;
+mod setup;
 
 use report::Report;
-use rig::BenchServer;
+use setup::BenchDatabase;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let Some(url) = rig::child_database() {
+    if let Some(url) = setup::child_database() {
         runtime.block_on(drain::child(&url));
         return;
     }
@@ -33,25 +33,25 @@ fn main() {
         .collect();
     let wants = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);
     runtime.block_on(async {
-        let rig = BenchServer::start().await;
-        let mut report = Report::new(&rig);
+        let bench = BenchDatabase::start().await;
+        let mut report = Report::new(&bench);
         if wants("enqueue") {
-            enqueue::run(&rig, &mut report).await;
+            enqueue::run(&bench, &mut report).await;
         }
         if wants("drain") {
-            drain::one_process(&rig, &mut report).await;
+            drain::one_process(&bench, &mut report).await;
         }
         if wants("latency") {
-            latency::run(&rig, &mut report).await;
+            latency::run(&bench, &mut report).await;
         }
         if wants("processes") {
-            drain::two_processes(&rig, &mut report).await;
+            drain::two_processes(&bench, &mut report).await;
         }
         if wants("backlog") {
-            drain::beside_a_backlog(&rig, &mut report).await;
+            drain::beside_a_backlog(&bench, &mut report).await;
         }
         if wants("snapshot") {
-            drain::under_an_old_snapshot(&rig, &mut report).await;
+            drain::under_an_old_snapshot(&bench, &mut report).await;
         }
         report.print();
     });

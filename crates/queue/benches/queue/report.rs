@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::rig::BenchServer;
+use crate::setup::BenchDatabase;
 
 pub(crate) struct Report {
     machine: String,
@@ -13,9 +13,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(rig: &BenchServer) -> Self {
+    pub(crate) fn new(bench: &BenchDatabase) -> Self {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let version = rig.server.bin_dir().display().to_string();
+        let version = bench.server.bin_dir().display().to_string();
         Self {
             machine: format!("{cores} cores, Postgres from {version}, fsync on, payload 600 bytes"),
             rows: Vec::new(),

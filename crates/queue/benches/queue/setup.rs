@@ -38,15 +38,15 @@ impl Job<Arc<AtomicU64>> for NoOp {
     }
 }
 
-/// A server with the queue's tables, `fsync` on, and a pool.
-pub(crate) struct BenchServer {
+/// A database with our tables on a server of its own with `fsync` on, and a pool.
+pub(crate) struct BenchDatabase {
     pub(crate) server: PostgresServer,
     pub(crate) pool: PgPool,
     pub(crate) url: String,
     _dir: tempfile::TempDir,
 }
 
-impl BenchServer {
+impl BenchDatabase {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::Builder::new()
             .prefix("queue-bench-")
