@@ -68,7 +68,7 @@ pub enum ItemType {
 }
 
 /// Returns the id of the item at a position of a message. It is always the same, so that writing
-///     the item again changes nothing.
+/// the item again changes nothing.
 pub fn item_id(message_sid: &str, position: u32) -> Uuid {
     Uuid::new_v5(&ITEM_IDS, format!("{message_sid}/{position}").as_bytes())
 }

@@ -67,7 +67,7 @@ pub async fn reserve(
 }
 
 /// Returns the state of a key that exists. A statement of its own: the row may have been committed
-///     while the insert waited for it.
+/// while the insert waited for it.
 async fn state_of(
     conn: &mut PgConnection,
     keyring: &Keyring,

@@ -86,7 +86,7 @@ pub async fn left(
 }
 
 /// Returns the limit that refuses an event now, if one does. Without [`lock`] the result may be
-///     outdated when it arrives, and too lenient at most: it serves to refuse early.
+/// outdated when it arrives, and too lenient at most: it serves to refuse early.
 pub async fn exceeded(
     conn: &mut PgConnection,
     keyring: &Keyring,

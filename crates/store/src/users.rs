@@ -43,8 +43,8 @@ pub async fn missing(conn: &mut PgConnection, user_ids: &[Uuid]) -> Result<Vec<U
 }
 
 /// Returns whether there is such a user. If so, no other transaction deletes the user before this
-///     one ends, and no other transaction holds the user: verifying, checking and unlinking happen
-///     one after the other.
+/// one ends, and no other transaction holds the user: verifying, checking and unlinking happen
+/// one after the other.
 ///
 /// Call it before a row of the user is locked. A deletion locks the user first and their rows
 /// afterwards. A transaction that locks them in the other order, by the foreign key of what it

@@ -91,7 +91,7 @@ impl Gcra {
     }
 
     /// Returns the key's next number if an event conforms at this time, otherwise the earliest time
-    ///     at which it would.
+    /// at which it would.
     fn check(&self, arrival: u64, time: u64) -> Result<u64, u64> {
         let state = StoredNumber {
             arrival: arrival.into(),

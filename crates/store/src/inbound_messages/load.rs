@@ -32,7 +32,7 @@ pub struct StoredMessage {
 }
 
 /// Returns the message with this SID, opened; `None` when there is none. An error when its fields
-///     do not open.
+/// do not open.
 pub async fn load(
     conn: &mut PgConnection,
     keyring: &Keyring,

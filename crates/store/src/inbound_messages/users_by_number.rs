@@ -11,8 +11,8 @@ use crate::keyring::Keyring;
 use crate::number_variants::stored_number_variants;
 
 /// Returns the users of messages that came from these numbers at these times, in the order of the
-///     list. The number of each is verified for the user, and was theirs at that time: a user who
-///     links a number later gets no message that its former user has sent.
+/// list. The number of each is verified for the user, and was theirs at that time: a user who
+/// links a number later gets no message that its former user has sent.
 pub async fn users_by_number(
     conn: &mut PgConnection,
     keyring: &Keyring,

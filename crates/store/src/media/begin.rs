@@ -37,7 +37,7 @@ pub enum MediaStart {
 }
 
 /// Returns the id of the file at a position of a message. It is always the same, so that storing
-///     the file again makes no second row.
+/// the file again makes no second row.
 pub fn media_id(message_sid: &str, position: u8) -> Uuid {
     Uuid::new_v5(&MEDIA_IDS, format!("{message_sid}/{position}").as_bytes())
 }

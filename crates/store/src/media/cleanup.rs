@@ -53,7 +53,7 @@ pub async fn give_up_storing(conn: &mut PgConnection, age: Duration) -> Result<u
 }
 
 /// Returns the messages that ended ten minutes ago or longer and of whose files Twilio may still
-///     have some; at most 1000.
+/// have some; at most 1000.
 pub async fn left_at_twilio(conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         "select distinct message_sid

@@ -47,7 +47,7 @@ pub struct Media {
 
 impl Media {
     /// Returns the object and its key; none unless the file is stored. An error when its key does
-    ///     not open.
+    /// not open.
     pub fn object(&self, keyring: &Keyring) -> Result<Option<MediaObject>, StoreError> {
         let (Some(name), Some(sealed)) = (&self.object_key, &self.sealed_key) else {
             return Ok(None);

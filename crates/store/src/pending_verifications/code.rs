@@ -53,7 +53,7 @@ impl fmt::Debug for Code {
 }
 
 /// Returns whether the guess is the code. It takes the same time whichever of the six digits are
-///     right.
+/// right.
 pub(super) fn is_right(guess: &str, code: &[u8]) -> bool {
     let (Ok(guess), Ok(code)) = (
         <&[u8; DIGITS]>::try_from(guess.as_bytes()),

@@ -94,7 +94,7 @@ pub async fn load(
 }
 
 /// Returns the purpose of the send with this id, or without an id, with this SID at Twilio; `None`
-///     if there is none.
+/// if there is none.
 pub async fn purpose(
     conn: &mut PgConnection,
     id: Option<Uuid>,

@@ -52,7 +52,7 @@ pub async fn give_back(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreE
 /// case.
 ///
 /// Returns false and changes nothing if another send has the SID, or the send has another SID: then
-///     the move is about another SMS.
+/// the move is about another SMS.
 pub async fn advance(conn: &mut PgConnection, id: Uuid, to: Move<'_>) -> Result<bool, StoreError> {
     if to.twilio_sid.is_none() {
         return update(conn, id, to).await;

@@ -53,8 +53,8 @@ pub async fn last_to(
 }
 
 /// Returns how many sends of this purpose to this number the user had within `window` that did not
-///     fail, and how long ago the last one was; `None` if there was none. An undelivered send has
-///     failed.
+/// fail, and how long ago the last one was; `None` if there was none. An undelivered send has
+/// failed.
 pub async fn recent_to(
     conn: &mut PgConnection,
     keyring: &Keyring,

@@ -57,7 +57,7 @@ impl SendState {
     }
 
     /// Returns whether the send has ended. Recipient and text are not needed then. A failed send
-    ///     may still turn out to be delivered.
+    /// may still turn out to be delivered.
     pub fn is_end(self) -> bool {
         self >= Self::Undelivered
     }

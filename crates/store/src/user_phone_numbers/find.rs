@@ -59,7 +59,7 @@ pub async fn has_another(
 }
 
 /// Returns the user's number: a verified one before others, then the newest. A row that does not
-///     open has no number.
+/// open has no number.
 pub async fn of_user(
     conn: &mut PgConnection,
     keyring: &Keyring,

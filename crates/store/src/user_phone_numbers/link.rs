@@ -100,7 +100,7 @@ pub async fn unlink_user(conn: &mut PgConnection, user_id: Uuid) -> Result<u64, 
 }
 
 /// Returns whether the number is still verified for this user. If so, no other transaction unlinks
-///     it before this one ends.
+/// it before this one ends.
 pub async fn hold_verified(
     conn: &mut PgConnection,
     keyring: &Keyring,
