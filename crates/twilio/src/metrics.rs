@@ -17,8 +17,9 @@ pub fn describe() {
     describe_counter!(
         CALLS,
         Unit::Count,
-        "Calls to Twilio's API, by call (create_message, list_messages, fetch_media, delete_media), by what it means \
-         for us (class: ok, refused, not_processed, unclear, unavailable, account) and in detail (outcome)"
+        "Calls to Twilio's API, by call (create_message, list_messages, list_inbound, list_media, list_alerts, \
+         fetch_alert, list_numbers, fetch_media, delete_media), by what it means for us (class: ok, refused, \
+         not_processed, unclear, unavailable, account) and in detail (outcome)"
     );
     describe_histogram!(
         CALL_DURATION,
@@ -32,15 +33,36 @@ pub fn describe() {
 pub(crate) enum ApiCall {
     CreateMessage,
     ListMessages,
+    ListInbound,
+    ListMedia,
+    ListAlerts,
+    FetchAlert,
+    ListNumbers,
     FetchMedia,
     DeleteMedia,
 }
 
 impl ApiCall {
+    /// The calls that [`crate::rest::Client`] makes.
+    pub(crate) const OF_CLIENT: [Self; 7] = [
+        Self::CreateMessage,
+        Self::ListMessages,
+        Self::ListInbound,
+        Self::ListMedia,
+        Self::ListAlerts,
+        Self::FetchAlert,
+        Self::ListNumbers,
+    ];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::CreateMessage => "create_message",
             Self::ListMessages => "list_messages",
+            Self::ListInbound => "list_inbound",
+            Self::ListMedia => "list_media",
+            Self::ListAlerts => "list_alerts",
+            Self::FetchAlert => "fetch_alert",
+            Self::ListNumbers => "list_numbers",
             Self::FetchMedia => "fetch_media",
             Self::DeleteMedia => "delete_media",
         }

@@ -3,7 +3,7 @@
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::{Client, Unread, error, read, retry_after};
+use super::{Client, MAX_ANSWER, Unread, error, read_body, retry_after};
 use crate::rest::{CreateError, TwilioAccountProblem, Unclear};
 
 /// Why a request about the account failed.
@@ -72,7 +72,7 @@ impl Client {
         let failed = |error: &reqwest::Error| AskError::from(error::of_failure(error));
         let mut answer = self.0.ask(request).await.map_err(|error| failed(&error))?;
         let status = answer.status();
-        let body = read(&mut answer).await;
+        let body = read_body(&mut answer, MAX_ANSWER).await;
         if status == StatusCode::NOT_FOUND {
             return Err(AskError::NotThere);
         }

@@ -204,7 +204,7 @@ impl TwilioAccountProblem {
     }
 }
 
-/// Why a list of messages could not be read. The request changes nothing, so it may be repeated.
+/// Why a list could not be read. The request changes nothing, so it may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
     /// No answer, or a 5xx.
@@ -225,10 +225,10 @@ pub enum ListError {
         reason: TwilioAccountProblem,
     },
     /// The answer is not in Twilio's format.
-    #[error("Twilio's list of messages cannot be read")]
+    #[error("Twilio's list cannot be read")]
     Unreadable,
-    /// The list has more messages than we read.
-    #[error("Twilio's list of messages is too long")]
+    /// The list has more rows than we read, or a page is too long.
+    #[error("Twilio's list is too long")]
     TooLong,
 }
 

@@ -178,45 +178,13 @@ impl Client {
     }
 
     fn services(&self, sid: &str) -> String {
-        format!("{}/v1/Services/{sid}", messaging(&self.0.base))
-    }
-}
-
-/// The base URL of messaging services. Twilio serves them on a host of their own; a simulated
-/// Twilio serves them on the same host.
-fn messaging(base: &str) -> String {
-    match base.strip_prefix("https://api.") {
-        Some(rest)
-            if rest == "twilio.com" || (rest.ends_with(".twilio.com") && !rest.contains('/')) =>
-        {
-            format!("https://messaging.{rest}")
-        }
-        _ => base.to_owned(),
+        format!("{}/v1/Services/{sid}", self.0.on_host("messaging"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn credentials_go_only_to_twilio_or_to_the_configured_host() {
-        for (base, expected) in [
-            ("https://api.twilio.com", "https://messaging.twilio.com"),
-            (
-                "https://api.dublin.ie1.twilio.com",
-                "https://messaging.dublin.ie1.twilio.com",
-            ),
-            ("http://127.0.0.1:4000", "http://127.0.0.1:4000"),
-            ("https://api.evil-twilio.com", "https://api.evil-twilio.com"),
-            (
-                "https://api.example.com/x.twilio.com",
-                "https://api.example.com/x.twilio.com",
-            ),
-        ] {
-            assert_eq!(messaging(base), expected);
-        }
-    }
 
     #[test]
     fn debug_hides_urls_as_they_may_contain_a_password() {

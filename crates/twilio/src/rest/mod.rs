@@ -1,5 +1,5 @@
-//! Twilio's REST API: it sends a message, finds messages that may have been sent, and reads and
-//! changes the settings for inbound messages.
+//! Twilio's REST API: it sends a message, finds messages that may have been sent or that no webhook
+//! brought, and reads and changes the settings for inbound messages.
 //!
 //! A message costs money and reaches a person, and the API has no idempotency key. So the client
 //! writes a request to send at most once: no retry, no redirect, no reused connection. If the
@@ -13,10 +13,14 @@ mod ask;
 mod error;
 mod inbound;
 mod message;
+mod pages;
+mod received;
+mod sent;
+mod webhook_alerts;
+mod webhook_numbers;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{RequestBuilder, Response, header::RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -28,8 +32,9 @@ pub use ask::AskError;
 pub(crate) use error::seconds as retry_after_seconds;
 pub use error::{CreateError, ListError, NotProcessed, SendRefusal, TwilioAccountProblem, Unclear};
 pub use inbound::{Inbound, IncomingNumber, MessagingService, SettingChange};
-use message::MessagePage;
 pub use message::{CreatedMessage, MessageRecord, OutboundMessage, Sender};
+pub use received::{InboundRecord, MediaRecord};
+pub use webhook_alerts::WebhookAlert;
 
 /// The time limit of a connection, including name look-up and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,18 +43,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// that there was a connection.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The longest answer, in bytes. A page of messages is much shorter.
+/// The longest answer that is no page of a long list, in bytes.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
-
-/// Messages in a page of the list.
-const PAGE_SIZE: u32 = 100;
-
-/// The most pages that we read. Our limits allow fewer than a thousand messages to one number in a
-/// month.
-const MAX_PAGES: usize = 10;
-
-/// The longest time that Twilio's clock may be behind ours.
-const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(1);
 
 /// Our credentials at Twilio.
 #[derive(Clone)]
@@ -120,8 +115,9 @@ impl Client {
             .timeout(TIMEOUT)
             .build()
             .map_err(ClientError::Http)?;
-        ApiCall::CreateMessage.start();
-        ApiCall::ListMessages.start();
+        for call in ApiCall::OF_CLIENT {
+            call.start();
+        }
         Ok(Self(Arc::new(Inner {
             http,
             base: String::from(base).trim_end_matches('/').to_owned(),
@@ -151,7 +147,7 @@ impl Client {
             .await
             .map_err(|error| error::of_failure(&error))?;
         let status = answer.status().as_u16();
-        let body = read(&mut answer).await;
+        let body = read_body(&mut answer, MAX_ANSWER).await;
         if answer.status().is_success() {
             // The status line alone proves that a message exists, but does not identify it.
             let body = body.map_err(|error| match error {
@@ -168,79 +164,6 @@ impl Client {
             &body.unwrap_or_default(),
         ))
     }
-
-    /// Returns the account's messages to this number that were created since then, newest first,
-    /// and perhaps some slightly older ones.
-    ///
-    /// A new message may be missing, as Twilio's list lags. Twilio's filter by `DateSent` does not
-    /// help: messages in the sender's queue have no such date.
-    pub async fn messages_to(
-        &self,
-        to: &str,
-        since: DateTime<Utc>,
-    ) -> Result<Vec<MessageRecord>, ListError> {
-        ApiCall::ListMessages.measure(self.list(to, since)).await
-    }
-
-    async fn list(&self, to: &str, since: DateTime<Utc>) -> Result<Vec<MessageRecord>, ListError> {
-        let since = since - CLOCK_MARGIN;
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("To", to)
-            .append_pair("PageSize", &PAGE_SIZE.to_string())
-            .finish();
-        let mut next = format!("{}?{query}", self.0.path);
-        let mut found = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let page = self.page(&next).await?;
-            let all = page.messages.len();
-            let recent = page.messages.into_iter().filter(|m| m.created >= since);
-            let known = found.len();
-            found.extend(recent);
-            // Twilio's order need not be exact: only a page without recent messages ends the
-            // search.
-            let done = all > 0 && found.len() == known;
-            match page.next {
-                Some(uri) if !done => next = uri,
-                _ => {
-                    found.sort_by_key(|message| std::cmp::Reverse(message.created));
-                    return Ok(found);
-                }
-            }
-        }
-        Err(ListError::TooLong)
-    }
-
-    #[tracing::instrument(name = "twilio.list_messages", level = "debug", skip_all, fields(http.response.status_code = tracing::field::Empty))]
-    async fn page(&self, uri: &str) -> Result<MessagePage, ListError> {
-        // The request carries credentials, so it goes only to the path of the list.
-        if uri
-            .strip_prefix(&self.0.path)
-            .is_none_or(|rest| !rest.starts_with('?'))
-        {
-            return Err(ListError::Unreadable);
-        }
-        let failed = |error: &reqwest::Error| match error::of_failure(error) {
-            CreateError::Unclear(why) => ListError::Unavailable(why),
-            _ => ListError::Unavailable(Unclear::ConnectionLost),
-        };
-        let request = self.0.http.get(self.0.url(uri));
-        let mut answer = self.0.ask(request).await.map_err(|error| failed(&error))?;
-        let status = answer.status();
-        let body = read(&mut answer).await;
-        if !status.is_success() {
-            let body = body.unwrap_or_default();
-            return Err(error::of_list_answer(
-                status.as_u16(),
-                retry_after(&answer),
-                &body,
-            ));
-        }
-        let body = body.map_err(|error| match error {
-            Unread::Failed(error) => failed(&error),
-            Unread::TooLong => ListError::TooLong,
-        })?;
-        MessagePage::read(&body).ok_or(ListError::Unreadable)
-    }
 }
 
 impl fmt::Debug for Client {
@@ -252,6 +175,20 @@ impl fmt::Debug for Client {
 impl Inner {
     fn url(&self, path_and_query: &str) -> String {
         format!("{}{path_and_query}", self.base)
+    }
+
+    /// The base URL of an API that Twilio serves on a host of its own, such as `monitor`. A simulated
+    /// Twilio serves all of them on the same host.
+    fn on_host(&self, name: &str) -> String {
+        match self.base.strip_prefix("https://api.") {
+            Some(rest)
+                if rest == "twilio.com"
+                    || (rest.ends_with(".twilio.com") && !rest.contains('/')) =>
+            {
+                format!("https://{name}.{rest}")
+            }
+            _ => self.base.clone(),
+        }
     }
 
     /// Sends the request. It removes the URL from errors, as the URL of the list contains a number.
@@ -275,10 +212,11 @@ enum Unread {
     TooLong,
 }
 
-async fn read(answer: &mut Response) -> Result<Vec<u8>, Unread> {
+/// Reads a body of at most `limit` bytes.
+async fn read_body(answer: &mut Response, limit: usize) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(Unread::Failed)? {
-        if body.len() + chunk.len() > MAX_ANSWER {
+        if body.len() + chunk.len() > limit {
             return Err(Unread::TooLong);
         }
         body.extend_from_slice(&chunk);
@@ -311,6 +249,26 @@ mod tests {
         ] {
             let made = Client::new(base.parse().expect("a URL"), credentials());
             assert!(matches!(made, Err(ClientError::BaseUrl)), "{base}");
+        }
+    }
+
+    #[test]
+    fn credentials_go_only_to_twilio_or_to_the_configured_host() {
+        for (base, expected) in [
+            ("https://api.twilio.com", "https://monitor.twilio.com"),
+            (
+                "https://api.dublin.ie1.twilio.com",
+                "https://monitor.dublin.ie1.twilio.com",
+            ),
+            ("http://127.0.0.1:4000", "http://127.0.0.1:4000"),
+            ("https://api.evil-twilio.com", "https://api.evil-twilio.com"),
+            (
+                "https://api.example.com/x.twilio.com",
+                "https://api.example.com/x.twilio.com",
+            ),
+        ] {
+            let client = Client::new(base.parse().expect("a URL"), credentials());
+            assert_eq!(client.expect("a client").0.on_host("monitor"), expected);
         }
     }
 
