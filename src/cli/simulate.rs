@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Context;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use twilio_simulator::{InboundText, SimulatorError, WebhookDelivery, WebhookSender};
+use url::Url;
 
 use crate::{
     config::{Env, LogConfig, Reader, ReceiverConfig},
@@ -37,6 +38,10 @@ pub(super) struct SimulateArgs {
     /// before.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
+    /// Send no webhook: the simulated Twilio at `TWILIO_API_BASE_URL` takes the messages, and
+    /// their webhooks fail there.
+    #[arg(long, conflicts_with_all = ["rate", "receiver"])]
+    lost: bool,
     /// The receiver's URL, if it does not listen at `LISTEN_ADDR`. The signature is always for
     /// `PUBLIC_BASE_URL`.
     #[arg(long, value_name = "URL")]
@@ -63,21 +68,38 @@ pub(super) async fn run(env: &Env, args: SimulateArgs) -> anyhow::Result<()> {
         Some((log?, config?))
     })?;
     telemetry::init_logs(&log)?;
-    let receiver = args
-        .receiver
-        .unwrap_or_else(|| format!("http://{}", config.listen));
-    let sender = dev::webhook_sender(&config, &receiver)?;
     let text = InboundText {
         from: args.from,
         body: args.body,
         media: args.media,
         fields: args.field,
     };
+    if args.lost {
+        return lose(&config.twilio.api_base_url, &text, args.count).await;
+    }
+    let receiver = args
+        .receiver
+        .unwrap_or_else(|| format!("http://{}", config.listen));
+    let sender = dev::webhook_sender(&config, &receiver)?;
     let deliveries = match args.rate {
         None => one_by_one(&sender, &text, args.count).await,
         Some(rate) => paced(&sender, &text, args.count, rate).await,
     }?;
     summarise(&deliveries)
+}
+
+/// Has the simulated Twilio take messages that reach nobody.
+async fn lose(api_base_url: &Url, text: &InboundText, count: u32) -> anyhow::Result<()> {
+    for _ in 0..count {
+        let sid = twilio_simulator::take_lost_text(api_base_url, text)
+            .await
+            .context("TWILIO_API_BASE_URL must be the address of a simulated Twilio")?;
+        if count <= 10 {
+            println!("{sid}  lost");
+        }
+    }
+    println!("{count} × no webhook; the simulated Twilio lists them");
+    Ok(())
 }
 
 async fn one_by_one(

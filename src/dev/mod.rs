@@ -102,7 +102,7 @@ pub(crate) async fn run(args: DevArgs, mut flags: BTreeMap<String, String>) -> a
     api.connect(&receiver_url);
     let services = Services::start(config, metrics, services_stop.clone()).await?;
     let mut printer = MessagePrinter::start(&pool).await?;
-    let sender = webhook_sender(&receiver, &receiver_url)?;
+    let sender = api.webhook_sender(&receiver_url);
     let parts = demo::DemoParts {
         pool: pool.clone(),
         secret,

@@ -49,13 +49,15 @@ impl TestApp {
         app
     }
 
-    /// The same with a simulated Twilio that serves the media files of messages.
+    /// The same with a simulated Twilio that lists the messages and serves their files.
     pub(crate) async fn with_twilio(
         prepare: impl FnOnce(Database) -> Database,
     ) -> (Self, SimulatedApi) {
         let (database, api) = prepare(Database::create().await).with_twilio().await;
-        let app = Self::start_on(database).await;
-        api.connect(&format!("http://{}", app.receiver));
+        let mut app = Self::start_on(database).await;
+        let receiver = format!("http://{}", app.receiver);
+        api.connect(&receiver);
+        app.twilio = api.webhook_sender(&receiver);
         (app, api)
     }
 

@@ -9,7 +9,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{official_signer::python, simulated_twilio::SimulatorHarness};
+use crate::{
+    app::text,
+    official_signer::python,
+    settings::{PUBLIC_BASE_URL, WEBHOOK},
+    simulated_twilio::SimulatorHarness,
+};
 
 /// Sends the library's requests to the simulated Twilio and prints the results.
 const USE: &str = "
@@ -23,7 +28,8 @@ given = json.load(sys.stdin)
 
 class Simulated(TwilioHttpClient):
     def request(self, method, url, *args, **kwargs):
-        url = url.replace('https://api.twilio.com', given['base'], 1)
+        for host in ['api', 'monitor']:
+            url = url.replace(f'https://{host}.twilio.com', given['base'], 1)
         return super().request(method, url, *args, **kwargs)
 
 client = Client(given['account'], given['token'], http_client=Simulated())
@@ -42,6 +48,8 @@ sent = [send(given['to'], f'message {n}', validity_period=600) for n in range(5)
 now = datetime.now(timezone.utc)
 listed = client.messages.list(to=given['to'], page_size=2)
 fetched = client.messages(sent[0].sid).fetch()
+received = client.messages.list(to=given['from'])[0]
+alert = client.monitor.v1.alerts.list(log_level='error', start_date=now - timedelta(days=1))[0]
 json.dump({
     'sent': [message.sid for message in sent],
     'status': sent[0].status,
@@ -53,6 +61,10 @@ json.dump({
     'to_others': len(client.messages.list(to='+12025550177')),
     'sent_tomorrow': len(client.messages.list(date_sent_after=now + timedelta(days=1))),
     'fetched': fetched.body,
+    'received': [received.sid, received.from_, received.body, received.direction, received.status],
+    'files': [media.content_type for media in client.messages(received.sid).media.list()],
+    'alert': [alert.resource_sid, alert.error_code, alert.request_url],
+    'variables': client.monitor.v1.alerts(alert.sid).fetch().request_variables,
     'invalid_number': refusal(send, '+15005550001', 'hello'),
     'opted_out': refusal(send, '+15005550004', 'hello'),
     'no_body': refusal(send, given['to'], ''),
@@ -91,6 +103,11 @@ async fn twilios_own_client_library_works_with_the_simulated_twilio() {
         "from": "+15005550006",
         "to": to,
     });
+    let lost = twilio_simulator::InboundText {
+        media: vec!["image/png".to_owned()],
+        ..text(to, "a lost picture")
+    };
+    let lost = simulator.api.take_lost(&lost, chrono::DateTime::UNIX_EPOCH);
     let seen = tokio::task::spawn_blocking(move || use_library(&python, &given));
     let seen = seen.await.unwrap();
 
@@ -119,6 +136,13 @@ async fn twilios_own_client_library_works_with_the_simulated_twilio() {
     );
     assert_eq!(seen["sent_tomorrow"], 0);
     assert_eq!(seen["fetched"], "message 0");
+    let received = [&lost, to, "a lost picture", "inbound", "received"];
+    assert_eq!(seen["received"], json!(received));
+    assert_eq!(seen["files"], json!(["image/png"]));
+    let webhook = format!("{PUBLIC_BASE_URL}{WEBHOOK}");
+    assert_eq!(seen["alert"], json!([lost, "11200", webhook]));
+    let variables = seen["variables"].as_str().unwrap();
+    assert!(variables.contains("&Body=a+lost+picture&"), "{variables}");
     assert_eq!(seen["invalid_number"], json!([400, 21211]));
     assert_eq!(seen["opted_out"], json!([400, 21610]));
     assert_eq!(seen["no_body"], json!([400, 21602]));

@@ -79,3 +79,28 @@ async fn simulate_explains_why_it_cannot_deliver() {
     let ran = run(&["simulate", "--rate", "0"], &settings).await;
     assert_fails(&ran, 2, "--rate");
 }
+
+#[tokio::test]
+async fn simulate_has_a_text_taken_whose_webhook_is_lost() {
+    let (app, api) = TestApp::with_twilio(|database| database).await;
+    let lost = [
+        "simulate",
+        "--lost",
+        "--body",
+        "Lost #text",
+        "--from",
+        NUMBER,
+    ];
+    let ran = run(&lost, &app.settings).await;
+    assert_says(&ran, "no webhook");
+    let received = api.received();
+    let sid = ran.stdout.split_whitespace().next().unwrap();
+    assert_eq!(received[0].sid, sid);
+    assert_eq!(app.rows().await.messages, 0);
+
+    let real = app
+        .settings
+        .clone()
+        .with("TWILIO_API_BASE_URL", "https://api.twilio.com");
+    assert_fails(&run(&lost, &real).await, 1, "simulated Twilio");
+}

@@ -3,9 +3,12 @@
 
 mod account;
 mod callbacks;
+mod conditions;
 mod console;
 mod lists;
+mod received;
 mod sending;
+mod webhooks;
 mod wire;
 
 use std::{net::SocketAddr, time::Duration};

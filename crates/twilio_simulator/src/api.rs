@@ -2,18 +2,25 @@
 
 use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::SimulatedAccount,
     behaviour::Behaviour,
+    conditions::ApiConditions,
     console_settings::ConsoleSettings,
     context::{ApiContext, SharedContext},
     error::SimulatorError,
     http_client,
-    send_state::{AcceptedMessage, CallbackDelivery, RequestCounts, SharedState, SimulatorState},
+    inbound_text::{InboundText, parameter},
+    received::{ReceivedText, WebhookResult},
+    send_state::{
+        AcceptedMessage, CallbackDelivery, DeleteResult, RequestCounts, SharedState, SimulatorState,
+    },
     server,
+    webhook_sender::WebhookSender,
 };
 
 /// A listener for the API. It exists before the receiver, whose `TWILIO_API_BASE_URL` names it.
@@ -86,6 +93,53 @@ impl SimulatedApi {
     pub fn connect(&self, receiver: &str) {
         let receiver = receiver.trim_end_matches('/').to_owned();
         self.0.state.update(|state| state.receiver = Some(receiver));
+    }
+
+    /// Sends webhooks to the receiver at `receiver`, such as `http://127.0.0.1:3000`. This API lists
+    /// its messages and obeys [`ApiConditions`].
+    pub fn webhook_sender(&self, receiver: &str) -> WebhookSender {
+        WebhookSender::of_api(Arc::clone(&self.0), receiver)
+    }
+
+    /// Takes a text that was sent at this time. Its webhook has failed. Returns its SID.
+    pub fn take_lost(&self, text: &InboundText, at: DateTime<Utc>) -> String {
+        let parameters = text.parameters(&self.0.account, &self.0.base_url());
+        let sid = parameter(&parameters, "MessageSid").to_owned();
+        self.0.state.update(|state| {
+            let conditions = &state.conditions;
+            state.received.take(&parameters, at, conditions);
+            let lost = WebhookResult::Failed { error_code: 11200 };
+            state.received.end_webhook(&sid, 0, lost, conditions);
+        });
+        sid
+    }
+
+    /// All texts that were taken from people, oldest first.
+    pub fn received(&self) -> Vec<ReceivedText> {
+        self.0
+            .state
+            .read(|state| state.received.all().cloned().collect())
+    }
+
+    /// Removes the text of a message, as its sender or an operator may ask. Returns whether there
+    /// is such a message.
+    pub fn redact(&self, sid: &str) -> bool {
+        self.0.state.redact(sid)
+    }
+
+    /// Deletes a message. Returns whether there was such a message.
+    pub fn delete(&self, sid: &str) -> bool {
+        matches!(self.0.state.delete(sid), DeleteResult::Deleted)
+    }
+
+    /// What goes wrong.
+    pub fn conditions(&self) -> ApiConditions {
+        self.0.state.read(|state| state.conditions.clone())
+    }
+
+    /// Changes what goes wrong.
+    pub fn set_conditions(&self, change: impl FnOnce(&mut ApiConditions)) {
+        self.0.state.update(|state| change(&mut state.conditions));
     }
 
     /// From now on, messages to this number are treated like this.

@@ -11,13 +11,17 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use twilio::form;
 
-use crate::{context::SharedContext, responses};
+use crate::{
+    console_settings::{NumberSettings, ServiceSettings},
+    context::SharedContext,
+    responses,
+};
 
 /// The longest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// The SID of the account's phone number.
-const NUMBER_SID: &str = "PN00000000000000000000000000000001";
+pub(crate) const NUMBER_SID: &str = "PN00000000000000000000000000000001";
 
 /// The routes below the account's path.
 pub(crate) fn account_routes() -> Router<SharedContext> {
@@ -59,31 +63,41 @@ pub(crate) async fn account(State(api): State<SharedContext>) -> Response<Body> 
 
 fn number_json(api: &SharedContext) -> Value {
     let number = api.state.read(|state| state.console.number.clone());
+    json_of(api, NUMBER_SID, &api.account.number, &number)
+}
+
+fn json_of(api: &SharedContext, sid: &str, phone_number: &str, number: &NumberSettings) -> Value {
     let account = &api.account.sid;
     json!({
-        "sid": NUMBER_SID,
+        "sid": sid,
         "account_sid": account.as_str(),
-        "phone_number": api.account.number,
+        "phone_number": phone_number,
         "capabilities": { "sms": number.sms, "mms": number.sms, "voice": true, "fax": false },
         "sms_url": number.sms_url,
         "sms_method": number.sms_method,
         "sms_fallback_url": number.sms_fallback_url,
         "sms_fallback_method": number.sms_fallback_method,
         "sms_application_sid": number.sms_application_sid,
-        "uri": format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers/{NUMBER_SID}.json"),
+        "uri": format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers/{sid}.json"),
     })
 }
 
 /// Lists the numbers that contain the `PhoneNumber` of the query, as Twilio does.
 async fn numbers(State(api): State<SharedContext>, RawQuery(query): RawQuery) -> Response<Body> {
+    api.state.update(|state| state.requests.numbers += 1);
     let query = form::parse(query.unwrap_or_default().as_bytes(), 20).unwrap_or_default();
     let wanted = query.iter().find(|(name, _)| name == "PhoneNumber");
-    let matches = wanted.is_none_or(|(_, part)| api.account.number.contains(part.as_str()));
-    let numbers = if matches {
-        vec![number_json(&api)]
-    } else {
-        Vec::new()
-    };
+    let matches = |number: &str| wanted.is_none_or(|(_, part)| number.contains(part.as_str()));
+    let others = api.state.read(|state| state.console.other_numbers.clone());
+    let mut numbers = Vec::new();
+    if matches(&api.account.number) {
+        numbers.push(number_json(&api));
+    }
+    for (n, (number, settings)) in (2..).zip(&others) {
+        if matches(number) {
+            numbers.push(json_of(&api, &format!("PN{n:032}"), number, settings));
+        }
+    }
     let body = json!({ "incoming_phone_numbers": numbers, "page": 0, "next_page_uri": null });
     responses::json(200, &body)
 }
@@ -140,20 +154,22 @@ async fn service(State(api): State<SharedContext>, Path(sid): Path<String>) -> R
     let Some(service) = service else {
         return responses::error(404, 20404);
     };
+    responses::json(200, &service_json(&api, &sid, &service))
+}
+
+/// The JSON of a messaging service.
+pub(crate) fn service_json(api: &SharedContext, sid: &str, service: &ServiceSettings) -> Value {
     let or_null = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    responses::json(
-        200,
-        &json!({
-            "sid": sid,
-            "account_sid": api.account.sid.as_str(),
-            "friendly_name": "simulated",
-            "inbound_request_url": or_null(&service.inbound_request_url),
-            "inbound_method": service.inbound_method,
-            "fallback_url": or_null(&service.fallback_url),
-            "fallback_method": service.fallback_method,
-            "use_inbound_webhook_on_number": service.use_inbound_webhook_on_number,
-        }),
-    )
+    json!({
+        "sid": sid,
+        "account_sid": api.account.sid.as_str(),
+        "friendly_name": "simulated",
+        "inbound_request_url": or_null(&service.inbound_request_url),
+        "inbound_method": service.inbound_method,
+        "fallback_url": or_null(&service.fallback_url),
+        "fallback_method": service.fallback_method,
+        "use_inbound_webhook_on_number": service.use_inbound_webhook_on_number,
+    })
 }
 
 async fn service_number(

@@ -17,6 +17,12 @@ pub struct ConsoleSettings {
     pub trial: bool,
     /// The account's phone number.
     pub number: NumberSettings,
+    /// Its other phone numbers, in E.164.
+    #[serde(default)]
+    pub other_numbers: BTreeMap<String, NumberSettings>,
+    /// The `SmsUrl` of each `TwiML` application, by SID.
+    #[serde(default)]
+    pub applications: BTreeMap<String, String>,
     /// Messaging services, by SID.
     pub services: BTreeMap<String, ServiceSettings>,
 }
@@ -64,6 +70,8 @@ impl ConsoleSettings {
                 sms_application_sid: String::new(),
                 sms: true,
             },
+            other_numbers: BTreeMap::new(),
+            applications: BTreeMap::new(),
             services: BTreeMap::new(),
         }
     }

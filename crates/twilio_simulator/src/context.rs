@@ -10,11 +10,18 @@ use crate::{account::SimulatedAccount, send_state::SharedState};
 pub(crate) struct ApiContext {
     pub(crate) account: SimulatedAccount,
     pub(crate) state: SharedState,
-    /// Makes the status callbacks.
+    /// Posts status callbacks and webhooks.
     pub(crate) client: reqwest::Client,
     pub(crate) stop: CancellationToken,
     /// Where the API listens.
     pub(crate) addr: SocketAddr,
+}
+
+impl ApiContext {
+    /// The base URL of all APIs.
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
 }
 
 /// The context as handlers receive it.

@@ -24,6 +24,15 @@ pub enum SimulatorError {
         /// What the client reported.
         source: reqwest::Error,
     },
+    /// The simulated Twilio was told to lose webhooks. It lists the message.
+    #[error("the simulated Twilio lost the webhook of {message_sid}, as it was told to")]
+    WebhookLost {
+        /// The message's SID.
+        message_sid: String,
+    },
+    /// What answers is not the simulated Twilio, or it is not on this machine.
+    #[error("there is no simulated Twilio at this address")]
+    NotSimulated,
     /// The receiver's answer broke off.
     #[error("the answer ended early")]
     AnswerEndedEarly(#[source] reqwest::Error),

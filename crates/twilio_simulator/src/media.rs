@@ -9,10 +9,10 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    context::SharedContext,
+    context::{ApiContext, SharedContext},
     ids::now,
     responses,
     samples::{self, SampleFile},
@@ -23,10 +23,12 @@ const FILES: &str = "/simulated/media";
 
 /// The routes below the account's path.
 pub(crate) fn account_routes() -> Router<SharedContext> {
-    Router::new().route(
-        "/Messages/{message}/Media/{file}",
-        get(locate).delete(delete),
-    )
+    Router::new()
+        .route("/Messages/{message}/Media.json", get(list))
+        .route(
+            "/Messages/{message}/Media/{file}",
+            get(locate).delete(delete),
+        )
 }
 
 /// The route of the files.
@@ -38,6 +40,62 @@ pub(crate) fn file_routes() -> Router<SharedContext> {
 fn find(api: &SharedContext, sid: &str) -> Option<&'static SampleFile> {
     let deleted = api.state.read(|state| state.media.deleted.contains(sid));
     samples::by_sid(sid).filter(|_| !deleted)
+}
+
+/// Lists the files of a message.
+async fn list(
+    State(api): State<SharedContext>,
+    Path((_, message)): Path<(String, String)>,
+) -> Response<Body> {
+    let files = api.state.update(|state| {
+        state.requests.media_list += 1;
+        let is_sent = state.message(&message).is_some_and(|sent| !sent.deleted);
+        let received = state.received.get(&message).filter(|text| !text.deleted);
+        let received = received.map(|text| text.media.clone());
+        let files = received.or_else(|| is_sent.then(Vec::new))?;
+        let deleted = &state.media.deleted;
+        let kept = files.into_iter().filter(|(sid, _)| !deleted.contains(sid));
+        Some(kept.collect::<Vec<_>>())
+    });
+    let Some(files) = files else {
+        return responses::error(404, 20404);
+    };
+    let list: Vec<_> = files
+        .iter()
+        .map(|(sid, content_type)| description(&api, &message, sid, content_type))
+        .collect();
+    let account = &api.account.sid;
+    let uri = format!("/2010-04-01/Accounts/{account}/Messages/{message}/Media.json");
+    let uri = format!("{uri}?PageSize=50&Page=0");
+    responses::json(
+        200,
+        &json!({
+            "end": list.len().saturating_sub(1),
+            "first_page_uri": uri,
+            "media_list": list,
+            "next_page_uri": null,
+            "page": 0,
+            "page_size": 50,
+            "previous_page_uri": null,
+            "start": 0,
+            "uri": uri,
+        }),
+    )
+}
+
+/// The JSON of a file.
+fn description(api: &ApiContext, message: &str, sid: &str, content_type: &str) -> Value {
+    let account = api.account.sid.as_str();
+    let date = now().to_rfc2822();
+    json!({
+        "account_sid": account,
+        "content_type": content_type,
+        "date_created": date,
+        "date_updated": date,
+        "parent_sid": message,
+        "sid": sid,
+        "uri": format!("/2010-04-01/Accounts/{account}/Messages/{message}/Media/{sid}.json"),
+    })
 }
 
 /// Redirects to the file, or with `.json` describes it.
@@ -54,20 +112,8 @@ async fn locate(
         return responses::error(404, 20404);
     };
     if sid != name {
-        let account = api.account.sid.as_str();
-        let date = now().to_rfc2822();
-        return responses::json(
-            200,
-            &json!({
-                "account_sid": account,
-                "content_type": sample.content_type,
-                "date_created": date,
-                "date_updated": date,
-                "parent_sid": message,
-                "sid": sid,
-                "uri": format!("/2010-04-01/Accounts/{account}/Messages/{message}/Media/{name}"),
-            }),
-        );
+        let description = description(&api, &message, sid, sample.content_type);
+        return responses::json(200, &description);
     }
     let mut answer = responses::text(307, "text/plain", String::new());
     let location = format!("http://{}{FILES}/{sid}", api.addr);

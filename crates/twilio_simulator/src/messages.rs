@@ -1,49 +1,109 @@
-//! The operations that list, show and delete messages.
+//! The operations that list, show, redact and delete messages, of both directions.
+
+use std::iter;
 
 use axum::{
-    body::Body,
-    extract::{Path, RawQuery, State},
+    body::{Body, to_bytes},
+    extract::{Path, RawQuery, Request, State},
     http::Response,
 };
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
-use serde_json::json;
-use twilio::form;
-use url::form_urlencoded;
+use serde_json::{Value, json};
+use twilio::{AccountSid, form};
 
 use crate::{
     context::SharedContext,
+    ids::now,
+    inbound_text::parameter,
+    paging::PageQuery,
+    received::ReceivedText,
     responses,
-    send_state::{AcceptedMessage, DeleteResult},
+    send_state::{AcceptedMessage, DeleteResult, SimulatorState},
 };
 
-/// Twilio's page size if the query has no `PageSize`.
-const PAGE_SIZE: usize = 50;
+/// The longest request body, in bytes.
+const MAX_BODY: usize = 64 * 1024;
 
-/// Twilio's largest page size.
-const MAX_PAGE_SIZE: usize = 1000;
+/// A message of the list.
+#[derive(Clone, Copy)]
+enum ListedMessage<'a> {
+    Sent(&'a AcceptedMessage),
+    Received(&'a ReceivedText),
+}
 
-/// The query of a list request.
+impl<'a> ListedMessage<'a> {
+    fn sid(self) -> &'a str {
+        match self {
+            Self::Sent(message) => &message.sid,
+            Self::Received(text) => &text.sid,
+        }
+    }
+
+    fn to(self) -> &'a str {
+        match self {
+            Self::Sent(message) => &message.to,
+            Self::Received(text) => text.parameter("To"),
+        }
+    }
+
+    fn from(self) -> Option<&'a str> {
+        match self {
+            Self::Sent(message) => message.from.as_deref(),
+            Self::Received(text) => Some(text.parameter("From")),
+        }
+    }
+
+    /// A message that was not sent has no date.
+    fn sent(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Sent(message) => message.sent,
+            Self::Received(text) => Some(text.at),
+        }
+    }
+
+    fn is_listed(self, now: DateTime<Utc>) -> bool {
+        match self {
+            Self::Sent(message) => !message.deleted,
+            Self::Received(text) => !text.deleted && text.listed_from <= now,
+        }
+    }
+
+    fn json(self, account: &AccountSid) -> Value {
+        match self {
+            Self::Sent(message) => responses::message(account, message),
+            Self::Received(text) => responses::received(account, text),
+        }
+    }
+}
+
+/// All messages, newest first.
+fn newest_first(state: &SimulatorState) -> impl Iterator<Item = ListedMessage<'_>> {
+    let mut sent = state.messages.iter().rev().peekable();
+    let mut received = state.received.newest_first().peekable();
+    iter::from_fn(move || match (sent.peek(), received.peek()) {
+        (Some(message), Some(text)) if message.at >= text.at => {
+            sent.next().map(ListedMessage::Sent)
+        }
+        (_, Some(_)) => received.next().map(ListedMessage::Received),
+        (_, None) => sent.next().map(ListedMessage::Sent),
+    })
+}
+
+/// The filter of a list request.
 #[derive(Debug, Default)]
-struct MessageListQuery {
+struct MessageFilter {
     to: Option<String>,
     from: Option<String>,
     /// Messages sent at or after this time.
     sent_from: Option<DateTime<Utc>>,
     /// Messages sent before this time.
     sent_before: Option<DateTime<Utc>>,
-    page_size: usize,
-    page: usize,
-    /// The last message of the page before. It marks the place even if new messages arrive.
-    after: Option<String>,
 }
 
-impl MessageListQuery {
-    fn read(query: &[(String, String)]) -> Option<Self> {
-        let mut wanted = Self {
-            page_size: PAGE_SIZE,
-            ..Self::default()
-        };
-        for (name, value) in query {
+impl MessageFilter {
+    fn read(filter: &[(String, String)]) -> Option<Self> {
+        let mut wanted = Self::default();
+        for (name, value) in filter {
             match name.as_str() {
                 "To" => wanted.to = Some(value.clone()),
                 "From" => wanted.from = Some(value.clone()),
@@ -53,54 +113,25 @@ impl MessageListQuery {
                     let (start, end) = time(value)?;
                     (wanted.sent_from, wanted.sent_before) = (Some(start), Some(end));
                 }
-                "PageSize" => wanted.page_size = value.parse().ok()?,
-                "Page" => wanted.page = value.parse().ok()?,
-                "PageToken" => wanted.after = Some(value.strip_prefix("PA")?.to_owned()),
                 _ => {}
             }
         }
-        wanted.page_size = wanted.page_size.clamp(1, MAX_PAGE_SIZE);
         Some(wanted)
     }
 
-    /// Whether the message matches. A message that was not sent matches no date.
-    fn matches(&self, message: &AcceptedMessage) -> bool {
+    fn matches(&self, message: ListedMessage<'_>, now: DateTime<Utc>) -> bool {
         let same =
             |wanted: &Option<String>, is: Option<&str>| wanted.is_none() || wanted.as_deref() == is;
-        !message.deleted
-            && same(&self.to, Some(&message.to))
-            && same(&self.from, message.from.as_deref())
+        let sent = message.sent();
+        message.is_listed(now)
+            && same(&self.to, Some(message.to()))
+            && same(&self.from, message.from())
             && self
                 .sent_from
-                .is_none_or(|from| message.sent.is_some_and(|at| at >= from))
+                .is_none_or(|from| sent.is_some_and(|at| at >= from))
             && self
                 .sent_before
-                .is_none_or(|end| message.sent.is_some_and(|at| at < end))
-    }
-
-    /// The messages of the page, newest first, and the first one of the next page.
-    fn page(&self, messages: &[AcceptedMessage]) -> Vec<AcceptedMessage> {
-        let end = self
-            .after
-            .as_ref()
-            .and_then(|sid| messages.iter().position(|m| m.sid == *sid));
-        let older = &messages[..end.unwrap_or(messages.len())];
-        let wanted = older.iter().rev().filter(|message| self.matches(message));
-        wanted.take(self.page_size + 1).cloned().collect()
-    }
-
-    /// The query of another page of the same list.
-    fn query(&self, given: &[(String, String)], page: usize, after: Option<&str>) -> String {
-        let is_paging = |name: &str| matches!(name, "Page" | "PageSize" | "PageToken");
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query
-            .extend_pairs(given.iter().filter(|(name, _)| !is_paging(name)))
-            .append_pair("PageSize", &self.page_size.to_string())
-            .append_pair("Page", &page.to_string());
-        if let Some(sid) = after {
-            query.append_pair("PageToken", &format!("PA{sid}"));
-        }
-        query.finish()
+                .is_none_or(|end| sent.is_some_and(|at| at < end))
     }
 }
 
@@ -120,31 +151,32 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Response<Body> {
     api.state.update(|state| state.requests.list += 1);
-    let Ok(query) = form::parse(query.unwrap_or_default().as_bytes(), 200) else {
+    let Some(wanted) = PageQuery::parse(query.as_deref()) else {
         return responses::error(400, 20001);
     };
-    let Some(wanted) = MessageListQuery::read(&query) else {
+    let Some(filter) = MessageFilter::read(&wanted.filter) else {
         return responses::error(400, 20001);
     };
-    let mut page = api.state.read(|state| wanted.page(&state.messages));
-    let more = page.len() > wanted.page_size;
-    page.truncate(wanted.page_size);
-
-    let path = format!("/2010-04-01/Accounts/{}/Messages.json", api.account.sid);
+    let (now, account) = (now(), &api.account.sid);
+    let (messages, last) = api.state.read(|state| {
+        let all = newest_first(state).map(|message| (message.sid(), message));
+        let (page, last) = wanted.take(all, |message| filter.matches(*message, now));
+        let page: Vec<_> = page.into_iter().map(|m| m.json(account)).collect();
+        (page, last)
+    });
+    let path = format!("/2010-04-01/Accounts/{account}/Messages.json");
     let uri = |page: usize, after: Option<&str>| {
-        let query = wanted.query(&query, page, after);
+        let query = wanted.query(page, after);
         format!("{path}?{query}")
     };
-    let start = wanted.page * wanted.page_size;
-    let last = page.last().filter(|_| more).map(|m| m.sid.as_str());
-    let messages = page.iter().map(|m| responses::message(&api.account.sid, m));
+    let start = wanted.page * wanted.size;
     let body = json!({
-        "end": start + page.len().saturating_sub(1),
+        "end": start + messages.len().saturating_sub(1),
         "first_page_uri": uri(0, None),
-        "messages": messages.collect::<Vec<_>>(),
-        "next_page_uri": last.map(|sid| uri(wanted.page + 1, Some(sid))),
+        "messages": messages,
+        "next_page_uri": last.map(|sid| uri(wanted.page + 1, Some(&sid))),
         "page": wanted.page,
-        "page_size": wanted.page_size,
+        "page_size": wanted.size,
         "previous_page_uri": null,
         "start": start,
         "uri": uri(wanted.page, wanted.after.as_deref()),
@@ -159,13 +191,38 @@ pub(crate) async fn fetch(
     api.state.update(|state| state.requests.fetch += 1);
     let sid = file.strip_suffix(".json").unwrap_or(&file);
     let found = api.state.read(|state| {
-        let message = state.message(sid).filter(|message| !message.deleted)?;
-        Some(responses::message(&api.account.sid, message))
+        let sent = state.message(sid).map(ListedMessage::Sent);
+        let message = sent.or_else(|| state.received.get(sid).map(ListedMessage::Received))?;
+        message
+            .is_listed(now())
+            .then(|| message.json(&api.account.sid))
     });
     match found {
         Some(message) => responses::json(200, &message),
         None => responses::error(404, 20404),
     }
+}
+
+/// Removes the text of a message: Twilio allows no other change.
+pub(crate) async fn redact(
+    State(api): State<SharedContext>,
+    Path((_, file)): Path<(String, String)>,
+    request: Request,
+) -> Response<Body> {
+    api.state.update(|state| state.requests.redact += 1);
+    let body = to_bytes(request.into_body(), MAX_BODY).await;
+    let fields = body.ok().and_then(|body| form::parse(&body, 200).ok());
+    let empties_it = |fields: Vec<(String, String)>| {
+        fields.iter().any(|(name, _)| name == "Body") && parameter(&fields, "Body").is_empty()
+    };
+    if !fields.is_some_and(empties_it) {
+        return responses::error(400, 20001);
+    }
+    let sid = file.strip_suffix(".json").unwrap_or(&file).to_owned();
+    if !api.state.redact(&sid) {
+        return responses::error(404, 20404);
+    }
+    fetch(State(api), Path((String::new(), sid))).await
 }
 
 pub(crate) async fn delete(

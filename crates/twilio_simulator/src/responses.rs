@@ -7,7 +7,7 @@ use axum::{
 use serde_json::{Value, json};
 use twilio::AccountSid;
 
-use crate::send_state::AcceptedMessage;
+use crate::{received::ReceivedText, send_state::AcceptedMessage};
 
 /// Marks an answer that the server must not send: it closes the connection instead.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +75,15 @@ pub(crate) fn error(status: u16, code: u32) -> Response<Body> {
     json(status, &body)
 }
 
+/// 429.
+pub(crate) fn throttled(retry_after: Option<u64>) -> Response<Body> {
+    let mut answer = error(429, 20429);
+    if let Some(seconds) = retry_after {
+        answer.headers_mut().insert("retry-after", seconds.into());
+    }
+    answer
+}
+
 /// 401, which asks for credentials.
 pub(crate) fn unauthorized() -> Response<Body> {
     let mut answer = error(401, 20003);
@@ -83,7 +92,36 @@ pub(crate) fn unauthorized() -> Response<Body> {
     answer
 }
 
-/// The JSON of a message.
+/// The JSON of a message from a person.
+pub(crate) fn received(account: &AccountSid, text: &ReceivedText) -> Value {
+    let uri = format!("/2010-04-01/Accounts/{account}/Messages/{}", text.sid);
+    let date = text.at.to_rfc2822();
+    let service = text.parameter("MessagingServiceSid");
+    json!({
+        "account_sid": account.as_str(),
+        "api_version": "2010-04-01",
+        "body": text.body(),
+        "date_created": date,
+        "date_sent": date,
+        "date_updated": date,
+        "direction": "inbound",
+        "error_code": null,
+        "error_message": null,
+        "from": text.parameter("From"),
+        "messaging_service_sid": (!service.is_empty()).then_some(service),
+        "num_media": text.media.len().to_string(),
+        "num_segments": text.parameter("NumSegments"),
+        "price": null,
+        "price_unit": "USD",
+        "sid": text.sid,
+        "status": "received",
+        "subresource_uris": { "media": format!("{uri}/Media.json") },
+        "to": text.parameter("To"),
+        "uri": format!("{uri}.json"),
+    })
+}
+
+/// The JSON of a message to a person.
 pub(crate) fn message(account: &AccountSid, message: &AcceptedMessage) -> Value {
     let uri = format!("/2010-04-01/Accounts/{account}/Messages/{}", message.sid);
     let created = message.at.to_rfc2822();

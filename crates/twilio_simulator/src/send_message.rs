@@ -56,11 +56,7 @@ async fn answer(api: SharedContext, request: Request) -> Response<Body> {
         SendAnswer::Refuse { status, code } => responses::error(status, code),
         SendAnswer::BadCredentials => responses::unauthorized(),
         SendAnswer::Throttle { times, retry_after } if times > 0 => {
-            let mut answer = responses::error(429, 20429);
-            if let Some(seconds) = retry_after {
-                answer.headers_mut().insert("retry-after", seconds.into());
-            }
-            answer
+            responses::throttled(retry_after)
         }
         SendAnswer::Accept | SendAnswer::Throttle { .. } => accept(&api, message, &behaviour).await,
         SendAnswer::ServerError { accept: accepted } => {

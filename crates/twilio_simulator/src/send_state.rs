@@ -13,8 +13,10 @@ use tokio::sync::watch;
 
 use crate::{
     behaviour::{Behaviour, SendAnswer, StatusStep, rank},
+    conditions::ApiConditions,
     console_settings::ConsoleSettings,
     ids::now,
+    received::ReceivedTexts,
 };
 
 /// An accepted message. At the real Twilio it would cost money.
@@ -66,8 +68,18 @@ pub struct RequestCounts {
     pub fetch: u64,
     /// Requests to delete a message.
     pub delete: u64,
+    /// Requests to redact a message.
+    pub redact: u64,
     /// Requests for a file of an inbound message.
     pub media: u64,
+    /// Requests for the list of a message's files.
+    pub media_list: u64,
+    /// Requests for a page of the list of alerts.
+    pub alerts: u64,
+    /// Requests for one alert.
+    pub alert: u64,
+    /// Requests for the account's numbers.
+    pub numbers: u64,
     /// Requests of any kind with wrong credentials.
     pub unauthorized: u64,
 }
@@ -86,6 +98,10 @@ pub struct CallbackDelivery {
 /// The state itself.
 pub(crate) struct SimulatorState {
     pub(crate) console: ConsoleSettings,
+    pub(crate) conditions: ApiConditions,
+    /// Messages from people.
+    pub(crate) received: ReceivedTexts,
+    /// Messages to people.
     pub(crate) messages: Vec<AcceptedMessage>,
     by_sid: HashMap<String, usize>,
     by_number: HashMap<String, Vec<usize>>,
@@ -139,6 +155,8 @@ impl SharedState {
     pub(crate) fn new(console: ConsoleSettings) -> Self {
         Self(watch::Sender::new(SimulatorState {
             console,
+            conditions: ApiConditions::default(),
+            received: ReceivedTexts::default(),
             messages: Vec::new(),
             by_sid: HashMap::new(),
             by_number: HashMap::new(),
@@ -226,9 +244,33 @@ impl SharedState {
         });
     }
 
+    /// Removes the text of a message. Returns whether there is such a message.
+    pub(crate) fn redact(&self, sid: &str) -> bool {
+        self.update(|state| {
+            if let Some(text) = state.received.get_mut(sid) {
+                text.redacted = true;
+                return !text.deleted;
+            }
+            let index = state.by_sid.get(sid).copied();
+            let message = index.and_then(|index| state.messages.get_mut(index));
+            message.is_some_and(|message| {
+                message.body.clear();
+                !message.deleted
+            })
+        })
+    }
+
     /// Deletes a message whose delivery has ended.
     pub(crate) fn delete(&self, sid: &str) -> DeleteResult {
         self.update(|state| {
+            if let Some(text) = state.received.get_mut(sid) {
+                let is_new = !std::mem::replace(&mut text.deleted, true);
+                return if is_new {
+                    DeleteResult::Deleted
+                } else {
+                    DeleteResult::NotFound
+                };
+            }
             let index = state.by_sid.get(sid).copied();
             match index.and_then(|index| state.messages.get_mut(index)) {
                 Some(message) if !message.deleted => {

@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderValue, Response, header},
+    http::{HeaderValue, Method, Response, header},
     middleware::{self, Next},
     routing::get,
 };
@@ -27,8 +27,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    console, context::SharedContext, control, ids::random_hex, media, messages, responses,
-    send_message,
+    alerts, conditions::ReadAnswer, console, console_lists, context::SharedContext, control,
+    ids::random_hex, media, messages, responses, send_message,
 };
 
 /// The pause after a failed `accept`, which fails when the process has no file descriptors left.
@@ -125,7 +125,9 @@ fn with_twilio_headers(
 }
 
 fn router(api: SharedContext) -> Router {
-    let messaging = console::messaging_routes()
+    let other_hosts = console::messaging_routes()
+        .merge(console_lists::messaging_routes())
+        .merge(alerts::routes())
         .method_not_allowed_fallback(async || responses::error(405, 20004))
         .route_layer(middleware::from_fn_with_state(api.clone(), admit));
     let account = Router::new()
@@ -136,16 +138,19 @@ fn router(api: SharedContext) -> Router {
         )
         .route(
             "/Messages/{file}",
-            get(messages::fetch).delete(messages::delete),
+            get(messages::fetch)
+                .post(messages::redact)
+                .delete(messages::delete),
         )
         .merge(media::account_routes())
         .merge(console::account_routes())
+        .merge(console_lists::account_routes())
         .fallback(async || responses::error(404, 20404))
         .method_not_allowed_fallback(async || responses::error(405, 20004))
         .layer(middleware::from_fn_with_state(api.clone(), admit));
     Router::new()
         .nest("/2010-04-01/Accounts/{account}", account)
-        .merge(messaging)
+        .merge(other_hosts)
         .merge(control::routes())
         .merge(media::file_routes())
         .fallback(async || responses::error(404, 20404))
@@ -179,5 +184,26 @@ async fn admit(
     if names_another {
         return responses::error(404, 20404);
     }
+    let is_read = request.method() == Method::GET && !request.uri().path().contains("/Media/");
+    if is_read && let Some(failure) = failed_read(&api).await {
+        return failure;
+    }
     next.run(request).await
+}
+
+/// The failure of a request that reads, if the conditions ask for one.
+async fn failed_read(api: &SharedContext) -> Option<Response<Body>> {
+    let answer = api.state.update(|state| state.conditions.reads.next());
+    Some(match answer {
+        ReadAnswer::Normal => return None,
+        ReadAnswer::Slow { ms } => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            return None;
+        }
+        ReadAnswer::Throttle { retry_after, .. } => responses::throttled(retry_after),
+        ReadAnswer::ServerError { .. } => responses::error(500, 20500),
+        ReadAnswer::Cut { .. } => responses::drop_connection(),
+        ReadAnswer::Refuse { status, code } => responses::error(status, code),
+        ReadAnswer::BadCredentials => responses::unauthorized(),
+    })
 }

@@ -1,40 +1,48 @@
-//! Inbound messages: the sender makes a webhook up as Twilio would, signs it and delivers it.
+//! Sends the webhooks of inbound messages, signed as Twilio signs them.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use twilio::signature;
 use url::Url;
 
 use crate::{
-    account::SimulatedAccount, error::SimulatorError, http_client, ids::random_hex, samples,
+    account::SimulatedAccount,
+    conditions::WebhookFate,
+    context::SharedContext,
+    error::SimulatorError,
+    http_client,
+    ids::{now, random_hex},
+    inbound_text::{InboundText, parameter},
+    received::WebhookResult,
+    retries::{RetryRules, WebhookTry},
 };
 
+/// The overrides of a sender that no API knows. The doctor asks for the same.
+const OVERRIDES: &str = "#rc=3&rp=all";
+
 /// Plays the people who text the account's number.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WebhookSender {
     client: reqwest::Client,
-    account_sid: String,
-    auth_token: SecretString,
-    number: String,
-    api_base_url: Url,
-    /// The URL that is signed.
-    public_url: String,
+    account: SimulatedAccount,
+    api_base_url: String,
     /// The URL that is requested.
     target: String,
+    /// The API that lists what this sender sends.
+    api: Option<SharedContext>,
 }
 
-/// A message that a person sends to the account's number.
-#[derive(Debug, Clone, Default)]
-pub struct InboundText {
-    /// The sender's number.
-    pub from: String,
-    /// The text.
-    pub body: String,
-    /// The MIME type of each attachment. The simulated API serves a file of each common type.
-    pub media: Vec<String>,
-    /// Parameters to add or to replace. An empty value sends an empty parameter.
-    pub fields: Vec<(String, String)>,
+impl fmt::Debug for WebhookSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookSender")
+            .field("target", &self.target)
+            .field("is_listed", &self.api.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the receiver answered a webhook.
@@ -48,35 +56,106 @@ pub struct WebhookDelivery {
     pub took: Duration,
 }
 
+/// A message that Twilio took, and what became of its webhook.
+#[derive(Debug, Clone)]
+pub struct SentText {
+    /// The message's SID.
+    pub message_sid: String,
+    /// How often the webhook was tried.
+    pub tries: u32,
+    /// What became of it.
+    pub result: WebhookResult,
+    /// The status of the last answer.
+    pub status: Option<u16>,
+    /// The time of all tries together.
+    pub took: Duration,
+}
+
 impl WebhookSender {
     /// Delivers to the receiver at `receiver`, such as `http://127.0.0.1:3000`. Signatures are made
     /// for the account's public URL. The files of messages are at `api_base_url`.
+    ///
+    /// No API lists what it sends: see [`crate::SimulatedApi::webhook_sender`].
     pub fn new(
         account: &SimulatedAccount,
         api_base_url: &Url,
         receiver: &str,
     ) -> Result<Self, SimulatorError> {
-        let receiver = receiver.trim_end_matches('/');
         Ok(Self {
             client: http_client::client()?,
-            account_sid: account.sid.to_string(),
-            auth_token: account.auth_token.clone(),
-            number: account.number.clone(),
-            api_base_url: api_base_url.clone(),
-            public_url: account.webhook_url(),
-            target: format!("{receiver}{}", account.webhook_path),
+            target: target(account, receiver),
+            account: account.clone(),
+            api_base_url: api_base_url.as_str().to_owned(),
+            api: None,
         })
+    }
+
+    /// The same, and this API lists what it sends.
+    pub(crate) fn of_api(api: SharedContext, receiver: &str) -> Self {
+        Self {
+            client: api.client.clone(),
+            target: target(&api.account, receiver),
+            account: api.account.clone(),
+            api_base_url: api.base_url(),
+            api: Some(api),
+        }
     }
 
     /// Signs the message and posts it once, as Twilio does by default.
     pub async fn deliver(&self, text: &InboundText) -> Result<WebhookDelivery, SimulatorError> {
         let parameters = self.parameters(text);
-        let message_sid = parameters
-            .iter()
-            .find(|(name, _)| name == "MessageSid")
-            .map(|(_, value)| value.clone())
-            .unwrap_or_default();
-        self.post(message_sid, &parameters).await
+        let message_sid = self.take(&parameters);
+        if let Some(error_code) = self.loses() {
+            self.end(&message_sid, 0, WebhookResult::Failed { error_code });
+            return Err(SimulatorError::WebhookLost { message_sid });
+        }
+        let delivery = self.post(message_sid.clone(), &parameters).await;
+        self.end(&message_sid, 1, result_of(tried(&delivery)));
+        delivery
+    }
+
+    /// Twilio takes the message. It tries the webhook as often and as long as its overrides say.
+    pub async fn send(&self, text: &InboundText) -> SentText {
+        let parameters = self.parameters(text);
+        let message_sid = self.take(&parameters);
+        self.deliver_taken(message_sid, &parameters).await
+    }
+
+    /// Tries the webhook of a message that is taken.
+    pub(crate) async fn deliver_taken(
+        &self,
+        message_sid: String,
+        parameters: &[(String, String)],
+    ) -> SentText {
+        let rules = self.rules();
+        let started = Instant::now();
+        let (mut tries, mut status) = (0, None);
+        let result = loop {
+            if let Some(error_code) = self.loses() {
+                break WebhookResult::Failed { error_code };
+            }
+            let left = rules.total.saturating_sub(started.elapsed());
+            let limit = rules.read.min(left);
+            let posting = self.post(message_sid.clone(), parameters);
+            let delivery = tokio::time::timeout(limit, posting).await;
+            let last = delivery.map_or(WebhookTry::NoAnswer, |delivery| tried(&delivery));
+            tries += 1;
+            if let WebhookTry::Answered(answered) = last {
+                status = Some(answered);
+            }
+            let is_late = started.elapsed() >= rules.total;
+            if last.is_delivered() || is_late || !rules.again(tries, last) {
+                break result_of(last);
+            }
+        };
+        self.end(&message_sid, tries, result);
+        SentText {
+            message_sid,
+            tries,
+            result,
+            status,
+            took: started.elapsed(),
+        }
     }
 
     /// Signs these parameters, valid or not, and posts them.
@@ -86,8 +165,8 @@ impl WebhookSender {
         parameters: &[(String, String)],
     ) -> Result<WebhookDelivery, SimulatorError> {
         let signature = signature::sign(
-            self.auth_token.expose_secret(),
-            &self.public_url,
+            self.account.auth_token.expose_secret(),
+            &self.account.webhook_url(),
             parameters,
         );
         let started = Instant::now();
@@ -115,54 +194,70 @@ impl WebhookSender {
 
     /// The webhook's parameters, with a new SID.
     pub fn parameters(&self, text: &InboundText) -> Vec<(String, String)> {
-        let kind = if text.media.is_empty() { "SM" } else { "MM" };
-        let sid = format!("{kind}{}", random_hex());
-        let segments = text
-            .body
-            .encode_utf16()
-            .count()
-            .div_ceil(153)
-            .max(1)
-            .to_string();
-        let mut parameters: Vec<(String, String)> = [
-            ("ToCountry", "US"),
-            ("ToState", ""),
-            ("SmsMessageSid", &sid),
-            ("NumMedia", &text.media.len().to_string()),
-            ("ToCity", ""),
-            ("FromZip", ""),
-            ("SmsSid", &sid),
-            ("FromState", ""),
-            ("SmsStatus", "received"),
-            ("FromCity", ""),
-            ("Body", &text.body),
-            ("FromCountry", "US"),
-            ("To", &self.number),
-            ("ToZip", ""),
-            ("NumSegments", &segments),
-            ("MessageSid", &sid),
-            ("AccountSid", &self.account_sid),
-            ("From", &text.from),
-            ("ApiVersion", "2010-04-01"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
-        for (index, media_type) in text.media.iter().enumerate() {
-            let path = format!(
-                "/2010-04-01/Accounts/{}/Messages/{sid}/Media/{}",
-                self.account_sid,
-                samples::new_sid(media_type)
-            );
-            let base = self.api_base_url.as_str().trim_end_matches('/');
-            parameters.push((format!("MediaContentType{index}"), media_type.clone()));
-            parameters.push((format!("MediaUrl{index}"), format!("{base}{path}")));
+        text.parameters(&self.account, &self.api_base_url)
+    }
+
+    /// Has the API take the message. Returns its SID.
+    fn take(&self, parameters: &[(String, String)]) -> String {
+        if let Some(api) = &self.api {
+            api.state.update(|state| {
+                let conditions = &state.conditions;
+                state.received.take(parameters, now(), conditions);
+            });
         }
-        for (name, value) in &text.fields {
-            match parameters.iter_mut().find(|(known, _)| known == name) {
-                Some(parameter) => parameter.1.clone_from(value),
-                None => parameters.push((name.clone(), value.clone())),
+        parameter(parameters, "MessageSid").to_owned()
+    }
+
+    fn end(&self, message_sid: &str, tries: u32, result: WebhookResult) {
+        if let Some(api) = &self.api {
+            api.state.update(|state| {
+                let conditions = &state.conditions;
+                let received = &mut state.received;
+                received.end_webhook(message_sid, tries, result, conditions);
+            });
+        }
+    }
+
+    /// Twilio's error code, if it loses webhooks now.
+    fn loses(&self) -> Option<u32> {
+        let fate = |state: &crate::send_state::SimulatorState| state.conditions.webhooks.clone();
+        match self.api.as_ref()?.state.read(fate) {
+            WebhookFate::Deliver => None,
+            WebhookFate::Lose { error_code } => Some(error_code),
+        }
+    }
+
+    fn rules(&self) -> RetryRules {
+        match &self.api {
+            Some(api) => {
+                let url = api.state.read(|state| state.console.number.sms_url.clone());
+                RetryRules::of(&url)
             }
+            None => RetryRules::of(OVERRIDES),
         }
-        parameters
+    }
+}
+
+fn target(account: &SimulatedAccount, receiver: &str) -> String {
+    let receiver = receiver.trim_end_matches('/');
+    format!("{receiver}{}", account.webhook_path)
+}
+
+fn tried(delivery: &Result<WebhookDelivery, SimulatorError>) -> WebhookTry {
+    match delivery {
+        Ok(delivery) => WebhookTry::Answered(delivery.status),
+        Err(SimulatorError::NoAnswer { source, .. }) if source.is_connect() => {
+            WebhookTry::NoConnection
+        }
+        Err(_) => WebhookTry::NoAnswer,
+    }
+}
+
+fn result_of(last: WebhookTry) -> WebhookResult {
+    if last.is_delivered() {
+        WebhookResult::Delivered
+    } else {
+        let error_code = last.error_code();
+        WebhookResult::Failed { error_code }
     }
 }
