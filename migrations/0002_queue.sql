@@ -101,7 +101,7 @@ create table queue.workers (
     started_at timestamptz not null,
     seen_at timestamptz not null default now(),
     kinds text[] not null,
-    slots int not null,
+    concurrency int not null,
     held int not null
 );
 

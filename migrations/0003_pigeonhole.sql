@@ -25,7 +25,7 @@ create table pigeonhole.inbound_messages (
         'received', 'processed', 'failed', 'rate_limited', 'ignored_unlinked', 'ignored_disabled',
         'keyword_stop', 'keyword_start', 'keyword_help')),
     finished_at timestamptz,
-    claimed_at timestamptz,
+    opened_at timestamptz,
     reserved_for timestamptz,
     extracted_by text,
     items integer,
@@ -52,7 +52,7 @@ comment on column pigeonhole.inbound_messages.user_id is
     'The user whose message it is; null until it is processed.';
 comment on column pigeonhole.inbound_messages.sealed is
     'Every field of the webhook, sealed; null after the cleanup has erased it.';
-comment on column pigeonhole.inbound_messages.claimed_at is 'When a worker first opened it.';
+comment on column pigeonhole.inbound_messages.opened_at is 'When a worker first opened it.';
 comment on column pigeonhole.inbound_messages.reserved_for is
     'The reservation in its user''s rate limit: no worker processes it before. It is made once, so '
     'a retry is not charged again.';

@@ -135,7 +135,7 @@ select user_id from user_phone_numbers
 insert into queue.rate_limits as limits (key, tat_ns)
     values ('message:' || :owner::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint * 1000 + 1000)
     on conflict (key) do update set tat_ns = greatest(limits.tat_ns, excluded.tat_ns) + 1000;
-update pigeonhole.inbound_messages set reserved_for = clock_timestamp(), claimed_at = clock_timestamp()
+update pigeonhole.inbound_messages set reserved_for = clock_timestamp(), opened_at = clock_timestamp()
     where message_sid = :sid::text and reserved_for is null;
 commit;
 begin;
@@ -164,13 +164,13 @@ set ready = false, run_at = now() + make_interval(secs => 30), claimed_at = now(
     claim = j.claim + 1, attempts = j.attempts + 1, locked_by = 'pgbench'
 where j.ctid = any(array(
     select ready.ctid
-    from unnest(array['process_message'], array[1::bigint], array[null::timestamptz]) as wanted(kind, slots, floor),
+    from unnest(array['process_message'], array[1::bigint], array[null::timestamptz]) as wanted(kind, permits, floor),
     lateral (
         select ctid from queue.jobs
         where ready and kind = wanted.kind and position >= coalesce(wanted.floor, '-infinity')
-        order by position, id limit wanted.slots for update skip locked
+        order by position, id limit wanted.permits for update skip locked
     ) as ready
-    where wanted.slots > 0 and not exists (select from queue.paused where paused.kind = wanted.kind)
+    where wanted.permits > 0 and not exists (select from queue.paused where paused.kind = wanted.kind)
 ))
 returning j.id, j.claim, j.args ->> 'message' as sid, right(j.args ->> 'message', 5)::int as owner \gset";
 

@@ -246,7 +246,7 @@ async fn messages_of_one_user_that_are_opened_at_the_same_time_share_one_limit()
     for task in tasks {
         task.await.unwrap();
     }
-    let (slots, distinct, span): (i64, i64, f64) = sqlx::query_as(
+    let (reservations, distinct, span): (i64, i64, f64) = sqlx::query_as(
         "select count(reserved_for), count(distinct reserved_for),
              extract(epoch from max(reserved_for) - min(reserved_for))::float8 / 3600
          from pigeonhole.inbound_messages",
@@ -255,7 +255,7 @@ async fn messages_of_one_user_that_are_opened_at_the_same_time_share_one_limit()
     .await
     .unwrap();
     // Two start at once. Each of the others starts an hour after the one before it.
-    assert_eq!(slots, 40);
+    assert_eq!(reservations, 40);
     assert!(distinct >= 39, "{distinct}");
     assert!((span - 38.0).abs() < 0.01, "{span}");
 }

@@ -63,7 +63,7 @@ begin
             state = final, finished_at = clock_timestamp(),
             user_id = case when final = 'ignored_unlinked' then messages.user_id
                 else completed.user_id end,
-            claimed_at = coalesce(claimed_at, clock_timestamp()),
+            opened_at = coalesce(opened_at, clock_timestamp()),
             extracted_by = case when final = 'processed' then extractor end,
             items = case when final = 'processed'
                 then coalesce(jsonb_array_length(completed.items), 0) end,

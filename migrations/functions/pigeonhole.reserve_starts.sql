@@ -28,7 +28,7 @@ declare
 begin
     perform set_config('synchronous_commit', 'off', true);
     update pigeonhole.inbound_messages messages
-    set reserved_for = given.start, claimed_at = coalesce(claimed_at, clock_timestamp())
+    set reserved_for = given.start, opened_at = coalesce(opened_at, clock_timestamp())
     from unnest(sids, starts, rate_keys) as given(sid, start, key)
     where message_sid = any(array[given.sid]) and state in ('received', 'failed')
         and reserved_for is null and (all_updated or given.key = any(updated));

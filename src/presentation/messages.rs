@@ -147,7 +147,7 @@ pub(crate) fn message_details(details: &MessageDetails) -> Vec<(&'static str, St
         ("message", message.message_sid.clone()),
         ("state", state(message)),
         ("received", at(message.received_at)),
-        ("opened", not_yet(message.claimed_at)),
+        ("opened", not_yet(message.opened_at)),
         ("rate limit", rate_limit(message, *now)),
     ];
     lines.extend(media.iter().map(|media| ("media", file(media, *now))));
@@ -194,7 +194,7 @@ fn none_or_not_yet(message: &MessageHistory) -> String {
 /// Whether the user's rate limit delayed or rejected the message.
 fn rate_limit(message: &MessageHistory, now: DateTime<Utc>) -> String {
     // A reservation delays the message if it begins after a worker first opened the message.
-    let is_delayed = |start: DateTime<Utc>| message.claimed_at.is_some_and(|at| start > at);
+    let is_delayed = |start: DateTime<Utc>| message.opened_at.is_some_and(|at| start > at);
     match message.reserved_for {
         Some(start) if is_delayed(start) && start > now => {
             format!("delayed until {}", time(start, now))

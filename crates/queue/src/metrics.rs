@@ -13,8 +13,8 @@ const RUN: &str = "pigeonhole_queue_run_seconds";
 const WAIT: &str = "pigeonhole_queue_wait_seconds";
 const LEASE_LOSSES: &str = "pigeonhole_queue_lease_losses_total";
 const CLAIM: &str = "pigeonhole_queue_claim_seconds";
-const SLOTS: &str = "pigeonhole_queue_slots";
-const SLOTS_IN_USE: &str = "pigeonhole_queue_slots_in_use";
+const PERMITS: &str = "pigeonhole_queue_permits";
+const PERMITS_IN_USE: &str = "pigeonhole_queue_permits_in_use";
 const DEAD_LETTERS_REMOVED: &str = "pigeonhole_queue_dead_letters_removed_total";
 
 /// Describes each metric.
@@ -45,12 +45,12 @@ pub fn describe() {
         "How long a claim took in the database, whether it got no job, one or many"
     );
     describe_gauge!(
-        SLOTS,
+        PERMITS,
         Unit::Count,
         "The most jobs that this process runs at once, of all kinds"
     );
     describe_gauge!(
-        SLOTS_IN_USE,
+        PERMITS_IN_USE,
         Unit::Count,
         "Jobs that this process runs now, of all kinds"
     );
@@ -104,8 +104,8 @@ pub(crate) fn start(kinds: &[&'static str], concurrency: usize) {
     }
     drop(histogram!(CLAIM));
     counter!(DEAD_LETTERS_REMOVED).increment(0);
-    gauge!(SLOTS).set(f64::from(u32::try_from(concurrency).unwrap_or(u32::MAX)));
-    gauge!(SLOTS_IN_USE).increment(0.0);
+    gauge!(PERMITS).set(f64::from(u32::try_from(concurrency).unwrap_or(u32::MAX)));
+    gauge!(PERMITS_IN_USE).increment(0.0);
 }
 
 /// Counts an attempt that has ended.
@@ -138,13 +138,13 @@ pub(crate) struct PermitInUse(());
 
 impl PermitInUse {
     pub(crate) fn take() -> Self {
-        gauge!(SLOTS_IN_USE).increment(1.0);
+        gauge!(PERMITS_IN_USE).increment(1.0);
         Self(())
     }
 }
 
 impl Drop for PermitInUse {
     fn drop(&mut self) {
-        gauge!(SLOTS_IN_USE).decrement(1.0);
+        gauge!(PERMITS_IN_USE).decrement(1.0);
     }
 }

@@ -58,10 +58,10 @@ impl WorkerRegistry {
         let concurrency: usize = self.kinds.iter().map(|kind| kind.concurrency).sum();
         let held: usize = self.kinds.iter().map(|kind| kind.held()).sum();
         let at = sqlx::query_scalar!(
-            "insert into queue.workers as w (name, started_at, kinds, slots, held)
+            "insert into queue.workers as w (name, started_at, kinds, concurrency, held)
              values ($1, coalesce($2, now()), $3, $4, $5)
              on conflict (name) do update set started_at = coalesce($2, now()), seen_at = now(),
-                 kinds = excluded.kinds, slots = excluded.slots, held = excluded.held
+                 kinds = excluded.kinds, concurrency = excluded.concurrency, held = excluded.held
              returning started_at",
             self.worker,
             started_at,

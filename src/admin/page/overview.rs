@@ -178,7 +178,7 @@ fn workers_table(workers: &WorkerList) -> Markup {
             html! { @if worker.stale { span.bad { "stale" } } @else { "running" } },
             ago(worker.seen_at, workers.at),
             ago(worker.started_at, workers.at),
-            html! { (worker.held) " of " (worker.slots) },
+            html! { (worker.held) " of " (worker.concurrency) },
             html! { span.wide { (worker.kinds.join(", ")) } },
         ]
     };

@@ -75,7 +75,7 @@ pub(super) fn workers(workers: &WorkerList) -> String {
             relative(worker.seen_at, workers.at),
             if worker.stale { "stale" } else { "ok" }.to_owned(),
             worker.held.to_string(),
-            worker.slots.to_string(),
+            worker.concurrency.to_string(),
             worker.kinds.join(", "),
         ]);
     }

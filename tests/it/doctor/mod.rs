@@ -43,7 +43,7 @@ impl DoctorHarness {
         let harness = Self::without_tables(|_| ()).await;
         store::migrate(&harness.pool).await.unwrap();
         harness.sql(
-            "insert into queue.workers (name, started_at, seen_at, kinds, slots, held) values ('w', now(), \
+            "insert into queue.workers (name, started_at, seen_at, kinds, concurrency, held) values ('w', now(), \
              now() + interval '1 day', '{process_message,send_reply,send_verification,cleanup_queue}', 100, 0)",
         )
         .await;

@@ -31,7 +31,7 @@ async fn the_history_of_a_message_is_shown_step_by_step_without_its_body() {
     let shown = json(&harness, &["show", &sid]).await;
     assert_eq!(shown["message_sid"], sid);
     assert_eq!(shown["state"], "processed");
-    for step in ["received_at", "claimed_at", "reserved_for", "finished_at"] {
+    for step in ["received_at", "opened_at", "reserved_for", "finished_at"] {
         assert!(shown[step].is_string(), "{step}: {shown}");
     }
     assert_eq!(

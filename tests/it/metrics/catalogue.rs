@@ -36,7 +36,7 @@ pigeonhole_twilio_calls_total{class="refused",outcome="invalid_number"} 1
 pigeonhole_sends_ended_total{state="failed"} 1
 pigeonhole_sms_spend_last_day_dollars 0.0083
 pigeonhole_queue_attempts_total{outcome="dead_letter"} 1
-pigeonhole_queue_slots_in_use 0
+pigeonhole_queue_permits_in_use 0
 pigeonhole_queue_wait_seconds_count{kind="process_message"} 4
 pigeonhole_queue_workers 1
 pigeonhole_observer 1

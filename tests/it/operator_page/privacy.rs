@@ -21,7 +21,7 @@ async fn a_hostile_error_is_shown_as_text() {
         .await
         .unwrap();
     sqlx::query(
-        "insert into queue.workers (name, started_at, kinds, slots, held)
+        "insert into queue.workers (name, started_at, kinds, concurrency, held)
          values ($1, now(), array[$1], 1, 0)",
     )
     .bind(hostile)

@@ -30,7 +30,7 @@ pub struct WorkerProcess {
     /// The kinds that it runs.
     pub kinds: Vec<String>,
     /// The most jobs that it runs at once.
-    pub slots: i32,
+    pub concurrency: i32,
     /// How many jobs it held at its last entry.
     pub held: i32,
 }
@@ -42,7 +42,7 @@ pub async fn workers(conn: &mut PgConnection) -> Result<WorkerList, AdminError> 
         .await?;
     let workers = sqlx::query_as!(
         WorkerProcess,
-        r#"select name, started_at, seen_at, kinds, slots, held,
+        r#"select name, started_at, seen_at, kinds, concurrency, held,
                seen_at < now() - make_interval(secs => $1) as "stale!"
            from queue.workers order by started_at, name limit 1000"#,
         STALE_SECONDS,

@@ -12,7 +12,7 @@ async fn a_worker_without_a_recent_entry_is_stale() {
     let queue = AdminHarness::start().await;
     queue
         .run(
-            "insert into queue.workers (name, started_at, seen_at, kinds, slots, held) values
+            "insert into queue.workers (name, started_at, seen_at, kinds, concurrency, held) values
                  ('a', now() - interval '2 h', now() - interval '1 min', '{letter}', 4, 4),
                  ('b', now() - interval '1 h', now() - interval '9 s', '{letter}', 4, 0)",
         )

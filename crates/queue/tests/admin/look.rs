@@ -24,7 +24,7 @@ async fn stats_count_each_state_and_recent_attempts() {
                  ('letter', date_trunc('minute', now()) - interval '9 min', 100, 3),
                  ('letter', date_trunc('minute', now()) - interval '1 min', 20, 1),
                  ('letter', date_trunc('minute', now()), 5, 0);
-             insert into queue.workers (name, started_at, kinds, slots, held) values ('a', now(), '{letter,idle}', 4, 1);
+             insert into queue.workers (name, started_at, kinds, concurrency, held) values ('a', now(), '{letter,idle}', 4, 1);
              update queue.jobs set run_at = now() - interval '5 min' where ready;
              insert into queue.paused (kind, reason) values ('quiet', 'moving house')",
         )

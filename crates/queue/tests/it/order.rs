@@ -68,7 +68,7 @@ async fn a_kind_without_free_permits_does_not_stop_another() {
     queue
         .enqueue_all((0..10).map(|n| plain(format!("held {n}"), Does::Hold(Does::Effect.into()))))
         .await;
-    until("the slots are taken", async || queue.world.running() == 2).await;
+    until("the permits are taken", async || queue.world.running() == 2).await;
     let free = keys("free", 50);
     queue
         .enqueue_all(free.iter().map(|key| other(key, Does::Effect)))

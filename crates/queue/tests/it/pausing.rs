@@ -35,7 +35,7 @@ async fn a_pause_lets_running_jobs_end_and_starts_no_other_in_any_process() {
     queue
         .enqueue_all((0..4).map(|n| plain(format!("held {n}"), Does::Hold(Does::Effect.into()))))
         .await;
-    until("all slots are taken", async || queue.world.running() == 4).await;
+    until("all permits are taken", async || queue.world.running() == 4).await;
     pause(&queue).await;
     queue
         .enqueue_all((0..4).map(|n| plain(format!("later {n}"), Does::Effect)))

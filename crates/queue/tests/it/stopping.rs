@@ -21,7 +21,7 @@ fn grace(grace: Duration) -> RunnerSettings {
 const AS_IF_NEVER_CLAIMED: &str = "select count(*) from queue.jobs
     where attempts = 0 and locked_by is null and errors is null and ready";
 
-async fn full_of_held_jobs(queue: &TestQueue, jobs: usize, slots: usize) -> Vec<String> {
+async fn full_of_held_jobs(queue: &TestQueue, jobs: usize, permits: usize) -> Vec<String> {
     let all = keys("job", jobs);
     queue
         .enqueue_all(
@@ -29,8 +29,8 @@ async fn full_of_held_jobs(queue: &TestQueue, jobs: usize, slots: usize) -> Vec<
                 .map(|key| plain(key, Does::Hold(Does::Effect.into()))),
         )
         .await;
-    until("all slots are taken", async || {
-        queue.world.running() == slots
+    until("all permits are taken", async || {
+        queue.world.running() == permits
     })
     .await;
     all

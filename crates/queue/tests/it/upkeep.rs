@@ -80,7 +80,7 @@ async fn maintenance_deletes_what_is_old_and_keeps_what_is_young() {
         .await;
     queue
         .execute(
-            "insert into queue.workers (name, started_at, seen_at, kinds, slots, held)
+            "insert into queue.workers (name, started_at, seen_at, kinds, concurrency, held)
              values ('long gone', now(), now() - interval '2 hours', '{}', 1, 0),
                     ('here', now(), now() - interval '1 minute', '{}', 1, 0)",
         )
@@ -115,7 +115,8 @@ async fn a_worker_is_listed_from_its_start_to_its_stop() {
         .register::<Scripted<Plain>, _>(queue.world.clone(), 3)
         .register::<Scripted<Other>, _>(queue.world.clone(), 4);
     let running = Running::start(runner);
-    let listed = "select count(*) from queue.workers where name = 'test' and slots = 7 and held = 0
+    let listed =
+        "select count(*) from queue.workers where name = 'test' and concurrency = 7 and held = 0
                   and kinds = '{plain,other}' and seen_at > now() - interval '1 minute'";
     until("it is listed", async || queue.number(listed).await == 1).await;
     running.stop().await;

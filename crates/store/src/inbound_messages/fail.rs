@@ -41,7 +41,7 @@ pub async fn fail(
          )
          update pigeonhole.inbound_messages messages
          set state = 'failed', reason = $3, finished_at = clock_timestamp(),
-             user_id = given.user_id, claimed_at = coalesce(claimed_at, clock_timestamp())
+             user_id = given.user_id, opened_at = coalesce(opened_at, clock_timestamp())
          from given where message_sid = any(array[given.sid]) and state = 'received'
          returning message_sid",
         &sids,

@@ -39,7 +39,7 @@ pub struct MessageHistory {
     /// When the receiver stored it.
     pub received_at: DateTime<Utc>,
     /// When a worker first opened it.
-    pub claimed_at: Option<DateTime<Utc>>,
+    pub opened_at: Option<DateTime<Utc>>,
     /// Its reservation in its user's rate limit.
     pub reserved_for: Option<DateTime<Utc>>,
     /// When it ended.
@@ -111,7 +111,7 @@ pub async fn list(
 ) -> Result<(DateTime<Utc>, Vec<MessageHistory>), StoreError> {
     let now = crate::clock::now(conn).await?;
     let rows = sqlx::query!(
-        r#"select message_sid, m.state, m.reason, m.user_id, received_at, claimed_at, reserved_for,
+        r#"select message_sid, m.state, m.reason, m.user_id, received_at, opened_at, reserved_for,
                finished_at, extracted_by, items, replayed_at, m.sealed is null as "erased!", reply,
                s.reply_kind as "reply_kind?", s.state as "reply_state?",
                s.reason as reply_reason, s.error_code, s.updated_at as "reply_updated_at?"
@@ -135,7 +135,7 @@ pub async fn list(
         reason: row.reason,
         user_id: row.user_id,
         received_at: row.received_at,
-        claimed_at: row.claimed_at,
+        opened_at: row.opened_at,
         reserved_for: row.reserved_for,
         finished_at: row.finished_at,
         extracted_by: row.extracted_by,

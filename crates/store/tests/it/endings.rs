@@ -165,7 +165,7 @@ async fn messages_end_together_and_are_answered_for_in_the_order_of_the_list() {
     assert_eq!(harness.row(0).await, ENDED);
     assert_eq!(harness.row(1).await, "failed - 0 0");
     assert_eq!(harness.row(2).await, ENDED);
-    let told = "select string_agg(concat_ws(' ', extracted_by, reason, finished_at is not null, claimed_at is not null),
+    let told = "select string_agg(concat_ws(' ', extracted_by, reason, finished_at is not null, opened_at is not null),
                     ', ' order by message_sid) from pigeonhole.inbound_messages";
     assert_eq!(
         harness.db.text(told).await,

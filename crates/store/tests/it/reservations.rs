@@ -73,7 +73,7 @@ async fn users_are_found_in_the_order_of_the_list_and_only_if_the_number_was_the
 /// The SIDs of the messages with a reservation, in its order.
 const RESERVED: &str = "select coalesce(string_agg(message_sid, ' ' order by reserved_for), '')
                         from pigeonhole.inbound_messages
-                        where reserved_for is not null and claimed_at is not null";
+                        where reserved_for is not null and opened_at is not null";
 const LIMITS: &str = "select coalesce(string_agg(key || ' ' || tat_ns, ', ' order by key), '')
                       from queue.rate_limits";
 
