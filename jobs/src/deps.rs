@@ -49,7 +49,7 @@ pub struct MessageOptions {
     pub policy: MessagePolicy,
     /// Finds what a message says.
     pub extractor: Arc<WithFallback>,
-    /// The largest file in bytes. A reply names it to a user whose file is larger.
+    /// The largest accepted file, in bytes. The reply to a larger file states this limit.
     pub max_media_bytes: u64,
     /// False: a message's files are erased as soon as it has ended.
     pub keep_media: bool,

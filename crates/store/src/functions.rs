@@ -73,8 +73,7 @@ pub async fn apply_functions(
             .execute(&mut *tx)
             .await
             .map_err(|error| StoreError::applying_function(&function.name, error))?;
-        // Not `query!`: that would need the table wherever this crate is compiled for the first
-        // time.
+        // Not `query!`, which is checked against a database: the table may not exist there yet.
         sqlx::query(
             "insert into pigeonhole.applied_functions (name, revision, sha256) values ($1, $2, $3)
              on conflict (name) do update set

@@ -52,8 +52,8 @@ pub async fn give_up_storing(conn: &mut PgConnection, age: Duration) -> Result<u
     Ok(done.rows_affected())
 }
 
-/// Returns the messages that ended ten minutes ago or longer and of whose files Twilio may still
-/// have some; at most 1000.
+/// Returns at most 1000 messages that ended at least ten minutes ago and may still have files at
+/// Twilio.
 pub async fn left_at_twilio(conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         "select distinct message_sid

@@ -12,7 +12,7 @@ pub enum DownloadError {
     /// Twilio has no such file, and the message is so new that the file may still appear.
     #[error("Twilio does not have the media file yet")]
     NotYet {
-        /// When to look again.
+        /// How long to wait before looking again.
         look_again: Duration,
     },
     /// Twilio does not return the file for now.
