@@ -60,3 +60,4 @@ mod wait;
 mod webhook;
 #[cfg(not(feature = "dev"))]
 mod without_dev;
+mod zero_loss;
