@@ -15,6 +15,7 @@ mod migrations;
 mod postmaster;
 mod server;
 mod settings;
+mod standby;
 mod supervisor;
 mod temporary_directory;
 pub mod testing;

@@ -25,7 +25,7 @@ const STOP_LIMIT: Duration = Duration::from_mins(1);
 
 /// A private Postgres server. It stops when this is dropped, and when the process ends in any way.
 pub struct PostgresServer {
-    account: ServerAccount,
+    pub(crate) account: ServerAccount,
     bin_dir: PathBuf,
     base: PathBuf,
     pub(crate) socket_dir: PathBuf,
@@ -44,10 +44,18 @@ impl PostgresServer {
     /// disk.
     pub fn start_temporary(settings: PostgresSettings) -> Result<Self, StartError> {
         let bin_dir = binaries::find(settings.bin_dir.as_deref(), None)?;
+        Self::temporary(settings, bin_dir)?.started()
+    }
+
+    /// A server that has not started and has no data yet.
+    pub(crate) fn temporary(
+        settings: PostgresSettings,
+        bin_dir: PathBuf,
+    ) -> Result<Self, StartError> {
         let account = ServerAccount::for_data(None)?;
         let temporary = TemporaryDirectory::create(&account)?;
         let base = temporary.path().to_path_buf();
-        Self {
+        Ok(Self {
             account,
             bin_dir,
             socket_dir: base.clone(),
@@ -57,8 +65,7 @@ impl PostgresServer {
             lock: temporary.lock()?,
             supervisor: None,
             temporary: Some(temporary),
-        }
-        .started()
+        })
     }
 
     /// Starts a server on the data in this directory and keeps the data. It creates the directory
@@ -133,7 +140,7 @@ impl PostgresServer {
         started
     }
 
-    fn started(mut self) -> Result<Self, StartError> {
+    pub(crate) fn started(mut self) -> Result<Self, StartError> {
         self.start()?;
         Ok(self)
     }
