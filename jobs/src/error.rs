@@ -12,6 +12,9 @@ use crate::{DownloadError, MediaStoreError, extract::ExtractError};
 /// How long a job waits if the database is unavailable. A restart of the database takes less time.
 const DATABASE_AWAY: Duration = Duration::from_secs(2);
 
+/// How long a job waits if the media store is away, full or read-only. An operator has to mend that.
+const MEDIA_STORE_AWAY: Duration = Duration::from_secs(15);
+
 /// How long a job waits if Twilio has had too many requests for files and does not say how long to
 /// wait.
 const THROTTLED: Duration = Duration::from_secs(10);
@@ -125,9 +128,11 @@ impl From<SubmitError<Self>> for StepError {
 /// rules. Without a fallback, waiting costs no attempt.
 fn of_extraction(error: ExtractError, or_rules: bool) -> JobError {
     match error {
-        ExtractError::Unavailable(_) | ExtractError::BadAnswer(_) | ExtractError::Content(_) => {
-            JobError::retry(error)
-        }
+        ExtractError::Content(content) => match content.downcast::<MediaStoreError>() {
+            Ok(store) => of_media_store(*store),
+            Err(content) => JobError::retry(ExtractError::Content(content)),
+        },
+        ExtractError::Unavailable(_) | ExtractError::BadAnswer(_) => JobError::retry(error),
         ExtractError::Throttled { after } => JobError::Snooze(after.unwrap_or(MODEL_THROTTLED)),
         ExtractError::Account { .. } => {
             tracing::error!(%error, "messages wait until EXTRACTOR and its settings are right");
@@ -138,6 +143,22 @@ fn of_extraction(error: ExtractError, or_rules: bool) -> JobError {
             }
         }
         ExtractError::Refused(_) => JobError::discard(error),
+    }
+}
+
+/// The store serves all messages, so no message is at fault, and none loses an attempt.
+fn of_media_store(error: MediaStoreError) -> JobError {
+    match error {
+        MediaStoreError::Seal(error) => StepError::from(error).into(),
+        error if error.is_unavailable() => {
+            let source = &error as &dyn std::error::Error;
+            tracing::error!(
+                error = source,
+                "files wait until the media store can be used"
+            );
+            JobError::Snooze(MEDIA_STORE_AWAY)
+        }
+        error => JobError::retry(error),
     }
 }
 
@@ -153,16 +174,10 @@ impl From<StepError> for JobError {
                 tracing::error!(%error, "this is a bug, please report it");
                 Self::retry(error)
             }
+            StepError::Pause(AdminError::Database(error)) => StepError::from(error).into(),
             StepError::Pause(error) => Self::retry(error),
             StepError::Download(DownloadError::Store(error)) | StepError::MediaStore(error) => {
-                match error {
-                    MediaStoreError::Seal(error) => StepError::from(error).into(),
-                    MediaStoreError::Address(_)
-                    | MediaStoreError::Folder(_)
-                    | MediaStoreError::Missing
-                    | MediaStoreError::Store(_)
-                    | MediaStoreError::TooLong(_) => Self::retry(error),
-                }
+                of_media_store(error)
             }
             StepError::Download(DownloadError::NotYet { look_again }) => Self::Snooze(look_again),
             // If the file was deleted with its user, the next attempt finds no user.

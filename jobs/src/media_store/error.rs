@@ -11,6 +11,9 @@ pub enum MediaStoreError {
     /// The folder cannot be created.
     #[error("the media store's folder cannot be created")]
     Folder(#[source] std::io::Error),
+    /// The store's folder is not there, or it is empty: its disk is not mounted.
+    #[error("the media store's folder is empty or missing: is its disk mounted?")]
+    Absent,
     /// The object does not exist.
     #[error("the object of a media file is missing")]
     Missing,
@@ -23,6 +26,18 @@ pub enum MediaStoreError {
     /// The file is longer than the caller allows.
     #[error("the media file has more than {0} bytes")]
     TooLong(u64),
+}
+
+impl MediaStoreError {
+    /// True if the store is away, full or read-only, so that waiting is the cure: the same call may
+    /// succeed later, and no file is at fault.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Folder(_) | Self::Absent | Self::Store(_) => true,
+            Self::Seal(error) => error.is_unavailable(),
+            Self::Address(_) | Self::Missing | Self::TooLong(_) => false,
+        }
+    }
 }
 
 impl From<object_store::Error> for MediaStoreError {

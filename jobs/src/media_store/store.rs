@@ -1,6 +1,6 @@
 //! The media store: where sealed objects are, and how one file is read.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, fs, path::PathBuf, sync::Arc};
 
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use store::media::MediaObject;
@@ -29,8 +29,22 @@ impl MediaStore {
 
     /// Opens a file for reading.
     pub async fn open(&self, object: &MediaObject) -> Result<MediaReader, MediaStoreError> {
-        let found = self.0.backend.get(&self.path(&object.name)).await?;
-        Ok(MediaReader::new(object, found.into_stream()))
+        let found = self.0.backend.get(&self.path(&object.name)).await;
+        match found.map_err(MediaStoreError::from) {
+            Ok(found) => Ok(MediaReader::new(object, found.into_stream())),
+            Err(MediaStoreError::Missing) if self.is_absent().await => Err(MediaStoreError::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True if the store is a folder that has nothing. A disk that is not mounted looks so. Then a
+    /// file that is not found is not known to be gone.
+    async fn is_absent(&self) -> bool {
+        let Some(folder) = self.0.folder.clone() else {
+            return false;
+        };
+        let has_any = move || fs::read_dir(folder).is_ok_and(|mut found| found.next().is_some());
+        !tokio::task::spawn_blocking(has_any).await.unwrap_or(false)
     }
 
     /// Reads the whole file. An error if it has more bytes than `limit`.

@@ -9,7 +9,7 @@ mod healing;
 mod load;
 mod prometheus;
 mod promql;
-mod small_disk;
+pub(crate) mod small_disk;
 mod written;
 
 use std::{collections::BTreeSet, process::Command, time::Duration};

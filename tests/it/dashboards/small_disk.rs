@@ -10,13 +10,13 @@ use std::{
 use tempfile::TempDir;
 
 /// A file system of 16 MiB. Dropping it unmounts it.
-pub(super) struct SmallDisk {
+pub(crate) struct SmallDisk {
     folder: TempDir,
 }
 
 impl SmallDisk {
     /// Prints a notice and returns `None` if this user may not mount.
-    pub(super) fn mount() -> Option<Self> {
+    pub(crate) fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
@@ -30,12 +30,12 @@ impl SmallDisk {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file that uses all free space. Returns its path.
-    pub(super) fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let path = self.path().join("somebody-elses-backup");
         let mut file = File::create(&path).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}

@@ -72,7 +72,7 @@ impl MediaHarness {
             more_hosts: vec![cdn.addr.to_string()],
         };
         let deps = DownloadDeps {
-            pool: database.pool.clone(),
+            pool: database.pool.clone().into(),
             keyring: Arc::new(database.settings.keyring()),
             downloader: Downloader::new(settings).unwrap(),
             media_store: store_in(&folder.path().join("media")),

@@ -8,4 +8,5 @@ mod hostile;
 mod keeping;
 mod kinds;
 mod operator;
+mod store_away;
 mod upkeep;
