@@ -13,6 +13,7 @@ pub mod database;
 pub mod descriptors;
 #[cfg(feature = "dev")]
 mod dev;
+mod error_chain;
 mod health;
 pub mod http;
 pub mod metrics;

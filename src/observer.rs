@@ -12,13 +12,18 @@ use std::{
     time::Duration,
 };
 
-use queue::admin::{self, AdminError, QueueStats};
-use sqlx::{Connection, PgConnection, PgPool};
+use queue::{
+    Pool,
+    admin::{self, AdminError, QueueStats},
+    check_connection,
+};
+use sqlx::PgConnection;
 use store::{
-    Keyring,
+    Keyring, StoreError,
     limit_log::{self, Limit},
     observe::{self, Observer},
 };
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,27 +35,41 @@ use crate::{
 /// The time between two reads, and between two tries to become the observer.
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long becoming the observer may take.
+const BECOME_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the parts may take together: each statement has two seconds.
+const READ_LIMIT: Duration = Duration::from_secs(15);
+
 /// The observed metrics as text for `/metrics`. Empty in a process without a worker.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ObservedMetrics(Arc<RwLock<String>>);
+pub(crate) struct ObservedMetrics(Arc<RwLock<ObservedPage>>);
+
+#[derive(Debug, Clone, Default)]
+struct ObservedPage {
+    text: String,
+    /// When the observer began to read what it shows. `None` in a worker that is not the observer.
+    read_at: Option<Instant>,
+}
 
 impl ObservedMetrics {
     /// The current text.
     pub(crate) fn text(&self) -> String {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let page = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match page.read_at {
+            Some(read_at) => page.text.clone() + &observed::age(read_at.elapsed()),
+            None => page.text.clone(),
+        }
     }
 
-    fn show(&self, text: String) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = text;
+    fn show(&self, text: String, read_at: Option<Instant>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = ObservedPage { text, read_at };
     }
 }
 
 /// The observer's task in a worker. The worker observes only while no other worker does.
 pub(crate) struct ObserverTask {
-    pool: PgPool,
+    pool: Pool,
     budget: Limit,
     sms_price: f64,
     keyring: Arc<Keyring>,
@@ -62,7 +81,7 @@ pub(crate) struct ObserverTask {
 impl ObserverTask {
     pub(crate) fn new(
         config: &ObserverConfig,
-        pool: PgPool,
+        pool: Pool,
         keyring: Arc<Keyring>,
         shown: ObservedMetrics,
     ) -> Self {
@@ -83,17 +102,20 @@ impl ObserverTask {
             () = self.take_turns() => {}
             () = stop.cancelled() => {}
         }
-        shown.show(String::new());
+        shown.show(String::new(), None);
     }
 
     async fn take_turns(&mut self) {
         loop {
             self.shown
-                .show(observed::page(false, &ObservedCounts::default()));
-            let became = Observer::try_become(&self.pool).await;
+                .show(observed::page(false, &ObservedCounts::default()), None);
+            let became = timeout(BECOME_LIMIT, Observer::try_become(&self.pool)).await;
+            let became = became.unwrap_or(Err(StoreError::TimedOut));
             if let Some(Some(mut observer)) = self.log_unread("observer", became) {
                 tracing::info!("observes the database for the metrics of all processes");
                 self.observe(observer.conn()).await;
+                // Not closed, which would wait for a response.
+                drop(observer);
                 tracing::warn!("stopped observing: the connection was lost");
             }
             tokio::time::sleep(INTERVAL).await;
@@ -103,10 +125,14 @@ impl ObserverTask {
     /// Reads again and again, until the connection is lost.
     async fn observe(&mut self, conn: &mut PgConnection) {
         loop {
-            let counts = self.read_all(conn).await;
-            self.shown.show(observed::page(true, &counts));
+            let started = Instant::now();
+            let Ok(counts) = timeout(READ_LIMIT, self.read_all(conn)).await else {
+                return;
+            };
+            self.shown
+                .show(observed::page(true, &counts), Some(started));
             tokio::time::sleep(INTERVAL).await;
-            if conn.ping().await.is_err() {
+            if check_connection(conn).await.is_err() {
                 return;
             }
         }

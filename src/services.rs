@@ -5,8 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
-use queue::{Waker, Watchdog};
-use sqlx::PgPool;
+use queue::{Pool, Waker, Watchdog};
 use store::Keyring;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -99,7 +98,7 @@ fn transpose<T>(read: Option<Option<T>>) -> Option<Option<T>> {
 #[derive(Debug)]
 pub struct Services {
     /// The pool they share.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// Where the receiver listens, if there is one.
     pub receiver_addr: Option<SocketAddr>,
     /// Where metrics and health are served.
@@ -139,11 +138,11 @@ impl Services {
         };
         let admin = Admin {
             config: config.process.admin.clone(),
-            database: config.database.clone(),
+            pool: pool.clone(),
+            readiness: Readiness::new(pool.clone(), stop.clone()),
             metrics,
             observed: observed.clone(),
             watchdog: watchdog.clone(),
-            stop: stop.clone(),
         };
         // The admin listener runs until the services have ended, so that operators see a slow stop.
         let ended = CancellationToken::new();
@@ -188,10 +187,7 @@ impl Services {
             let api = Api::start(api, pool.clone(), keyring.clone(), &waker)?;
             routes = routes.merge(api.router());
         }
-        let readiness = Readiness {
-            pool: pool.clone(),
-            stop: stop.clone(),
-        };
+        let readiness = Readiness::new(pool.clone(), stop.clone());
         routes = routes.merge(health::public(readiness));
         tracing::info!(%addr, public = receiver.public_base_url, "receiver listens");
         let close = closing(stop, config.process.delay);

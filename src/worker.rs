@@ -8,8 +8,7 @@ use jobs::{
     CleanupTwilioCopies, DownloadDeps, MessageDeps, MessageOptions, ReconcileDeadMessages,
     SendDeps,
 };
-use queue::{CleanupQueue, CleanupQueueDeps, JobArgs, Runner, RunnerSettings};
-use sqlx::PgPool;
+use queue::{CleanupQueue, CleanupQueueDeps, JobArgs, Pool, Runner, RunnerSettings};
 use store::{
     Keyring,
     job_args::{ProcessMessage, SendReply, SendVerification},
@@ -49,7 +48,7 @@ const FILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// A runner of all jobs that this configuration allows.
 pub fn runner(
     config: &WorkerConfig,
-    pool: PgPool,
+    pool: Pool,
     keyring: Arc<Keyring>,
     grace: Duration,
 ) -> anyhow::Result<Runner> {
@@ -146,7 +145,7 @@ pub fn message_deps(download: DownloadDeps, config: &WorkerConfig) -> MessageDep
 
 /// The dependencies of jobs that download the files of messages.
 pub fn download_deps(
-    pool: PgPool,
+    pool: Pool,
     keyring: Arc<Keyring>,
     config: &MediaConfig,
 ) -> anyhow::Result<DownloadDeps> {

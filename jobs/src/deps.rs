@@ -3,8 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use group_commit::{Limits, Submitter};
-use queue::Waker;
-use sqlx::PgPool;
+use queue::{Pool, Waker};
 use store::Keyring;
 use tokio::sync::Semaphore;
 use twilio::{
@@ -24,12 +23,12 @@ use crate::{
 const MAX_WAITING: usize = 4096;
 
 /// How long one transaction may take before its connection counts as dead.
-const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
+const BATCH_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What `process_message` and `reconcile_dead_messages` work with.
 #[derive(Clone)]
 pub struct MessageDeps {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) policy: Arc<MessagePolicy>,
     pub(crate) download: DownloadDeps,
@@ -110,7 +109,7 @@ impl fmt::Debug for MessageDeps {
 #[derive(Debug, Clone)]
 pub struct DownloadDeps {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The keys that open and seal personal data.
     pub keyring: Arc<Keyring>,
     /// Fetches files from Twilio.
@@ -125,7 +124,7 @@ pub struct DownloadDeps {
 #[derive(Debug, Clone)]
 pub struct SendDeps {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The keys that open and seal personal data.
     pub keyring: Arc<Keyring>,
     /// Twilio's REST API.
@@ -150,7 +149,7 @@ impl SendDeps {
 #[derive(Debug, Clone)]
 pub struct CleanupDeps {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// Stores files.
     pub media_store: MediaStore,
     /// Deletes files at Twilio.

@@ -174,8 +174,6 @@ impl From<StepError> for JobError {
                 tracing::error!(%error, "this is a bug, please report it");
                 Self::retry(error)
             }
-            StepError::Pause(AdminError::Database(error)) => StepError::from(error).into(),
-            StepError::Pause(error) => Self::retry(error),
             StepError::Download(DownloadError::Store(error)) | StepError::MediaStore(error) => {
                 of_media_store(error)
             }
@@ -199,7 +197,11 @@ impl From<StepError> for JobError {
             StepError::Extract { error, or_rules } => of_extraction(error, or_rules),
             StepError::Enqueue(error @ EnqueueError::Args { .. }) => Self::discard(error),
             StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
-            StepError::Enqueue(EnqueueError::Database(error))
+            StepError::Pause(
+                error @ (AdminError::TooSlow | AdminError::NoQueue | AdminError::Forbidden),
+            ) => Self::retry(error),
+            StepError::Pause(AdminError::Database(error))
+            | StepError::Enqueue(EnqueueError::Database(error))
             | StepError::Complete(CompleteError::Database(error)) => StepError::from(error).into(),
             StepError::Store(store) => match store {
                 // No job is at fault, so none loses an attempt.

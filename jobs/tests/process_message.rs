@@ -85,7 +85,7 @@ fn message_deps(pool: PgPool, keyring: Arc<Keyring>, policy: MessagePolicy) -> M
     });
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
     let download = DownloadDeps {
-        pool,
+        pool: pool.into(),
         keyring,
         downloader: downloader.unwrap(),
         media_store: MediaStore::at(&Url::from_file_path(folder).unwrap(), &[]).unwrap(),

@@ -11,12 +11,12 @@ use std::{io, thread, time::Duration};
 
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
-use queue::Watchdog;
+use queue::{Pool, Watchdog};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{AdminConfig, DatabaseConfig},
+    config::AdminConfig,
     database,
     health::{self, Readiness},
     http,
@@ -27,16 +27,16 @@ use crate::{
 pub(crate) struct Admin {
     /// The address, and who may see the operator's page.
     pub(crate) config: AdminConfig,
-    /// The database.
-    pub(crate) database: DatabaseConfig,
+    /// The connections of the process. The operator's page has its own beside them.
+    pub(crate) pool: Pool,
+    /// Whether the process is ready.
+    pub(crate) readiness: Readiness,
     /// The metrics of this process.
     pub(crate) metrics: PrometheusHandle,
     /// The metrics that this process reads from the database, if it is the one that does so.
     pub(crate) observed: ObservedMetrics,
     /// The watchdog over the loops of this process.
     pub(crate) watchdog: Watchdog,
-    /// Cancelled when the process has been asked to stop.
-    pub(crate) stop: CancellationToken,
 }
 
 impl Admin {
@@ -74,14 +74,10 @@ impl Admin {
     }
 
     fn router(self) -> Router {
-        let pool = database::pool_of(&self.database, database::ADMIN_CONNECTIONS);
-        let readiness = Readiness {
-            pool: pool.clone(),
-            stop: self.stop,
-        };
+        let pool = self.pool.beside(database::ADMIN_CONNECTIONS);
         let (metrics, observed) = (self.metrics, self.observed);
         let all = async move || metrics.render() + &observed.text();
-        health::internal(readiness, self.watchdog)
+        health::internal(self.readiness, self.watchdog)
             .route("/metrics", get(all))
             .merge(page::router(&self.config, pool))
     }

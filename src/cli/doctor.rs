@@ -130,9 +130,8 @@ async fn check_database(env: &Env, args: &DoctorArgs) -> Vec<Finding> {
     let Some(config) = part(env, DatabaseConfig::read) else {
         return vec![unusable("database")];
     };
-    let options = &config.options;
-    let mut conn = match database::connect(options).await {
-        Ok(conn) => conn,
+    let (mut conn, options) = match database::connect(&config.servers).await {
+        Ok(connected) => connected,
         Err(fault) => {
             let unchecked = |check| Finding::unchecked(check, "could not be checked: see database");
             return vec![
@@ -143,7 +142,7 @@ async fn check_database(env: &Env, args: &DoctorArgs) -> Vec<Finding> {
             ];
         }
     };
-    let conn = &mut conn;
+    let (conn, options) = (&mut conn, &options);
     let mut findings = database::server(conn, options).await;
     findings.push(postgres::pooler(options).await);
     findings.push(database::clock(conn).await);

@@ -7,7 +7,7 @@ mod tables;
 use anyhow::Context;
 use clap::Subcommand;
 use queue::admin;
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::output::OutputFormat;
 use crate::{
@@ -78,11 +78,10 @@ pub(super) async fn run(env: &Env, command: JobsCommand) -> anyhow::Result<()> {
         Some((log?, database?))
     })?;
     telemetry::init_logs(&log)?;
-    let connecting = PgConnection::connect_with(&database.options);
-    let mut conn = tokio::time::timeout(admin::STATEMENT_TIMEOUT, connecting)
+    let mut conn = database
+        .servers
+        .connect(admin::STATEMENT_TIMEOUT)
         .await
-        .map_err(anyhow::Error::from)
-        .and_then(|connected| connected.map_err(anyhow::Error::from))
         .context("cannot reach the database")?;
     let conn = &mut conn;
     match command {

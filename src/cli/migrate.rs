@@ -1,11 +1,16 @@
 //! `migrate`: applies the migrations that the database does not have yet.
 
+use std::time::Duration;
+
 use anyhow::Context;
 
 use crate::{
     config::{DatabaseConfig, Env, LogConfig, Reader},
-    database, telemetry,
+    telemetry,
 };
+
+/// How long the connection may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(env: &Env) -> anyhow::Result<()> {
     let (log, database) = Reader::read(env, |r| {
@@ -13,7 +18,12 @@ pub(super) async fn run(env: &Env) -> anyhow::Result<()> {
         Some((log?, database?))
     })?;
     telemetry::init_logs(&log)?;
-    store::migrate(&database::pool(&database))
+    let mut conn = database
+        .servers
+        .connect(CONNECT_LIMIT)
+        .await
+        .context("cannot reach the database")?;
+    store::migrate_on(&mut conn)
         .await
         .context("the migrations were not applied")?;
     tracing::info!("the database is up to date");

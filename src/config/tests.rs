@@ -114,7 +114,48 @@ fn the_apps_own_database_variables_work_too() {
     ]);
     let env = env(&values);
     let database = Reader::read(&env, DatabaseConfig::read).unwrap();
-    assert_eq!(database.options.get_host(), "db");
-    assert_eq!(database.options.get_database(), Some("app"));
-    assert_eq!(database.options.get_port(), 5432);
+    let [options] = database.servers.all() else {
+        panic!("one server: {:?}", database.servers);
+    };
+    assert_eq!(options.get_host(), "db");
+    assert_eq!(options.get_database(), Some("app"));
+    assert_eq!(options.get_port(), 5432);
+}
+
+#[test]
+fn each_host_of_a_database_url_is_a_server() {
+    let servers = |url: &str| {
+        let mut values = GOOD[1..].to_vec();
+        values.push(("DATABASE_URL", url));
+        let database = Reader::read(&env(&values), DatabaseConfig::read);
+        database.map(|database| {
+            let servers = database.servers.all().iter();
+            let servers = servers.map(|options| {
+                assert_eq!(options.get_database(), Some("app"));
+                format!("{}:{}", options.get_host(), options.get_port())
+            });
+            servers.collect::<Vec<_>>().join(" ")
+        })
+    };
+    for (url, expected) in [
+        ("postgres://me:pw@one/app", "one:5432"),
+        (
+            "postgresql://me:p%2Cw@one:6432,two/app?sslmode=disable&target_session_attrs=read-write",
+            "one:6432 two:5432",
+        ),
+        (
+            "postgres://me@one,two:7,[::1]:8/app?target_session_attrs=any",
+            "one:5432 two:7 [::1]:8",
+        ),
+    ] {
+        assert_eq!(servers(url).unwrap(), expected, "{url}");
+    }
+    for url in [
+        "postgres://me:s3cret@one,two/app?target_session_attrs=standby",
+        "postgres://me:s3cret@one,two:no/app",
+    ] {
+        let mistakes = servers(url).unwrap_err().to_string();
+        assert!(mistakes.contains("DATABASE_URL"), "{mistakes}");
+        assert!(!mistakes.contains("s3cret"), "{mistakes}");
+    }
 }

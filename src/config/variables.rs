@@ -31,7 +31,7 @@ macro_rules! variables {
 pub const VARIABLES: &[Variable] = variables! {
     "Database" {
         secret DATABASE_URL: "postgres://user:password@host:5432/name",
-            "The database. Connect directly or through session pooling: transaction pooling mixes up query results";
+            "The database. Connect directly or through session pooling: transaction pooling mixes up query results. Of several hosts (host1:5432,host2:5432) the one that can be written to is used";
         plain DATABASE_HOST: "HOST",
             "The database's host, where DATABASE_URL is not set";
         plain DATABASE_PORT: "PORT" = "5432",

@@ -91,7 +91,7 @@ pub(crate) async fn run(args: DevArgs, mut flags: BTreeMap<String, String>) -> a
 
     let services_stop = CancellationToken::new();
     let pool = database::pool(&config.database);
-    store::migrate(&pool).await.context(
+    store::migrate_on(&mut *pool.acquire().await?).await.context(
         "the migrations were not applied; if an earlier commit made this database, delete the \
          directory of --data-dir, which `pigeonhole dev --help` names",
     )?;

@@ -1,7 +1,7 @@
 //! The demo user's number, and one sample message of each kind.
 
 use anyhow::Context;
-use sqlx::PgPool;
+use queue::Pool;
 use store::{E164, Keyring, user_phone_numbers, users};
 use twilio_simulator::InboundText;
 
@@ -12,7 +12,7 @@ const UNLINKED_NUMBER: &str = "+12025550199";
 
 /// Links the demo number, and no other, to the demo user. Visitors of the demo page may have
 /// unlinked it or linked it to another user.
-pub(super) async fn link_demo_user(pool: &PgPool, keyring: &Keyring) -> anyhow::Result<()> {
+pub(super) async fn link_demo_user(pool: &Pool, keyring: &Keyring) -> anyhow::Result<()> {
     let mut conn = pool.acquire().await?;
     let number = E164::parse(DEMO_NUMBER).context("the demo number is no number")?;
     users::ensure(&mut conn, DEMO_USER).await?;

@@ -8,7 +8,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Postgres, pool::PoolConnection};
+use queue::PooledConnection;
 use store::{
     enrichment_items::{self, item_id},
     inbound_messages::{self, EndedMessage},
@@ -40,13 +40,13 @@ pub(super) async fn show_sms(api: &SimulatedApi) {
 
 /// Prints the messages that end after its start.
 pub(super) struct MessagePrinter {
-    conn: PoolConnection<Postgres>,
+    conn: PooledConnection,
     since: DateTime<Utc>,
     shown: HashSet<String>,
 }
 
 impl MessagePrinter {
-    pub(super) async fn start(pool: &sqlx::PgPool) -> anyhow::Result<Self> {
+    pub(super) async fn start(pool: &queue::Pool) -> anyhow::Result<Self> {
         let mut conn = pool.acquire().await?;
         let since = store::now(&mut conn).await?;
         Ok(Self {

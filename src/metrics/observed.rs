@@ -1,7 +1,7 @@
 //! The metrics that the observer reads from the database for all processes: see
 //! [`crate::observer`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -14,6 +14,7 @@ use store::{
 use crate::worker::KINDS;
 
 const OBSERVER: &str = "pigeonhole_observer";
+const AGE: &str = "pigeonhole_observed_age_seconds";
 const JOBS: &str = "pigeonhole_queue_jobs";
 const OLDEST_WAITING: &str = "pigeonhole_queue_oldest_waiting_seconds";
 const PAUSED: &str = "pigeonhole_queue_paused";
@@ -41,6 +42,10 @@ pub(super) fn describe() {
     count(
         OBSERVER,
         "1 in the worker that reads metrics from the database for all processes, 0 in the others",
+    );
+    seconds(
+        AGE,
+        "How long ago the observer began to read the metrics of the database that it shows",
     );
     count(
         JOBS,
@@ -128,6 +133,16 @@ pub(crate) fn page(observes: bool, counts: &ObservedCounts) -> String {
         describe();
         gauge!(OBSERVER).set(if observes { 1.0 } else { 0.0 });
         counts.set();
+    });
+    recorder.handle().render()
+}
+
+/// The metric that says how old the others are.
+pub(crate) fn age(age: Duration) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        describe();
+        gauge!(AGE).set(age.as_secs_f64());
     });
     recorder.handle().render()
 }

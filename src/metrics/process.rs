@@ -7,7 +7,7 @@ use ::metrics::{Unit, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 #[cfg(target_os = "linux")]
 use metrics_process::Collector;
-use sqlx::PgPool;
+use queue::Pool;
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,7 @@ pub(super) fn describe() {
 /// The task that measures the process.
 pub(crate) struct ProcessMetrics {
     pub(crate) role: Role,
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     /// The media store's folder, if the store is a folder.
     pub(crate) folder: Option<PathBuf>,
     /// Collects all metrics.
@@ -103,7 +103,7 @@ impl ProcessMetrics {
         let in_use = self.pool.size().saturating_sub(idle);
         gauge!(DATABASE_CONNECTIONS, "state" => "idle").set(idle);
         gauge!(DATABASE_CONNECTIONS, "state" => "in_use").set(in_use);
-        gauge!(DATABASE_CONNECTIONS_MAX).set(self.pool.options().get_max_connections());
+        gauge!(DATABASE_CONNECTIONS_MAX).set(self.pool.max_connections());
     }
 
     /// Measures the disk on a thread of its own. The call on a network disk may never return. Then

@@ -8,22 +8,22 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use group_commit::{BatchOperation, Limits, OnError, SubmitError, Submitter};
-use queue::Waker;
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use queue::{Pool, PooledConnection, Waker};
 use store::{
     Keyring, StoreError,
     inbound_messages::{self, Acceptance, NewMessage},
 };
+use tokio::time::Instant;
 use tracing::Instrument;
 use twilio::InboundWebhook;
 
 use super::error::ReceiverError;
-use crate::metrics::receiver as metrics;
+use crate::{error_chain::ErrorChain, metrics::receiver as metrics};
 
 /// How long the database may take. After that, the client gets 503 while it still listens: Twilio
 /// waits at most 15 s.
@@ -32,6 +32,9 @@ pub(super) const DEADLINE: Duration = Duration::from_millis(1500);
 /// The pause before the next try while the database is away. A restart or a failover takes a second
 /// or two, and by default Twilio does not repeat a webhook that got a 503.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// A kept connection that was idle for longer must respond before use.
+const FRESH: Duration = Duration::from_millis(200);
 
 /// How many messages may wait. While so many wait, further ones get 503 at once.
 const CAPACITY: usize = 2048;
@@ -58,7 +61,7 @@ pub(super) struct Intake {
 
 impl Intake {
     /// Starts the task that commits.
-    pub(super) fn start(pool: &PgPool, waker: &Waker) -> Self {
+    pub(super) fn start(pool: &Pool, waker: &Waker) -> Self {
         Self::with(CommitMessages::Database(MessageWriter {
             pool: pool.clone(),
             connections: Mutex::default(),
@@ -144,8 +147,10 @@ impl BatchOperation for CommitMessages {
         match error {
             // By then every deadline of the batch has passed, so the next try drops its requests.
             None => {
+                self.note_refused();
                 tracing::warn!(
                     messages = requests,
+                    server_is_read_only = self.server_is_read_only(),
                     "the database took too long to commit messages"
                 );
                 OnError::Retry(Duration::ZERO)
@@ -154,6 +159,8 @@ impl BatchOperation for CommitMessages {
                 error,
                 reused_connection,
             }) if error.is_unavailable() => {
+                self.note_refused();
+                let error = ErrorChain(error);
                 tracing::warn!(%error, messages = requests, "messages wait for the database");
                 // Perhaps only the old connection is dead: a new one is tried at once.
                 let pause = if *reused_connection {
@@ -169,23 +176,42 @@ impl BatchOperation for CommitMessages {
     }
 }
 
+impl CommitMessages {
+    fn server_is_read_only(&self) -> bool {
+        match self {
+            Self::Database(writer) => writer.pool.is_read_only(),
+            Self::Discard => false,
+        }
+    }
+
+    fn note_refused(&self) {
+        if let Self::Database(writer) = self {
+            writer.pool.write_refused();
+            // What refused one commit refuses the next. The pool checks them, and closes those
+            // that are of no use.
+            writer.kept().clear();
+        }
+    }
+}
+
 /// Writes messages and their jobs to the database.
 struct MessageWriter {
-    pool: PgPool,
+    pool: Pool,
     /// Connections that are kept for the next commits, one for each commit in flight. The pool
-    /// would test each connection that it gets back, which costs a round trip.
-    connections: Mutex<Vec<PoolConnection<Postgres>>>,
+    /// would wait for a response of each connection that it gets back.
+    connections: Mutex<Vec<(PooledConnection, Instant)>>,
     waker: Waker,
 }
 
 impl MessageWriter {
     async fn commit(&self, batch: &[&Acceptance]) -> Result<Vec<Accepted>, CommitError> {
-        let kept = self.take_connection();
+        let kept = self.kept_connection().await;
         let reused_connection = kept.is_some();
         let mut new = self.write(kept, batch).await.map_err(|error| CommitError {
             error,
             reused_connection,
         })?;
+        self.pool.write_committed();
         metrics::batch(batch.len());
         self.waker.wake();
         // Of several messages with one SID, the first one is the new one.
@@ -200,10 +226,10 @@ impl MessageWriter {
     }
 
     /// One statement, one commit. Returns the SIDs that are new. After an error the connection goes
-    /// back to the pool, which tests it.
+    /// back to the pool, which checks it.
     async fn write(
         &self,
-        kept: Option<PoolConnection<Postgres>>,
+        kept: Option<PooledConnection>,
         batch: &[&Acceptance],
     ) -> Result<HashSet<String>, StoreError> {
         // The same message twice in a batch is one message.
@@ -217,22 +243,30 @@ impl MessageWriter {
             None => self.pool.acquire().await?,
         };
         let new = inbound_messages::accept_all(&mut conn, &acceptances).await?;
-        self.keep_connection(conn);
+        self.kept().push((conn, Instant::now()));
         Ok(new.into_iter().collect())
     }
 
-    fn take_connection(&self) -> Option<PoolConnection<Postgres>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+    /// A connection that an earlier commit had opened, if one is left that responds. One that was
+    /// idle may have lost its other end.
+    async fn kept_connection(&self) -> Option<PooledConnection> {
+        loop {
+            let (mut conn, since) = self.kept().pop()?;
+            if since.elapsed() < FRESH {
+                return Some(conn);
+            }
+            match conn.ping().await {
+                Ok(()) => return Some(conn),
+                // Then the others are too old as well.
+                Err(_) => self.kept().clear(),
+            }
+        }
     }
 
-    fn keep_connection(&self, conn: PoolConnection<Postgres>) {
+    fn kept(&self) -> MutexGuard<'_, Vec<(PooledConnection, Instant)>> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(conn);
     }
 }
 

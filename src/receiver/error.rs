@@ -8,7 +8,7 @@ use queue::EnqueueError;
 use store::StoreError;
 use twilio::{PayloadError, diagnosis::Mistake, form::FormError, signature::InvalidSignature};
 
-use crate::metrics::receiver::ShedReason;
+use crate::{error_chain::ErrorChain, metrics::receiver::ShedReason};
 
 /// Responses never hold these texts, and these texts never quote the request.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub(super) enum ReceiverError {
     DatabaseSlow,
     #[error("the task that writes messages has ended; this is a bug, please report it")]
     WriterGone,
-    #[error("the message could not be stored: {0}")]
+    #[error("the message could not be stored")]
     Store(#[from] StoreError),
     #[error("the job could not be written: {0}")]
     Args(EnqueueError),
@@ -128,7 +128,12 @@ impl ReceiverError {
                 tracing::warn!(reason, status, error = %self, likely_cause = %mistake, "webhook refused");
             }
             Self::Shed | Self::DatabaseSlow | Self::WriterGone | Self::Store(_) | Self::Args(_) => {
-                tracing::error!(reason, status, error = %self, "webhook not accepted");
+                tracing::error!(
+                    reason,
+                    status,
+                    error = %ErrorChain(self),
+                    "webhook not accepted"
+                );
             }
             Self::MediaType
             | Self::TooLarge

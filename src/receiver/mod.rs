@@ -24,8 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use queue::Waker;
-use sqlx::PgPool;
+use queue::{Pool, Waker};
 use store::Keyring;
 use tracing::Instrument;
 use twilio::{signature::AuthTokensError, twiml};
@@ -46,7 +45,7 @@ impl Receiver {
     /// A receiver that stores through this pool and wakes the workers.
     pub fn new(
         config: &ReceiverConfig,
-        pool: PgPool,
+        pool: Pool,
         keyring: Arc<Keyring>,
         waker: &Waker,
     ) -> Result<Self, AuthTokensError> {
@@ -59,7 +58,7 @@ impl Receiver {
     #[doc(hidden)]
     pub fn discarding(
         config: &ReceiverConfig,
-        pool: PgPool,
+        pool: Pool,
         keyring: Arc<Keyring>,
     ) -> Result<Self, AuthTokensError> {
         Self::with_intake(config, pool, keyring, Intake::discarding())
@@ -67,7 +66,7 @@ impl Receiver {
 
     fn with_intake(
         config: &ReceiverConfig,
-        pool: PgPool,
+        pool: Pool,
         keyring: Arc<Keyring>,
         intake: Intake,
     ) -> Result<Self, AuthTokensError> {

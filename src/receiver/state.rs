@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use queue::Pool;
 use store::Keyring;
 use twilio::{AccountSid, signature::AuthTokensError};
 
@@ -11,7 +11,7 @@ use crate::config::ReceiverConfig;
 
 /// What the handlers share.
 pub(super) struct ReceiverState {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     pub(super) intake: Intake,
     pub(super) keyring: Arc<Keyring>,
     pub(super) account_sid: AccountSid,
@@ -21,7 +21,7 @@ pub(super) struct ReceiverState {
 impl ReceiverState {
     pub(super) fn new(
         config: &ReceiverConfig,
-        pool: PgPool,
+        pool: Pool,
         keyring: Arc<Keyring>,
         intake: Intake,
     ) -> Result<Self, AuthTokensError> {

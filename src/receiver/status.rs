@@ -12,7 +12,7 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
-use sqlx::PgPool;
+use queue::Pool;
 use store::{
     StoreError, opt_outs,
     sends::{self, Move, SendState},
@@ -77,7 +77,7 @@ async fn apply_callback(
 }
 
 async fn move_send(
-    pool: &PgPool,
+    pool: &Pool,
     send: Option<Uuid>,
     callback: &StatusCallback,
 ) -> Result<CallbackEffect, StoreError> {

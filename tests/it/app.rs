@@ -164,7 +164,12 @@ impl Deref for TestApp {
 pub(crate) fn test_queue(database: &Database) -> TestQueue {
     let config = Reader::read(&database.settings.env(), WorkerConfig::read).unwrap();
     let keyring = Arc::new(database.settings.keyring());
-    let runner = worker::runner(&config, database.pool.clone(), keyring, Duration::ZERO);
+    let runner = worker::runner(
+        &config,
+        database.pool.clone().into(),
+        keyring,
+        Duration::ZERO,
+    );
     TestQueue::of(runner.unwrap())
 }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A message body that creates three items.
-const BODY: &str = "Met Ana #here #there";
+pub(crate) const BODY: &str = "Met Ana #here #there";
 const ITEMS: i64 = 3;
 
 /// Senders that continue until they are stopped, whatever the receiver responds.

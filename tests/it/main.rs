@@ -47,6 +47,7 @@ mod privacy;
 mod process;
 mod rate_limit;
 mod replies;
+mod role_flips;
 mod senders;
 mod sends;
 mod settings;

@@ -92,7 +92,7 @@ async fn a_hundred_concurrent_downloads_use_less_than_256_mib() {
     };
     let keyring = Arc::new(Keyring::parse(&"0f".repeat(32), "").unwrap());
     let deps = DownloadDeps {
-        pool: pool.clone(),
+        pool: pool.clone().into(),
         keyring,
         downloader: Downloader::new(settings).unwrap(),
         media_store: MediaStore::at(&Url::from_file_path(folder.path()).unwrap(), &[]).unwrap(),

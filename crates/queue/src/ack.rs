@@ -9,19 +9,22 @@ mod statements;
 use std::{sync::Arc, time::Duration};
 
 use group_commit::{BatchOperation, Limits, OnError, Submitter};
-use sqlx::PgPool;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{
     claimed::ClaimedJob,
-    database::{STATEMENT_TIMEOUT, retry_pause},
+    database::retry_pause,
     lease::Leases,
     outcome::{Ack, Outcome},
+    pool::Pool,
     watchdog::Heartbeat,
 };
 
 /// The most acknowledgements in one transaction.
 const BATCH: usize = 1000;
+
+/// How long that transaction may take. Its connection may have gone silent.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where workers submit outcomes. Cheap to clone. The task that writes them ends after the last
 /// clone is dropped.
@@ -34,7 +37,7 @@ impl Acks {
         // The queue has no bound of its own: the claimer stops at a number of unwritten outcomes.
         let limits = Limits {
             idle_progress: operation.heartbeat.interval(),
-            ..Limits::unbounded(BATCH, STATEMENT_TIMEOUT)
+            ..Limits::unbounded(BATCH, WRITE_LIMIT)
         };
         let (submitter, receiver) = Submitter::new(limits);
         (Self(submitter), tokio::spawn(receiver.run(operation)))
@@ -70,7 +73,7 @@ impl Acks {
 /// Writes a batch of acknowledgements.
 #[derive(Debug)]
 pub(crate) struct WriteAcks {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) leases: Leases,
     /// Notified when a job waits for a timer, which may be a short one.
     pub(crate) timer_set: Arc<Notify>,
@@ -143,7 +146,7 @@ fn is_about_the_data(error: &sqlx::Error) -> bool {
 
 /// Writes this outcome now. False if the fence refused it.
 pub(crate) async fn write_one(
-    pool: &PgPool,
+    pool: &Pool,
     job: &ClaimedJob,
     outcome: Outcome,
 ) -> Result<bool, sqlx::Error> {

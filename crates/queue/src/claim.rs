@@ -7,7 +7,6 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -18,11 +17,12 @@ use crate::{
     ack::Acks,
     attempt::Fence,
     claimed::ClaimedJob,
-    database::{STATEMENT_TIMEOUT, StatementError, retry_pause, within},
+    database::{STATEMENT_TIMEOUT, StatementError, StatementLimit, retry_pause},
     feed::JobFeed,
     kind::JobKind,
     lease::Leases,
     metrics,
+    pool::Pool,
     scan_cursor::ScanCursor,
     settings::RunnerSettings,
     watchdog::Heartbeat,
@@ -46,7 +46,7 @@ pub(crate) struct ClaimSource {
 
 /// Claims for one process.
 pub(crate) struct Claimer {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) settings: RunnerSettings,
     pub(crate) sources: Vec<ClaimSource>,
     pub(crate) leases: Leases,
@@ -57,6 +57,7 @@ pub(crate) struct Claimer {
     pub(crate) arrivals: Arc<Notify>,
     /// True while notifications arrive.
     pub(crate) listening: watch::Receiver<bool>,
+    pub(crate) limit: StatementLimit,
 }
 
 impl Claimer {
@@ -134,7 +135,15 @@ impl Claimer {
             .map(|source| source.cursor.start())
             .collect();
         let sent = Instant::now();
-        let mut rows = claim_ready(&self.pool, &self.settings, &names, &limits, &starts).await?;
+        let mut rows = claim_ready(
+            &self.pool,
+            &mut self.limit,
+            &self.settings,
+            &names,
+            &limits,
+            &starts,
+        )
+        .await?;
         metrics::claim(sent.elapsed());
 
         let server_us = rows
@@ -185,7 +194,8 @@ pub(crate) struct ClaimedRow {
 /// Claims at most `limits[i]` ready jobs of `kinds[i]`, from the position `starts[i]` on. Returns
 /// them in no order.
 pub(crate) async fn claim_ready(
-    pool: &PgPool,
+    pool: &Pool,
+    limit: &mut StatementLimit,
     settings: &RunnerSettings,
     kinds: &[String],
     limits: &[i64],
@@ -195,7 +205,9 @@ pub(crate) async fn claim_ready(
     // `ctid = any(array(…))` and not a join: the planner ran a join as a scan of the whole table.
     // The position of a job in a lane is not the time at which it became ready, so there only the
     // first claim knows that time.
-    let statement = sqlx::query!(
+    let statement = async {
+        let mut conn = pool.acquire().await?;
+        let rows = sqlx::query!(
         r#"
         update queue.jobs as j
         set ready = false, run_at = now() + make_interval(secs => $4), claimed_at = now(),
@@ -229,8 +241,12 @@ pub(crate) async fn claim_ready(
         settings.lease.as_secs_f64(),
         &settings.worker,
     )
-    .fetch_all(pool);
-    let rows = within(STATEMENT_TIMEOUT, statement).await?;
+    .fetch_all(&mut *conn)
+    .await?;
+        conn.put_back();
+        Ok::<_, sqlx::Error>(rows)
+    };
+    let rows = limit.within(STATEMENT_TIMEOUT, statement).await?;
     let rows = rows.into_iter().map(|row| ClaimedRow {
         kind: row.kind,
         server_us: row.server_us,

@@ -3,22 +3,27 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
 use crate::{
     attempt::Attempt,
+    database::is_unavailable,
     job::{Job, JobArgs, JobError},
-    metrics, rate_limit,
+    metrics,
+    pool::Pool,
+    rate_limit,
 };
 
 /// The most dead letters deleted in one statement, so that transactions stay short.
 const BATCH: i64 = 5000;
 
+/// How long the job waits if the database is unavailable. That costs no attempt.
+const DATABASE_AWAY: Duration = Duration::from_secs(2);
+
 /// What [`CleanupQueue`] works with.
 #[derive(Debug, Clone)]
 pub struct CleanupQueueDeps {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// How long dead letters are kept.
     pub keep_dead_jobs: Duration,
 }
@@ -38,7 +43,13 @@ impl Job<CleanupQueueDeps> for CleanupQueue {
     const TIMEOUT: Duration = Duration::from_mins(10);
 
     async fn run(&self, deps: &CleanupQueueDeps, _: &Attempt) -> Result<(), JobError> {
-        let deleted = clean(deps).await.map_err(JobError::retry)?;
+        let deleted = clean(deps).await.map_err(|error| {
+            if is_unavailable(&error) {
+                JobError::Snooze(DATABASE_AWAY)
+            } else {
+                JobError::retry(error)
+            }
+        })?;
         metrics::dead_letters_removed(deleted);
         tracing::info!(dead_letters = deleted, "queue cleaned");
         Ok(())
@@ -55,7 +66,7 @@ async fn clean(deps: &CleanupQueueDeps) -> Result<u64, sqlx::Error> {
             deps.keep_dead_jobs.as_secs_f64(),
             BATCH,
         )
-        .execute(&deps.pool)
+        .execute(&mut *deps.pool.acquire().await?)
         .await?;
         deleted += batch.rows_affected();
         if batch.rows_affected() < BATCH.unsigned_abs() {
@@ -63,10 +74,10 @@ async fn clean(deps: &CleanupQueueDeps) -> Result<u64, sqlx::Error> {
         }
     }
     sqlx::query!("delete from queue.throughput where minute < now() - interval '1 day'")
-        .execute(&deps.pool)
+        .execute(&mut *deps.pool.acquire().await?)
         .await?;
     sqlx::query!("delete from queue.workers where seen_at < now() - interval '1 hour'")
-        .execute(&deps.pool)
+        .execute(&mut *deps.pool.acquire().await?)
         .await?;
     rate_limit::delete_expired(&mut *deps.pool.acquire().await?).await?;
     Ok(deleted)

@@ -18,8 +18,13 @@ use crate::{
     lease::Leases,
     metrics::{self, AttemptOutcome, PermitInUse},
     outcome::{DeadLetterReason, Outcome, storable},
+    pool::{HeldConnections, stalled},
     settings::LinkTrace,
 };
+
+/// How long a job waits that had no response from the database. No job is at fault, so none loses
+/// an attempt.
+const DATABASE_SILENT: Duration = Duration::from_secs(2);
 
 /// How an attempt ended.
 pub(crate) enum AttemptEnd {
@@ -115,7 +120,9 @@ impl Executor {
             trace,
             completed: lease.completed.clone(),
         });
+        let held = HeldConnections::default();
         let running = self.kind.run(std::mem::take(&mut job.args), attempt);
+        let running = held.clone().count(running);
         // A task of its own: a panic, of the decoder too, ends only that task, and all cores share
         // the work.
         let mut task = tokio::spawn(running.in_current_span());
@@ -128,6 +135,11 @@ impl Executor {
             () = self.cut_off.cancelled() => {
                 cancel(task).await;
                 return AttemptEnd::Acknowledge(Outcome::release());
+            }
+            () = stalled(held) => {
+                cancel(task).await;
+                tracing::warn!("the database did not respond: the job waits for it");
+                return AttemptEnd::Acknowledge(Outcome::Snooze { delay: DATABASE_SILENT });
             }
             () = tokio::time::sleep(self.kind.timeout) => {
                 cancel(task).await;

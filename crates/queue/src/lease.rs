@@ -14,14 +14,14 @@ use std::{
     time::Duration,
 };
 
-use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt::{Fence, JobId},
     claimed::ClaimedJob,
-    database::{STATEMENT_TIMEOUT, StatementError, within},
+    database::{StatementError, StatementLimit},
+    pool::Pool,
     watchdog::Heartbeat,
 };
 
@@ -97,13 +97,13 @@ impl Leases {
     }
 
     /// Renews all leases three times within a lease's length, until `done`.
-    pub(crate) async fn renew(self, pool: PgPool, done: CancellationToken, heartbeat: Heartbeat) {
+    pub(crate) async fn renew(self, pool: Pool, done: CancellationToken, heartbeat: Heartbeat) {
         let regular = self.length / 3;
         let after_error = (self.length / 10).min(Duration::from_secs(1));
-        let mut pause = regular;
+        let (mut pause, mut limit) = (regular, StatementLimit::default());
         loop {
             tokio::select! { () = heartbeat.sleep(pause) => {} () = done.cancelled() => return }
-            pause = match self.renew_once(&pool).await {
+            pause = match self.renew_once(&pool, &mut limit).await {
                 Ok(()) => regular,
                 Err(error) => {
                     tracing::warn!(%error, "cannot renew leases");
@@ -126,7 +126,11 @@ impl Leases {
         }
     }
 
-    async fn renew_once(&self, pool: &PgPool) -> Result<(), StatementError> {
+    async fn renew_once(
+        &self,
+        pool: &Pool,
+        limit: &mut StatementLimit,
+    ) -> Result<(), StatementError> {
         let (ids, claims): (Vec<i64>, Vec<i32>) = self
             .lock()
             .iter()
@@ -138,8 +142,10 @@ impl Leases {
         let sent = Instant::now();
         // A locked row is skipped: a wait for it would cost all other jobs their leases. Usually
         // the job is being completed. If not, the next renewal has it.
-        let statement = sqlx::query!(
-            r#"
+        let statement = async {
+            let mut conn = pool.acquire().await?;
+            let rows = sqlx::query!(
+                r#"
             with held as (select * from unnest($1::bigint[], $2::int[]) as held(id, claim)),
             renewed as (
                 update queue.jobs as j set run_at = now() + make_interval(secs => $3)
@@ -155,14 +161,18 @@ impl Leases {
             from held join queue.jobs as j on j.id = held.id and j.claim = held.claim
             where not j.ready
             "#,
-            &ids,
-            &claims,
-            self.length.as_secs_f64(),
-        )
-        .fetch_all(pool);
+                &ids,
+                &claims,
+                self.length.as_secs_f64(),
+            )
+            .fetch_all(&mut *conn)
+            .await?;
+            conn.put_back();
+            Ok::<_, sqlx::Error>(rows)
+        };
         // At most a third of the lease: a renewal that takes longer than the lease is of no use, a
         // second try is.
-        let rows = within(STATEMENT_TIMEOUT.min(self.length / 3), statement).await?;
+        let rows = limit.within(self.length / 3, statement).await?;
         let ours: HashMap<JobId, bool> =
             rows.into_iter().map(|row| (row.id, row.renewed)).collect();
 

@@ -39,8 +39,10 @@ mod feed;
 mod job;
 mod kind;
 mod lease;
+mod listen;
 pub mod metrics;
 mod outcome;
+mod pool;
 pub mod rate_limit;
 mod runner;
 mod scan_cursor;
@@ -56,9 +58,14 @@ pub use attempt::{Attempt, CompleteError, Fence, JobId};
 pub use backoff::Backoff;
 pub use cleanup::{CleanupQueue, CleanupQueueDeps};
 pub use connections::{RUNNER_CONNECTIONS, WAKER_CONNECTIONS};
+pub use database::is_unavailable;
 pub use dead_letters::{DeadLetter, dead_letters};
 pub use enqueue::{EnqueueError, NewJob, enqueue, enqueue_all};
 pub use job::{Job, JobArgs, JobError, Priority};
+pub use pool::{
+    Pool, PoolSettings, PooledConnection, PooledTransaction, ReadOnlyServer, Servers,
+    check_connection,
+};
 pub use runner::{Runner, RunnerDied};
 pub use schedule::{InvalidCron, ScheduleError};
 pub use settings::{LinkTrace, RunnerSettings};

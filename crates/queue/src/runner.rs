@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::{
     sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
@@ -15,17 +14,19 @@ use crate::{
     backend::run_worker,
     claim::{ClaimSource, Claimer},
     connections,
+    database::StatementLimit,
     execute::Executor,
     feed::JobFeed,
     job::{Job, JobArgs},
     kind::JobKind,
     lease::Leases,
+    listen::listen,
     metrics,
+    pool::Pool,
     scan_cursor::ScanCursor,
     schedule::{ScheduleError, Schedules},
     settings::RunnerSettings,
     timers::Timers,
-    wake::listen,
     watchdog::Watchdog,
     worker_registry::WorkerRegistry,
 };
@@ -39,7 +40,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Runs jobs of the registered kinds.
 pub struct Runner {
-    pool: PgPool,
+    pool: Pool,
     settings: RunnerSettings,
     kinds: Vec<Arc<JobKind>>,
     schedules: Schedules,
@@ -61,10 +62,10 @@ impl Runner {
     /// A runner without kinds, on the database of this pool. It makes [`crate::RUNNER_CONNECTIONS`]
     /// connections of its own, so that jobs that use up the pool do not cost each other their
     /// leases.
-    pub fn new(pool: PgPool, settings: RunnerSettings) -> Self {
+    pub fn new(pool: impl Into<Pool>, settings: RunnerSettings) -> Self {
         let schedules = Schedules::default();
         Self {
-            pool,
+            pool: pool.into(),
             settings,
             kinds: Vec::new(),
             schedules,
@@ -81,7 +82,7 @@ impl Runner {
     }
 
     /// The kinds of jobs, without the rest of the runner.
-    pub(crate) fn into_kinds(self) -> (PgPool, Vec<Arc<JobKind>>) {
+    pub(crate) fn into_kinds(self) -> (Pool, Vec<Arc<JobKind>>) {
         (self.pool, self.kinds)
     }
 
@@ -166,12 +167,12 @@ impl RunnerTasks {
             watchdog,
         } = runner;
         let outcomes_pool = connections::outcomes(&pool);
+        let listener_pool = connections::listener(&pool);
         let pool = connections::control(&pool);
         let (cut_off, drained) = (CancellationToken::new(), CancellationToken::new());
         let (arrivals, timer_set) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (connected, listening) = watch::channel(false);
-        let grace = settings.grace;
-        let leases = Leases::new(settings.lease);
+        let (grace, leases) = (settings.grace, Leases::new(settings.lease));
         let (acks, writer) = Acks::start(WriteAcks {
             pool: outcomes_pool,
             leases: leases.clone(),
@@ -199,8 +200,7 @@ impl RunnerTasks {
         until_drained.spawn(registry.run(drained.clone()));
 
         let worker: Arc<str> = settings.worker.as_str().into();
-        let mut workers = JoinSet::new();
-        let mut sources = Vec::new();
+        let (mut workers, mut sources) = (JoinSet::new(), Vec::new());
         for kind in kinds {
             let feed = JobFeed::default();
             let executor = Executor {
@@ -226,7 +226,7 @@ impl RunnerTasks {
 
         let mut until_stop = JoinSet::new();
         until_stop.spawn(listen(
-            pool.clone(),
+            listener_pool,
             arrivals.clone(),
             connected,
             stop.clone(),
@@ -247,6 +247,7 @@ impl RunnerTasks {
             room,
             arrivals,
             listening,
+            limit: StatementLimit::default(),
         };
         until_stop.spawn(claimer.run(stop.clone(), watchdog.heartbeat("claims")));
         Self {

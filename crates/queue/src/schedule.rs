@@ -10,11 +10,12 @@ use croner::{
     Cron,
     parser::{CronParser, Seconds, Year},
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use crate::{
     enqueue::{EnqueueError, NewJob, enqueue_all},
     job::JobArgs,
+    pool::Pool,
 };
 
 /// An invalid cron expression.
@@ -72,7 +73,7 @@ impl Schedules {
 
     /// Stores the schedules in the database. A new schedule, or one whose expression has changed,
     /// starts from now.
-    pub(crate) async fn store(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn store(&self, pool: &Pool) -> Result<(), sqlx::Error> {
         let mut conn = pool.acquire().await?;
         let now = now(&mut conn).await?;
         for schedule in &self.all {
@@ -91,7 +92,7 @@ impl Schedules {
     }
 
     /// Enqueues the jobs of due schedules and moves their times on.
-    pub(crate) async fn enqueue_due(&self, pool: &PgPool) -> Result<(), EnqueueError> {
+    pub(crate) async fn enqueue_due(&self, pool: &Pool) -> Result<(), EnqueueError> {
         let mut tx = pool.begin().await?;
         let now = now(&mut tx).await?;
         let due = sqlx::query_scalar!(

@@ -22,7 +22,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -31,11 +30,13 @@ use crate::{
     attempt::JobId,
     claim::claim_ready,
     claimed::ClaimedJob,
+    database::StatementLimit,
     execute::{AttemptEnd, Executor},
     job::{Job, JobArgs},
     kind::JobKind,
     lease::Leases,
     outcome::Outcome,
+    pool::Pool,
     runner::Runner,
     scan_cursor::ScanCursor,
     schedule::{ScheduleError, Schedules},
@@ -89,7 +90,7 @@ pub enum JobOutcome {
 
 /// The queue of one test.
 pub struct TestQueue {
-    pool: PgPool,
+    pool: Pool,
     settings: RunnerSettings,
     kinds: Vec<Arc<JobKind>>,
     timers: Timers,
@@ -107,7 +108,8 @@ impl std::fmt::Debug for TestQueue {
 
 impl TestQueue {
     /// A queue without kinds on the database of this pool, whose connections it shares.
-    pub fn new(pool: PgPool) -> Self {
+    pub fn new(pool: impl Into<Pool>) -> Self {
+        let pool = pool.into();
         let settings = RunnerSettings::new("test");
         let timers = Timers {
             pool: pool.clone(),
@@ -244,7 +246,7 @@ impl TestQueue {
                order by ready desc, case when ready then position else run_at end, id"#,
             J::NAME
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await.expect("a connection"))
         .await
         .expect("the jobs");
         args.iter()
@@ -262,7 +264,7 @@ impl TestQueue {
                    union all select kind, id, 'dead, ' || reason from queue.dead_jobs
                ) as jobs order by id"#
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await.expect("a connection"))
         .await
         .expect("the jobs");
         assert!(left.is_empty(), "jobs are left: {left:#?}");
@@ -272,8 +274,14 @@ impl TestQueue {
     async fn pass_time(&self) {
         let stored = self.timers.schedules.store(&self.pool).await;
         stored.expect("the schedules are stored");
-        let mut cursor = ScanCursor::new();
-        while self.timers.pass(&mut cursor).await.expect("a scan") == Duration::ZERO {}
+        let (mut cursor, mut limit) = (ScanCursor::new(), StatementLimit::default());
+        while self
+            .timers
+            .pass(&mut cursor, &mut limit)
+            .await
+            .expect("a scan")
+            == Duration::ZERO
+        {}
     }
 
     async fn claim(&self) -> Option<(Arc<JobKind>, ClaimedJob)> {
@@ -284,11 +292,20 @@ impl TestQueue {
              order by position, id limit 1",
             &names
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.acquire().await.expect("a connection"))
         .await
         .expect("the jobs")?;
         let sent = Instant::now();
-        let claimed = claim_ready(&self.pool, &self.settings, &[first], &[1], &[None]).await;
+        let mut limit = StatementLimit::default();
+        let claimed = claim_ready(
+            &self.pool,
+            &mut limit,
+            &self.settings,
+            &[first],
+            &[1],
+            &[None],
+        )
+        .await;
         let job = claimed.expect("a claim").pop()?;
         self.leases.hold(&job.job, sent);
         let kind = self.kinds.iter().find(|kind| kind.name == job.kind)?;

@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
@@ -12,7 +11,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    database::{LONGEST_PAUSE, STATEMENT_TIMEOUT, StatementError, within},
+    database::{LONGEST_PAUSE, STATEMENT_TIMEOUT, StatementError, StatementLimit, within},
+    pool::Pool,
     scan_cursor::ScanCursor,
     schedule::Schedules,
     watchdog::Heartbeat,
@@ -34,7 +34,7 @@ const LONGEST_TRANSACTION: TimeDelta = TimeDelta::seconds(2);
 
 /// Scans the timers for one process.
 pub(crate) struct Timers {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) schedules: Schedules,
     /// Notified when jobs became ready.
     pub(crate) arrivals: Arc<Notify>,
@@ -55,7 +55,7 @@ struct TimerScan {
 impl Timers {
     /// Scans until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken, heartbeat: Heartbeat) {
-        let mut cursor = ScanCursor::new();
+        let (mut cursor, mut limit) = (ScanCursor::new(), StatementLimit::default());
         let mut schedules_stored = false;
         while !stop.is_cancelled() {
             heartbeat.beat();
@@ -64,7 +64,7 @@ impl Timers {
                 schedules_stored = stored.is_ok();
             }
             heartbeat.beat();
-            let pause = match self.pass(&mut cursor).await {
+            let pause = match self.pass(&mut cursor, &mut limit).await {
                 Ok(Duration::ZERO) => continue,
                 Ok(next) => next.clamp(SHORTEST_WAIT, LONGEST_WAIT),
                 Err(error) => {
@@ -82,8 +82,12 @@ impl Timers {
 
     /// Makes due jobs ready and enqueues the jobs of due schedules. Returns how long there is
     /// nothing to do.
-    pub(crate) async fn pass(&self, cursor: &mut ScanCursor) -> Result<Duration, StatementError> {
-        let found = self.scan(cursor).await?;
+    pub(crate) async fn pass(
+        &self,
+        cursor: &mut ScanCursor,
+        limit: &mut StatementLimit,
+    ) -> Result<Duration, StatementError> {
+        let found = self.scan(cursor, limit).await?;
         if found.schedule_due {
             match timeout(STATEMENT_TIMEOUT, self.schedules.enqueue_due(&self.pool)).await {
                 Ok(Ok(())) => {}
@@ -102,12 +106,18 @@ impl Timers {
     }
 
     /// Makes due jobs ready, and reads the next timer and the schedules in the same statement.
-    async fn scan(&self, cursor: &mut ScanCursor) -> Result<TimerScan, StatementError> {
+    async fn scan(
+        &self,
+        cursor: &mut ScanCursor,
+        limit: &mut StatementLimit,
+    ) -> Result<TimerScan, StatementError> {
         let start = cursor.start();
         let sent = Instant::now();
         // Jobs of a lane get positions behind each other, as when they are enqueued. So many jobs
         // of one lane that become ready together do not delay other lanes.
-        let statement = sqlx::query!(
+        let statement = async {
+            let mut conn = self.pool.acquire().await?;
+            let row = sqlx::query!(
             r#"
             with due as (
                 select ctid, lane, run_at from queue.jobs
@@ -143,8 +153,12 @@ impl Timers {
             BATCH,
             self.schedules.names(),
         )
-        .fetch_one(&self.pool);
-        let row = within(STATEMENT_TIMEOUT, statement).await?;
+        .fetch_one(&mut *conn)
+        .await?;
+            conn.put_back();
+            Ok::<_, sqlx::Error>(row)
+        };
+        let row = limit.within(STATEMENT_TIMEOUT, statement).await?;
         // A timer lies in the future when it is set. So no timer appears that is older than one
         // transaction.
         let reached: DateTime<Utc> = row.now - LONGEST_TRANSACTION;

@@ -5,25 +5,19 @@
 //! `NOTIFY` for all calls within a few milliseconds. If a wake-up is lost in a crash, the job waits
 //! for the next poll.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use sqlx::{PgPool, postgres::PgListener};
-use tokio::sync::{
-    Notify,
-    mpsc::{self, error::TrySendError},
-    watch,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
-use crate::connections;
+use crate::{connections, database::within, pool::Pool};
 
 pub(crate) const CHANNEL: &str = "queue_jobs";
 
 /// The shortest time between two notifications of one process.
 const DEBOUNCE: Duration = Duration::from_millis(4);
 
-/// The pause before the process listens again after it lost the connection.
-const RECONNECT: Duration = Duration::from_millis(500);
+/// How long a notification may take. After that its connection is closed. Workers poll meanwhile.
+const NOTIFY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Wakes the workers of all processes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,17 +27,14 @@ impl Waker {
     /// Starts the task that notifies. It ends when the last clone is dropped. It has a connection
     /// of its own, because in the pool it would wait behind the jobs that the new job has priority
     /// over.
-    pub fn start(pool: &PgPool) -> Self {
-        let pool = connections::waker(pool);
+    pub fn start(pool: impl Into<Pool>) -> Self {
+        let pool = connections::waker(&pool.into());
         // One place. A full channel means that a notification is about to be sent, which covers
         // this call, too.
         let (sender, mut wanted) = mpsc::channel(1);
         tokio::spawn(async move {
             while wanted.recv().await.is_some() {
-                let sent = sqlx::query!("select pg_notify($1, '')", CHANNEL)
-                    .execute(&pool)
-                    .await;
-                if let Err(error) = sent {
+                if let Err(error) = within(NOTIFY_LIMIT, notify(&pool)).await {
                     tracing::debug!(%error, "workers not notified: they will poll");
                 }
                 tokio::time::sleep(DEBOUNCE).await;
@@ -60,34 +51,11 @@ impl Waker {
     }
 }
 
-/// Listens until `stop`. Each notification, and each new connection, notifies `arrivals`.
-/// `connected` is true while notifications arrive.
-pub(crate) async fn listen(
-    pool: PgPool,
-    arrivals: Arc<Notify>,
-    connected: watch::Sender<bool>,
-    stop: CancellationToken,
-) {
-    loop {
-        let listening = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
-            listener.listen(CHANNEL).await?;
-            connected.send_replace(true);
-            arrivals.notify_one(); // for jobs that were enqueued before this connection listened
-            while listener.try_recv().await?.is_some() {
-                arrivals.notify_one();
-            }
-            Ok::<(), sqlx::Error>(())
-        };
-        tokio::select! {
-            result = listening => {
-                connected.send_replace(false);
-                if let Err(error) = result {
-                    tracing::warn!(%error, "cannot listen for new jobs: polling instead");
-                }
-            }
-            () = stop.cancelled() => return,
-        }
-        tokio::select! { () = tokio::time::sleep(RECONNECT) => {} () = stop.cancelled() => return }
-    }
+async fn notify(pool: &Pool) -> Result<(), sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    sqlx::query!("select pg_notify($1, '')", CHANNEL)
+        .execute(&mut *conn)
+        .await?;
+    conn.put_back();
+    Ok(())
 }

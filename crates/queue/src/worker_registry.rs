@@ -7,12 +7,13 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     database::{STATEMENT_TIMEOUT, within},
     kind::JobKind,
+    pool::Pool,
 };
 
 /// The pause between two entries.
@@ -20,7 +21,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Keeps the entry of this process in `queue.workers`, and adds to `queue.throughput`.
 pub(crate) struct WorkerRegistry {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) worker: String,
     pub(crate) kinds: Vec<Arc<JobKind>>,
 }
@@ -47,10 +48,11 @@ impl WorkerRegistry {
         started_at: Option<DateTime<Utc>>,
         stopping: bool,
     ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-        self.write_throughput().await?;
+        let mut conn = self.pool.acquire().await?;
+        self.write_throughput(&mut conn).await?;
         if stopping {
             sqlx::query!("delete from queue.workers where name = $1", self.worker)
-                .execute(&self.pool)
+                .execute(&mut *conn)
                 .await?;
             return Ok(None);
         }
@@ -69,12 +71,13 @@ impl WorkerRegistry {
             i32::try_from(concurrency).unwrap_or(i32::MAX),
             i32::try_from(held).unwrap_or(i32::MAX),
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *conn)
         .await?;
+        conn.put_back();
         Ok(Some(at))
     }
 
-    async fn write_throughput(&self) -> Result<(), sqlx::Error> {
+    async fn write_throughput(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         for kind in &self.kinds {
             let completed = kind.completed.swap(0, Ordering::Relaxed);
             let failed = kind.failed.swap(0, Ordering::Relaxed);
@@ -90,7 +93,7 @@ impl WorkerRegistry {
                 i64::try_from(completed).unwrap_or(i64::MAX),
                 i64::try_from(failed).unwrap_or(i64::MAX),
             )
-            .execute(&self.pool)
+            .execute(&mut *conn)
             .await;
             if let Err(error) = written {
                 kind.completed.fetch_add(completed, Ordering::Relaxed);

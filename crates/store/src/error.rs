@@ -143,11 +143,12 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        let unavailable = queue::is_unavailable(&error);
         let error = DatabaseError {
             error,
             raised_by_us: false,
         };
-        if error.is_unavailable() {
+        if unavailable {
             Self::Unavailable(error)
         } else {
             Self::Database(error)
@@ -210,24 +211,6 @@ impl DatabaseError {
             .as_database_error()
             .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
     }
-
-    fn is_unavailable(&self) -> bool {
-        match &self.error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
-            // Connection lost; out of resources; stopped, starting; a standby that was the primary
-            // a moment ago; we paused in a transaction.
-            sqlx::Error::Database(e) => e.code().is_some_and(|code| {
-                ["08", "53", "57P0", "25006", "25P03"]
-                    .iter()
-                    .any(|prefix| code.starts_with(prefix))
-            }),
-            _ => false,
-        }
-    }
 }
 
 impl fmt::Display for DatabaseError {
@@ -280,11 +263,18 @@ mod tests {
             sqlx::Error::PoolTimedOut,
             sqlx::Error::PoolClosed,
             sqlx::Error::WorkerCrashed,
-            sqlx::Error::Tls("handshake".into()),
+            sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".to_owned()),
         ];
         for error in away {
             assert!(StoreError::from(error).is_unavailable());
         }
-        assert!(!StoreError::from(sqlx::Error::RowNotFound).is_unavailable());
+        let refusals = [
+            sqlx::Error::RowNotFound,
+            sqlx::Error::Tls("server does not support TLS".into()),
+            sqlx::Error::Configuration("no keys found pem file".into()),
+        ];
+        for error in refusals {
+            assert!(!StoreError::from(error).is_unavailable());
+        }
     }
 }

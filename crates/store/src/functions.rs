@@ -95,21 +95,44 @@ pub(crate) async fn outdated_functions(
     conn: &mut PgConnection,
     functions: &[SqlFunction],
 ) -> Result<Vec<String>, StoreError> {
-    let names: Vec<&str> = functions.iter().map(|function| &*function.name).collect();
-    let revisions: Vec<i32> = functions.iter().map(|function| function.revision).collect();
-    let digests: Vec<String> = functions.iter().map(SqlFunction::sha256).collect();
-    Ok(sqlx::query_scalar(
-        "select ours.name from unnest($1::text[], $2::int[], $3::text[])
-             with ordinality as ours (name, revision, sha256, position)
-         where not exists (
-             select from pigeonhole.applied_functions applied
-             where applied.name = ours.name and (applied.revision > ours.revision
-                 or applied.revision = ours.revision and applied.sha256 = ours.sha256))
-         order by ours.position",
-    )
-    .bind(names)
-    .bind(revisions)
-    .bind(digests)
-    .fetch_all(conn)
-    .await?)
+    FunctionDigests::of(functions).outdated(conn).await
+}
+
+/// What a database is asked about functions: names, revisions and digests, in their order.
+pub(crate) struct FunctionDigests {
+    names: Vec<String>,
+    revisions: Vec<i32>,
+    digests: Vec<String>,
+}
+
+impl FunctionDigests {
+    pub(crate) fn of(functions: &[SqlFunction]) -> Self {
+        let names = functions.iter().map(|function| function.name.to_string());
+        Self {
+            names: names.collect(),
+            revisions: functions.iter().map(|function| function.revision).collect(),
+            digests: functions.iter().map(SqlFunction::sha256).collect(),
+        }
+    }
+
+    /// See [`outdated_functions`].
+    pub(crate) async fn outdated(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "select ours.name from unnest($1::text[], $2::int[], $3::text[])
+                 with ordinality as ours (name, revision, sha256, position)
+             where not exists (
+                 select from pigeonhole.applied_functions applied
+                 where applied.name = ours.name and (applied.revision > ours.revision
+                     or applied.revision = ours.revision and applied.sha256 = ours.sha256))
+             order by ours.position",
+        )
+        .bind(&self.names)
+        .bind(&self.revisions)
+        .bind(&self.digests)
+        .fetch_all(conn)
+        .await?)
+    }
 }

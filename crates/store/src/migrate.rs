@@ -1,10 +1,12 @@
 //! The migrations, embedded in the program, and whether a database has them.
 
+use std::sync::LazyLock;
+
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{Executor, PgConnection, PgPool};
 
 use crate::error::StoreError;
-use crate::functions::{apply_functions, functions, outdated_functions};
+use crate::functions::{FunctionDigests, apply_functions, functions, outdated_functions};
 
 /// The migrations, with their bookkeeping in our own schema, away from that of other programs.
 fn migrator() -> Migrator {
@@ -14,13 +16,18 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Applies the migrations that the database lacks, and then the functions that it lacks or has in
-/// an older text. Several processes may do this at the same time: an advisory lock admits one after
-/// the other.
+/// Applies the migrations that the database of this pool lacks: see [`migrate_on`].
 pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     let mut conn = pool.acquire().await?;
     // After an error the advisory lock remains on the connection: it must not return to the pool.
     conn.close_on_drop();
+    migrate_on(&mut conn).await
+}
+
+/// Applies the migrations that the database lacks, and then the functions that it lacks or has in
+/// an older text. Several processes may do this at the same time: an advisory lock admits one after
+/// the other. After an error the lock remains, so the caller must close the connection.
+pub async fn migrate_on(conn: &mut PgConnection) -> Result<(), StoreError> {
     // Otherwise Postgres logs every "if not exists" that finds something.
     conn.execute("set client_min_messages = warning").await?;
     let mut migrator = migrator();
@@ -29,17 +36,28 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     conn.lock().await?;
     // Not `run`, whose future cannot be spawned: https://github.com/rust-lang/rust/issues/110338.
     migrator.run_direct(None, &mut *conn, false).await?;
-    apply_functions(&mut conn, &functions()).await?;
+    apply_functions(conn, &functions()).await?;
     Ok(conn.unlock().await?)
+}
+
+/// What [`is_current`] compares. It is asked often, and the digests of all functions take a
+/// while.
+static OURS: LazyLock<OurMigrations> = LazyLock::new(|| OurMigrations {
+    versions: migrator()
+        .iter()
+        .map(|migration| migration.version)
+        .collect(),
+    functions: FunctionDigests::of(&functions()),
+});
+
+struct OurMigrations {
+    versions: Vec<i64>,
+    functions: FunctionDigests,
 }
 
 /// Returns whether the database has every migration and function of this program. False, not an
 /// error, on a database that was never migrated. Those of a newer program do not matter.
 pub async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
-    let versions: Vec<i64> = migrator()
-        .iter()
-        .map(|migration| migration.version)
-        .collect();
     if !was_migrated(conn).await? {
         return Ok(false);
     }
@@ -47,10 +65,10 @@ pub async fn is_current(conn: &mut PgConnection) -> Result<bool, StoreError> {
         "select count(*) = cardinality($1) from pigeonhole._sqlx_migrations
          where success and version = any($1)",
     )
-    .bind(&versions)
+    .bind(&OURS.versions)
     .fetch_one(&mut *conn)
     .await?;
-    Ok(applied && outdated_functions(conn, &functions()).await?.is_empty())
+    Ok(applied && OURS.functions.outdated(conn).await?.is_empty())
 }
 
 /// How the migrations and functions of a database compare with those of this program.

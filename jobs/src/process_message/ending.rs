@@ -4,8 +4,8 @@
 use std::{borrow::Borrow, sync::Arc};
 
 use group_commit::{BatchOperation, OnError};
-use queue::Waker;
-use sqlx::{Connection, PgPool};
+use queue::{Pool, Waker};
+use sqlx::Connection;
 use store::{
     Keyring,
     inbound_messages::{EndOutcome, MessageEnd, finish_all},
@@ -57,7 +57,7 @@ impl MessageEnding {
 
 /// Ends messages, many in one transaction.
 pub(crate) struct FinishMessages {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) waker: Waker,
 }
@@ -70,7 +70,10 @@ impl BatchOperation for FinishMessages {
     async fn execute(&self, endings: &[&MessageEnding]) -> Result<Vec<EndOutcome>, StepError> {
         let mut conn = self.pool.acquire().await?;
         if endings.iter().all(|ending| ending.is_plain()) {
-            return Ok(finish_all(&mut conn, &self.keyring, endings).await?);
+            let finished = finish_all(&mut conn, &self.keyring, endings).await?;
+            conn.put_back();
+            self.pool.write_committed();
+            return Ok(finished);
         }
         let mut tx = conn.begin().await?;
         let finished = finish_all(&mut tx, &self.keyring, endings).await?;
@@ -90,6 +93,8 @@ impl BatchOperation for FinishMessages {
             .collect();
         sends::enqueue_replies(&mut tx, &self.keyring, &replies, LIFE).await?;
         tx.commit().await?;
+        conn.put_back();
+        self.pool.write_committed();
         if !replies.is_empty() {
             self.waker.wake();
         }
@@ -97,6 +102,10 @@ impl BatchOperation for FinishMessages {
     }
 
     fn on_error(&self, error: Option<&StepError>, _: usize, _: u32) -> OnError {
-        on_batch_error(error)
+        let on_error = on_batch_error(error);
+        if on_error == OnError::FailAll {
+            self.pool.write_refused();
+        }
+        on_error
     }
 }

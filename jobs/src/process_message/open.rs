@@ -8,7 +8,8 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use group_commit::{BatchOperation, OnError};
-use sqlx::{PgConnection, PgPool};
+use queue::Pool;
+use sqlx::PgConnection;
 use store::{Keyring, inbound_messages};
 use twilio::MessageSid;
 
@@ -24,7 +25,7 @@ const DUPLICATE: Duration = Duration::from_secs(1);
 
 /// Opens messages, many in one transaction.
 pub(crate) struct OpenMessages {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) policy: Arc<MessagePolicy>,
 }
@@ -40,7 +41,9 @@ impl BatchOperation for OpenMessages {
         let mut conn = self.pool.acquire().await?;
         let stages = self.read(&mut conn, sids).await?;
         let stages = self.find_users(&mut conn, stages).await?;
-        self.reserve_starts(&mut conn, stages).await
+        let stages = self.reserve_starts(&mut conn, stages).await?;
+        conn.put_back();
+        Ok(stages)
     }
 
     fn on_error(&self, error: Option<&StepError>, _: usize, _: u32) -> OnError {

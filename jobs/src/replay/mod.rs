@@ -5,8 +5,9 @@
 
 mod plan;
 
+use queue::Pool;
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use store::{
     E164, Keyring, StoreError,
     enrichment_items::{self, NewItem, ReviewedItem},
@@ -119,7 +120,7 @@ impl From<sqlx::Error> for ReplayError {
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayDeps<'a> {
     /// The database.
-    pub pool: &'a PgPool,
+    pub pool: &'a Pool,
     /// The keys that open and seal personal data.
     pub keyring: &'a Keyring,
     /// Where the files of messages are.
@@ -194,7 +195,7 @@ async fn extract(
 
 /// Reads the message, and the number that it came from.
 async fn open(
-    pool: &PgPool,
+    pool: &Pool,
     keyring: &Keyring,
     message_sid: &str,
 ) -> Result<(InboundWebhook, E164), ReplayError> {

@@ -1,16 +1,12 @@
 //! Writes what became of a send.
 
-use sqlx::PgPool;
+use queue::Pool;
 use store::sends::{self, Move, Send, SendState};
 
 use crate::StepError;
 
 /// Moves the send to this state and counts it.
-pub(super) async fn write_outcome(
-    pool: &PgPool,
-    send: &Send,
-    to: Move<'_>,
-) -> Result<(), StepError> {
+pub(super) async fn write_outcome(pool: &Pool, send: &Send, to: Move<'_>) -> Result<(), StepError> {
     let mut conn = pool.acquire().await?;
     let moved = sends::advance(&mut conn, send.id, to).await?;
     if moved {

@@ -9,6 +9,7 @@ use queue::admin::AdminError;
 use store::StoreError;
 
 use super::layout;
+use crate::error_chain::ErrorChain;
 
 pub(super) type PageResult = Result<Html<String>, PageError>;
 
@@ -32,7 +33,8 @@ impl From<AdminError> for PageError {
 
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(%error, "the operator's page cannot read the database");
+        let error_chain = ErrorChain(&error);
+        tracing::warn!(error = %error_chain, "the operator's page cannot read the database");
         Self::Database(error.to_string())
     }
 }

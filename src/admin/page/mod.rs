@@ -18,28 +18,33 @@ mod messages;
 mod overview;
 mod state;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request},
     http::{StatusCode, header},
-    middleware,
-    response::IntoResponse,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use sqlx::PgPool;
+use queue::Pool;
+use tokio::time::timeout;
 
 use crate::config::AdminConfig;
+use error::PageError;
 use form_token::FormToken;
 use guard::PageAccess;
 use state::PageDeps;
+
+/// How long a request may take. Each of its statements has a limit at the server.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The largest form that the page accepts, in bytes.
 const FORM_BYTES: usize = 8 * 1024;
 
 /// The routes of the page, or one route that says why there is no page.
-pub(super) fn router(config: &AdminConfig, pool: PgPool) -> Router {
+pub(super) fn router(config: &AdminConfig, pool: Pool) -> Router {
     let Some(access) = PageAccess::of(config) else {
         tracing::warn!(
             "no operator's page: ADMIN_ADDR is not a loopback address, and ADMIN_TOKEN is not set"
@@ -59,11 +64,20 @@ pub(super) fn router(config: &AdminConfig, pool: PgPool) -> Router {
         .route("/change", post(change::change))
         .route("/page.css", get(style))
         .layer(DefaultBodyLimit::max(FORM_BYTES))
+        .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(
             Arc::new(access),
             guard::guard,
         ))
         .with_state(Arc::new(deps))
+}
+
+/// A request that waits for a silent connection gives it up.
+async fn in_time(request: Request, next: Next) -> Response {
+    match timeout(LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => PageError::Database("It took too long. Try again.".to_owned()).into_response(),
+    }
 }
 
 async fn style() -> impl IntoResponse {

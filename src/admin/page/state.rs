@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use sqlx::PgPool;
 
 use super::form_token::FormToken;
+use queue::Pool;
 
 pub(super) struct PageDeps {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     pub(super) token: FormToken,
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
+use queue::Servers;
 use sqlx::{
     Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
@@ -30,14 +31,29 @@ const CLOCK_WARNING: TimeDelta = TimeDelta::seconds(5);
 /// With this difference, tokens expire early or late, and cloud services refuse our requests.
 const CLOCK_FAULT: TimeDelta = TimeDelta::seconds(60);
 
-/// The connection that all checks of the database share.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Finding> {
-    let connecting = async { anyhow::Ok(PgConnection::connect_with(options).await?) };
-    let connected = timeout(LIMIT, connecting).await;
-    connected
-        .context("it does not respond within 5 s")
-        .flatten()
-        .map_err(|error| unreachable(&error))
+/// The connection that all checks of the database share, and to which of the servers it is: the one
+/// that can be written to. If there is none, the first that responds, as the report is to say why.
+pub(super) async fn connect(
+    servers: &Servers,
+) -> Result<(PgConnection, PgConnectOptions), Finding> {
+    if servers.all().len() > 1
+        && let Ok(conn) = servers.connect(LIMIT).await
+    {
+        return Ok((conn, servers.current()));
+    }
+    let mut fault = None;
+    for options in servers.all() {
+        let connecting = async { anyhow::Ok(PgConnection::connect_with(options).await?) };
+        let connected = timeout(LIMIT, connecting).await;
+        match connected
+            .context("it does not respond within 5 s")
+            .flatten()
+        {
+            Ok(conn) => return Ok((conn, options.clone())),
+            Err(error) => fault = Some(unreachable(&error)),
+        }
+    }
+    Err(fault.unwrap_or_else(|| Finding::unchecked(REACHED, "DATABASE_URL names no server")))
 }
 
 fn unreachable(error: &anyhow::Error) -> Finding {
@@ -80,7 +96,16 @@ fn reached(server: DatabaseServer) -> Finding {
         return Finding::fault(
             REACHED,
             "the database is a replica, which accepts no writes",
-            "point DATABASE_URL at the primary; in a list of hosts, add target_session_attrs=read-write",
+            "point DATABASE_URL at the primary, or list all servers in it: postgres://user@host1,host2/name; \
+             Pigeonhole finds the one that can be written to",
+        );
+    }
+    if server.read_only {
+        return Finding::fault(
+            REACHED,
+            "the database is set to read-only: default_transaction_read_only is on",
+            "find out why: a provider sets it when the disk is full. Then: alter system reset \
+             default_transaction_read_only; select pg_reload_conf()",
         );
     }
     Finding::ok(

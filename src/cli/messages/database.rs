@@ -1,8 +1,8 @@
 //! The database as the `messages` commands reach it: no statement of theirs takes long.
 
 use anyhow::Context;
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
-use tokio::time::timeout;
+use queue::Servers;
+use sqlx::PgConnection;
 
 use crate::{
     config::{DatabaseConfig, Env, LogConfig, Reader},
@@ -16,17 +16,14 @@ pub(super) async fn connect(env: &Env) -> anyhow::Result<PgConnection> {
         Some((log?, database?))
     })?;
     telemetry::init_logs(&log)?;
-    let options = with_statement_timeout(database.options);
-    let connecting = PgConnection::connect_with(&options);
-    timeout(queue::admin::STATEMENT_TIMEOUT, connecting)
+    with_statement_timeout(&database.servers)
+        .connect(queue::admin::STATEMENT_TIMEOUT)
         .await
-        .map_err(anyhow::Error::from)
-        .and_then(|connected| connected.map_err(anyhow::Error::from))
         .context("cannot reach the database")
 }
 
-/// The same options, with a time limit for every statement.
-pub(super) fn with_statement_timeout(options: PgConnectOptions) -> PgConnectOptions {
+/// The same servers, with a time limit for every statement.
+pub(super) fn with_statement_timeout(servers: &Servers) -> Servers {
     let limit = queue::admin::STATEMENT_TIMEOUT.as_millis().to_string();
-    options.options([("statement_timeout", limit.as_str()), ("jit", "off")])
+    servers.with(|options| options.options([("statement_timeout", limit.as_str()), ("jit", "off")]))
 }

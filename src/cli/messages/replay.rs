@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use jobs::{ItemChange, ItemChangeKind, ReplayDeps, ReplayError, Replayed};
+use queue::{Pool, PoolSettings};
 use serde::Serialize;
-use sqlx::postgres::PgPoolOptions;
 
 use super::{args::ReplayArgs, database::with_statement_timeout};
 use crate::{
@@ -38,11 +38,11 @@ pub(super) async fn run(env: &Env, args: ReplayArgs) -> anyhow::Result<()> {
     })?;
     telemetry::init_logs(&log)?;
     let store = store.open().context("MEDIA_STORE cannot be used")?;
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .after_connect(|conn, _| Box::pin(store::prepare_session(conn)))
-        .acquire_timeout(queue::admin::STATEMENT_TIMEOUT)
-        .connect_lazy_with(with_statement_timeout(database.options));
+    let pool = Pool::new(PoolSettings {
+        servers: with_statement_timeout(&database.servers),
+        max_connections: 1,
+        acquire_timeout: queue::admin::STATEMENT_TIMEOUT,
+    });
     let mut report = ReplayReport {
         dry_run: args.dry_run,
         messages: Vec::new(),

@@ -18,10 +18,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use queue::Pool;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use store::{enrichment_items, users};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ pub(super) struct DemoServer {
 
 /// What the page needs from the rest of `dev`.
 pub(super) struct DemoParts {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     /// `JWT_SECRET`.
     pub(super) secret: SecretString,
     /// The receiver's URL, for browsers.
@@ -64,7 +64,7 @@ pub(super) struct DemoParts {
 }
 
 struct DemoContext {
-    pool: PgPool,
+    pool: Pool,
     tokens: DemoTokens,
     receiver: String,
     our_number: Option<String>,

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::*;
 
 struct IntakeHarness {
-    pool: PgPool,
+    pool: sqlx::PgPool,
     keyring: Keyring,
     intake: Intake,
 }
@@ -18,7 +18,7 @@ impl IntakeHarness {
     async fn start() -> Self {
         let database = TestDatabase::migrated(store::migrate).await;
         let pool = database.pool().await;
-        let intake = Intake::start(&pool, &Waker::start(&pool));
+        let intake = Intake::start(&Pool::from(&pool), &Waker::start(&pool));
         let keyring = Keyring::parse(&"0f".repeat(32), "").unwrap();
         Self {
             pool,

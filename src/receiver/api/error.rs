@@ -19,6 +19,7 @@ use super::{
     number::NumberError,
     schema::{ApiRefusal, Problem, RateLimited, RefusalCode, Unauthorized},
 };
+use crate::error_chain::ErrorChain;
 
 /// The text of a reason is the body's sentence or a problem's detail, and goes into the log. A text
 /// whose status is 500 goes into the log only.
@@ -72,8 +73,8 @@ pub(super) enum ApiError {
     NotFound,
     #[error("The database did not answer in time")]
     DatabaseSlow,
-    #[error("the database: {0}")]
-    Store(StoreError),
+    #[error("the database failed")]
+    Store(#[source] StoreError),
     #[error("the job could not be written: {0}")]
     Enqueue(EnqueueError),
     #[error("a response could not be written or read back; this is a bug, please report it")]
@@ -218,7 +219,12 @@ impl ApiError {
     pub(super) fn log(&self) {
         let (reason, status) = (self.label(), self.status().as_u16());
         if self.status().is_server_error() {
-            tracing::error!(reason, status, error = %self, "request not carried out");
+            tracing::error!(
+                reason,
+                status,
+                error = %ErrorChain(self),
+                "request not carried out"
+            );
         } else if let Self::InvalidToken(why) = self {
             tracing::info!(reason, status, why, "request refused");
         } else {

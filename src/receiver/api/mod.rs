@@ -33,8 +33,7 @@ use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, header},
 };
-use queue::Waker;
-use sqlx::PgPool;
+use queue::{Pool, Waker};
 use store::Keyring;
 use tower_http::cors::CorsLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -64,7 +63,7 @@ impl Api {
     /// If the HTTP client cannot be made, or an origin is not one.
     pub fn start(
         config: &ApiConfig,
-        pool: PgPool,
+        pool: Pool,
         keyring: Arc<Keyring>,
         waker: &Waker,
     ) -> anyhow::Result<Self> {

@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ipnet::IpNet;
-use queue::Waker;
-use sqlx::{PgPool, PgTransaction};
+use queue::{Pool, PooledTransaction, Waker};
 use store::{Keyring, users};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -17,7 +16,7 @@ const DEADLINE: Duration = Duration::from_millis(1500);
 
 /// What the handlers and extractors share.
 pub(super) struct ApiState {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     pub(super) keyring: Arc<Keyring>,
     pub(super) waker: Waker,
     pub(super) tokens: TokenCheck,
@@ -27,7 +26,7 @@ pub(super) struct ApiState {
 
 impl ApiState {
     /// Begins a transaction for a user. The user must exist: tokens outlive accounts.
-    pub(super) async fn begin(&self, user: Uuid) -> Result<PgTransaction<'static>, ApiError> {
+    pub(super) async fn begin(&self, user: Uuid) -> Result<PooledTransaction, ApiError> {
         let mut tx = self.pool.begin().await?;
         if users::exists(&mut tx, user).await? {
             Ok(tx)

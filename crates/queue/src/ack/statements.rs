@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use crate::{
     database::LONGEST_DELAY,
     outcome::{Ack, DeadLetterReason, Outcome},
+    pool::Pool,
 };
 
 /// Writes all of these or none. Returns how many were written; the fence refused the others.
-pub(super) async fn write(pool: &PgPool, acks: &[&Ack]) -> Result<u64, sqlx::Error> {
+pub(super) async fn write(pool: &Pool, acks: &[&Ack]) -> Result<u64, sqlx::Error> {
     let mut completed = Completed::default();
     let mut due_again = DueAgain::default();
     let mut dead = DeadLetters::default();
@@ -24,7 +25,10 @@ pub(super) async fn write(pool: &PgPool, acks: &[&Ack]) -> Result<u64, sqlx::Err
     }
     if due_again.ids.is_empty() && dead.ids.is_empty() {
         // Most batches. A single statement needs no transaction block.
-        return completed.write(&mut *pool.acquire().await?).await;
+        let mut conn = pool.acquire().await?;
+        let written = completed.write(&mut conn).await?;
+        conn.put_back();
+        return Ok(written);
     }
     let mut tx = pool.begin().await?;
     let written = completed.write(&mut tx).await?

@@ -15,6 +15,7 @@ mod leases;
 mod order;
 mod outages;
 mod pausing;
+mod pool;
 mod processes;
 mod schedules;
 mod script;

@@ -145,7 +145,7 @@ async fn a_job_with_priority_is_found_in_time_behind_the_dead_rows_of_an_old_sna
 }
 
 #[tokio::test]
-async fn an_idle_runner_makes_at_most_two_statements_a_second() {
+async fn an_idle_runner_makes_at_most_three_statements_a_second() {
     const SECONDS: u32 = 8;
     let queue = TestQueue::new().await;
     let (way, url) = Way::open(queue.url(), 0).await;
@@ -161,6 +161,6 @@ async fn an_idle_runner_makes_at_most_two_statements_a_second() {
     tokio::time::sleep(Duration::from_secs(SECONDS.into())).await;
     let made = way.asked() - before;
     assert!(made > 0, "nothing was counted");
-    assert!(made <= 2 * SECONDS as usize, "{made}");
+    assert!(made <= 3 * SECONDS as usize, "{made}");
     running.stop().await;
 }

@@ -86,7 +86,7 @@ async fn maintenance_deletes_what_is_old_and_keeps_what_is_young() {
         )
         .await;
     let deps = CleanupQueueDeps {
-        pool: queue.pool.clone(),
+        pool: queue.pool.clone().into(),
         keep_dead_jobs: Duration::from_hours(24 * 7),
     };
     let runner = queue.runner(settings()).await;

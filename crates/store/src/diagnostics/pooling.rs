@@ -3,7 +3,6 @@
 use sqlx::{Connection, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 
 use crate::error::StoreError;
-use crate::session::prepare_session;
 
 /// Finds out whether a session shares its server process with others, as it does behind a pooler in
 /// transaction mode.
@@ -82,7 +81,9 @@ impl PooledSession {
     /// setting.
     async fn open(options: &PgConnectOptions) -> Result<Self, StoreError> {
         let mut conn = PgConnection::connect_with(options).await?;
-        prepare_session(&mut conn).await?;
+        raw_sql("set idle_in_transaction_session_timeout = '5s'")
+            .execute(&mut conn)
+            .await?;
         Ok(Self {
             conn,
             process: None,

@@ -14,6 +14,8 @@ pub struct DatabaseServer {
     pub tls: bool,
     /// It is a replica, which is read-only.
     pub replica: bool,
+    /// Sessions begin read-only, as an operator or a provider has set.
+    pub read_only: bool,
 }
 
 /// Reads facts about the server.
@@ -24,7 +26,8 @@ pub async fn server(conn: &mut PgConnection) -> Result<DatabaseServer, StoreErro
         r#"select current_setting('server_version_num')::int as "version!",
                coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false)
                    as "tls!",
-               pg_is_in_recovery() as "replica!""#,
+               pg_is_in_recovery() as "replica!",
+               current_setting('default_transaction_read_only')::boolean as "read_only!""#,
     )
     .fetch_one(&mut *tx)
     .await?;

@@ -7,8 +7,8 @@ mod postgres;
 
 use std::time::Duration;
 
-use sqlx::{Connection, Executor, PgConnection, PgPool};
-use tokio::time::timeout;
+use queue::Pool;
+use sqlx::{Executor, PgConnection};
 
 use crate::advisory_lock::AdvisoryLock;
 use crate::error::StoreError;
@@ -33,19 +33,16 @@ pub struct Observer(PgConnection);
 
 impl Observer {
     /// Becomes the observer, unless another process is the observer.
-    pub async fn try_become(pool: &PgPool) -> Result<Option<Self>, StoreError> {
+    pub async fn try_become(pool: &Pool) -> Result<Option<Self>, StoreError> {
         // The lock ends with this statement. A process learns without another connection that there
         // is an observer.
         let free = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "free!""#, LOCK)
-            .fetch_one(pool)
+            .fetch_one(&mut *pool.acquire().await?)
             .await?;
         if !free {
             return Ok(None);
         }
-        let options = pool.connect_options();
-        let mut conn = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
-            .await
-            .map_err(|_| StoreError::TimedOut)??;
+        let mut conn = pool.servers().connect(CONNECT_TIMEOUT).await?;
         conn.execute(SESSION).await?;
         let taken = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK)
             .fetch_one(&mut conn)

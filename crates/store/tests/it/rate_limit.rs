@@ -478,7 +478,7 @@ async fn expired_keys_alone_are_deleted_and_the_deletion_waits_for_no_lock() {
 async fn the_cleanup_of_the_queue_deletes_expired_keys() {
     let mut db = Db::migrated().await;
     let deps = CleanupQueueDeps {
-        pool: db.pool.clone(),
+        pool: db.pool.clone().into(),
         keep_dead_jobs: HOUR,
     };
     let queue = TestQueue::new(db.pool.clone()).register::<CleanupQueue, _>(deps);
