@@ -1,10 +1,11 @@
--- Reads stored messages for processing.
+-- Reads stored messages for processing, without the time at which a recovered message was sent.
+-- Workers of the previous release call it; `pigeonhole.open_messages_v2` has replaced it.
 --
 -- PL/pgSQL, because a session keeps the plans of its statements. `= any(array[…])` is an equality
 -- that the planner can serve only by the index, and not by a join that reads the whole table.
 --
--- Revision: 1
--- Called by: `store::inbound_messages::load_all`, for the job `process_message`.
+-- Revision: 2
+-- Called by: workers of the previous release, for the job `process_message`.
 -- Locks: nothing.
 -- Returns: the messages that exist, in no order; `starts_in` is the time in seconds until the
 --     message's reservation, negative after it, null without one.

@@ -5,7 +5,7 @@
 -- was nearly empty, it may read the whole table, and the session would keep it when the table is
 -- full. So these functions may use an index only.
 --
--- Revision: 1
+-- Revision: 2
 -- Called by: `pigeonhole migrate`.
 -- Locks: the functions.
 -- Returns: nothing.
@@ -15,8 +15,9 @@ declare
     setting text;
 begin
     foreach function_name in array array[
-        'pigeonhole.open_messages', 'pigeonhole.users_by_number', 'pigeonhole.reserve_starts',
-        'pigeonhole.finish_messages', 'queue.read_rate_limits', 'queue.update_rate_limits'
+        'pigeonhole.open_messages', 'pigeonhole.open_messages_v2', 'pigeonhole.users_by_number',
+        'pigeonhole.reserve_starts', 'pigeonhole.finish_messages',
+        'pigeonhole.remove_erased_messages', 'queue.read_rate_limits', 'queue.update_rate_limits'
     ] loop
         foreach setting in array array[
             'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'

@@ -21,6 +21,11 @@ impl Priority {
     pub const NORMAL: Self = Self(0);
     /// After all other jobs, for ten minutes.
     pub const LOW: Self = Self(1);
+
+    /// The number, as stored.
+    pub fn as_i16(self) -> i16 {
+        self.0
+    }
 }
 
 /// The arguments of one kind of job, and what whoever enqueues it must know.

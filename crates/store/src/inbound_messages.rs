@@ -1,5 +1,6 @@
 //! `pigeonhole.inbound_messages`: the durable inbox. The receiver writes a message together with
-//! its job; the worker ends it; the cleanup erases what it says.
+//! its job, as recovery does with one that no webhook brought; the worker ends it; the cleanup
+//! erases what it says.
 
 mod accept;
 pub mod cleanup;
@@ -9,8 +10,10 @@ mod fail;
 mod finish;
 mod load;
 pub mod message_history;
+mod recover;
 mod replay;
 mod reserve_starts;
+mod source;
 mod state;
 mod users_by_number;
 
@@ -19,7 +22,9 @@ pub use self::ended::{EndedMessage, ended_since};
 pub use self::fail::{fail, not_ended};
 pub use self::finish::{EndOutcome, MessageEnd, MessageItems, finish_all};
 pub use self::load::{StoredMessage, load, load_all};
+pub use self::recover::{RecoveredMessage, recover_all};
 pub use self::replay::{hold, replayed, user_of};
 pub use self::reserve_starts::{ReservationRequest, reserve_starts};
+pub use self::source::MessageSource;
 pub use self::state::MessageState;
 pub use self::users_by_number::users_by_number;

@@ -1,9 +1,10 @@
-//! The arguments of the jobs that are enqueued together with a row of this crate.
+//! The arguments of the jobs that are enqueued together with a row of this crate, or by the
+//! receiver.
 //!
 //! They live here, and not with the code that runs them, so that the receiver can enqueue a job
 //! without depending on what the job does. They hold ids only: operators see the rows of the queue.
 
-use queue::JobArgs;
+use queue::{JobArgs, Priority};
 use serde::{Deserialize, Serialize};
 use twilio::MessageSid;
 use uuid::Uuid;
@@ -58,6 +59,16 @@ impl JobArgs for SendReply {
     fn subject(&self) -> Option<String> {
         Some(self.send.to_string())
     }
+}
+
+/// Look for messages at Twilio that no webhook brought.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecoverMessages {}
+
+impl JobArgs for RecoverMessages {
+    const NAME: &'static str = "recover_messages";
+    const MAX_ATTEMPTS: u16 = 3;
+    const PRIORITY: Priority = Priority::HIGH;
 }
 
 #[cfg(test)]

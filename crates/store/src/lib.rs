@@ -26,6 +26,7 @@ pub mod observe;
 pub mod opt_outs;
 pub mod pending_verifications;
 mod readiness;
+pub mod recovery;
 mod sealed;
 mod sealed_stream;
 pub mod sends;

@@ -105,7 +105,7 @@ pub(super) async fn keyword(
         opt_out: opted_out.map(|opted_out| OptOutChange {
             address: webhook.from().as_str().to_owned(),
             opted_out,
-            at: message.received_at,
+            at: message.sent(),
         }),
     };
     finish_with(deps, ending, attempt).await

@@ -28,6 +28,7 @@ pub(super) async fn reserve_starts(
         .map(|message| ReservationRequest {
             message_sid: message.message_sid().to_string(),
             rate_key: rate_key(message.user_id()),
+            sent_at: message.sent_at(),
         })
         .collect();
     let admissions = inbound_messages::reserve_starts(conn, limit, &requests).await?;

@@ -19,9 +19,11 @@ use crate::StepError;
 #[derive(Debug)]
 pub(crate) struct OpenMessage {
     pub(crate) webhook: Box<InboundWebhook>,
-    /// When the receiver stored it, by the database's clock.
+    /// When it was stored, by the database's clock.
     pub(crate) received_at: DateTime<Utc>,
-    /// How long ago that was when the message was opened.
+    /// When Twilio received it, if no webhook brought it.
+    pub(crate) sent_at: Option<DateTime<Utc>>,
+    /// How long ago it was stored when the message was opened.
     pub(crate) age: Duration,
 }
 
@@ -88,6 +90,7 @@ impl Stage {
         let message = OpenMessage {
             webhook: Box::new(InboundWebhook::from_fields(fields)?),
             received_at: stored.received_at,
+            sent_at: stored.sent_at,
             age: stored.age,
         };
         let keyword = Keyword::of(&message.webhook);
@@ -119,10 +122,17 @@ impl Stage {
     }
 }
 
+impl OpenMessage {
+    /// When its sender sent it, as far as we know: a webhook comes at once.
+    pub(crate) fn sent(&self) -> DateTime<Utc> {
+        self.sent_at.unwrap_or(self.received_at)
+    }
+}
+
 impl FromPhone {
-    /// The number, and when the message arrived from it.
+    /// The number, and when the message was sent from it.
     pub(super) fn sent(&self) -> (E164, DateTime<Utc>) {
-        (self.number.clone(), self.message.received_at)
+        (self.number.clone(), self.message.sent())
     }
 
     /// The next stage, now that the number's user is known. Without enrichment the message ends
@@ -150,6 +160,11 @@ impl Unreserved {
 
     pub(super) fn user_id(&self) -> Uuid {
         self.sender.user_id
+    }
+
+    /// When Twilio received it, if no webhook brought it. The rate limit counts it then.
+    pub(super) fn sent_at(&self) -> Option<DateTime<Utc>> {
+        self.message.sent_at
     }
 
     /// The next stage, now that the rate limit has decided.

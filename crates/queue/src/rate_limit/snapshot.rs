@@ -63,11 +63,10 @@ impl RateLimitSnapshot {
     /// Records the number that a key has now, in place of what was read and reserved before.
     pub fn record(&mut self, key: String, number: i64, now: DateTime<Utc>) {
         let before = u64::try_from(number).unwrap_or(0);
-        let now = u64::try_from(now.timestamp_micros()).unwrap_or(0);
         let snapshot = KeySnapshot {
             before,
             after: before,
-            now: now.saturating_mul(1000),
+            now: nanos(now),
         };
         self.keys.insert(key, snapshot);
     }
@@ -76,13 +75,23 @@ impl RateLimitSnapshot {
     /// for a refused one, when it could have started. It holds only once [`Self::updates`] are
     /// written.
     ///
+    /// An event that comes late is decided as of the time `at` when it happened, so that it gets
+    /// what it would have got then. Its reservation may be in the past: then it may start now. A
+    /// time in the future counts as now. `None`: the event happens now.
+    ///
     /// `None` for a key that was not read.
     ///
     /// A key says what is counted, and for whom: limits that count apart need different keys. It is
     /// a text of at most a few hundred bytes, and contains no personal data.
-    pub fn reserve(&mut self, key: &str, limit: &RateLimit) -> Option<(Admission, DateTime<Utc>)> {
+    pub fn reserve(
+        &mut self,
+        key: &str,
+        at: Option<DateTime<Utc>>,
+        limit: &RateLimit,
+    ) -> Option<(Admission, DateTime<Utc>)> {
         let key = self.keys.get_mut(key)?;
-        let decision = Gcra::new(limit).decide(key.after, key.now);
+        let at = at.map_or(key.now, |at| nanos(at).min(key.now));
+        let decision = Gcra::new(limit).decide(key.after, at);
         if let Some(arrival) = decision.arrival() {
             key.after = arrival;
         }
@@ -104,4 +113,10 @@ impl RateLimitSnapshot {
         }
         updates
     }
+}
+
+/// Nanoseconds since the Unix epoch, in the database's resolution.
+fn nanos(time: DateTime<Utc>) -> u64 {
+    let micros = u64::try_from(time.timestamp_micros()).unwrap_or(0);
+    micros.saturating_mul(1000)
 }

@@ -25,10 +25,10 @@ pub struct NewMessage {
 /// A message as it will be written: nothing of it is readable any more.
 #[derive(Debug, Clone)]
 pub struct SealedMessage {
-    message_sid: String,
-    account_sid: String,
-    sender_index: String,
-    sealed: Vec<u8>,
+    pub(super) message_sid: String,
+    pub(super) account_sid: String,
+    pub(super) sender_index: String,
+    pub(super) sealed: Vec<u8>,
 }
 
 /// A message to accept, with the trace of its job.
@@ -65,7 +65,8 @@ impl SealedMessage {
 }
 
 /// Stores messages and enqueues a job [`ProcessMessage`] for each, in one statement. Returns the
-/// SIDs of the new ones; a message that is stored already does not change. The SIDs must differ.
+/// SIDs of the new ones; a message that is stored already does not change, and one that was erased
+/// is not stored again. The SIDs must differ.
 ///
 /// The jobs of a sender share a lane, so a sender's backlog holds up no other sender.
 pub async fn accept_all(

@@ -19,8 +19,10 @@ pub struct StoredMessage {
     pub message_sid: String,
     /// The Twilio account that received it.
     pub account_sid: String,
-    /// When the receiver stored it, by the database's clock.
+    /// When it was stored, by the database's clock.
     pub received_at: DateTime<Utc>,
+    /// When Twilio received it, if it was recovered.
+    pub sent_at: Option<DateTime<Utc>>,
     /// How long ago that is.
     pub age: Duration,
     /// How far it has come.
@@ -29,6 +31,13 @@ pub struct StoredMessage {
     pub fields: Option<Vec<(String, String)>>,
     /// How long until its reservation in its user's rate limit, if it has one; zero after it.
     pub starts_in: Option<Duration>,
+}
+
+impl StoredMessage {
+    /// When its sender sent it, as far as we know: a webhook comes at once.
+    pub fn sent(&self) -> DateTime<Utc> {
+        self.sent_at.unwrap_or(self.received_at)
+    }
 }
 
 /// Returns the message with this SID, opened; `None` when there is none. An error when its fields
@@ -41,7 +50,7 @@ pub async fn load(
     let row = sqlx::query_as!(
         SealedRow,
         r#"select message_sid as "message_sid!", account_sid as "account_sid!",
-               received_at as "received_at!", state as "state!", sealed,
+               received_at as "received_at!", sent_at, state as "state!", sealed,
                extract(epoch from reserved_for - clock_timestamp())::float8 as starts_in,
                extract(epoch from clock_timestamp() - received_at)::float8 as "age!"
            from pigeonhole.inbound_messages where message_sid = $1"#,
@@ -62,9 +71,9 @@ pub async fn load_all(
     let rows = sqlx::query_as!(
         SealedRow,
         r#"select message_sid as "message_sid!", account_sid as "account_sid!",
-               received_at as "received_at!", state as "state!", sealed, starts_in,
+               received_at as "received_at!", sent_at, state as "state!", sealed, starts_in,
                extract(epoch from clock_timestamp() - received_at)::float8 as "age!"
-           from pigeonhole.open_messages($1)"#,
+           from pigeonhole.open_messages_v2($1)"#,
         message_sids,
     )
     .fetch_all(conn)
@@ -80,6 +89,7 @@ struct SealedRow {
     message_sid: String,
     account_sid: String,
     received_at: DateTime<Utc>,
+    sent_at: Option<DateTime<Utc>>,
     state: String,
     sealed: Option<Vec<u8>>,
     starts_in: Option<f64>,
@@ -95,6 +105,7 @@ impl SealedRow {
             message_sid: self.message_sid,
             account_sid: self.account_sid,
             received_at: self.received_at,
+            sent_at: self.sent_at,
             age: seconds(self.age),
             starts_in: self.starts_in.map(seconds),
         })

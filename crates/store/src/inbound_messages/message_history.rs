@@ -36,7 +36,11 @@ pub struct MessageHistory {
     pub reason: Option<String>,
     /// The user whose message it is, once that is known.
     pub user_id: Option<Uuid>,
-    /// When the receiver stored it.
+    /// How it came: `webhook`, `list` or `alert`.
+    pub source: String,
+    /// When Twilio received it, if no webhook brought it.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When it was stored.
     pub received_at: DateTime<Utc>,
     /// When a worker first opened it.
     pub opened_at: Option<DateTime<Utc>>,
@@ -111,8 +115,8 @@ pub async fn list(
 ) -> Result<(DateTime<Utc>, Vec<MessageHistory>), StoreError> {
     let now = crate::clock::now(conn).await?;
     let rows = sqlx::query!(
-        r#"select message_sid, m.state, m.reason, m.user_id, received_at, opened_at, reserved_for,
-               finished_at, extracted_by, items, replayed_at, m.sealed is null as "erased!", reply,
+        r#"select message_sid, m.state, m.reason, m.user_id, m.source, sent_at, received_at, opened_at,
+               reserved_for, finished_at, extracted_by, items, replayed_at, m.sealed is null as "erased!", reply,
                s.reply_kind as "reply_kind?", s.state as "reply_state?",
                s.reason as reply_reason, s.error_code, s.updated_at as "reply_updated_at?"
            from pigeonhole.inbound_messages m left join pigeonhole.sends s on s.id = m.reply
@@ -134,6 +138,8 @@ pub async fn list(
         state: row.state,
         reason: row.reason,
         user_id: row.user_id,
+        source: row.source,
+        sent_at: row.sent_at,
         received_at: row.received_at,
         opened_at: row.opened_at,
         reserved_for: row.reserved_for,

@@ -15,6 +15,8 @@ pub struct ReservationRequest {
     pub message_sid: String,
     /// The rate-limit key that it is counted under.
     pub rate_key: String,
+    /// When it was sent, if it was recovered: it is counted then. `None`: it is counted now.
+    pub sent_at: Option<DateTime<Utc>>,
 }
 
 /// Decides when each message may start, in the order of the list, and writes the reservations.
@@ -43,7 +45,9 @@ pub async fn reserve_starts(
         let mut reservations = Vec::new();
         for (request, admission) in requests.iter().zip(&mut admissions) {
             // A key that is not in the snapshot is one whose reservations are written.
-            let Some((decided, starts_at)) = snapshot.reserve(&request.rate_key, limit) else {
+            let Some((decided, starts_at)) =
+                snapshot.reserve(&request.rate_key, request.sent_at, limit)
+            else {
                 continue;
             };
             *admission = Some(decided);

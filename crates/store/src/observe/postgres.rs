@@ -8,12 +8,13 @@ use crate::clock::seconds;
 use crate::error::StoreError;
 
 /// The tables that grow, or whose rows come and go.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "queue.jobs",
     "queue.dead_jobs",
     "queue.rate_limits",
     "queue.throughput",
     "pigeonhole.inbound_messages",
+    "pigeonhole.erased_messages",
     "pigeonhole.sends",
     "pigeonhole.media",
     "pigeonhole.media_garbage",

@@ -70,11 +70,11 @@ pub async fn enqueue_replies(
     // `limit` and `= any` leave the planner no plan but to find each message by its key.
     let stored: Vec<Uuid> = sqlx::query_scalar!(
         r#"with given as (
-               select given.*, received_at + make_interval(secs => $7) as expires_at
+               select given.*, sent + make_interval(secs => $7) as expires_at
                from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bytea[])
                    as given(id, sid, user_id, kind, recipient, sealed)
                cross join lateral (
-                   select received_at from pigeonhole.inbound_messages
+                   select coalesce(sent_at, received_at) as sent from pigeonhole.inbound_messages
                    where message_sid = given.sid limit 1
                ) message
            ),

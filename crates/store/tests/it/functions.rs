@@ -118,6 +118,7 @@ async fn life_of_a_message(conn: &mut PgConnection, n: usize, user: Uuid) {
     let request = ReservationRequest {
         message_sid: sid.clone(),
         rate_key: format!("message:{user}"),
+        sent_at: None,
     };
     reserve_starts(conn, &limit, &[request]).await.unwrap();
     let job: i64 = sqlx::query_scalar(

@@ -16,6 +16,7 @@ mod opt_outs;
 mod owners;
 mod pending_verifications;
 mod rate_limit;
+mod recovery;
 mod refused_tables;
 mod replies;
 mod reservations;

@@ -42,6 +42,7 @@ async fn new_messages(conn: &mut PgConnection, keys: &[&str]) -> Vec<Reservation
         .map(|key| ReservationRequest {
             message_sid: format!("SM{}", Uuid::new_v4().simple()),
             rate_key: (*key).to_owned(),
+            sent_at: None,
         })
         .collect();
     let sids: Vec<&str> = requests.iter().map(|r| r.message_sid.as_str()).collect();

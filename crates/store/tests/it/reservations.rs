@@ -116,6 +116,7 @@ async fn reservations_are_written_with_what_they_cost_and_messages_say_how_far_a
         [("SM2", "a"), ("SM1", "a"), ("SM3", "b")].map(|(sid, key)| ReservationRequest {
             message_sid: sid.to_owned(),
             rate_key: key.to_owned(),
+            sent_at: None,
         });
     let admissions = reserve_starts(&mut db, &limit, &requests).await.unwrap();
     assert!(

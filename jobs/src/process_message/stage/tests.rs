@@ -14,6 +14,7 @@ fn message(body: &str) -> OpenMessage {
     OpenMessage {
         webhook: Box::new(InboundWebhook::from_fields(fields.into()).unwrap()),
         received_at: DateTime::default(),
+        sent_at: None,
         age: SECOND,
     }
 }
