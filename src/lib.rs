@@ -21,6 +21,7 @@ mod observer;
 mod presentation;
 mod process_identity;
 pub mod receiver;
+mod recovery_trigger;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;

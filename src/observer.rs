@@ -22,6 +22,7 @@ use store::{
     Keyring, StoreError,
     limit_log::{self, Limit},
     observe::{self, Observer},
+    recovery,
 };
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +73,8 @@ pub(crate) struct ObserverTask {
     pool: Pool,
     budget: Limit,
     sms_price: f64,
+    /// Whether messages are recovered from Twilio.
+    recovers: bool,
     keyring: Arc<Keyring>,
     shown: ObservedMetrics,
     /// What the last try could not read. It is logged once.
@@ -81,6 +84,7 @@ pub(crate) struct ObserverTask {
 impl ObserverTask {
     pub(crate) fn new(
         config: &ObserverConfig,
+        recovers: bool,
         pool: Pool,
         keyring: Arc<Keyring>,
         shown: ObservedMetrics,
@@ -89,6 +93,7 @@ impl ObserverTask {
             pool,
             budget: daily_budget(config.daily_budget),
             sms_price: config.sms_price,
+            recovers,
             keyring,
             shown,
             unread: BTreeSet::new(),
@@ -144,6 +149,11 @@ impl ObserverTask {
         let messages = observe::messages(conn).await;
         let sends = observe::sends(conn).await;
         let budget = limit_log::left(conn, &self.keyring, &self.budget).await;
+        let look_age = if self.recovers {
+            recovery::oldest_look(conn).await
+        } else {
+            Ok(None)
+        };
         let postgres = observe::postgres(conn).await;
         ObservedCounts {
             queue: self.log_unread("queue", queue),
@@ -154,6 +164,9 @@ impl ObserverTask {
             budget: self
                 .log_unread("budget", budget)
                 .map(|left| (left, self.budget.most)),
+            look_age: self
+                .log_unread("recovery", look_age)
+                .map(Option::unwrap_or_default),
             postgres: self.log_unread("postgres", postgres),
         }
     }

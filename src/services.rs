@@ -23,6 +23,7 @@ use crate::{
     metrics::process::ProcessMetrics,
     observer::{ObservedMetrics, ObserverTask},
     receiver::{Receiver, api::Api},
+    recovery_trigger::RecoveryTrigger,
     worker,
 };
 
@@ -208,11 +209,21 @@ impl Services {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         let (pool, keyring) = (&self.pool, &config.keyring);
-        let task = ObserverTask::new(&worker.observer, pool.clone(), keyring.clone(), observed);
+        let task = ObserverTask::new(
+            &worker.observer,
+            worker.recovery.is_some(),
+            pool.clone(),
+            keyring.clone(),
+            observed,
+        );
         let grace = config.process.grace;
         let runner =
             worker::runner(worker, pool.clone(), keyring.clone(), grace)?.with_watchdog(watchdog);
         tracing::info!(concurrency = worker.concurrency, "worker runs");
+        if worker.recovery.is_some() {
+            // Its first look is enqueued although it is dropped here.
+            drop(RecoveryTrigger::start(pool.clone()));
+        }
         self.observers.spawn(task.run(stop.clone()));
         self.running
             .spawn(async move { Ok(runner.run(stop).await?) });

@@ -6,12 +6,12 @@ use anyhow::Context;
 use jobs::{
     CleanupDeps, CleanupMediaFiles, CleanupMessageBodies, CleanupOrphanedObjects, CleanupSends,
     CleanupTwilioCopies, DownloadDeps, MessageDeps, MessageOptions, ReconcileDeadMessages,
-    SendDeps,
+    RecoveryDeps, SendDeps,
 };
-use queue::{CleanupQueue, CleanupQueueDeps, JobArgs, Pool, Runner, RunnerSettings};
+use queue::{CleanupQueue, CleanupQueueDeps, JobArgs, Pool, Runner, RunnerSettings, Waker};
 use store::{
     Keyring,
-    job_args::{ProcessMessage, SendReply, SendVerification},
+    job_args::{ProcessMessage, RecoverMessages, SendReply, SendVerification},
 };
 use tokio::sync::Semaphore;
 use twilio::{
@@ -20,13 +20,13 @@ use twilio::{
 };
 
 use crate::{
-    config::{MediaConfig, SendingConfig, WorkerConfig},
+    config::{MediaConfig, RecoveryConfig, SendingConfig, WorkerConfig},
     process_identity::host_and_process,
     traces,
 };
 
 /// All kinds of jobs, for metrics.
-pub(crate) const KINDS: [&str; 10] = [
+pub(crate) const KINDS: [&str; 11] = [
     CleanupTwilioCopies::NAME,
     CleanupMessageBodies::NAME,
     CleanupSends::NAME,
@@ -37,6 +37,7 @@ pub(crate) const KINDS: [&str; 10] = [
     SendReply::NAME,
     SendVerification::NAME,
     ReconcileDeadMessages::NAME,
+    RecoverMessages::NAME,
 ];
 
 /// How many media files a process downloads at once.
@@ -75,7 +76,12 @@ pub fn runner(
     let sending = sending
         .map(|sending| send_deps(&download, sending))
         .transpose()?;
+    let keyring = download.keyring.clone();
     let messages = message_deps(download, config);
+    let recovery = config.recovery.as_ref();
+    let recovery = recovery
+        .map(|recovery| recovery_deps(pool.clone(), keyring, recovery, messages.waker()))
+        .transpose()?;
     let mut runner = Runner::new(pool, settings)
         .register::<CleanupQueue, _>(cleanup_queue, 1)
         .schedule("cleanup_queue", "17 * * * *", &CleanupQueue {})?
@@ -112,6 +118,16 @@ pub fn runner(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then the jobs wait"
         );
     }
+    if let Some(recovery) = recovery {
+        runner = runner
+            .register::<RecoverMessages, _>(recovery, 1)
+            .schedule("recover_messages", "*/2 * * * *", &RecoverMessages {})?;
+    } else {
+        tracing::warn!(
+            "messages that no webhook brings are not recovered: RECOVERY is off, or neither PUBLIC_BASE_URL nor \
+             RECOVERY_NUMBERS is set"
+        );
+    }
     if !config.policy.enrichment {
         tracing::warn!(
             "SMS_ENRICHMENT_ENABLED is false: messages are accepted, and end without items"
@@ -127,6 +143,24 @@ fn send_deps(download: &DownloadDeps, config: &SendingConfig) -> anyhow::Result<
         twilio: Client::new(config.api_base_url.clone(), config.credentials.clone())?,
         sender: Arc::new(config.sender.clone()),
         status_callback: config.status_callback.clone(),
+    })
+}
+
+/// The dependencies of the recovery of messages from Twilio.
+pub fn recovery_deps(
+    pool: Pool,
+    keyring: Arc<Keyring>,
+    config: &RecoveryConfig,
+    waker: Waker,
+) -> anyhow::Result<RecoveryDeps> {
+    Ok(RecoveryDeps {
+        pool,
+        keyring,
+        twilio: Client::new(config.api_base_url.clone(), config.credentials.clone())?,
+        account: config.account.clone(),
+        numbers: config.numbers.clone(),
+        waker,
+        settle: RecoveryDeps::SETTLE,
     })
 }
 

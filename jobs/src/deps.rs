@@ -7,6 +7,7 @@ use queue::{Pool, Waker};
 use store::Keyring;
 use tokio::sync::Semaphore;
 use twilio::{
+    AccountSid,
     media::Downloader,
     rest::{Client, Sender},
 };
@@ -97,6 +98,13 @@ impl MessageDeps {
     }
 }
 
+impl MessageDeps {
+    /// Wakes the workers.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+}
+
 impl fmt::Debug for MessageDeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageDeps")
@@ -143,6 +151,48 @@ impl SendDeps {
     pub(crate) fn callback_for(&self, send: Uuid) -> String {
         format!("{}?send={send}#rc=3&rp=all", self.status_callback)
     }
+}
+
+/// Which numbers' messages are recovered. `Debug` hides them.
+#[derive(Clone, PartialEq, Eq)]
+pub enum RecoveryNumbers {
+    /// All numbers of the account whose messages Twilio sends to this webhook.
+    PointingAt(String),
+    /// These numbers, in E.164.
+    These(Vec<String>),
+}
+
+impl fmt::Debug for RecoveryNumbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PointingAt(_) => f.write_str("PointingAt([url])"),
+            Self::These(numbers) => write!(f, "These([{} numbers])", numbers.len()),
+        }
+    }
+}
+
+/// What the recovery of messages from Twilio works with.
+#[derive(Debug, Clone)]
+pub struct RecoveryDeps {
+    /// The database.
+    pub pool: Pool,
+    /// The keys that open and seal personal data.
+    pub keyring: Arc<Keyring>,
+    /// Twilio's REST API.
+    pub twilio: Client,
+    /// The account at Twilio.
+    pub account: AccountSid,
+    /// Whose messages are recovered.
+    pub numbers: RecoveryNumbers,
+    /// Wakes the workers.
+    pub waker: Waker,
+    /// Younger messages are left to their webhook.
+    pub settle: Duration,
+}
+
+impl RecoveryDeps {
+    /// Twilio tries a webhook for 15 s.
+    pub const SETTLE: Duration = Duration::from_secs(20);
 }
 
 /// What cleanup jobs work with.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use group_commit::{OnError, SubmitError};
 use queue::{CompleteError, EnqueueError, JobError, admin::AdminError};
 use store::StoreError;
-use twilio::{MessageSid, PayloadError, media::MediaError};
+use twilio::{MessageSid, PayloadError, media::MediaError, rest::ListError};
 
 use crate::{DownloadError, MediaStoreError, extract::ExtractError};
 
@@ -15,12 +15,18 @@ const DATABASE_AWAY: Duration = Duration::from_secs(2);
 /// How long a job waits if the media store is away, full or read-only. An operator has to mend that.
 const MEDIA_STORE_AWAY: Duration = Duration::from_secs(15);
 
-/// How long a job waits if Twilio has had too many requests for files and does not say how long to
-/// wait.
+/// How long a job waits if Twilio has had too many requests and does not say how long to wait.
 const THROTTLED: Duration = Duration::from_secs(10);
 
 /// How long a job waits if a model has had too many requests and does not say how long to wait.
 const MODEL_THROTTLED: Duration = Duration::from_secs(30);
+
+/// How long a look for messages at Twilio waits if Twilio cannot be reached.
+const TWILIO_AWAY: Duration = Duration::from_secs(30);
+
+/// How long a look for messages at Twilio waits if Twilio's list cannot be read. An operator has to
+/// find out why.
+const LIST_UNREADABLE: Duration = Duration::from_mins(5);
 
 /// How long a job waits if Twilio or a model refuses our account. An operator has to fix the
 /// account.
@@ -57,6 +63,9 @@ pub enum StepError {
         /// True: the last attempt uses the rules instead.
         or_rules: bool,
     },
+    /// Twilio does not list what the job needs.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// Nothing failed. The job continues after this time.
     #[error("the job continues in {0:?}")]
     Wait(Duration),
@@ -86,6 +95,7 @@ impl StepError {
             Self::Unreadable(_) => "unreadable",
             Self::Store(error) => error.label(),
             Self::Download(_) | Self::MediaStore(_) => "media",
+            Self::List(_) => "twilio",
             Self::Extract { error, .. } => error.label(),
             Self::Wait(_) | Self::Stopping => "gave_up",
             Self::Mismatch | Self::Pause(_) | Self::Enqueue(_) | Self::Complete(_) => "database",
@@ -162,6 +172,29 @@ fn of_media_store(error: MediaStoreError) -> JobError {
     }
 }
 
+/// No job is at fault, so none loses an attempt. A job that looks at Twilio's list would come back
+/// with its schedule anyway.
+fn of_list(error: &ListError) -> JobError {
+    JobError::Snooze(match error {
+        ListError::Throttled { retry_after } => {
+            tracing::warn!(%error, "messages are recovered later");
+            retry_after.unwrap_or(THROTTLED)
+        }
+        ListError::Unavailable(_) => {
+            tracing::warn!(%error, "messages are recovered later");
+            TWILIO_AWAY
+        }
+        ListError::Account { .. } => {
+            tracing::error!(%error, "messages are not recovered until TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are right");
+            ACCOUNT_REFUSED
+        }
+        ListError::Unreadable | ListError::TooLong => {
+            tracing::error!(%error, "messages are not recovered until Twilio's list can be read");
+            LIST_UNREADABLE
+        }
+    })
+}
+
 impl From<StepError> for JobError {
     fn from(error: StepError) -> Self {
         match error {
@@ -195,6 +228,7 @@ impl From<StepError> for JobError {
                 }
             },
             StepError::Extract { error, or_rules } => of_extraction(error, or_rules),
+            StepError::List(error) => of_list(&error),
             StepError::Enqueue(error @ EnqueueError::Args { .. }) => Self::discard(error),
             StepError::Complete(CompleteError::LeaseLost) => Self::LeaseLost,
             StepError::Pause(

@@ -11,6 +11,7 @@ pub mod metrics;
 mod policy;
 mod process_message;
 mod reconcile_dead_messages;
+mod recover_messages;
 mod replay;
 mod replies;
 mod send_sms;
@@ -19,7 +20,9 @@ pub use cleanup::{
     CleanupMediaFiles, CleanupMessageBodies, CleanupOrphanedObjects, CleanupSends,
     CleanupTwilioCopies,
 };
-pub use deps::{CleanupDeps, DownloadDeps, MessageDeps, MessageOptions, SendDeps};
+pub use deps::{
+    CleanupDeps, DownloadDeps, MessageDeps, MessageOptions, RecoveryDeps, RecoveryNumbers, SendDeps,
+};
 pub use error::StepError;
 pub use media_store::{MediaReader, MediaStore, MediaStoreError, MediaWriter, OlderObjects};
 pub use policy::MessagePolicy;
@@ -28,5 +31,6 @@ pub use process_message::{
     extract,
 };
 pub use reconcile_dead_messages::ReconcileDeadMessages;
+pub use recover_messages::{FoundMessage, FoundState, LookReport, LookScope, recover};
 pub use replay::{ItemChange, ItemChangeKind, ReplayDeps, ReplayError, Replayed, replay};
 pub use replies::{Notice, Replies, ReplyTemplates, ReplyTo, default_reply_template};

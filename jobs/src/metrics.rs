@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use queue::rate_limit::Admission;
-use store::{inbound_messages::MessageState, media::MediaState, sends};
+use store::{
+    inbound_messages::{MessageSource, MessageState},
+    media::MediaState,
+    recovery::UnrecoverableReason,
+    sends,
+};
 
 use crate::extract::{ExtractError, ExtractedBy};
 
@@ -16,6 +21,9 @@ const MEDIA_BYTES: &str = "pigeonhole_media_bytes_total";
 const MODEL_CALLS: &str = "pigeonhole_model_calls_total";
 const EXTRACTIONS: &str = "pigeonhole_extractions_total";
 const RETENTION_REMOVED: &str = "pigeonhole_retention_removed_total";
+const RECOVERED: &str = "pigeonhole_messages_recovered_total";
+const UNRECOVERABLE: &str = "pigeonhole_messages_unrecoverable_total";
+const LOOKS: &str = "pigeonhole_recovery_looks_total";
 
 /// Describes every metric.
 pub fn describe() {
@@ -55,6 +63,22 @@ pub fn describe() {
         RETENTION_REMOVED,
         Unit::Count,
         "Rows and objects that cleanup jobs erased or deleted, by kind"
+    );
+    describe_counter!(
+        RECOVERED,
+        Unit::Count,
+        "Messages that no webhook brought and that were recovered from Twilio, by source (list, alert) and the error \
+         code of the webhook: unknown without an alert, other if it is rare"
+    );
+    describe_counter!(
+        UNRECOVERABLE,
+        Unit::Count,
+        "Messages that no webhook brought and that cannot be recovered, by reason: redacted, unreadable"
+    );
+    describe_counter!(
+        LOOKS,
+        Unit::Count,
+        "Looks for messages at Twilio that no webhook brought, by outcome"
     );
 }
 
@@ -105,6 +129,73 @@ impl Removed {
     }
 }
 
+/// How a look for messages at Twilio ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LookOutcome {
+    /// It has seen all that there was to see.
+    Complete,
+    /// No number of the account points at us.
+    NoNumbers,
+    /// Twilio has had too many requests.
+    Throttled,
+    /// Twilio cannot be reached.
+    Unavailable,
+    /// Twilio refuses our account.
+    Refused,
+    /// Twilio's answer cannot be read.
+    Unreadable,
+    /// Our database failed.
+    Database,
+}
+
+impl LookOutcome {
+    const ALL: [Self; 7] = [
+        Self::Complete,
+        Self::NoNumbers,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Refused,
+        Self::Unreadable,
+        Self::Database,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::NoNumbers => "no_numbers",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::Unreadable => "unreadable",
+            Self::Database => "database",
+        }
+    }
+}
+
+/// The error codes of failed webhooks that are labels, with the text of each.
+const ERROR_CODES: [(u32, &str); 11] = [
+    (11200, "11200"),
+    (11205, "11205"),
+    (11206, "11206"),
+    (11210, "11210"),
+    (11215, "11215"),
+    (11220, "11220"),
+    (11235, "11235"),
+    (11236, "11236"),
+    (11237, "11237"),
+    (11750, "11750"),
+    (12300, "12300"),
+];
+
+/// The label of a webhook's error code.
+fn error_label(code: Option<u32>) -> &'static str {
+    let Some(code) = code else {
+        return "unknown";
+    };
+    let known = ERROR_CODES.iter().find(|(known, _)| *known == code);
+    known.map_or("other", |(_, label)| label)
+}
+
 /// Sets every counter of a worker to zero, so that a dashboard sees the first increment.
 pub(crate) fn start() {
     for state in MessageState::ALL {
@@ -122,6 +213,35 @@ pub(crate) fn start() {
     for what in Removed::ALL {
         removed(what, 0);
     }
+    let codes = ERROR_CODES.map(|(code, _)| Some(code));
+    for code in codes.into_iter().chain([None, Some(0)]) {
+        for source in [MessageSource::List, MessageSource::Alert] {
+            let code = error_label(code);
+            counter!(RECOVERED, "source" => source.as_str(), "error_code" => code).increment(0);
+        }
+    }
+    for reason in UnrecoverableReason::ALL {
+        counter!(UNRECOVERABLE, "reason" => reason.as_str()).increment(0);
+    }
+    for outcome in LookOutcome::ALL {
+        counter!(LOOKS, "outcome" => outcome.as_str()).increment(0);
+    }
+}
+
+/// Counts a message that was recovered, and why its webhook failed.
+pub(crate) fn recovered(source: MessageSource, error_code: Option<u32>) {
+    let code = error_label(error_code);
+    counter!(RECOVERED, "source" => source.as_str(), "error_code" => code).increment(1);
+}
+
+/// Counts a message that cannot be recovered.
+pub(crate) fn unrecoverable(reason: UnrecoverableReason) {
+    counter!(UNRECOVERABLE, "reason" => reason.as_str()).increment(1);
+}
+
+/// Counts a look for messages at Twilio.
+pub(crate) fn look(outcome: LookOutcome) {
+    counter!(LOOKS, "outcome" => outcome.as_str()).increment(1);
 }
 
 /// Counts messages that have ended in this state.

@@ -16,6 +16,7 @@ mod model;
 mod number;
 mod postgres;
 mod queue;
+mod recovery;
 mod report;
 mod twilio;
 mod webhook;
@@ -158,6 +159,7 @@ async fn check_database(env: &Env, args: &DoctorArgs) -> Vec<Finding> {
             None => findings.push(unusable("keys")),
         }
         findings.extend(queue::check(conn).await);
+        findings.extend(recovery::last_look(env, conn).await);
     } else {
         let unchecked = |check| Finding::unchecked(check, "could not be checked: see migrations");
         findings.extend([unchecked("keys"), unchecked("queue")]);

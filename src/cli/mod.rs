@@ -9,8 +9,10 @@ mod migrate;
 mod output;
 mod phone_numbers;
 mod processes;
+mod recover;
 #[cfg(feature = "dev")]
 mod simulate;
+mod time_argument;
 #[cfg(not(feature = "dev"))]
 mod without_dev;
 
@@ -72,6 +74,9 @@ enum PigeonholeCommand {
     /// Show what became of messages, and process messages again, for operators.
     #[command(subcommand)]
     Messages(messages::MessagesCommand),
+    /// Fetch messages from Twilio that no webhook brought. Workers do this every two minutes; this
+    /// command does it now, or for a longer time.
+    Recover(recover::RecoverArgs),
     /// Show and change the queue, for operators.
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -113,6 +118,7 @@ async fn run(args: PigeonholeArgs) -> anyhow::Result<ExitCode> {
         PigeonholeCommand::PhoneNumbers(command) => phone_numbers::run(&env()?, command).await,
         PigeonholeCommand::Media(command) => media::open_and_run(&env()?, command).await,
         PigeonholeCommand::Messages(command) => messages::run(&env()?, command).await,
+        PigeonholeCommand::Recover(command) => recover::run(&env()?, command).await,
         PigeonholeCommand::Jobs(command) => jobs::run(&env()?, command).await,
         PigeonholeCommand::Doctor(command) => return doctor::run(&env()?, command).await,
     }?;

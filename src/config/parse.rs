@@ -13,6 +13,15 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `on` or `off`.
+pub(super) fn on_off(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    }
+}
+
 /// A whole number above 0.
 pub(super) fn positive(text: &str) -> Result<NonZeroU32, String> {
     text.parse()

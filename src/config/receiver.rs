@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    parse::{http_url, socket_addr},
+    parse::{http_url, on_off, socket_addr},
     reader::Reader,
     twilio_account::TwilioConfig,
 };
@@ -18,6 +18,8 @@ pub struct ReceiverConfig {
     pub public_base_url: String,
     /// The account at Twilio.
     pub twilio: TwilioConfig,
+    /// `RECOVERY`: ask for a look for lost messages after an outage.
+    pub recovery: bool,
 }
 
 impl ReceiverConfig {
@@ -26,10 +28,12 @@ impl ReceiverConfig {
         let listen = r.required("LISTEN_ADDR", socket_addr);
         let public_base_url = public_base_url(r);
         let twilio = TwilioConfig::read(r);
+        let recovery = r.required("RECOVERY", on_off);
         Some(Self {
             listen: listen?,
             public_base_url: public_base_url?,
             twilio: twilio?,
+            recovery: recovery?,
         })
     }
 }

@@ -119,6 +119,12 @@ pub const VARIABLES: &[Variable] = variables! {
         plain MESSAGE_RETENTION_DAYS: "DAYS" = "7",
             "How long the text of a message is kept, sealed, after the message has ended; until then the message can be replayed. Its row and items stay";
     }
+    "Recovery" {
+        plain RECOVERY: "on|off" = "on",
+            "Fetch messages from Twilio that no webhook brought, because we were away for longer than Twilio tries. Costs a few requests every two minutes";
+        plain RECOVERY_NUMBERS: "+1…[,+1…]",
+            "Your numbers whose messages are recovered; without it, all numbers of the account whose webhook is at PUBLIC_BASE_URL";
+    }
     "Media" {
         plain MEDIA_STORE: "URL" = "file:///var/lib/pigeonhole/media",
             "Where the files of messages are stored, encrypted: file:///folder, s3://bucket/prefix, gs://… or az://…; all workers need the same value";

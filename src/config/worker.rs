@@ -6,7 +6,7 @@ use jobs::MessagePolicy;
 
 use super::{
     extraction::ExtractionConfig, media::MediaConfig, messages, observer::ObserverConfig,
-    reader::Reader, replies, sending::SendingConfig,
+    reader::Reader, recovery::RecoveryConfig, replies, sending::SendingConfig,
 };
 
 /// The worker.
@@ -26,6 +26,9 @@ pub struct WorkerConfig {
     pub policy: MessagePolicy,
     /// How SMS are sent. `None` where there is no number to send from.
     pub sending: Option<SendingConfig>,
+    /// How messages that no webhook brought are recovered. `None` where recovery is off, or where
+    /// nothing says which numbers are ours.
+    pub recovery: Option<RecoveryConfig>,
     /// The files of messages.
     pub media: MediaConfig,
     /// The extractor of messages.
@@ -55,6 +58,7 @@ impl WorkerConfig {
             _ => Err("must be a number of days from 0 to 3650".to_owned()),
         });
         let sending = SendingConfig::read(r);
+        let recovery = RecoveryConfig::read(r);
         let (media, extraction) = (MediaConfig::read(r), ExtractionConfig::read(r));
         let can_send = sending.as_ref().is_some_and(Option::is_some);
         let replies = replies::replies(r, can_send);
@@ -68,6 +72,7 @@ impl WorkerConfig {
             keep_messages: keep_messages?,
             policy: policy?,
             sending: sending?,
+            recovery: recovery?,
             media: media?,
             extraction: extraction?,
             observer: observer?,

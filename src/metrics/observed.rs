@@ -24,6 +24,7 @@ const SENDS: &str = "pigeonhole_sends_last_day";
 const SPEND: &str = "pigeonhole_sms_spend_last_day_dollars";
 const BUDGET_LEFT: &str = "pigeonhole_verification_budget_left";
 const BUDGET: &str = "pigeonhole_verification_budget";
+const LOOK_AGE: &str = "pigeonhole_recovery_look_age_seconds";
 const OLDEST_SNAPSHOT: &str = "pigeonhole_postgres_oldest_snapshot_seconds";
 const CONNECTIONS: &str = "pigeonhole_postgres_connections";
 const CONNECTIONS_MAX: &str = "pigeonhole_postgres_connections_max";
@@ -82,6 +83,11 @@ pub(super) fn describe() {
     );
     count(BUDGET, "VERIFICATION_DAILY_BUDGET of this worker");
     seconds(
+        LOOK_AGE,
+        "How long ago Twilio's list was searched for messages that no webhook brought: the oldest of all numbers; 0 \
+         without a number, or if RECOVERY is off",
+    );
+    seconds(
         OLDEST_SNAPSHOT,
         "Age of the oldest transaction that keeps vacuum from removing dead rows; 0 if there is none. Sessions of \
          other users count only with the role pg_read_all_stats",
@@ -122,6 +128,8 @@ pub(crate) struct ObservedCounts {
     pub(crate) sends: Option<(SendCounts, f64)>,
     /// What is left of the budget, and the whole budget.
     pub(crate) budget: Option<(u32, u32)>,
+    /// How long ago recovery looked.
+    pub(crate) look_age: Option<Duration>,
     pub(crate) postgres: Option<PostgresFigures>,
 }
 
@@ -166,6 +174,9 @@ impl ObservedCounts {
         if let Some((left, budget)) = self.budget {
             gauge!(BUDGET_LEFT).set(left);
             gauge!(BUDGET).set(budget);
+        }
+        if let Some(age) = self.look_age {
+            gauge!(LOOK_AGE).set(age.as_secs_f64());
         }
         if let Some(server) = &self.postgres {
             postgres(server);

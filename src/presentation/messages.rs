@@ -146,6 +146,7 @@ pub(crate) fn message_details(details: &MessageDetails) -> Vec<(&'static str, St
     let mut lines = vec![
         ("message", message.message_sid.clone()),
         ("state", state(message)),
+        ("source", source(message, *now)),
         ("received", at(message.received_at)),
         ("opened", not_yet(message.opened_at)),
         ("rate limit", rate_limit(message, *now)),
@@ -183,6 +184,14 @@ pub(crate) fn message_details(details: &MessageDetails) -> Vec<(&'static str, St
     let text = if message.erased { "erased" } else { "sealed" };
     lines.push(("text", text.to_owned()));
     lines
+}
+
+/// How the message came, and when it was sent if no webhook brought it.
+fn source(message: &MessageHistory, now: DateTime<Utc>) -> String {
+    match message.sent_at {
+        Some(sent) => format!("{}, sent {}", message.source, time(sent, now)),
+        None => message.source.clone(),
+    }
 }
 
 /// For a step that left nothing behind.

@@ -3,12 +3,15 @@
 //! alone is committed at once.
 //!
 //! If the process is killed before the commit, nothing was stored and Twilio got no response: its
-//! retry, its fallback URL or its message list brings the message back. If the process is killed
+//! retry, its fallback URL or recovery from its message list brings the message back. If the process is killed
 //! after the commit, the message is stored and its repeat is a duplicate.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,9 @@ use tracing::Instrument;
 use twilio::InboundWebhook;
 
 use super::error::ReceiverError;
-use crate::{error_chain::ErrorChain, metrics::receiver as metrics};
+use crate::{
+    error_chain::ErrorChain, metrics::receiver as metrics, recovery_trigger::RecoveryTrigger,
+};
 
 /// How long the database may take. After that, the client gets 503 while it still listens: Twilio
 /// waits at most 15 s.
@@ -60,12 +65,15 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Starts the task that commits.
-    pub(super) fn start(pool: &Pool, waker: &Waker) -> Self {
+    /// Starts the task that commits. `recovery` looks for the messages that were lost while the
+    /// database was away.
+    pub(super) fn start(pool: &Pool, waker: &Waker, recovery: Option<RecoveryTrigger>) -> Self {
         Self::with(CommitMessages::Database(MessageWriter {
             pool: pool.clone(),
             connections: Mutex::default(),
             waker: waker.clone(),
+            recovery,
+            has_failed: AtomicBool::new(false),
         }))
     }
 
@@ -144,6 +152,9 @@ impl BatchOperation for CommitMessages {
     }
 
     fn on_error(&self, error: Option<&CommitError>, requests: usize, _tries: u32) -> OnError {
+        if let Self::Database(writer) = self {
+            writer.has_failed.store(true, Ordering::Relaxed);
+        }
         match error {
             // By then every deadline of the batch has passed, so the next try drops its requests.
             None => {
@@ -201,6 +212,10 @@ struct MessageWriter {
     /// would wait for a response of each connection that it gets back.
     connections: Mutex<Vec<(PooledConnection, Instant)>>,
     waker: Waker,
+    /// Looks for lost messages at Twilio.
+    recovery: Option<RecoveryTrigger>,
+    /// A commit has failed since the last one that succeeded: messages may have been lost.
+    has_failed: AtomicBool,
 }
 
 impl MessageWriter {
@@ -214,6 +229,11 @@ impl MessageWriter {
         self.pool.write_committed();
         metrics::batch(batch.len());
         self.waker.wake();
+        if self.has_failed.swap(false, Ordering::Relaxed)
+            && let Some(recovery) = &self.recovery
+        {
+            recovery.request();
+        }
         // Of several messages with one SID, the first one is the new one.
         let accepted = batch.iter().map(|acceptance| {
             if new.remove(acceptance.message.message_sid()) {

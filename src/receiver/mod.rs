@@ -32,6 +32,7 @@ use twilio::{signature::AuthTokensError, twiml};
 use crate::{
     config::{ReceiverConfig, STATUS_PATH, WEBHOOK_PATH},
     metrics::receiver as metrics,
+    recovery_trigger::RecoveryTrigger,
 };
 use accept::{Accepted, Intake};
 use error::ReceiverError;
@@ -49,7 +50,10 @@ impl Receiver {
         keyring: Arc<Keyring>,
         waker: &Waker,
     ) -> Result<Self, AuthTokensError> {
-        let intake = Intake::start(&pool, waker);
+        let recovery = config
+            .recovery
+            .then(|| RecoveryTrigger::start(pool.clone()));
+        let intake = Intake::start(&pool, waker, recovery);
         Self::with_intake(config, pool, keyring, intake)
     }
 

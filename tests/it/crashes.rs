@@ -150,7 +150,7 @@ const LOCK_ROW: &str = "begin; select from pigeonhole.inbound_messages for updat
 const LOCK_GATE: &str = "begin; select pg_advisory_xact_lock(1)";
 
 /// The statements that open a message, store its reservation, and finish it.
-const OPEN: &str = "pigeonhole.open_messages(";
+const OPEN: &str = "pigeonhole.open_messages_v2(";
 const KEEP_SLOTS: &str = "pigeonhole.reserve_starts(";
 const FINISH: &str = "pigeonhole.finish_messages(";
 

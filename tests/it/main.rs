@@ -46,6 +46,7 @@ mod paused;
 mod privacy;
 mod process;
 mod rate_limit;
+mod recovery;
 mod replies;
 mod role_flips;
 mod senders;

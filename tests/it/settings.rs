@@ -42,6 +42,8 @@ impl ProgramSettings {
             .with("JWT_SECRET", key())
             // Most tests have no Twilio to send with.
             .with("REPLIES", "none")
+            // Most tests have no Twilio that lists messages.
+            .with("RECOVERY", "off")
             .with("SHUTDOWN_GRACE_SECONDS", "10")
             // Tests send many messages from one number.
             .with("RATE_LIMIT_BURST", "1000000")

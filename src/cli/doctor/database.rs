@@ -227,7 +227,7 @@ fn judge_clock(ahead: TimeDelta) -> Finding {
     clippy::disallowed_methods,
     reason = "the check compares this machine's clock with the database's"
 )]
-fn here() -> DateTime<Utc> {
+pub(super) fn here() -> DateTime<Utc> {
     Utc::now()
 }
 

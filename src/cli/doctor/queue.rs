@@ -6,7 +6,7 @@ use ::queue::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
-use store::job_args::{SendReply, SendVerification};
+use store::job_args::{RecoverMessages, SendReply, SendVerification};
 
 use super::finding::Finding;
 use crate::{presentation::text::duration, worker::KINDS};
@@ -118,6 +118,9 @@ fn unknown_kind(kind: &KindStats, is_any_running: bool) -> Option<Finding> {
         )
     } else if SENDING.contains(&name.as_str()) {
         "set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID for the workers, and restart them"
+            .to_owned()
+    } else if name == RecoverMessages::NAME {
+        "set RECOVERY=on and PUBLIC_BASE_URL for the workers, and restart them; or set RECOVERY=off for the receivers"
             .to_owned()
     } else {
         "start a worker of this version: pigeonhole worker".to_owned()

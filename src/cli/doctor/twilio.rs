@@ -11,7 +11,7 @@ use super::{
     configuration::{part, unusable},
     finding::Finding,
     fix::TwilioFix,
-    number,
+    number, recovery,
 };
 use crate::{
     config::{Env, TwilioConfig},
@@ -37,8 +37,11 @@ pub(super) async fn check(env: &Env, role: Role) -> (Vec<Finding>, Option<Twilio
     findings.push(signing(&config, &account));
     findings.extend(retired(&config).await);
     findings.extend(standing(&account));
-    let (more, fix) = number::check(env, role, &config, client).await;
+    let (more, fix) = number::check(env, role, &config, client.clone()).await;
     findings.extend(more);
+    if role != Role::Receiver {
+        findings.extend(recovery::check(env, &client).await);
+    }
     (findings, fix)
 }
 

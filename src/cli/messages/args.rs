@@ -10,7 +10,7 @@ use store::inbound_messages::{MessageState, message_history::MessageFilter};
 use twilio::MessageSid;
 use uuid::Uuid;
 
-use crate::cli::output::OutputFormat;
+use crate::cli::{output::OutputFormat, time_argument::time_argument};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct MessageListArgs {
@@ -21,7 +21,7 @@ pub(in crate::cli) struct MessageListArgs {
     #[arg(long, value_name = "UUID")]
     user: Option<Uuid>,
     /// Only messages that came in within this time: 90s, 30m, 24h or 7d.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "24h")]
+    #[arg(long, value_name = "TIME", value_parser = time_argument, default_value = "24h")]
     since: Duration,
     /// The most messages to list.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -76,31 +76,9 @@ fn meaning(state: MessageState) -> &'static str {
     }
 }
 
-/// Parses a whole number with its unit.
-fn time(text: &str) -> Result<Duration, String> {
-    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
-    units
-        .iter()
-        .find_map(|(unit, seconds)| {
-            let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
-            Some(Duration::from_secs(u64::from(number) * seconds))
-        })
-        .filter(|time| *time <= Duration::from_hours(24 * 3650))
-        .ok_or_else(|| "write a time such as 90s, 30m, 24h or 7d".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_a_whole_number_with_its_unit() {
-        assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(time("7d"), Ok(Duration::from_hours(7 * 24)));
-        for wrong in ["", "24", "h", "-1h", "1.5h", "1w", "99999999999d", "4000d"] {
-            assert!(time(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn each_state_is_an_argument_as_the_database_spells_it() {

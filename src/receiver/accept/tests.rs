@@ -18,7 +18,7 @@ impl IntakeHarness {
     async fn start() -> Self {
         let database = TestDatabase::migrated(store::migrate).await;
         let pool = database.pool().await;
-        let intake = Intake::start(&Pool::from(&pool), &Waker::start(&pool));
+        let intake = Intake::start(&Pool::from(&pool), &Waker::start(&pool), None);
         let keyring = Keyring::parse(&"0f".repeat(32), "").unwrap();
         Self {
             pool,

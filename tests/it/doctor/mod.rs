@@ -4,6 +4,7 @@ mod database;
 mod keys;
 mod pooler;
 mod queue;
+mod recovery;
 mod settings;
 mod twilio;
 
