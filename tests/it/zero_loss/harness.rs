@@ -64,6 +64,7 @@ impl ZeroLossHarness {
             .with("JOB_LEASE_SECONDS", LEASE.as_secs().to_string())
             .with("SHUTDOWN_GRACE_SECONDS", "2")
             .with("REPLIES", "all")
+            .with("RECOVERY", "on")
             .with("RUST_LOG", "warn,pigeonhole=info,jobs=info");
         let ledger = MessageLedger::open(&database.pool).await;
         let (database, api) = database.with_twilio().await;

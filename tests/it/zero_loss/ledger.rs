@@ -111,8 +111,7 @@ impl MessageLedger {
         .await
         .unwrap();
         let more: Vec<String> = sqlx::query_scalar(
-            "select format('    now: %s, claimed %s, reserved for %s, finished %s, reply %s (%s), %s',
-                 m.state, m.claimed_at, m.reserved_for, m.finished_at, m.reply, s.state, m.reason)
+            "select format('    now: %s, and its reply %s', to_jsonb(m) - 'sealed' - 'sender_index', s.state)
              from pigeonhole.inbound_messages as m left join pigeonhole.sends as s on s.id = m.reply
              where m.message_sid = $1
              union all
