@@ -22,7 +22,7 @@ pub(super) async fn run(env: &Env) -> anyhow::Result<()> {
         .servers
         .connect(CONNECT_LIMIT)
         .await
-        .context("cannot reach the database")?;
+        .context("the database cannot be reached, so the migrations were not applied")?;
     store::migrate_on(&mut conn)
         .await
         .context("the migrations were not applied")?;

@@ -259,13 +259,14 @@ async fn files_wait_while_the_disk_is_full_until_there_is_room() {
     let backup = disk.fill();
     harness.wait_until_firing("PigeonholeDiskFilling").await;
     let sid = harness.deliver_file().await;
-    eventually("the job is retried", PATIENCE, async || {
-        let retried = "select attempts > 0 and locked_by is null from queue.jobs where kind = 'process_message'";
-        let retried: Option<bool> = sqlx::query_scalar(retried)
+    eventually("the job waits at no cost", PATIENCE, async || {
+        let waits = "select claim > 0 and attempts = 0 and locked_by is null from queue.jobs
+            where kind = 'process_message'";
+        let waits: Option<bool> = sqlx::query_scalar(waits)
             .fetch_optional(&harness.database.pool)
             .await
             .unwrap();
-        (retried == Some(true)).then_some(())
+        (waits == Some(true)).then_some(())
     })
     .await;
 
