@@ -54,6 +54,10 @@ pub enum StepError {
     /// The media store failed.
     #[error(transparent)]
     MediaStore(#[from] MediaStoreError),
+    /// An object could not be deleted. Unlike with other calls of the media store, the object itself
+    /// may be at fault.
+    #[error(transparent)]
+    NotDeleted(MediaStoreError),
     /// The extractor failed.
     #[error("the items of the message could not be extracted")]
     Extract {
@@ -94,7 +98,7 @@ impl StepError {
             Self::Erased(_) => "erased",
             Self::Unreadable(_) => "unreadable",
             Self::Store(error) => error.label(),
-            Self::Download(_) | Self::MediaStore(_) => "media",
+            Self::Download(_) | Self::MediaStore(_) | Self::NotDeleted(_) => "media",
             Self::List(_) => "twilio",
             Self::Extract { error, .. } => error.label(),
             Self::Wait(_) | Self::Stopping => "gave_up",
@@ -210,6 +214,7 @@ impl From<StepError> for JobError {
             StepError::Download(DownloadError::Store(error)) | StepError::MediaStore(error) => {
                 of_media_store(error)
             }
+            StepError::NotDeleted(error) => Self::retry(error),
             StepError::Download(DownloadError::NotYet { look_again }) => Self::Snooze(look_again),
             // If the file was deleted with its user, the next attempt finds no user.
             StepError::Download(error @ DownloadError::Overtaken) => Self::retry(error),

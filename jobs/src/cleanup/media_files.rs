@@ -87,5 +87,5 @@ async fn delete_garbage(deps: &CleanupDeps) -> Result<u64, StepError> {
         let mut conn = deps.pool.acquire().await?;
         cleanup::delete_garbage(&mut conn, &deleted).await?;
     }
-    failed.map_or(Ok(count), |error| Err(error.into()))
+    failed.map_or(Ok(count), |error| Err(StepError::NotDeleted(error)))
 }
