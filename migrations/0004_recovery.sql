@@ -35,6 +35,13 @@ comment on column pigeonhole.recovery_watermarks.since is
 comment on column pigeonhole.recovery_watermarks.looked_until is
     'Every message that Twilio listed with an earlier time is known.';
 
+-- When a look was last asked for: when a process starts, and when the database is back after an
+-- outage. There is one row at most.
+create table pigeonhole.recovery_requests (
+    one boolean primary key default true check (one),
+    requested_at timestamptz not null
+);
+
 -- The messages whose rows were deleted, with their user or by hand. Neither a late webhook nor
 -- recovery brings such a message back. A row says nothing of what was erased: no sender, no user,
 -- no content. The trigger of functions/pigeonhole.remember_erased_messages.sql adds the rows.

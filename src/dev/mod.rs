@@ -91,10 +91,12 @@ pub(crate) async fn run(args: DevArgs, mut flags: BTreeMap<String, String>) -> a
 
     let services_stop = CancellationToken::new();
     let pool = database::pool(&config.database);
-    store::migrate_on(&mut *pool.acquire().await?).await.context(
-        "the migrations were not applied; if an earlier commit made this database, delete the \
+    store::migrate_on(&mut *pool.acquire().await?)
+        .await
+        .context(
+            "the migrations were not applied; if an earlier commit made this database, delete the \
          directory of --data-dir, which `pigeonhole dev --help` names",
-    )?;
+        )?;
     samples::link_demo_user(&pool, &config.keyring).await?;
     // The simulated Twilio stops after the services, which may still send while they stop.
     let twilio_stop = CancellationToken::new();

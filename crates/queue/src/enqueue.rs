@@ -136,6 +136,19 @@ pub async fn enqueue<J: JobArgs>(conn: &mut PgConnection, job: &J) -> Result<Job
     Ok(id)
 }
 
+/// Makes the job with this unique key due now, if it waits for a later time. A job that is ready or
+/// runs stays as it is.
+pub async fn make_due(conn: &mut PgConnection, unique_key: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update queue.jobs set run_at = now()
+         where unique_key = $1 and not ready and locked_by is null and run_at > now()",
+        unique_key,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Inserts the jobs on the caller's connection, in one statement. Returns the number of each, or
 /// `None` for a job whose unique key a live job or an earlier job of the list has. The other jobs
 /// are inserted all the same.

@@ -60,7 +60,7 @@ pub use cleanup::{CleanupQueue, CleanupQueueDeps};
 pub use connections::{RUNNER_CONNECTIONS, WAKER_CONNECTIONS};
 pub use database::is_unavailable;
 pub use dead_letters::{DeadLetter, dead_letters};
-pub use enqueue::{EnqueueError, NewJob, enqueue, enqueue_all};
+pub use enqueue::{EnqueueError, NewJob, enqueue, enqueue_all, make_due};
 pub use job::{Job, JobArgs, JobError, Priority};
 pub use pool::{
     Pool, PoolSettings, PooledConnection, PooledTransaction, ReadOnlyServer, Servers,

@@ -6,7 +6,7 @@ mod unknown;
 mod unrecoverable;
 mod watermarks;
 
-pub use self::request::{LOOK_KEY, request_look};
+pub use self::request::{LOOK_KEY, request_look, requested_at};
 pub use self::unknown::unknown;
 pub use self::unrecoverable::{UnrecoverableReason, record_unrecoverable};
 pub use self::watermarks::{Watermark, advance, oldest_look, watermarks_of};

@@ -11,10 +11,8 @@ use crate::{RecoveryDeps, StepError};
 /// How long Twilio's clock may be ahead of the database's.
 const CLOCK_MARGIN: Duration = Duration::from_mins(1);
 
-/// The webhook of a younger message is probably on its way: it is not missing yet. Webhooks take
-/// less than a second, and Twilio's times have no fractions of one. It must be short: a look after a
-/// short outage comes again only if it sees a message that is older than this.
-const IN_FLIGHT: TimeDelta = TimeDelta::seconds(3);
+/// The webhook of a younger message is probably on its way: it is not missing yet.
+const IN_FLIGHT: TimeDelta = TimeDelta::seconds(5);
 
 /// How many messages one statement compares.
 const BATCH: usize = 1000;

@@ -91,6 +91,14 @@ pub async fn recover(deps: &RecoveryDeps, scope: LookScope) -> Result<LookReport
         }
     }
     let mut report = look.report;
+    // Messages of the outage that ended just now were too young for this look.
+    let requested = {
+        let mut conn = deps.pool.acquire().await?;
+        recovery::requested_at(&mut conn).await?
+    };
+    if requested.is_some_and(|requested| requested > look.now - deps.settle) {
+        report.look_again.get_or_insert(deps.settle);
+    }
     let messages = report.recovered();
     if messages > 0 {
         tracing::warn!(messages, "recovered messages that no webhook had brought");

@@ -18,10 +18,11 @@ use pigeonhole::{
     worker::recovery_deps,
 };
 use queue::{
-    Waker,
+    NewJob, Waker,
     testing::{JobOutcome, TestQueue},
 };
-use store::recovery::request_look;
+use sqlx::PgConnection;
+use store::{job_args::RecoverMessages, recovery::LOOK_KEY};
 use twilio_simulator::{InboundText, SimulatedApi};
 
 use crate::{
@@ -107,7 +108,7 @@ impl RecoveryHarness {
     /// Enqueues a look and runs it and no other job. Returns its outcome.
     async fn look(&self) -> JobOutcome {
         let mut conn = self.app.pool.acquire().await.unwrap();
-        request_look(&mut conn).await.unwrap();
+        enqueue_look(&mut conn).await;
         drop(conn);
         let ran = self.queue.run_one().await.expect("the look is ready");
         assert_eq!(ran.kind, KIND, "a look has a high priority");
@@ -117,7 +118,7 @@ impl RecoveryHarness {
     /// Looks until nothing is left to find, and runs all jobs that result.
     async fn recover(&self) {
         let mut conn = self.app.pool.acquire().await.unwrap();
-        request_look(&mut conn).await.unwrap();
+        enqueue_look(&mut conn).await;
         drop(conn);
         for _ in 0..20 {
             self.queue.drain().await;
@@ -307,4 +308,12 @@ async fn only_configured_numbers_are_looked_at_where_they_are_configured() {
     ours.recover().await;
     assert_eq!(ours.app.rows().await.messages, 1);
     assert_eq!(ours.api.requests().numbers, 0, "nobody had to ask for them");
+}
+
+/// Enqueues a look as the schedule does.
+async fn enqueue_look(conn: &mut PgConnection) {
+    let look = NewJob::of(&RecoverMessages {})
+        .unwrap()
+        .unique_key(LOOK_KEY);
+    queue::enqueue_all(conn, &[look]).await.unwrap();
 }

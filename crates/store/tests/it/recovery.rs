@@ -10,8 +10,8 @@ use store::inbound_messages::{
     reserve_starts,
 };
 use store::recovery::{
-    UnrecoverableReason, advance, oldest_look, record_unrecoverable, request_look, unknown,
-    watermarks_of,
+    UnrecoverableReason, advance, oldest_look, record_unrecoverable, request_look, requested_at,
+    unknown, watermarks_of,
 };
 
 use crate::inbound_messages::{insert, message};
@@ -247,6 +247,23 @@ async fn one_look_waits_at_a_time() {
         db.text(looks).await,
         "recover_messages schedule:recover_messages"
     );
+}
+
+#[tokio::test]
+async fn a_look_that_waits_for_its_time_is_due_once_it_is_asked_for() {
+    let mut db = Db::migrated().await;
+    assert_eq!(requested_at(&mut db).await.unwrap(), None);
+    request_look(&mut db).await.unwrap();
+    db.run("update queue.jobs set ready = false, run_at = now() + interval '30 s'")
+        .await;
+    request_look(&mut db).await.unwrap();
+    assert_eq!(
+        db.text("select (run_at <= now())::text from queue.jobs")
+            .await,
+        "true"
+    );
+    let at = now(&mut db).await;
+    assert!(requested_at(&mut db).await.unwrap().unwrap() <= at);
 }
 
 #[tokio::test]
