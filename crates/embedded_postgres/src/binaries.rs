@@ -10,6 +10,10 @@ use std::{
 
 use crate::error::StartError;
 
+/// The variable that names the directory of the binaries. Then no other is searched.
+/// `script/postgres-matrix` runs the tests with several versions this way.
+const BIN_DIR: &str = "PIGEONHOLE_POSTGRES_BIN";
+
 /// Directories with one subdirectory per version: the parent, the prefix of the subdirectory's
 /// name, and the directory of the binaries in it.
 const VERSIONED: &[(&str, &str, &str)] = &[
@@ -21,14 +25,18 @@ const VERSIONED: &[(&str, &str, &str)] = &[
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 
-/// Returns the directory of `initdb` and `postgres`: the requested one, else the first found. For
-/// existing data, `wanted` is its directory and major version: a server of another version would
-/// refuse the data.
+/// Returns the directory of `initdb` and `postgres`: the requested one, else that of the variable,
+/// else the first found. For existing data, `wanted` is its directory and major version: a server of
+/// another version would refuse the data.
 pub(crate) fn find(
     requested: Option<&Path>,
     wanted: Option<(&Path, &str)>,
 ) -> Result<PathBuf, StartError> {
-    let searched = requested.map_or_else(candidates, |dir| vec![dir.to_path_buf()]);
+    let chosen = env::var_os(BIN_DIR).filter(|dir| !dir.is_empty());
+    let chosen = chosen.map(PathBuf::from);
+    let searched = requested
+        .or(chosen.as_deref())
+        .map_or_else(candidates, |dir| vec![dir.to_path_buf()]);
     let mut complete = searched.iter().filter(|dir| is_complete(dir)).peekable();
     if complete.peek().is_none() {
         return Err(StartError::NoBinaries { searched });

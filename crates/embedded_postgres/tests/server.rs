@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use embedded_postgres::{PostgresServer, PostgresSettings, StartError};
@@ -201,4 +201,30 @@ fn for_root_the_error_names_the_directory_that_postgres_cannot_enter() {
         panic!("{error}")
     };
     assert_eq!(barrier, Path::new("/root"));
+}
+
+#[tokio::test]
+async fn a_standby_follows_its_primary_and_may_lag_and_take_over() {
+    let settings = PostgresServer::with_standbys(PostgresSettings::default());
+    let primary = PostgresServer::start_temporary(settings).unwrap();
+    let standby = primary.start_standby().await.unwrap();
+    let (ahead, behind) = (primary.url("postgres"), standby.url("postgres"));
+    let attached = "select application_name from pg_stat_replication";
+    assert_eq!(ask(&ahead, attached).await, "standby");
+    let count = "select count(*)::text from pg_database where datname like 'new%'";
+    tell(&ahead, "create database new1").await;
+    while ask(&behind, count).await != "1" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tell(&behind, "select pg_wal_replay_pause()").await;
+    tell(&ahead, "create database new2").await;
+    assert_eq!(ask(&behind, count).await, "1");
+    tell(&behind, "select pg_wal_replay_resume()").await;
+    while ask(&behind, count).await != "2" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(primary);
+    tell(&behind, "select pg_promote()").await;
+    tell(&behind, "create database new3").await;
+    assert_eq!(ask(&behind, count).await, "3");
 }
