@@ -47,10 +47,10 @@ async fn reconcile(deps: &MessageDeps) -> Result<usize, StepError> {
             return Ok(ended);
         };
         after = Some(last.place);
-        let sids = letters
+        let letters = letters
             .into_iter()
-            .filter_map(|letter| Some(letter.job?.message.to_string()))
+            .filter_map(|letter| Some((letter.place.1, letter.job?.message.to_string())))
             .collect();
-        ended += fail_abandoned(deps, sids).await?;
+        ended += fail_abandoned(deps, letters).await?;
     }
 }

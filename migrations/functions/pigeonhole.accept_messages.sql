@@ -1,10 +1,11 @@
 -- Stores inbound messages and enqueues a job for each new one, in one call: a webhook costs one
 -- round trip and one commit, or its share of them. A message that is already stored gets no second
--- job, and one that was erased is not stored again.
+-- job, and one that was erased is not stored again. If nothing is new, nothing is written, and the
+-- commit waits for the standbys all the same: the stored message may not have reached them yet.
 --
 -- A single message, as on an idle system, takes a shorter path.
 --
--- Revision: 2
+-- Revision: 3
 -- Called by: `store::inbound_messages::accept_all`, for the receiver.
 -- Locks: the new rows of `inbound_messages`, in the order of their SIDs. Two batches with a message
 --     in common wait for each other and never deadlock. The SIDs of a batch must differ.
@@ -29,6 +30,8 @@ begin
                 queue.new_position(sender_indexes[1], 0::smallint), job_args[1]::json,
                 job_traces[1]);
             return next message_sids[1];
+        else
+            perform pigeonhole.wait_at_commit();
         end if;
         return;
     end if;
@@ -56,4 +59,7 @@ begin
         where message_sid = any(new_sids) and message_sid <> all(erased_sids)
     )
     select sid from unnest(new_sids) as new(sid) where sid <> all(erased_sids);
+    if not found then
+        perform pigeonhole.wait_at_commit();
+    end if;
 end $$;

@@ -5,30 +5,48 @@
 -- verified for the user any more, the message ends as `ignored_unlinked`, without items. A failed
 -- message may end again if its job was requeued.
 --
--- Revision: 1
+-- A message that names a number and the time at which it was sent, but no user, ends only if the
+-- number was no user's at that time. The worker has read so, perhaps on a standby that lags, and
+-- this is the only place that can confirm it: the statement that ends the job runs on the primary.
+--
+-- Revision: 2
 -- Called by: `store::inbound_messages::finish_all`, for the job `process_message`.
 -- Locks: for each message its user, then the user's number, both without waiting; then the job;
 --     then the message. Rows are locked in the order of the list, which must be the order of the
 --     SIDs and then of the jobs, so that two calls with a message in common never wait in a circle.
 -- Returns: positions in the list, from 1. Each message whose claim was valid: a row without a
 --     state. Each that has ended now: a row with its state. Each whose user or number another
---     transaction is changing now: a row with the state `busy`; nothing was changed, because
---     waiting for that transaction would hold up all the other messages.
+--     transaction is changing now, and each whose number is a user's although the worker found
+--     none: a row with the state `busy`. Nothing was changed, and the worker opens the message
+--     again. Waiting for the other transaction would hold up all the other messages.
+drop function if exists pigeonhole.finish_messages(
+    bigint[], integer[], text[], text[], uuid[], text[], text[], text[], jsonb[]);
 create or replace function pigeonhole.finish_messages(
     job_ids bigint[], claims integer[], sids text[], states text[], user_ids uuid[],
-    number_variants text[], extractors text[], reasons text[], items jsonb[]
+    number_variants text[], extractors text[], reasons text[], items jsonb[],
+    unlinked_at timestamptz[] default null
 ) returns table (n bigint, state text) language plpgsql as $$
 #variable_conflict use_column
 begin
     return query with given as materialized (
         select * from unnest(job_ids, claims, sids, states, user_ids, number_variants, extractors,
-                reasons, finish_messages.items)
+                reasons, finish_messages.items, finish_messages.unlinked_at)
             with ordinality
-            as given(job_id, claim, sid, state, user_id, variants, extractor, reason, items, n)
+            as given(job_id, claim, sid, state, user_id, variants, extractor, reason, items,
+                unlinked_at, n)
     ),
     judged as materialized (
         select given.*, case
-            when given.user_id is null or own.is_theirs then given.state
+            when own.is_theirs then given.state
+            -- The same rule as in `store::inbound_messages::users_by_number`.
+            when given.user_id is null then case when exists (
+                select from user_phone_numbers numbers
+                where numbers.verified
+                    and numbers.phone_number
+                        = any(string_to_array(given.variants, ' ')::varchar[])
+                    and coalesce(numbers.created_at::timestamptz, '-infinity')
+                        <= given.unlinked_at
+            ) then 'busy' else given.state end
             when exists (
                 select from user_phone_numbers numbers
                 where numbers.user_id = given.user_id and numbers.verified

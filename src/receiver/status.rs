@@ -117,6 +117,9 @@ async fn move_send(
         }
         return Ok(CallbackEffect::Moved);
     }
+    // Twilio does not report this again, so the state that is stored must not be lost. On a standby
+    // this fails: a send that is missing there may exist.
+    store::wait_at_commit(&mut conn).await?;
     let name = callback.message_sid.to_string();
     let known = sends::known_names(&mut conn, &[name]).await?;
     Ok(if known.is_empty() {

@@ -72,6 +72,20 @@ impl Database {
         Self::on(ProgramSettings::random(&url)).await
     }
 
+    /// Migrates the database at this URL.
+    pub(crate) async fn at(url: &str) -> Self {
+        store::migrate(&connect(url).await).await.unwrap();
+        Self::on(ProgramSettings::random(url)).await
+    }
+
+    /// The same database by another way.
+    pub(crate) async fn reached_at(&self, url: &str) -> Self {
+        Self {
+            pool: connect(url).await,
+            ..self.clone()
+        }
+    }
+
     async fn on(settings: ProgramSettings) -> Self {
         let database = Self {
             pool: connect(settings.get("DATABASE_URL")).await,

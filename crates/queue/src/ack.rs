@@ -9,9 +9,11 @@ mod statements;
 use std::{sync::Arc, time::Duration};
 
 use group_commit::{BatchOperation, Limits, OnError, Submitter};
+use sqlx::PgConnection;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{
+    attempt::Fence,
     claimed::ClaimedJob,
     database::retry_pause,
     lease::Leases,
@@ -142,6 +144,18 @@ fn is_about_the_data(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// Makes a job a dead letter in the caller's transaction. False if the fence refused it.
+pub(crate) async fn discard(
+    conn: &mut PgConnection,
+    fence: Fence,
+    error: &str,
+) -> Result<bool, sqlx::Error> {
+    let outcome = Outcome::discarded(error);
+    statements::write_in(conn, &[&Ack { fence, outcome }])
+        .await
+        .map(|written| written == 1)
 }
 
 /// Writes this outcome now. False if the fence refused it.

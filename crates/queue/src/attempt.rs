@@ -65,7 +65,8 @@ impl Attempt {
 
     /// Completes the job in a transaction that the caller shares with other jobs. `work` must
     /// delete this job's row under its [`Fence`], as [`Attempt::complete`] does. `has` says, from
-    /// the result of `work`, whether a transaction that deleted the row has committed.
+    /// the result of `work`, whether a transaction that deleted the row has committed. The same
+    /// holds for [`Attempt::discard`].
     pub async fn completed_by<T>(
         &self,
         work: impl Future<Output = T>,

@@ -1,4 +1,4 @@
-//! Reads the dead letters of a kind.
+//! Reads and locks the dead letters of a kind.
 
 use std::time::Duration;
 
@@ -42,4 +42,19 @@ pub async fn dead_letters<J: JobArgs>(
         place: (row.died_at, row.id),
     });
     Ok(letters.collect())
+}
+
+/// Locks these dead letters until the caller's transaction ends, so that no operator requeues them
+/// meanwhile. Returns the numbers of those that are there: the caller may have read others on a
+/// server that lags, or before they were requeued.
+pub async fn hold_dead_letters(
+    conn: &mut PgConnection,
+    ids: &[JobId],
+) -> Result<Vec<JobId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select id from queue.dead_jobs where id = any($1) order by id for update",
+        ids,
+    )
+    .fetch_all(conn)
+    .await
 }

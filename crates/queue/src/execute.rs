@@ -28,8 +28,8 @@ const DATABASE_SILENT: Duration = Duration::from_secs(2);
 
 /// How an attempt ended.
 pub(crate) enum AttemptEnd {
-    /// The job deleted its own row together with its effect.
-    Completed,
+    /// The job has written its own outcome, together with its effect.
+    Written(Outcome),
     /// This outcome is to be acknowledged.
     Acknowledge(Outcome),
     /// The lease is lost: nothing may be written.
@@ -51,7 +51,7 @@ impl Executor {
     pub(crate) async fn execute(self, mut job: ClaimedJob, acks: Acks) {
         match self.run(&mut job).await {
             AttemptEnd::Acknowledge(outcome) => acks.record(&job, outcome),
-            AttemptEnd::Completed | AttemptEnd::LeaseLost => self.leases.remove(job.fence),
+            AttemptEnd::Written(_) | AttemptEnd::LeaseLost => self.leases.remove(job.fence),
         }
     }
 
@@ -149,7 +149,10 @@ impl Executor {
         };
         let result = match result {
             Ok(Ok(Ok(()))) if lease.completed.load(Ordering::Acquire) => {
-                return AttemptEnd::Completed;
+                return AttemptEnd::Written(Outcome::Complete);
+            }
+            Ok(Ok(Err(JobError::Discard(error)))) if lease.completed.load(Ordering::Acquire) => {
+                return AttemptEnd::Written(Outcome::discarded(&format!("{error:#}")));
             }
             Ok(result) => result,
             // The text of a panic may quote personal data, so it is not stored.
@@ -169,10 +172,7 @@ impl Executor {
             }
             Ok(Err(JobError::LeaseLost)) => return AttemptEnd::LeaseLost,
             Ok(Err(JobError::Snooze(delay))) => Outcome::Snooze { delay },
-            Ok(Err(JobError::Discard(error))) => Outcome::DeadLetter {
-                reason: DeadLetterReason::Discarded,
-                error: storable(&format!("{error:#}")),
-            },
+            Ok(Err(JobError::Discard(error))) => Outcome::discarded(&format!("{error:#}")),
             Err(error) => Outcome::DeadLetter {
                 reason: DeadLetterReason::Undecodable,
                 error: storable(&format!("the arguments cannot be read: {error}")),
@@ -197,37 +197,8 @@ fn milliseconds(time: Duration) -> u64 {
 fn report(kind: &JobKind, end: &AttemptEnd, took: Duration) {
     let duration_ms = milliseconds(took);
     let outcome = match end {
-        AttemptEnd::Completed | AttemptEnd::Acknowledge(Outcome::Complete) => {
-            kind.completed.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(duration_ms, outcome = "completed", "job completed");
-            AttemptOutcome::Completed
-        }
-        AttemptEnd::Acknowledge(Outcome::Retry { delay, error }) => {
-            kind.failed.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(
-                duration_ms,
-                outcome = "retried",
-                error,
-                delay_ms = delay.as_millis(),
-                "job failed, will retry"
-            );
-            AttemptOutcome::Retried
-        }
-        AttemptEnd::Acknowledge(Outcome::Snooze { delay }) => {
-            let delay_ms = delay.as_millis();
-            tracing::info!(duration_ms, outcome = "snoozed", delay_ms, "job snoozed");
-            AttemptOutcome::Snoozed
-        }
-        AttemptEnd::Acknowledge(Outcome::DeadLetter { reason, error }) => {
-            kind.failed.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(
-                duration_ms,
-                outcome = "dead_letter",
-                error,
-                reason = reason.as_str(),
-                "job is a dead letter"
-            );
-            AttemptOutcome::DeadLetter
+        AttemptEnd::Written(outcome) | AttemptEnd::Acknowledge(outcome) => {
+            report_outcome(kind, outcome, duration_ms)
         }
         AttemptEnd::LeaseLost => {
             let outcome = "lease_lost";
@@ -238,4 +209,41 @@ fn report(kind: &JobKind, end: &AttemptEnd, took: Duration) {
     // After the log line, which has the field already.
     tracing::Span::current().record("outcome", outcome.as_str());
     metrics::attempt(kind.name, outcome, took);
+}
+
+fn report_outcome(kind: &JobKind, outcome: &Outcome, duration_ms: u64) -> AttemptOutcome {
+    match outcome {
+        Outcome::Complete => {
+            kind.completed.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(duration_ms, outcome = "completed", "job completed");
+            AttemptOutcome::Completed
+        }
+        Outcome::Retry { delay, error } => {
+            kind.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                duration_ms,
+                outcome = "retried",
+                error,
+                delay_ms = delay.as_millis(),
+                "job failed, will retry"
+            );
+            AttemptOutcome::Retried
+        }
+        Outcome::Snooze { delay } => {
+            let delay_ms = delay.as_millis();
+            tracing::info!(duration_ms, outcome = "snoozed", delay_ms, "job snoozed");
+            AttemptOutcome::Snoozed
+        }
+        Outcome::DeadLetter { reason, error } => {
+            kind.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                duration_ms,
+                outcome = "dead_letter",
+                error,
+                reason = reason.as_str(),
+                "job is a dead letter"
+            );
+            AttemptOutcome::DeadLetter
+        }
+    }
 }

@@ -33,6 +33,7 @@ mod cleanup;
 mod connections;
 mod database;
 mod dead_letters;
+mod discard;
 mod enqueue;
 mod execute;
 mod feed;
@@ -59,7 +60,7 @@ pub use backoff::Backoff;
 pub use cleanup::{CleanupQueue, CleanupQueueDeps};
 pub use connections::{RUNNER_CONNECTIONS, WAKER_CONNECTIONS};
 pub use database::is_unavailable;
-pub use dead_letters::{DeadLetter, dead_letters};
+pub use dead_letters::{DeadLetter, dead_letters, hold_dead_letters};
 pub use enqueue::{EnqueueError, NewJob, enqueue, enqueue_all, make_due};
 pub use job::{Job, JobArgs, JobError, Priority};
 pub use pool::{

@@ -24,6 +24,14 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// The job is a dead letter, because another attempt would not help.
+    pub(crate) fn discarded(error: &str) -> Self {
+        Self::DeadLetter {
+            reason: DeadLetterReason::Discarded,
+            error: storable(error),
+        }
+    }
+
     /// The job is ready again at once, and the attempt does not count: the worker stops.
     pub(crate) fn release() -> Self {
         Self::Snooze {

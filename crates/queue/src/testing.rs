@@ -136,6 +136,15 @@ impl TestQueue {
         }
     }
 
+    /// Claims jobs and writes their outcomes through this pool. The jobs keep their own.
+    #[must_use]
+    pub fn claiming_on(self, pool: impl Into<Pool>) -> Self {
+        Self {
+            kinds: self.kinds,
+            ..Self::new(pool)
+        }
+    }
+
     /// Adds a kind. A kind that was added before is replaced.
     #[must_use]
     pub fn register<J, D>(mut self, deps: D) -> Self
@@ -314,7 +323,7 @@ impl TestQueue {
 
     async fn write(&self, job: &ClaimedJob, end: AttemptEnd) -> JobOutcome {
         let outcome = match end {
-            AttemptEnd::Completed => return JobOutcome::Completed,
+            AttemptEnd::Written(outcome) => return outcome.into(),
             AttemptEnd::LeaseLost => return JobOutcome::LeaseLost,
             AttemptEnd::Acknowledge(outcome) => outcome,
         };

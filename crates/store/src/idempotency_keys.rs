@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::error::{StoreError, expect_one};
 use crate::keyring::Keyring;
 use crate::sealed::Context;
+use crate::wait_at_commit::wait_at_commit;
 
 const TABLE: &str = "pigeonhole.idempotency_keys";
 
@@ -16,7 +17,8 @@ const TABLE: &str = "pigeonhole.idempotency_keys";
 pub enum KeyState {
     /// It is new, and now reserved until the transaction ends.
     New,
-    /// It was used for the same request, which got this response.
+    /// It was used for the same request, which got this response. The caller must commit before it
+    /// repeats the response: the commit waits for the standbys.
     Before {
         /// The HTTP status.
         status: u16,
@@ -60,6 +62,8 @@ pub async fn reserve(
             return Ok(KeyState::New);
         }
         if let Some(state) = state_of(conn, keyring, user_id, &keys, &requests).await? {
+            // The response promises what the first request did, so it must not be lost either.
+            wait_at_commit(conn).await?;
             return Ok(state);
         }
         // It was deleted between the two statements: it is free again.

@@ -9,6 +9,7 @@ mod advisory_lock;
 mod blind_index;
 mod clock;
 pub mod diagnostics;
+mod durability;
 mod e164;
 pub mod enrichment_items;
 mod error;
@@ -32,6 +33,7 @@ mod sealed_stream;
 pub mod sends;
 pub mod user_phone_numbers;
 pub mod users;
+mod wait_at_commit;
 
 pub use crate::blind_index::BlindIndex;
 pub use crate::clock::now;
@@ -43,3 +45,4 @@ pub use crate::migrate::{MigrationStatus, is_current, migrate, migrate_on, migra
 pub use crate::readiness::{probe_commit, probe_write};
 pub use crate::sealed::Context;
 pub use crate::sealed_stream::{FileKey, StreamOpener, StreamSealer};
+pub use crate::wait_at_commit::wait_at_commit;

@@ -19,7 +19,9 @@ mod verification;
 pub use self::cleanup::delete_expired;
 pub use self::load::{Send, known_names, load, purpose};
 pub use self::metrics::{describe_metrics, send_moved, start_sends};
-pub use self::moves::{Move, advance, advance_named, cancel_pending, give_back, start};
+pub use self::moves::{
+    Move, advance, advance_named, cancel_pending, complete_job, give_back, start,
+};
 pub use self::progress::{SendProgress, last_to, recent_to};
 pub use self::purpose::Purpose;
 pub use self::replies::{NewReply, enqueue_replies};

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use queue::Attempt;
+use queue::{Attempt, JobId, PooledTransaction, hold_dead_letters};
 use sqlx::PgConnection;
 use store::{
     E164,
@@ -24,29 +24,48 @@ pub(super) async fn fail(
     reason: &'static str,
     attempt: &Attempt,
 ) -> Result<(), StepError> {
-    end(deps, vec![sid.to_string()], reason, Some(attempt)).await?;
+    let mut tx = deps.pool.begin().await?;
+    attempt.hold(&mut tx).await?;
+    let sids = vec![sid.to_string()];
+    end(deps, tx, sids, reason, attempt.trace()).await?;
     Ok(())
 }
 
-/// Ends messages whose jobs have been given up. Returns how many had not ended yet.
+/// Ends the messages of these dead letters. Returns how many had not ended yet. It leaves a message
+/// whose dead letter has been requeued.
 pub(crate) async fn fail_abandoned(
     deps: &MessageDeps,
-    sids: Vec<String>,
+    letters: Vec<(JobId, String)>,
 ) -> Result<usize, StepError> {
-    end(deps, sids, "gave_up", None).await
+    let mut tx = deps.pool.begin().await?;
+    let sids: Vec<String> = letters.iter().map(|(_, sid)| sid.clone()).collect();
+    let open = inbound_messages::not_ended(&mut tx, &sids).await?;
+    // Most messages have ended with their jobs.
+    if open.is_empty() {
+        return Ok(0);
+    }
+    let (ids, sids): (Vec<JobId>, Vec<String>) = letters
+        .into_iter()
+        .filter(|(_, sid)| open.contains(sid))
+        .unzip();
+    let held = hold_dead_letters(&mut tx, &ids).await?;
+    let dead = ids
+        .iter()
+        .zip(sids)
+        .filter(|(id, _)| held.contains(id))
+        .map(|(_, sid)| sid)
+        .collect();
+    end(deps, tx, dead, "gave_up", None).await
 }
 
 #[tracing::instrument(name = "step.fail", level = "debug", skip_all)]
 async fn end(
     deps: &MessageDeps,
+    mut tx: PooledTransaction,
     sids: Vec<String>,
     reason: &'static str,
-    attempt: Option<&Attempt>,
+    trace: Option<&str>,
 ) -> Result<usize, StepError> {
-    let mut tx = deps.pool.begin().await?;
-    if let Some(attempt) = attempt {
-        attempt.hold(&mut tx).await?;
-    }
     let open = inbound_messages::not_ended(&mut tx, &sids).await?;
     if open.is_empty() {
         return Ok(0);
@@ -72,7 +91,6 @@ async fn end(
         .await?
         .into_iter()
         .collect();
-    let trace = attempt.and_then(|attempt| attempt.trace().map(str::to_owned));
     let replies: Vec<NewReply> = readable
         .iter()
         .zip(&users)
@@ -81,7 +99,7 @@ async fn end(
             let notice = user.map_or(Notice::NotLinked, |_| Notice::Failed);
             let reply = deps.policy.replies.reply(&message.webhook, *user, notice)?;
             Some(NewReply {
-                trace: trace.clone(),
+                trace: trace.map(str::to_owned),
                 ..reply
             })
         })

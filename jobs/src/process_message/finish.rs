@@ -9,7 +9,7 @@ use std::time::Duration;
 use queue::{Attempt, CompleteError};
 use store::{
     enrichment_items::{NewItem, Origin, Source, item_id},
-    inbound_messages::{EndOutcome, MessageEnd, MessageItems, MessageState},
+    inbound_messages::{EndOutcome, MessageEnd, MessageItems, MessageSender, MessageState},
     opt_outs::OptOutChange,
 };
 use twilio::{InboundWebhook, Keyword, webhook::MessageKind};
@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{MessageDeps, Notice, StepError, metrics};
 
-/// How long a job waits while another transaction changes its message's user or their number. Such
-/// a transaction takes less time.
+/// How long a job waits while another transaction changes its message's user or their number, and
+/// before it looks for its message's user again. Such a transaction takes less time.
 const USER_LOCKED: Duration = Duration::from_secs(1);
 
 /// Writes the items for their user, and ends message and job. If the number has been unlinked
@@ -53,7 +53,7 @@ pub(super) async fn with_items(
         items,
     };
     let end = MessageEnd {
-        sender: Some((sender.user_id, sender.number)),
+        sender: MessageSender::User(sender.user_id, sender.number),
         items: Some(found),
         ..plain(webhook, MessageState::Processed, attempt)
     };
@@ -72,7 +72,7 @@ pub(super) async fn without_items(
 ) -> Result<(), StepError> {
     let webhook = &message.webhook;
     let end = MessageEnd {
-        sender: sender.map(|sender| (sender.user_id, sender.number)),
+        sender: sender_of(message, sender),
         ..plain(webhook, state, attempt)
     };
     let ending = with_reply(deps, webhook, end, notice, attempt);
@@ -96,7 +96,7 @@ pub(super) async fn keyword(
     };
     let ending = MessageEnding {
         end: MessageEnd {
-            sender: sender.map(|sender| (sender.user_id, sender.number)),
+            sender: sender_of(message, sender),
             ..plain(webhook, state, attempt)
         },
         reply: None,
@@ -111,12 +111,6 @@ pub(super) async fn keyword(
     finish_with(deps, ending, attempt).await
 }
 
-/// Completes a job whose message ended earlier.
-pub(super) async fn complete_only(deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
-    let mut conn = deps.pool.acquire().await?;
-    Ok(attempt.complete(&mut conn).await?)
-}
-
 fn with_reply(
     deps: &MessageDeps,
     webhook: &InboundWebhook,
@@ -125,7 +119,10 @@ fn with_reply(
     attempt: &Attempt,
 ) -> MessageEnding {
     let replies = &deps.policy.replies;
-    let user = end.sender.as_ref().map(|(user, _)| *user);
+    let user = match &end.sender {
+        MessageSender::User(user, _) => Some(*user),
+        MessageSender::Unlinked(..) | MessageSender::NoNumber => None,
+    };
     MessageEnding {
         reply: notice.and_then(|notice| replies.reply(webhook, user, notice)),
         reply_if_unlinked: notice.and_then(|_| replies.reply(webhook, None, Notice::NotLinked)),
@@ -168,9 +165,18 @@ fn plain(webhook: &InboundWebhook, state: MessageState, attempt: &Attempt) -> Me
         message_sid: webhook.message_sid().to_string(),
         fence: attempt.fence(),
         state,
-        sender: None,
+        sender: MessageSender::NoNumber,
         items: None,
         reason: None,
+    }
+}
+
+/// Who sent the message. If no user was found, the statement that ends the message confirms it.
+fn sender_of(message: &OpenMessage, user: Option<SenderUser>) -> MessageSender {
+    match (user, message.number()) {
+        (Some(user), _) => MessageSender::User(user.user_id, user.number),
+        (None, Some(number)) => MessageSender::Unlinked(number, message.sent()),
+        (None, None) => MessageSender::NoNumber,
     }
 }
 

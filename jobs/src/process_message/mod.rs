@@ -8,7 +8,8 @@
 //! 3. [`extract`] finds what it says, by rules or with a model ([`find_items`] joins both steps);
 //! 4. [`finish`] writes items, state and reply, and completes the job, in one commit ([`ending`]);
 //! 5. [`release_files`] erases files that the operator does not keep;
-//! 6. [`fail`] ends the message if its job is given up.
+//! 6. [`fail`] ends the message if its job is given up. [`without_message`] ends a job that has no
+//!    message to end.
 
 mod attachments;
 pub(crate) mod download;
@@ -21,6 +22,7 @@ pub(crate) mod open;
 pub(crate) mod rate_limit;
 mod release_files;
 mod stage;
+mod without_message;
 
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,9 @@ impl Job<MessageDeps> for ProcessMessage {
         let Err(error) = process(&self.message, deps, attempt).await else {
             return Ok(());
         };
+        if let StepError::NoSuchMessage(_) = error {
+            return Err(without_message::discard(deps, &self.message, attempt, error).await);
+        }
         let reason = error.reason();
         let error = JobError::from(error);
         let given_up = match error {
@@ -61,7 +66,7 @@ async fn process(sid: &MessageSid, deps: &MessageDeps, attempt: &Attempt) -> Res
         .instrument(tracing::debug_span!("step.open"))
         .await??;
     let (opened_at, age) = (Instant::now(), stage.age());
-    go_on(stage, deps, attempt).await?;
+    go_on(sid, stage, deps, attempt).await?;
     if let Some(age) = age {
         metrics::message_took(age + opened_at.elapsed());
     }
@@ -69,11 +74,16 @@ async fn process(sid: &MessageSid, deps: &MessageDeps, attempt: &Attempt) -> Res
 }
 
 /// Does what the message needs at this stage, until message and job have ended.
-async fn go_on(stage: Stage, deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
+async fn go_on(
+    sid: &MessageSid,
+    stage: Stage,
+    deps: &MessageDeps,
+    attempt: &Attempt,
+) -> Result<(), StepError> {
     let enrichment = deps.policy.enrichment;
     match stage {
         // An operator has requeued the job of a message that has ended.
-        Stage::Ended => finish::complete_only(deps, attempt).await,
+        Stage::Ended => without_message::complete(deps, sid, attempt).await,
         Stage::Wait(time) => Err(StepError::Wait(time)),
         Stage::FromPhone(_) | Stage::Unreserved(_) => Err(StepError::Mismatch),
         Stage::Keyword(message, keyword, sender) => {

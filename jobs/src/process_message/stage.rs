@@ -27,6 +27,20 @@ pub(crate) struct OpenMessage {
     pub(crate) age: Duration,
 }
 
+impl OpenMessage {
+    /// The number that sent it. A short code, a sender name or the address of another channel is
+    /// not a phone number.
+    pub(super) fn number(&self) -> Option<E164> {
+        let phone = self.webhook.from().phone()?;
+        E164::parse(phone).ok()
+    }
+
+    /// When its sender sent it, as far as we know: a webhook comes at once.
+    pub(crate) fn sent(&self) -> DateTime<Utc> {
+        self.sent_at.unwrap_or(self.received_at)
+    }
+}
+
 /// The user who sent a message, and the number it came from.
 #[derive(Debug, Clone)]
 pub(crate) struct SenderUser {
@@ -94,17 +108,15 @@ impl Stage {
             age: stored.age,
         };
         let keyword = Keyword::of(&message.webhook);
-        // A short code, a sender name or the address of another channel is not a phone number.
-        let number = message.webhook.from().phone().map(E164::parse);
-        Ok(match (number, keyword) {
-            (Some(Ok(number)), keyword) => Self::FromPhone(FromPhone {
+        Ok(match (message.number(), keyword) {
+            (Some(number), keyword) => Self::FromPhone(FromPhone {
                 message,
                 number,
                 keyword,
                 starts_in: stored.starts_in,
             }),
-            (Some(Err(_)) | None, Some(keyword)) => Self::Keyword(message, keyword, None),
-            (Some(Err(_)) | None, None) => Self::UnlinkedSender(message),
+            (None, Some(keyword)) => Self::Keyword(message, keyword, None),
+            (None, None) => Self::UnlinkedSender(message),
         })
     }
 
@@ -119,13 +131,6 @@ impl Stage {
             | Self::RateLimited(message, ..)
             | Self::Ready(message, _) => Some(message.age),
         }
-    }
-}
-
-impl OpenMessage {
-    /// When its sender sent it, as far as we know: a webhook comes at once.
-    pub(crate) fn sent(&self) -> DateTime<Utc> {
-        self.sent_at.unwrap_or(self.received_at)
     }
 }
 

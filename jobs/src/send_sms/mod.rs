@@ -21,6 +21,7 @@ mod verification;
 
 use std::time::Duration;
 
+use queue::Attempt;
 use store::{
     E164,
     sends::{self, Move, Send, SendState},
@@ -33,7 +34,7 @@ use self::{
     outcome::{failed, to, write_outcome},
     reconcile::reconcile,
 };
-use crate::{SendDeps, StepError};
+use crate::{SendDeps, StepError, error::READ_AGAIN};
 
 /// An SMS that expires sooner than this is not sent: it would arrive too late. Twilio also advises
 /// more than 5 s.
@@ -45,9 +46,37 @@ const LONGEST_VALIDITY: Duration = Duration::from_mins(10);
 /// The shortest and the longest wait after Twilio did not process a request.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Sends the SMS, or finds out what became of it. `kind` is the kind of job, which is paused when
+/// Sends the SMS, or finds out what became of it, and ends the job in the statement that confirms
+/// that nothing is left to do. `kind` is the kind of job, which is paused when
 /// Twilio refuses our account.
-pub(crate) async fn send(deps: &SendDeps, kind: &'static str, id: Uuid) -> Result<(), StepError> {
+pub(crate) async fn send(
+    deps: &SendDeps,
+    kind: &'static str,
+    id: Uuid,
+    attempt: &Attempt,
+) -> Result<(), StepError> {
+    advance(deps, kind, id).await?;
+    let complete = async {
+        let mut conn = deps.pool.acquire().await?;
+        let completed = sends::complete_job(&mut conn, attempt.fence(), id).await?;
+        conn.put_back();
+        Ok(completed)
+    };
+    let completed = attempt
+        .completed_by(complete, |done: &Result<_, StepError>| {
+            matches!(done, Ok(true))
+        })
+        .await?;
+    if completed {
+        Ok(())
+    } else {
+        tracing::warn!(send = %id, "the send was read on a server that lags: it is read again");
+        Err(StepError::Wait(READ_AGAIN))
+    }
+}
+
+/// Does what the send needs in its state. `Ok`: nothing is left to do.
+async fn advance(deps: &SendDeps, kind: &'static str, id: Uuid) -> Result<(), StepError> {
     let loaded = {
         let mut conn = deps.pool.acquire().await?;
         sends::load(&mut conn, &deps.keyring, id).await?

@@ -11,7 +11,7 @@ use crate::SendDeps;
 impl Job<SendDeps> for SendReply {
     const TIMEOUT: Duration = <SendVerification as Job<SendDeps>>::TIMEOUT;
 
-    async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {
-        Ok(send(deps, Self::NAME, self.send).await?)
+    async fn run(&self, deps: &SendDeps, attempt: &Attempt) -> Result<(), JobError> {
+        Ok(send(deps, Self::NAME, self.send, attempt).await?)
     }
 }

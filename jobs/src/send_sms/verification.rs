@@ -12,7 +12,7 @@ impl Job<SendDeps> for SendVerification {
     // Longer than Twilio's client waits for an answer, so that the attempt sees every answer.
     const TIMEOUT: Duration = Duration::from_secs(45);
 
-    async fn run(&self, deps: &SendDeps, _: &Attempt) -> Result<(), JobError> {
-        Ok(send(deps, Self::NAME, self.send).await?)
+    async fn run(&self, deps: &SendDeps, attempt: &Attempt) -> Result<(), JobError> {
+        Ok(send(deps, Self::NAME, self.send, attempt).await?)
     }
 }

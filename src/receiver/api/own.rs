@@ -78,6 +78,10 @@ pub(super) async fn unlink(
         let numbers = user_phone_numbers::unlink_user(&mut tx, user).await?;
         let was_pending = pending_verifications::remove(&mut tx, user).await?;
         if numbers == 0 && !was_pending {
+            // The number may be gone because of an earlier request whose response was lost. So its
+            // effect must not be lost either.
+            store::wait_at_commit(&mut tx).await?;
+            tx.commit().await?;
             return Err(ApiError::PhoneNumberNotFound);
         }
         sends::cancel_pending(&mut tx, user, CANCELLED).await?;

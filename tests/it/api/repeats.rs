@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{ApiAnswer, ApiHarness, FREE, OTHER, PATH, VERIFY, guess, number, wrong};
+use crate::{commits_held::HoldingServer, database::Database};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_concurrent_requests_with_one_key_send_one_sms_and_get_one_response() {
@@ -110,4 +111,36 @@ async fn an_invalid_idempotency_key_is_refused() {
         .json(&number(FREE));
     assert_eq!(ApiAnswer::of(twice.send().await.unwrap()).await.status, 400);
     assert_eq!(api.sends().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_response_waits_for_the_standby_as_the_first_one_did() {
+    let mut holding = HoldingServer::start().await;
+    let api = ApiHarness::on(Database::create_on(&holding.server).await).await;
+    let caller = api.user().await;
+    let body = number(FREE);
+    let link = async || caller.post_once("link", PATH, &body).await.status;
+    assert_eq!(link().await, 201);
+    let code = api.code_sent_to(FREE).await;
+    let body = guess(FREE, &code);
+    let verify = async || caller.post_once("verify", VERIFY, &body).await.status;
+    assert_eq!(verify().await, 200);
+    holding.lose_standby().await;
+    assert_eq!((link().await, verify().await), (503, 503));
+    holding.find_standby().await;
+    assert_eq!((link().await, verify().await), (201, 200));
+    assert_eq!(api.sends().await, 1);
+}
+
+/// A number that was unlinked before must stay so, whichever server is promoted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_that_nothing_is_linked_waits_for_the_standby() {
+    let mut holding = HoldingServer::start().await;
+    let api = ApiHarness::on(Database::create_on(&holding.server).await).await;
+    let caller = api.linked();
+    assert_eq!(caller.unlink().await.status, 204);
+    holding.lose_standby().await;
+    assert_eq!(caller.unlink().await.status, 503);
+    holding.find_standby().await;
+    assert_eq!(caller.unlink().await.status, 404);
 }

@@ -51,7 +51,11 @@ struct SendRow {
 
 impl SendHarness {
     async fn start() -> Self {
-        let (app, api) = receiver_and_twilio(|database| database).await;
+        Self::on(Database::create().await).await
+    }
+
+    async fn on(database: Database) -> Self {
+        let (app, api) = receiver_and_twilio_on(database).await;
         let queue = test_queue(&app);
         Self { app, api, queue }
     }
@@ -92,7 +96,12 @@ impl SendHarness {
 pub(crate) async fn receiver_and_twilio(
     prepare: impl FnOnce(Database) -> Database,
 ) -> (TestApp, SimulatedApi) {
-    let (database, api) = prepare(Database::create().await).with_twilio().await;
+    receiver_and_twilio_on(prepare(Database::create().await)).await
+}
+
+/// The same on this database.
+async fn receiver_and_twilio_on(database: Database) -> (TestApp, SimulatedApi) {
+    let (database, api) = database.with_twilio().await;
     let app = TestApp::on(database, Role::Receiver).await;
     api.connect(&format!("http://{}", app.receiver));
     (app, api)

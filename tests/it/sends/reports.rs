@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::{SendHarness, TO};
 use crate::{
+    commits_held::HoldingServer,
+    database::Database,
     settings::{PUBLIC_BASE_URL, hex},
     webhook::{FORM, client, encode},
 };
@@ -149,5 +151,43 @@ async fn only_status_reports_signed_for_our_account_change_a_send() {
         report(&harness, &token, "/api/sms/status", &delivered).await,
         204
     );
+    assert_eq!(harness.state(id).await, "delivered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_status_report_waits_for_the_standby_as_the_first_one_did() {
+    let mut holding = HoldingServer::start().await;
+    let database = Database::create_on(&holding.server).await;
+    let harness = SendHarness::on(database).await;
+    harness.api.behave(TO, Callbacks::None);
+    let id = harness.send().await;
+    harness.run().await;
+    let sid = harness.row(id).await.twilio_sid.unwrap();
+    let settings = &harness.app.settings;
+    let token = settings.get("TWILIO_AUTH_TOKEN").to_owned();
+    let parameters = [
+        ("MessageSid", sid.as_str()),
+        ("AccountSid", settings.get("TWILIO_ACCOUNT_SID")),
+        ("MessageStatus", "delivered"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // With the send's id, with Twilio's SID only, and for a send that we do not have.
+    let paths = [
+        format!("/api/sms/status?send={id}"),
+        "/api/sms/status".to_owned(),
+        format!("/api/sms/status?send={}", Uuid::new_v4()),
+    ];
+    for path in &paths {
+        assert_eq!(report(&harness, &token, path, &parameters).await, 204);
+    }
+    holding.lose_standby().await;
+    for path in &paths {
+        let status = report(&harness, &token, path, &parameters).await;
+        assert_eq!(status, 503, "{path}");
+    }
+    holding.find_standby().await;
+    for path in &paths {
+        assert_eq!(report(&harness, &token, path, &parameters).await, 204);
+    }
     assert_eq!(harness.state(id).await, "delivered");
 }

@@ -12,30 +12,56 @@ use crate::{
 
 /// Writes all of these or none. Returns how many were written; the fence refused the others.
 pub(super) async fn write(pool: &Pool, acks: &[&Ack]) -> Result<u64, sqlx::Error> {
-    let mut completed = Completed::default();
-    let mut due_again = DueAgain::default();
-    let mut dead = DeadLetters::default();
-    for ack in acks {
-        match &ack.outcome {
-            Outcome::Complete => completed.push(ack),
-            Outcome::Retry { delay, error } => due_again.push(ack, *delay, 0, Some(error)),
-            Outcome::Snooze { delay } => due_again.push(ack, *delay, 1, None),
-            Outcome::DeadLetter { reason, error } => dead.push(ack, *reason, error),
-        }
-    }
-    if due_again.ids.is_empty() && dead.ids.is_empty() {
+    let outcomes = Outcomes::of(acks);
+    if outcomes.is_one_statement() {
         // Most batches. A single statement needs no transaction block.
         let mut conn = pool.acquire().await?;
-        let written = completed.write(&mut conn).await?;
+        let written = outcomes.write(&mut conn).await?;
         conn.put_back();
         return Ok(written);
     }
     let mut tx = pool.begin().await?;
-    let written = completed.write(&mut tx).await?
-        + due_again.write(&mut tx).await?
-        + dead.write(&mut tx).await?;
+    let written = outcomes.write(&mut tx).await?;
     tx.commit().await?;
     Ok(written)
+}
+
+/// The same in the caller's transaction.
+pub(super) async fn write_in(conn: &mut PgConnection, acks: &[&Ack]) -> Result<u64, sqlx::Error> {
+    Outcomes::of(acks).write(conn).await
+}
+
+/// A batch, by the kinds of its outcomes.
+#[derive(Default)]
+struct Outcomes {
+    completed: Completed,
+    due_again: DueAgain,
+    dead: DeadLetters,
+}
+
+impl Outcomes {
+    fn of(acks: &[&Ack]) -> Self {
+        let mut all = Self::default();
+        for ack in acks {
+            match &ack.outcome {
+                Outcome::Complete => all.completed.push(ack),
+                Outcome::Retry { delay, error } => all.due_again.push(ack, *delay, 0, Some(error)),
+                Outcome::Snooze { delay } => all.due_again.push(ack, *delay, 1, None),
+                Outcome::DeadLetter { reason, error } => all.dead.push(ack, *reason, error),
+            }
+        }
+        all
+    }
+
+    fn is_one_statement(&self) -> bool {
+        self.due_again.ids.is_empty() && self.dead.ids.is_empty()
+    }
+
+    async fn write(&self, conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
+        Ok(self.completed.write(&mut *conn).await?
+            + self.due_again.write(&mut *conn).await?
+            + self.dead.write(conn).await?)
+    }
 }
 
 #[derive(Default)]

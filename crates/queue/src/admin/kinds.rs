@@ -40,6 +40,8 @@ pub async fn pause(
         )
         .execute(conn)
         .await?;
+    } else if !changed {
+        wait_at_commit(conn).await?;
     }
     Ok(PauseResult {
         kind: kind.to_owned(),
@@ -52,13 +54,25 @@ pub async fn pause(
 pub async fn resume(conn: &mut PgConnection, kind: &str) -> Result<PauseResult, AdminError> {
     let known = known(conn).await?.iter().any(|known| known == kind);
     let removed = sqlx::query!("delete from queue.paused where kind = $1", kind)
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    if removed.rows_affected() == 0 {
+        wait_at_commit(conn).await?;
+    }
     Ok(PauseResult {
         kind: kind.to_owned(),
         changed: removed.rows_affected() > 0,
         known,
     })
+}
+
+/// Waits for the synchronous standbys as a write would, so that what another session has written,
+/// and this one reports, survives the loss of the primary. See `pigeonhole.wait_at_commit`.
+async fn wait_at_commit(conn: &mut PgConnection) -> Result<(), AdminError> {
+    sqlx::query_scalar!("select pg_logical_emit_message(true, 'queue', ''::text)::text")
+        .fetch_one(conn)
+        .await?;
+    Ok(())
 }
 
 /// The kinds of workers, figures, pauses, ready jobs and dead letters, in order of their names. A

@@ -1,6 +1,7 @@
-//! Lists the messages that have ended.
+//! Messages that have ended: lists them, and ends jobs that have nothing left to do.
 
 use chrono::{DateTime, Utc};
+use queue::Fence;
 use sqlx::PgConnection;
 
 use super::state::MessageState;
@@ -43,4 +44,38 @@ pub async fn ended_since(
             })
         })
         .collect()
+}
+
+/// Deletes the job of a message that has ended or is gone. Returns false, and deletes nothing, if
+/// the message is open or another claim has the job.
+///
+/// One statement, which no standby runs: the caller may have read the state of the message on a
+/// server that lags.
+pub async fn complete_job_of_ended(
+    conn: &mut PgConnection,
+    fence: Fence,
+    message_sid: &str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "delete from queue.jobs where id = $1 and claim = $2 and not exists (
+             select from pigeonhole.inbound_messages
+             where message_sid = $3 and state in ('received', 'failed'))",
+        fence.job,
+        fence.claim,
+        message_sid,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Returns whether the message is stored.
+pub async fn exists(conn: &mut PgConnection, message_sid: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select from pigeonhole.inbound_messages where message_sid = $1) as "exists!""#,
+        message_sid,
+    )
+    .fetch_one(conn)
+    .await?)
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+use chrono::{DateTime, Utc};
 use queue::Fence;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -24,13 +25,26 @@ pub struct MessageEnd {
     pub fence: Fence,
     /// The state to end in.
     pub state: MessageState,
-    /// The user and their number. If the number is not verified for the user any more, the message
-    /// ends as [`MessageState::IgnoredUnlinked`] instead.
-    pub sender: Option<(Uuid, E164)>,
+    /// Who sent the message.
+    pub sender: MessageSender,
     /// The items that were extracted from the message.
     pub items: Option<MessageItems>,
     /// Why it failed: a word from a closed set.
     pub reason: Option<&'static str>,
+}
+
+/// Who sent a message, as its job has read it.
+#[derive(Debug)]
+pub enum MessageSender {
+    /// A user, from this number. If the number is not verified for the user any more, the message
+    /// ends as [`MessageState::IgnoredUnlinked`] instead.
+    User(Uuid, E164),
+    /// A number that was no user's at this time, when the message was sent. If it was, the message
+    /// does not end: the job has read it on a standby that lags, or just before a link was
+    /// committed.
+    Unlinked(E164, DateTime<Utc>),
+    /// Not a phone number.
+    NoNumber,
 }
 
 /// The items of a message.
@@ -53,7 +67,8 @@ pub enum EndOutcome {
     EndedBefore,
     /// Another claim has the job: nothing was changed.
     LeaseLost,
-    /// Another transaction is changing the user or their number: nothing was changed.
+    /// Another transaction is changing the user or their number, or the number is a user's although
+    /// none was found: nothing was changed, and the message is to be opened again.
     Busy,
 }
 
@@ -75,7 +90,7 @@ pub async fn finish_all(
     }
     let rows = sqlx::query!(
         r#"select n as "n!", state
-           from pigeonhole.finish_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+           from pigeonhole.finish_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
         &columns.jobs,
         &columns.claims,
         &columns.sids,
@@ -85,6 +100,7 @@ pub async fn finish_all(
         &columns.extractors as &[Option<String>],
         &columns.reasons as &[Option<String>],
         &columns.items as &[Option<Value>],
+        &columns.unlinked_at as &[Option<DateTime<Utc>>],
     )
     .fetch_all(conn)
     .await
@@ -122,18 +138,19 @@ struct EndColumns {
     extractors: Vec<Option<String>>,
     reasons: Vec<Option<String>>,
     items: Vec<Option<Value>>,
+    unlinked_at: Vec<Option<DateTime<Utc>>>,
 }
 
 impl EndColumns {
     fn push(&mut self, end: &MessageEnd, keyring: &Keyring) -> Result<(), StoreError> {
         debug_assert!(end.state.is_final(), "{:?} is no end", end.state);
-        let (user, number_variants) = match &end.sender {
-            Some((user, number)) => {
-                let variants = stored_number_variants(keyring, number.as_str());
-                (Some(*user), Some(variants.join(" ")))
-            }
-            None => (None, None),
+        let (user, number, unlinked_at) = match &end.sender {
+            MessageSender::User(user, number) => (Some(*user), Some(number), None),
+            MessageSender::Unlinked(number, at) => (None, Some(number), Some(*at)),
+            MessageSender::NoNumber => (None, None, None),
         };
+        let number_variants =
+            number.map(|number| stored_number_variants(keyring, number.as_str()).join(" "));
         let items = end.items.as_ref();
         self.jobs.push(end.fence.job);
         self.claims.push(end.fence.claim);
@@ -141,6 +158,7 @@ impl EndColumns {
         self.states.push(end.state.as_str().to_owned());
         self.users.push(user);
         self.number_variants.push(number_variants);
+        self.unlinked_at.push(unlinked_at);
         self.extractors
             .push(items.map(|items| items.extracted_by.clone()));
         self.reasons.push(end.reason.map(str::to_owned));

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::columns::TABLE;
 use crate::error::StoreError;
+use crate::wait_at_commit::wait_at_commit;
 
 /// A message that needs a reservation.
 #[derive(Debug, Clone)]
@@ -56,6 +57,9 @@ pub async fn reserve_starts(
             }
         }
         if reservations.is_empty() {
+            // Only refusals are left. They end messages and write nothing here, so a standby could
+            // decide them: this fails there.
+            wait_at_commit(conn).await?;
             break;
         }
         snapshot = write(conn, reservations, &snapshot).await?;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::error::StoreError;
+use crate::wait_at_commit::wait_at_commit;
 
 /// The most rows in one statement, so that none takes long.
 const BATCH: i64 = 1000;
@@ -68,7 +69,9 @@ pub async fn left_at_twilio(conn: &mut PgConnection) -> Result<Vec<String>, Stor
     .await?)
 }
 
-/// Returns objects that no row needs, the oldest first, at most 1000 of those after `after`.
+/// Returns objects that no row needs, the oldest first, at most 1000 of those after `after`. Call it
+/// outside a transaction: it returns only after the deletion of those rows has reached the standbys,
+/// so that no failover brings back a row whose object was deleted.
 pub async fn garbage(
     conn: &mut PgConnection,
     after: Option<&(DateTime<Utc>, String)>,
@@ -81,8 +84,11 @@ pub async fn garbage(
         after.map(|after| after.1.as_str()),
         BATCH,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    if !rows.is_empty() {
+        wait_at_commit(conn).await?;
+    }
     Ok(rows
         .into_iter()
         .map(|row| (row.queued_at, row.object_key))
@@ -100,15 +106,20 @@ pub async fn delete_garbage(conn: &mut PgConnection, names: &[String]) -> Result
     Ok(())
 }
 
-/// Returns which of these objects no row names.
+/// Returns which of these objects no row names. Fails on a standby, which may lack a row that the
+/// primary has. Call it outside a transaction, as [`garbage`].
 pub async fn unknown(conn: &mut PgConnection, names: &[String]) -> Result<Vec<String>, StoreError> {
-    Ok(sqlx::query_scalar!(
+    let unknown = sqlx::query_scalar!(
         r#"select name as "name!" from unnest($1::text[]) as name
            where not exists (select from pigeonhole.media where object_key = name)"#,
         names,
     )
-    .fetch_all(conn)
-    .await?)
+    .fetch_all(&mut *conn)
+    .await?;
+    if !unknown.is_empty() {
+        wait_at_commit(conn).await?;
+    }
+    Ok(unknown)
 }
 
 /// Returns the prefix of the names of all objects of this database.

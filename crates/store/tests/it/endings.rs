@@ -4,7 +4,8 @@ use queue::Fence;
 use sqlx::{Connection, Executor};
 use store::enrichment_items::{ItemType, NewItem, Origin, Source, item_id};
 use store::inbound_messages::{
-    self, Acceptance, EndOutcome, MessageEnd, MessageItems, MessageState, NewMessage, finish_all,
+    self, Acceptance, EndOutcome, MessageEnd, MessageItems, MessageSender, MessageState,
+    NewMessage, finish_all,
 };
 use store::user_phone_numbers::{link, unlink};
 use uuid::Uuid;
@@ -75,7 +76,7 @@ impl EndingHarness {
                 claim: 7,
             },
             state: MessageState::Processed,
-            sender: Some((self.users[n], number(NUMBERS[n]))),
+            sender: MessageSender::User(self.users[n], number(NUMBERS[n])),
             items: Some(MessageItems {
                 extracted_by: "rules".to_owned(),
                 origin: Origin {
@@ -285,7 +286,7 @@ async fn a_message_without_items_and_one_without_owner_end_as_they_are_told() {
     let mut harness = EndingHarness::start().await;
     let mut ends = harness.all_ends().await;
     ends[0].items.as_mut().unwrap().items.clear();
-    ends[1].sender = None;
+    ends[1].sender = MessageSender::NoNumber;
     ends[1].items = None;
     ends[1].state = MessageState::IgnoredUnlinked;
     assert_eq!(harness.end(&ends).await, [PROCESSED, UNLINKED, PROCESSED]);
@@ -401,7 +402,7 @@ async fn a_message_ends_once() {
         let mut end = harness.end_of(n).await;
         end.state = state;
         if state == MessageState::IgnoredUnlinked {
-            (end.sender, end.items) = (None, None);
+            (end.sender, end.items) = (MessageSender::NoNumber, None);
         }
         let outcome = harness.end(std::slice::from_ref(&end)).await;
         assert_eq!(outcome, [EndOutcome::Ended(state)]);

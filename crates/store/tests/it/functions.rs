@@ -9,8 +9,8 @@ use queue::rate_limit::RateLimit;
 use sqlx::{Connection, PgConnection};
 use store::enrichment_items::{ItemType, NewItem, Origin, Source, item_id};
 use store::inbound_messages::{
-    EndOutcome, MessageEnd, MessageItems, MessageState, ReservationRequest, finish_all, load_all,
-    reserve_starts, users_by_number,
+    EndOutcome, MessageEnd, MessageItems, MessageSender, MessageState, ReservationRequest,
+    finish_all, load_all, reserve_starts, users_by_number,
 };
 use store::user_phone_numbers::link;
 use store::{SqlFunction, apply_functions, functions, is_current, migrate, migration_status};
@@ -134,7 +134,7 @@ async fn life_of_a_message(conn: &mut PgConnection, n: usize, user: Uuid) {
         message_sid: sid.clone(),
         fence: Fence { job, claim: 1 },
         state: MessageState::Processed,
-        sender: Some((user, sender)),
+        sender: MessageSender::User(user, sender),
         items: Some(MessageItems {
             extracted_by: "rules".to_owned(),
             origin: Origin {
