@@ -8,6 +8,7 @@ mod api_error;
 mod change;
 mod configuration;
 mod database;
+mod durability;
 mod finding;
 mod fix;
 mod keys;
@@ -147,6 +148,7 @@ async fn check_database(env: &Env, args: &DoctorArgs) -> Vec<Finding> {
     let mut findings = database::server(conn, options).await;
     findings.push(postgres::pooler(options).await);
     findings.push(database::clock(conn).await);
+    findings.extend(durability::check(conn).await);
     findings.extend(postgres::autovacuum(conn).await);
     let age = Duration::from_secs(args.max_snapshot_seconds);
     findings.extend(postgres::snapshots(conn, age).await);

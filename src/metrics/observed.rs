@@ -7,6 +7,7 @@ use ::metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use queue::admin::{JobState, KindStats, QueueStats};
 use store::{
+    diagnostics::{Durability, LossCause},
     inbound_messages::MessageState,
     observe::{PostgresFigures, SendCounts},
 };
@@ -34,6 +35,11 @@ const DATABASE_BYTES: &str = "pigeonhole_postgres_database_bytes";
 const TABLE_BYTES: &str = "pigeonhole_postgres_table_bytes";
 const DEAD_ROWS: &str = "pigeonhole_postgres_dead_rows";
 const LIVE_ROWS: &str = "pigeonhole_postgres_live_rows";
+const LOSS_POSSIBLE: &str = "pigeonhole_postgres_loss_possible";
+const STANDBYS: &str = "pigeonhole_postgres_standbys";
+const LAG_BYTES: &str = "pigeonhole_postgres_replication_lag_bytes";
+const LAG: &str = "pigeonhole_postgres_replication_lag_seconds";
+const COMMIT_WAIT: &str = "pigeonhole_postgres_commit_wait_seconds";
 
 pub(super) fn describe() {
     let count = |name: &'static str, help: &'static str| describe_gauge!(name, Unit::Count, help);
@@ -116,6 +122,27 @@ pub(super) fn describe() {
         "Dead rows that wait for vacuum, by table: Postgres's estimate",
     );
     count(LIVE_ROWS, "Live rows, by table: Postgres's estimate");
+    count(
+        LOSS_POSSIBLE,
+        "1 if an acknowledged message can be lost for this cause, else 0: fsync, full_page_writes, synchronous_commit, \
+         asynchronous_standby",
+    );
+    count(
+        STANDBYS,
+        "Attached standbys, by kind: synchronous, asynchronous. Without the role pg_monitor all count as asynchronous",
+    );
+    bytes(
+        LAG_BYTES,
+        "Write-ahead log that the slowest standby has not stored; 0 without a standby",
+    );
+    seconds(
+        LAG,
+        "How long the slowest standby took lately to store what was written; 0 while nothing is written",
+    );
+    seconds(
+        COMMIT_WAIT,
+        "How long the oldest commit has waited for a synchronous standby; 0 if none waits",
+    );
 }
 
 /// What the observer read. `None`: it could not be read.
@@ -236,6 +263,19 @@ fn postgres(server: &PostgresFigures) {
         gauge!(DEAD_ROWS, "table" => table.name).set(number(table.dead_rows));
         gauge!(LIVE_ROWS, "table" => table.name).set(number(table.live_rows));
     }
+    durability(&server.durability);
+}
+
+fn durability(found: &Durability) {
+    for cause in LossCause::ALL {
+        let possible = found.may_lose(cause);
+        gauge!(LOSS_POSSIBLE, "cause" => cause.label()).set(if possible { 1.0 } else { 0.0 });
+    }
+    gauge!(STANDBYS, "kind" => "synchronous").set(number(found.synchronous));
+    gauge!(STANDBYS, "kind" => "asynchronous").set(number(found.asynchronous));
+    gauge!(LAG_BYTES).set(number(found.lag_bytes));
+    gauge!(LAG).set(found.lag);
+    gauge!(COMMIT_WAIT).set(found.commit_wait);
 }
 
 /// A count as Prometheus needs it.

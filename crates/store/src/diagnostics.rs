@@ -10,6 +10,8 @@ mod server;
 mod tables;
 mod transaction;
 
+pub use crate::durability::{Durability, LossCause, durability};
+
 pub use self::activity::{SnapshotHolder, SnapshotHolders, holders};
 pub use self::pooling::Pooling;
 pub use self::seals::{ColumnSeals, clear_numbers, has_opt_outs, seals};

@@ -75,7 +75,9 @@ impl DashboardHarness {
         // production server is.
         let postgres = embedded_postgres::PostgresSettings::default()
             .set("autovacuum", "on")
-            .set("autovacuum_naptime", "15s");
+            .set("autovacuum_naptime", "15s")
+            .set("fsync", "on")
+            .set("full_page_writes", "on");
         let server = PostgresServer::start_temporary(postgres).unwrap();
         let (database, api) = Database::create_on(&server)
             .await

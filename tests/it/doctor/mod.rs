@@ -1,6 +1,7 @@
 //! `pigeonhole doctor` finds each planted fault and names its fix. After the fix all checks pass.
 
 mod database;
+mod durability;
 mod keys;
 mod pooler;
 mod queue;
@@ -10,7 +11,7 @@ mod twilio;
 
 use std::sync::OnceLock;
 
-use embedded_postgres::PostgresServer;
+use embedded_postgres::{PostgresServer, PostgresSettings};
 use serde_json::Value;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -21,13 +22,18 @@ use crate::{
     settings::{ProgramSettings, hex},
 };
 
+/// The settings of a server with which all checks pass.
+fn as_in_production() -> PostgresSettings {
+    PostgresSettings::default()
+        .set("autovacuum", "on")
+        .set("fsync", "on")
+        .set("full_page_writes", "on")
+}
+
 /// A server with autovacuum, which the server of the other tests does not have.
 fn server() -> &'static PostgresServer {
     static SERVER: OnceLock<PostgresServer> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let settings = embedded_postgres::PostgresSettings::default().set("autovacuum", "on");
-        PostgresServer::start_temporary(settings).unwrap()
-    })
+    SERVER.get_or_init(|| PostgresServer::start_temporary(as_in_production()).unwrap())
 }
 
 /// A database, a simulated Twilio and settings with which all checks pass.
@@ -41,7 +47,12 @@ struct DoctorHarness {
 impl DoctorHarness {
     /// A migrated database, in which a worker appears to be running.
     async fn start() -> Self {
-        let harness = Self::without_tables(|_| ()).await;
+        Self::start_on(server()).await
+    }
+
+    /// The same on this server.
+    async fn start_on(server: &PostgresServer) -> Self {
+        let harness = Self::empty_on(server, |_| ()).await;
         store::migrate(&harness.pool).await.unwrap();
         harness.sql(
             "insert into queue.workers (name, started_at, seen_at, kinds, concurrency, held) values ('w', now(), \
@@ -53,7 +64,14 @@ impl DoctorHarness {
 
     /// An empty database.
     async fn without_tables(of_the_account: impl FnOnce(&mut SimulatedAccount)) -> Self {
-        let url = server().ensure_database(&hex()).await.unwrap();
+        Self::empty_on(server(), of_the_account).await
+    }
+
+    async fn empty_on(
+        server: &PostgresServer,
+        of_the_account: impl FnOnce(&mut SimulatedAccount),
+    ) -> Self {
+        let url = server.ensure_database(&hex()).await.unwrap();
         let pool = PgPoolOptions::new().max_connections(4).connect(&url).await;
         let bound = SimulatedApi::bind(([127, 0, 0, 1], 0).into())
             .await

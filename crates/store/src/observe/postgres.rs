@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use crate::clock::seconds;
+use crate::durability::{Durability, durability};
 use crate::error::StoreError;
 
 /// The tables that grow, or whose rows come and go.
@@ -47,6 +48,8 @@ pub struct PostgresFigures {
     pub database_bytes: i64,
     /// Our tables that grow.
     pub tables: Vec<TableFigures>,
+    /// Whether commits can be lost.
+    pub durability: Durability,
 }
 
 /// A table.
@@ -89,6 +92,7 @@ pub async fn postgres(conn: &mut PgConnection) -> Result<PostgresFigures, StoreE
     .fetch_one(&mut *conn)
     .await?;
     let tables = tables(conn).await?;
+    let durability = durability(conn).await?;
     Ok(PostgresFigures {
         oldest_snapshot: seconds(row.oldest_snapshot),
         active: row.active,
@@ -100,6 +104,7 @@ pub async fn postgres(conn: &mut PgConnection) -> Result<PostgresFigures, StoreE
         wal_bytes: row.wal_bytes,
         database_bytes: row.database_bytes,
         tables,
+        durability,
     })
 }
 

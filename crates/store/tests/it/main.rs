@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helper fails its test")]
 
+mod durability;
 mod endings;
 mod enrichment_items;
 mod functions;
