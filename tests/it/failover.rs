@@ -76,13 +76,14 @@ async fn no_acknowledged_message_is_lost_or_doubled_by_a_failover() {
     for (round, fault) in (1..=rounds).zip(faults().into_iter().cycle()) {
         cluster.wait_until_healthy(HEALING).await;
         ledger.wait_for_more(100, HEALING).await;
-        let since = Instant::now();
+        let (since, refused) = (Instant::now(), ledger.refused());
         match fault {
             FailoverFault::Kill => cluster.kill_primary().await,
             FailoverFault::Switchover => cluster.switch_over().await,
             FailoverFault::Freeze => cluster.freeze_primary().await,
         }
-        let refused = ledger.refused();
+        // With a synchronous standby, commits wait until both nodes run again.
+        cluster.heal().await;
         let outage = ledger.wait_for_answers_after(since, HEALING).await;
         println!(
             "round {round}: {fault:?}: 200 again after {outage:.1?}, {} webhooks refused",
@@ -90,7 +91,6 @@ async fn no_acknowledged_message_is_lost_or_doubled_by_a_failover() {
         );
         assert!(outage <= LONGEST_OUTAGE, "no 200 for {outage:?}");
         outages.push(outage);
-        cluster.heal().await;
         let processes = workers.iter_mut().chain([&mut receiver]);
         for process in processes {
             assert!(process.is_running(), "it has ended:\n{}", process.log());

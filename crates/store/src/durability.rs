@@ -16,8 +16,8 @@ pub struct Durability {
     pub full_page_writes: bool,
     /// `synchronous_commit` of this session.
     pub synchronous_commit: String,
-    /// `synchronous_standby_names` has an entry.
-    pub wants_standby: bool,
+    /// `synchronous_standby_names`; empty if commits wait for no standby.
+    pub synchronous_standby_names: String,
     /// The user may see the state of standbys. Otherwise all of them count as asynchronous.
     pub sees_standbys: bool,
     /// Standbys that commits wait for.
@@ -85,7 +85,7 @@ impl Durability {
     /// Commits of this session wait for a standby.
     pub fn waits_for_standby(&self) -> bool {
         let waits = !matches!(self.synchronous_commit.as_str(), "off" | "local");
-        self.wants_standby && waits
+        !self.synchronous_standby_names.is_empty() && waits
     }
 }
 
@@ -97,7 +97,7 @@ pub async fn durability(conn: &mut PgConnection) -> Result<Durability, StoreErro
         r#"select current_setting('fsync')::bool as "fsync!",
                current_setting('full_page_writes')::bool as "full_page_writes!",
                current_setting('synchronous_commit') as "synchronous_commit!",
-               current_setting('synchronous_standby_names') <> '' as "wants_standby!",
+               current_setting('synchronous_standby_names') as "synchronous_standby_names!",
                pg_has_role(session_user, 'pg_read_all_stats', 'usage') as "sees_standbys!",
                count(*) filter (where sync_state in ('sync', 'quorum')) as "synchronous!",
                count(*) filter (where sync_state in ('sync', 'quorum') is not true)
@@ -121,7 +121,7 @@ pub async fn durability(conn: &mut PgConnection) -> Result<Durability, StoreErro
         fsync: row.fsync,
         full_page_writes: row.full_page_writes,
         synchronous_commit: row.synchronous_commit,
-        wants_standby: row.wants_standby,
+        synchronous_standby_names: row.synchronous_standby_names,
         sees_standbys: row.sees_standbys,
         synchronous: row.synchronous,
         asynchronous: row.asynchronous,

@@ -33,8 +33,8 @@ pub(super) struct LedgerEntries {
     /// The SIDs of those that got 200.
     pub(super) acknowledged: Vec<String>,
     refused: usize,
-    /// When the last webhook was sent that got 200.
-    last_sent: Option<Instant>,
+    /// When the first webhook was answered with 200 since the last one was refused.
+    answers_since: Option<Instant>,
 }
 
 /// The stream of webhooks.
@@ -104,27 +104,14 @@ impl WebhookLedger {
         .await;
     }
 
-    /// Waits until a webhook got 200 that was sent after this time and after the last one was
-    /// refused. Returns how long after `since` that was.
+    /// Waits until no webhook is refused any more after a fault. Returns how long after the fault
+    /// that was; zero if it cost nothing.
     pub(super) async fn wait_for_answers_after(&self, since: Instant, limit: Duration) -> Duration {
-        /// Without a refusal for this long, the fault has cost nothing.
-        const UNHARMED: Duration = Duration::from_secs(30);
-        let before = self.refused();
-        let harmed = async {
-            while self.refused() == before && since.elapsed() < UNHARMED {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            self.refused() > before
-        };
-        if !harmed.await {
-            return Duration::ZERO;
-        }
+        /// Without a refusal for this long, the fault is over.
+        const CALM: Duration = Duration::from_secs(3);
         eventually("webhooks get 200 again", limit, async || {
-            let refused = self.refused();
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let entries = self.entries.lock().unwrap();
-            let last = entries.last_sent.filter(|last| *last > since)?;
-            (entries.refused == refused).then(|| last - since)
+            let first = self.entries.lock().unwrap().answers_since?;
+            (first.elapsed() > CALM).then(|| first.saturating_duration_since(since))
         })
         .await
     }
@@ -149,15 +136,15 @@ async fn deliver(twilio: &WebhookSender, entries: &Mutex<LedgerEntries>) {
         .clone();
     let begun = Instant::now();
     for _ in 0..=REPEATS {
-        let sent = Instant::now();
         let delivery = twilio.post(sid.clone(), &parameters).await;
         let mut entries = entries.lock().unwrap();
         if delivery.is_ok_and(|delivery| delivery.status == 200) {
             entries.acknowledged.push(sid);
-            entries.last_sent = entries.last_sent.max(Some(sent));
+            entries.answers_since.get_or_insert_with(Instant::now);
             return;
         }
         entries.refused += 1;
+        entries.answers_since = None;
         if begun.elapsed() > GIVES_UP {
             return;
         }
