@@ -28,16 +28,19 @@ impl HoldingServer {
         self.configure("alter system set synchronous_standby_names = 'nobody'")
             .await;
         let url = self.server.url("postgres");
-        let write = async || {
-            let mut conn = PgConnection::connect(&url).await.unwrap();
-            let write = "select pg_logical_emit_message(true, 'test', '')";
-            tokio::spawn(async move { conn.execute(write).await.map(drop) })
+        let write = || {
+            let url = url.clone();
+            tokio::spawn(async move {
+                let mut conn = PgConnection::connect(&url).await.unwrap();
+                let write = "select pg_logical_emit_message(true, 'test', '')";
+                conn.execute(write).await.map(drop)
+            })
         };
-        let mut writing = write().await;
+        let mut writing = write();
         eventually("a commit waits for the standby", PATIENCE, async || {
             // The server reads its settings some time after it was told to.
             if writing.is_finished() {
-                writing = write().await;
+                writing = write();
             }
             let waits = "select exists (select from pg_stat_activity where wait_event = 'SyncRep')";
             let waits: bool = sqlx::query_scalar(waits)

@@ -1,10 +1,8 @@
-//! Failover of a real Postgres under load: Patroni, etcd and HAProxy, two nodes, and a ledger of
+//! Failover of a real Postgres under load: Patroni, etcd and `HAProxy`, two nodes, and a ledger of
 //! every webhook. The primary is killed, switched over, or frozen until another one has taken its
 //! place and then continued.
 //!
 //! It runs only if it is asked for: `script/failover` sets `FAILOVER_ROUNDS`, the number of faults.
-
-#![expect(clippy::print_stdout, reason = "the figures of a long run")]
 
 mod cluster;
 mod ledger;

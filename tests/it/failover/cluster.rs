@@ -1,4 +1,4 @@
-//! Two nodes, etcd, and HAProxy in front of them. All of it is on this machine.
+//! Two nodes, etcd, and `HAProxy` in front of them. All of it is on this machine.
 
 use std::{
     fs,
@@ -37,7 +37,7 @@ pub(super) struct PatroniCluster {
     nodes: [PatroniNode; 2],
     etcd: Child,
     haproxy: Child,
-    /// Where HAProxy listens.
+    /// Where `HAProxy` listens.
     port: u16,
     synchronous: bool,
     client: reqwest::Client,
@@ -53,7 +53,7 @@ pub(super) fn free_port() -> u16 {
 }
 
 impl PatroniCluster {
-    /// Starts it, and waits until the second node is a standby. HAProxy ends the sessions of a node
+    /// Starts it, and waits until the second node is a standby. `HAProxy` ends the sessions of a node
     /// that is the primary no more, or leaves them open, which is its default.
     pub(super) async fn start(synchronous: bool, ends_sessions: bool) -> Self {
         for program in ["patroni", "patronictl", "etcd", "haproxy"] {
@@ -123,7 +123,7 @@ impl PatroniCluster {
         format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable")
     }
 
-    /// Creates a database, and returns its URL by way of HAProxy.
+    /// Creates a database, and returns its URL by way of `HAProxy`.
     pub(super) async fn create_database(&self, name: &str) -> String {
         let mut conn = eventually("HAProxy has a primary", 2 * PATIENCE, async || {
             PgConnection::connect(&Self::url(self.port, "postgres"))
@@ -267,14 +267,14 @@ fn haproxy(port: u16, nodes: &[PatroniNode], ends_sessions: bool) -> String {
     } else {
         ""
     };
-    let servers: String = nodes
-        .iter()
-        .map(
-            |PatroniNode {
-                 name, port, rest, ..
-             }| { format!("  server {name} 127.0.0.1:{port} check port {rest}\n") },
-        )
-        .collect();
+    let server = |node: &PatroniNode| {
+        let PatroniNode {
+            name, port, rest, ..
+        } = node;
+        format!("  server {name} 127.0.0.1:{port} check port {rest}\n")
+    };
+    let servers: Vec<String> = nodes.iter().map(server).collect();
+    let servers = servers.concat();
     format!(
         "global\n  maxconn 1000\n\
          defaults\n  mode tcp\n  timeout connect 4s\n  timeout client 30m\n  timeout server 30m\n  timeout check 5s\n\
