@@ -53,8 +53,8 @@ pub(super) fn free_port() -> u16 {
 }
 
 impl PatroniCluster {
-    /// Starts it, and waits until the second node is a standby. `HAProxy` ends the sessions of a node
-    /// that is the primary no more, or leaves them open, which is its default.
+    /// Starts it, and waits until the second node is a standby. `HAProxy` ends the sessions of a
+    /// node that is the primary no more, or leaves them open, which is its default.
     pub(super) async fn start(synchronous: bool, ends_sessions: bool) -> Self {
         for program in ["patroni", "patronictl", "etcd", "haproxy"] {
             assert!(
