@@ -122,6 +122,13 @@ pub(super) fn describe() {
         "Dead rows that wait for vacuum, by table: Postgres's estimate",
     );
     count(LIVE_ROWS, "Live rows, by table: Postgres's estimate");
+    describe_durability();
+}
+
+fn describe_durability() {
+    let count = |name: &'static str, help: &'static str| describe_gauge!(name, Unit::Count, help);
+    let seconds =
+        |name: &'static str, help: &'static str| describe_gauge!(name, Unit::Seconds, help);
     count(
         LOSS_POSSIBLE,
         "1 if an acknowledged message can be lost for this cause, else 0: fsync, full_page_writes, synchronous_commit, \
@@ -131,9 +138,10 @@ pub(super) fn describe() {
         STANDBYS,
         "Attached standbys, by kind: synchronous, asynchronous. Without the role pg_monitor all count as asynchronous",
     );
-    bytes(
+    describe_gauge!(
         LAG_BYTES,
-        "Write-ahead log that the slowest standby has not stored; 0 without a standby",
+        Unit::Bytes,
+        "Write-ahead log that the slowest standby has not stored; 0 without a standby"
     );
     seconds(
         LAG,
