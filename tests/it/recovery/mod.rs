@@ -61,9 +61,21 @@ impl RecoveryHarness {
         })
         .await;
         harness.queue.drain().await;
+        assert_eq!(harness.looks().await, 1, "another look follows");
+        harness.forget_request().await;
+        harness.queue.advance(SETTLED).await;
+        harness.queue.drain().await;
         assert_eq!(harness.looks().await, 0);
         harness.age_numbers(Duration::from_hours(2)).await;
         harness
+    }
+
+    /// As if the look that the receiver asked for had been asked for long ago.
+    async fn forget_request(&self) {
+        sqlx::query("delete from pigeonhole.recovery_requests")
+            .execute(&self.app.pool)
+            .await
+            .unwrap();
     }
 
     /// The number of looks that wait.
@@ -125,7 +137,7 @@ impl RecoveryHarness {
             if self.looks().await == 0 {
                 return;
             }
-            self.queue.advance(Duration::from_secs(31)).await;
+            self.queue.advance(SETTLED + Duration::from_secs(1)).await;
         }
         panic!("the looks do not end");
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use embedded_postgres::{PostgresServer, PostgresSettings};
 use rustix::process::Signal;
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
 use twilio_simulator::{InboundText, SimulatedApi};
 
 use crate::{
@@ -78,6 +78,7 @@ impl OutageHarness {
     /// Twilio takes texts, evenly over the time of an outage. Every webhook must fail.
     async fn lose_texts(&mut self, receiver: &str) {
         let twilio = self.api.webhook_sender(receiver);
+        let mut webhooks = JoinSet::new();
         let pause = outage() / u32::try_from(texts()).unwrap();
         for n in 0..texts() {
             let lost = if n % 100 == 7 {
@@ -92,10 +93,13 @@ impl OutageHarness {
             } else {
                 text(NUMBER, BODY)
             };
-            let delivery = twilio.deliver(&lost).await;
-            assert!(delivery.is_err() || delivery.is_ok_and(|d| d.status == 503));
+            let twilio = twilio.clone();
+            webhooks.spawn(async move { twilio.deliver(&lost).await });
             self.texts += 1;
             tokio::time::sleep(pause).await;
+        }
+        for delivery in webhooks.join_all().await {
+            assert!(delivery.is_err() || delivery.is_ok_and(|d| d.status == 503));
         }
     }
 
