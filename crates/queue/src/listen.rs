@@ -138,6 +138,8 @@ async fn discard(mut listener: PgListener, pool: &Pool) {
     loop {
         let exchange = async {
             let mut fresh = pool.servers().connect(BEGIN_LIMIT).await?;
+            // A listener whose connection has ended makes another one first.
+            pool.follow();
             std::mem::swap(listener.acquire().await?, &mut fresh);
             Ok::<(), sqlx::Error>(())
         };

@@ -194,7 +194,7 @@ impl Pool {
     }
 
     /// Makes new connections to the server that was found writable.
-    fn follow(&self) {
+    pub(crate) fn follow(&self) {
         if !self.follows() {
             self.inner.set_connect_options(self.servers.current());
         }
