@@ -1,14 +1,28 @@
 //! What commits wait for, as the observer and the doctor read it.
 
+use std::time::{Duration, Instant};
+
 use embedded_postgres::{PostgresServer, PostgresSettings};
 use sqlx::{Connection, Executor, PgConnection};
-use store::diagnostics::{LossCause, durability};
+use store::diagnostics::{Durability, LossCause, durability};
 
 /// The causes for which a commit of this session can be lost.
 async fn causes(conn: &mut PgConnection) -> Vec<LossCause> {
     let found = durability(conn).await.unwrap();
     let causes = LossCause::ALL.into_iter();
     causes.filter(|cause| found.may_lose(*cause)).collect()
+}
+
+/// Waits until the server sees its standbys like this.
+async fn until(conn: &mut PgConnection, is_reached: impl Fn(&Durability) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_reached(&durability(conn).await.unwrap()) {
+        assert!(
+            Instant::now() < deadline,
+            "the server does not see its standbys"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
@@ -27,6 +41,7 @@ async fn each_setting_that_can_lose_a_commit_is_a_cause() {
     conn.execute("reset synchronous_commit").await.unwrap();
 
     let standby = server.start_standby().await.unwrap();
+    until(&mut conn, |found| found.asynchronous == 1).await;
     let with_standby = [Fsync, FullPageWrites, AsynchronousStandby];
     assert_eq!(causes(&mut conn).await, with_standby);
     let found = durability(&mut conn).await.unwrap();
@@ -36,9 +51,7 @@ async fn each_setting_that_can_lose_a_commit_is_a_cause() {
         .await
         .unwrap();
     conn.execute("select pg_reload_conf()").await.unwrap();
-    while durability(&mut conn).await.unwrap().synchronous == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until(&mut conn, |found| found.synchronous == 1).await;
     assert_eq!(causes(&mut conn).await, [Fsync, FullPageWrites]);
     conn.execute("set synchronous_commit = local")
         .await
