@@ -21,7 +21,7 @@ pub use self::accept::{Acceptance, NewMessage, SealedMessage, accept_all};
 pub use self::ended::{EndedMessage, complete_job_of_ended, ended_since, exists};
 pub use self::fail::{fail, not_ended};
 pub use self::finish::{EndOutcome, MessageEnd, MessageItems, MessageSender, finish_all};
-pub use self::load::{StoredMessage, load, load_all};
+pub use self::load::{StoredMessage, load, load_all, sent_by};
 pub use self::recover::{RecoveredMessage, recover_all};
 pub use self::replay::{hold, replayed, user_of};
 pub use self::reserve_starts::{ReservationRequest, reserve_starts};

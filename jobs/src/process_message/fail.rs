@@ -116,19 +116,19 @@ async fn end(
 
 struct ReadableMessage {
     webhook: InboundWebhook,
-    /// The number that sent it, and when. `None` if no phone sent it.
+    /// The number that sent it, and when at the latest. `None` if no phone sent it.
     sent: Option<(E164, DateTime<Utc>)>,
 }
 
 impl ReadableMessage {
     fn read(stored: StoredMessage) -> Option<Self> {
-        let sent_at = stored.sent();
+        let sent_by = stored.sent_by();
         let webhook = InboundWebhook::from_fields(stored.fields?).ok()?;
         let number = webhook
             .from()
             .phone()
             .and_then(|text| E164::parse(text).ok());
-        let sent = number.map(|number| (number, sent_at));
+        let sent = number.map(|number| (number, sent_by));
         Some(Self { webhook, sent })
     }
 }

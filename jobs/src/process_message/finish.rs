@@ -105,7 +105,12 @@ pub(super) async fn keyword(
         opt_out: opted_out.map(|opted_out| OptOutChange {
             address: webhook.from().as_str().to_owned(),
             opted_out,
-            at: message.sent(),
+            // Within a second that Twilio's list does not divide, STOP counts as the later wish.
+            at: if opted_out {
+                message.sent_by()
+            } else {
+                message.sent_from()
+            },
         }),
     };
     finish_with(deps, ending, attempt).await
@@ -175,7 +180,7 @@ fn plain(webhook: &InboundWebhook, state: MessageState, attempt: &Attempt) -> Me
 fn sender_of(message: &OpenMessage, user: Option<SenderUser>) -> MessageSender {
     match (user, message.number()) {
         (Some(user), _) => MessageSender::User(user.user_id, user.number),
-        (None, Some(number)) => MessageSender::Unlinked(number, message.sent()),
+        (None, Some(number)) => MessageSender::Unlinked(number, message.sent_by()),
         (None, None) => MessageSender::NoNumber,
     }
 }

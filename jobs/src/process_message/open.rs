@@ -81,7 +81,7 @@ impl OpenMessages {
         let sent: Vec<_> = stages
             .iter()
             .filter_map(|stage| match stage {
-                Ok(Stage::FromPhone(message)) => Some(message.sent()),
+                Ok(Stage::FromPhone(message)) => Some(message.sent_by()),
                 Ok(_) | Err(_) => None,
             })
             .collect();

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use queue::rate_limit::Admission;
 use store::{
     E164, StoreError,
-    inbound_messages::{MessageState, StoredMessage},
+    inbound_messages::{self, MessageState, StoredMessage},
 };
 use twilio::{InboundWebhook, Keyword, MessageSid};
 use uuid::Uuid;
@@ -35,9 +35,14 @@ impl OpenMessage {
         E164::parse(phone).ok()
     }
 
-    /// When its sender sent it, as far as we know: a webhook comes at once.
-    pub(crate) fn sent(&self) -> DateTime<Utc> {
+    /// When its sender sent it, at the earliest. A webhook comes at once.
+    pub(crate) fn sent_from(&self) -> DateTime<Utc> {
         self.sent_at.unwrap_or(self.received_at)
+    }
+
+    /// When its sender sent it, at the latest.
+    pub(crate) fn sent_by(&self) -> DateTime<Utc> {
+        inbound_messages::sent_by(self.sent_at, self.received_at)
     }
 }
 
@@ -135,9 +140,9 @@ impl Stage {
 }
 
 impl FromPhone {
-    /// The number, and when the message was sent from it.
-    pub(super) fn sent(&self) -> (E164, DateTime<Utc>) {
-        (self.number.clone(), self.message.sent())
+    /// The number, and when at the latest the message was sent from it.
+    pub(super) fn sent_by(&self) -> (E164, DateTime<Utc>) {
+        (self.number.clone(), self.message.sent_by())
     }
 
     /// The next stage, now that the number's user is known. Without enrichment the message ends

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::SubsecRound;
 use store::{E164, opt_outs, user_phone_numbers};
 use uuid::Uuid;
 
@@ -68,6 +69,46 @@ async fn keywords_that_are_recovered_together_count_in_the_order_in_which_they_w
         }
         harness.recover().await;
         assert_eq!(harness.is_opted_out().await, is_out, "{words:?}");
+    }
+}
+
+/// Twilio's list gives whole seconds, the text was sent at 07.8 s.
+#[tokio::test]
+async fn a_text_of_the_second_in_which_its_number_was_linked_makes_items() {
+    let harness = RecoveryHarness::start().await;
+    let second = harness.now().await.trunc_subsecs(0) - Duration::from_mins(10);
+    sqlx::query("update user_phone_numbers set created_at = $1")
+        .bind(second + Duration::from_millis(500))
+        .execute(&harness.app.pool)
+        .await
+        .unwrap();
+    let sid = harness.api.take_lost(
+        &text(NUMBER, "Met Ana"),
+        second + Duration::from_millis(800),
+    );
+    harness.recover().await;
+    assert_eq!(harness.app.state(&sid).await.as_deref(), Some("processed"));
+}
+
+#[tokio::test]
+async fn within_one_second_a_stop_counts_whatever_came_by_its_webhook() {
+    for (lost, delivered) in [("STOP", "START"), ("START", "STOP")] {
+        let harness = RecoveryHarness::start().await;
+        let second = harness.now().await.trunc_subsecs(0) - Duration::from_mins(10);
+        harness.deliver(delivered).await;
+        sqlx::query("update pigeonhole.opt_outs set since = $1")
+            .bind(second + Duration::from_millis(400))
+            .execute(&harness.app.pool)
+            .await
+            .unwrap();
+        harness
+            .api
+            .take_lost(&text(NUMBER, lost), second + Duration::from_millis(200));
+        harness.recover().await;
+        assert!(
+            harness.is_opted_out().await,
+            "{lost} was lost, {delivered} came"
+        );
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::columns::open_fields;
@@ -34,10 +34,17 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
-    /// When its sender sent it, as far as we know: a webhook comes at once.
-    pub fn sent(&self) -> DateTime<Utc> {
-        self.sent_at.unwrap_or(self.received_at)
+    /// When its sender sent it, at the latest: see [`sent_by`].
+    pub fn sent_by(&self) -> DateTime<Utc> {
+        sent_by(self.sent_at, self.received_at)
     }
+}
+
+/// When the sender of a message sent it, at the latest. A webhook comes at once. Twilio's list gives
+/// whole seconds; what happened within that second counts as before the message.
+pub fn sent_by(sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> DateTime<Utc> {
+    const LAST_OF_SECOND: TimeDelta = TimeDelta::microseconds(999_999);
+    sent_at.map_or(received_at, |second| second + LAST_OF_SECOND)
 }
 
 /// Returns the message with this SID, opened; `None` when there is none. An error when its fields
