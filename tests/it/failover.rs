@@ -59,13 +59,15 @@ async fn no_acknowledged_message_is_lost_or_doubled_by_a_failover() {
     let mut cluster = PatroniCluster::start(!asynchronous, !sticky).await;
     let database = Database::at(&cluster.create_database("pigeonhole").await)
         .await
-        .with("RUST_LOG", "warn,pigeonhole::services=info");
+        .with("RUST_LOG", "warn,pigeonhole::services=info")
+        .with("RECOVERY", "on");
+    let (database, api) = database.with_twilio().await;
     let (mut receiver, addr) = Process::receiver("receiver", &database.settings).await;
     let mut workers: Vec<Process> = (0..WORKERS)
         .map(|_| Process::start("worker", &database.settings))
         .collect();
     let ledger = WebhookLedger::start(
-        &database.settings.twilio(addr),
+        &api.webhook_sender(&format!("http://{addr}")),
         number("FAILOVER_RATE", 150),
     );
     ledger.wait_for_more(100, HEALING).await;
@@ -100,17 +102,23 @@ async fn no_acknowledged_message_is_lost_or_doubled_by_a_failover() {
     // A connection of the test's pool may have ended at a standby.
     let url = cluster.url_of_primary("pigeonhole").await;
     let primary = database.reached_at(&url).await;
-    eventually("all jobs end", HEALING, async || {
-        (primary.rows().await.jobs == 0).then_some(())
-    })
+    eventually(
+        "every text is there, and all jobs end",
+        HEALING,
+        async || {
+            let all_there = ledger::missing(&primary, &answered.sent).await.is_empty();
+            (all_there && primary.rows().await.jobs == 0).then_some(())
+        },
+    )
     .await;
     let rows = primary.rows().await;
-    let account = ledger::compare(&primary, &answered.acknowledged).await;
+    let account = ledger::compare(&primary, &answered).await;
     outages.sort_unstable();
     println!(
-        "figures of failover: {rounds} rounds, {} standby, HAProxy {}; {} webhooks sent, {} acknowledged, {} \
-         refused or unanswered in the end; 200 again after p50 {:.1?}, at most {:.1?}; {} lost, {} not processed, {} \
-         doubled, {} dead letters, 0 restarts",
+        "figures of failover: {rounds} rounds, {} standby, HAProxy {}; {} texts, {} acknowledged, {} refused \
+         or unanswered in the end; 200 again after p50 {:.1?}, at most {:.1?}; {} acknowledged and lost by \
+         Postgres, {} recovered from Twilio, {} missing in the end, {} not processed, {} doubled, {} dead \
+         letters, 0 restarts",
         if asynchronous {
             "asynchronous"
         } else {
@@ -121,18 +129,22 @@ async fn no_acknowledged_message_is_lost_or_doubled_by_a_failover() {
         } else {
             "with shutdown-sessions"
         },
-        answered.sent,
-        answered.acknowledged.len(),
-        answered.sent - answered.acknowledged.len(),
+        answered.sent.len(),
+        answered.acknowledged().len(),
+        answered.sent.len() - answered.acknowledged().len(),
         outages.get(outages.len() / 2).copied().unwrap_or_default(),
         outages.last().copied().unwrap_or_default(),
-        account.lost.len(),
+        account.lost_by_postgres.len(),
+        account.recovered,
+        account.missing.len(),
         account.unprocessed,
         account.doubled,
         rows.dead,
     );
     assert_eq!((account.unprocessed, account.doubled, rows.dead), (0, 0, 0));
+    assert_eq!(account.missing, [] as [String; 0], "not even recovered");
     if !asynchronous {
-        assert_eq!(account.lost, [] as [String; 0], "acknowledged and lost");
+        let lost = account.lost_by_postgres;
+        assert_eq!(lost, [] as [String; 0], "acknowledged and lost");
     }
 }

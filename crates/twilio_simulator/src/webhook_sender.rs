@@ -67,6 +67,8 @@ pub struct SentText {
     pub result: WebhookResult,
     /// The status of the last answer.
     pub status: Option<u16>,
+    /// When it was last refused or not answered.
+    pub refused_at: Option<Instant>,
     /// The time of all tries together.
     pub took: Duration,
 }
@@ -129,7 +131,7 @@ impl WebhookSender {
     ) -> SentText {
         let rules = self.rules();
         let started = Instant::now();
-        let (mut tries, mut status) = (0, None);
+        let (mut tries, mut status, mut refused_at) = (0, None, None);
         let result = loop {
             if let Some(error_code) = self.loses() {
                 break WebhookResult::Failed { error_code };
@@ -143,6 +145,9 @@ impl WebhookSender {
             if let WebhookTry::Answered(answered) = last {
                 status = Some(answered);
             }
+            if !last.is_delivered() {
+                refused_at = Some(Instant::now());
+            }
             let is_late = started.elapsed() >= rules.total;
             if last.is_delivered() || is_late || !rules.again(tries, last) {
                 break result_of(last);
@@ -154,6 +159,7 @@ impl WebhookSender {
             tries,
             result,
             status,
+            refused_at,
             took: started.elapsed(),
         }
     }

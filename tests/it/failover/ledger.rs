@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{sync::Semaphore, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use twilio_simulator::WebhookSender;
+use twilio_simulator::{SentText, WebhookResult, WebhookSender};
 
 use crate::{
     app::text,
@@ -19,22 +19,43 @@ use crate::{
 const BODY: &str = "Met Ana #here #there";
 const ITEMS: i64 = 3;
 
-/// Twilio repeats a webhook this often (`#rc=3`), and gives up after this time.
-const REPEATS: u32 = 3;
-const GIVES_UP: Duration = Duration::from_secs(15);
-
 /// The most webhooks that are under way at a time.
 const MOST_AT_ONCE: usize = 1000;
 
 /// What became of the webhooks.
 #[derive(Debug, Default, Clone)]
 pub(super) struct LedgerEntries {
-    pub(super) sent: usize,
-    /// The SIDs of those that got 200.
-    pub(super) acknowledged: Vec<String>,
+    /// The SIDs of all that Twilio took and has given up or delivered.
+    pub(super) sent: Vec<String>,
+    /// The SIDs of those that got 200, and when.
+    acknowledged: Vec<(String, Instant)>,
     refused: usize,
-    /// When the first webhook was answered with 200 since the last one was refused.
-    answers_since: Option<Instant>,
+    last_refused: Option<Instant>,
+}
+
+impl LedgerEntries {
+    fn record(&mut self, text: SentText) {
+        let answered = text.result == WebhookResult::Delivered;
+        self.refused += usize::try_from(text.tries).unwrap() - usize::from(answered);
+        self.last_refused = self.last_refused.max(text.refused_at);
+        self.sent.push(text.message_sid.clone());
+        if answered {
+            self.acknowledged.push((text.message_sid, Instant::now()));
+        }
+    }
+
+    pub(super) fn acknowledged(&self) -> Vec<String> {
+        self.acknowledged
+            .iter()
+            .map(|(sid, _)| sid.clone())
+            .collect()
+    }
+
+    /// When the first webhook got 200 after the last refusal.
+    fn answers_since(&self) -> Option<Instant> {
+        let times = self.acknowledged.iter().rev().map(|(_, at)| *at);
+        times.take_while(|at| Some(*at) > self.last_refused).last()
+    }
 }
 
 /// The stream of webhooks.
@@ -69,10 +90,10 @@ impl WebhookLedger {
                             places.clone().acquire_owned().await.expect("it stays open")
                         } => place,
                     };
-                    entries.lock().unwrap().sent += 1;
                     let (twilio, entries) = (twilio.clone(), entries.clone());
                     tracker.spawn(async move {
-                        deliver(&twilio, &entries).await;
+                        let sent = twilio.send(&text(NUMBER, BODY)).await;
+                        entries.lock().unwrap().record(sent);
                         drop(place);
                     });
                 }
@@ -110,7 +131,7 @@ impl WebhookLedger {
         /// Without a refusal for this long, the fault is over.
         const CALM: Duration = Duration::from_secs(3);
         eventually("webhooks get 200 again", limit, async || {
-            let first = self.entries.lock().unwrap().answers_since?;
+            let first = self.entries.lock().unwrap().answers_since()?;
             (first.elapsed() > CALM).then(|| first.saturating_duration_since(since))
         })
         .await
@@ -126,58 +147,53 @@ impl WebhookLedger {
     }
 }
 
-/// Delivers one message as Twilio does, which repeats it at once.
-async fn deliver(twilio: &WebhookSender, entries: &Mutex<LedgerEntries>) {
-    let parameters = twilio.parameters(&text(NUMBER, BODY));
-    let (_, sid) = parameters
-        .iter()
-        .find(|(name, _)| name == "MessageSid")
-        .expect("it has a SID")
-        .clone();
-    let begun = Instant::now();
-    for _ in 0..=REPEATS {
-        let delivery = twilio.post(sid.clone(), &parameters).await;
-        let mut entries = entries.lock().unwrap();
-        if delivery.is_ok_and(|delivery| delivery.status == 200) {
-            entries.acknowledged.push(sid);
-            entries.answers_since.get_or_insert_with(Instant::now);
-            return;
-        }
-        entries.refused += 1;
-        entries.answers_since = None;
-        if begun.elapsed() > GIVES_UP {
-            return;
-        }
-    }
-}
-
 /// How the database differs from the record.
 #[derive(Debug)]
 pub(super) struct LedgerAccount {
-    /// Acknowledged messages that are not stored.
-    pub(super) lost: Vec<String>,
+    /// Acknowledged messages that Postgres has lost: they are not stored, or were recovered from
+    /// Twilio.
+    pub(super) lost_by_postgres: Vec<String>,
+    /// Messages that Twilio took and that are not stored.
+    pub(super) missing: Vec<String>,
+    /// Messages that were recovered from Twilio.
+    pub(super) recovered: i64,
     /// Stored messages that have not ended, or in another way than they must.
     pub(super) unprocessed: i64,
     /// Messages with too many items, or too few.
     pub(super) doubled: i64,
 }
 
-/// Compares the database with what was acknowledged. Messages that were stored without an answer
-/// count, too.
-pub(super) async fn compare(database: &Database, acknowledged: &[String]) -> LedgerAccount {
-    let lost = sqlx::query_scalar(
+/// The messages of the list that are not stored.
+pub(super) async fn missing(database: &Database, sids: &[String]) -> Vec<String> {
+    sqlx::query_scalar(
         "select sid from unnest($1::text[]) as sid
          where not exists (select from pigeonhole.inbound_messages where message_sid = sid)",
     )
-    .bind(acknowledged)
+    .bind(sids)
+    .fetch_all(&database.pool)
+    .await
+    .unwrap()
+}
+
+/// Compares the database with what Twilio took.
+pub(super) async fn compare(database: &Database, entries: &LedgerEntries) -> LedgerAccount {
+    // A webhook's last repeat comes before its message is looked for. So an acknowledged message
+    // that was recovered had been lost.
+    let lost_by_postgres = sqlx::query_scalar(
+        "select sid from unnest($1::text[]) as sid
+         where not exists (
+             select from pigeonhole.inbound_messages where message_sid = sid and source = 'webhook')",
+    )
+    .bind(entries.acknowledged())
     .fetch_all(&database.pool)
     .await
     .unwrap();
-    let (unprocessed, doubled) = sqlx::query_as(
+    let (unprocessed, doubled, recovered) = sqlx::query_as(
         "select count(*) filter (where state <> 'processed'),
-             count(*) filter (where state = 'processed' and items <> $1)
+             count(*) filter (where state = 'processed' and items <> $1),
+             count(*) filter (where source <> 'webhook')
          from (
-             select m.state, count(i.id) as items
+             select m.state, m.source, count(i.id) as items
              from pigeonhole.inbound_messages m
              left join enrichment_items i on i.source_metadata ->> 'message_sid' = m.message_sid
              group by m.message_sid
@@ -188,7 +204,9 @@ pub(super) async fn compare(database: &Database, acknowledged: &[String]) -> Led
     .await
     .unwrap();
     LedgerAccount {
-        lost,
+        lost_by_postgres,
+        missing: missing(database, &entries.sent).await,
+        recovered,
         unprocessed,
         doubled,
     }
