@@ -9,11 +9,14 @@
 //!   carries our id and settles it at any time;
 //! - after the outcome is written: a job whose send has its outcome. The next attempt ends the job.
 //!
+//! What a failover that takes back commits leaves: see [`lost_row`].
+//!
 //! Writing the outcome needs no fence. Only the attempt that [`admit`] let through asks Twilio,
 //! even if its lease has been lost since, and a send's state only moves up.
 
 mod account;
 mod admit;
+mod lost_row;
 mod outcome;
 mod reconcile;
 mod reply;
@@ -88,6 +91,10 @@ async fn advance(deps: &SendDeps, kind: &'static str, id: Uuid) -> Result<(), St
     match send.state {
         SendState::Pending => match &send.message {
             Some(message) if send.life >= LEAST_LIFE => {
+                if let Some(earlier) = lost_row::find_earlier(deps, kind, &send).await? {
+                    tracing::warn!(send = %id, "the reply was sent before, and the database had lost it");
+                    return reconcile::settle(deps, &send, &earlier).await;
+                }
                 match admit(deps, &send, &message.0).await? {
                     SendAdmission::Admitted => ask(deps, kind, &send, message).await,
                     SendAdmission::Refused => Ok(()),

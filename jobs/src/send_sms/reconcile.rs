@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use store::sends::{self, Move, Send, SendState};
+use chrono::{DateTime, TimeDelta, Utc};
+use store::{
+    E164,
+    sends::{self, Move, Send, SendState},
+};
 use twilio::{
     rest::{ListError, MessageRecord},
     status::{UndeliveredReason, reason},
@@ -42,23 +45,36 @@ pub(super) async fn reconcile(
     kind: &'static str,
     send: &Send,
 ) -> Result<(), StepError> {
-    let (Some((posted_at, ago)), Some((number, body))) = (send.posted, &send.message) else {
+    let (Some((posted_at, ago)), Some(message)) = (send.posted, &send.message) else {
         return Ok(()); // its text has been erased, so it is too old to look for
     };
     if ago < FIRST_LOOK {
         return Err(StepError::Wait(first_look(send)));
     }
-    let since = posted_at - SKEW;
-    let records = match deps.twilio.messages_to(number.as_str(), since).await {
-        Ok(records) => records,
+    match find(deps, message, posted_at).await? {
+        Ok(Some(record)) => settle(deps, send, &record).await,
+        Ok(None) => again(send, ago),
         Err(ListError::Account { status, reason }) => {
             account::pause(deps, kind, status, None, reason).await?;
-            return Err(StepError::Wait(FIRST_LOOK));
+            Err(StepError::Wait(FIRST_LOOK))
         }
         Err(error) => {
             tracing::warn!(send = %send.id, %error, "Twilio's list of messages could not be read");
-            return again(send, ago);
+            again(send, ago)
         }
+    }
+}
+
+/// Finds the SMS in Twilio's list that belongs to no send of ours and was requested since then.
+pub(super) async fn find(
+    deps: &SendDeps,
+    (number, body): &(E164, String),
+    since: DateTime<Utc>,
+) -> Result<Result<Option<MessageRecord>, ListError>, StepError> {
+    let since = since - SKEW;
+    let records = match deps.twilio.messages_to(number.as_str(), since).await {
+        Ok(records) => records,
+        Err(error) => return Ok(Err(error)),
     };
     let mut candidates: Vec<MessageRecord> = records
         .into_iter()
@@ -77,24 +93,25 @@ pub(super) async fn reconcile(
         let mut conn = deps.pool.acquire().await?;
         sends::known_names(&mut conn, &names).await?
     };
-    let found = candidates
-        .into_iter()
-        .find(|record| !known.iter().any(|name| name == record.sid.as_str()));
-    match found {
-        Some(record) => {
-            let state = SendState::of_twilio(&record.status);
-            let reason = record.error_code.map_or(UndeliveredReason::Unknown, reason);
-            let found = Move {
-                twilio_sid: Some(record.sid.as_str()),
-                reason: (state > SendState::Sent && state < SendState::Delivered)
-                    .then(|| reason.label()),
-                error_code: record.error_code,
-                ..to(state)
-            };
-            write_outcome(&deps.pool, send, found).await
-        }
-        None => again(send, ago),
-    }
+    let is_known = |record: &MessageRecord| known.iter().any(|name| name == record.sid.as_str());
+    Ok(Ok(candidates.into_iter().find(|record| !is_known(record))))
+}
+
+/// Gives the send the state that its SMS has in Twilio's list.
+pub(super) async fn settle(
+    deps: &SendDeps,
+    send: &Send,
+    record: &MessageRecord,
+) -> Result<(), StepError> {
+    let state = SendState::of_twilio(&record.status);
+    let reason = record.error_code.map_or(UndeliveredReason::Unknown, reason);
+    let found = Move {
+        twilio_sid: Some(record.sid.as_str()),
+        reason: (state > SendState::Sent && state < SendState::Delivered).then(|| reason.label()),
+        error_code: record.error_code,
+        ..to(state)
+    };
+    write_outcome(&deps.pool, send, found).await
 }
 
 /// Schedules the next look, or gives up.

@@ -7,8 +7,8 @@ use chrono::SubsecRound;
 use store::{E164, opt_outs, user_phone_numbers};
 use uuid::Uuid;
 
-use super::RecoveryHarness;
-use crate::{app::text, database::NUMBER};
+use super::{RecoveryHarness, SETTLED};
+use crate::{app::text, database::NUMBER, sends::age_sends};
 
 impl RecoveryHarness {
     async fn is_opted_out(&self) -> bool {
@@ -177,4 +177,9 @@ async fn a_text_that_is_recovered_late_gets_no_reply_and_one_that_is_recovered_s
     .await
     .unwrap();
     assert_eq!(replied, [soon]);
+    // It is sent once Twilio's list would have an earlier one.
+    harness.queue.advance(SETTLED).await;
+    age_sends(&harness.app, SETTLED + Duration::from_secs(1)).await;
+    harness.queue.drain().await;
+    assert_eq!(harness.api.posts_to(NUMBER), 1);
 }

@@ -4,6 +4,7 @@ mod failures;
 mod keywords;
 mod kills;
 mod limits;
+mod lost_rows;
 
 use std::time::Duration;
 

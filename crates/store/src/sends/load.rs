@@ -32,7 +32,9 @@ pub struct Send {
     pub message: Option<(E164, String)>,
     /// How long it may still be sent, by the database's clock; zero once that is over.
     pub life: Duration,
-    /// How long ago it was stored.
+    /// When it was stored.
+    pub created_at: DateTime<Utc>,
+    /// How long ago that is.
     pub age: Duration,
     /// When the last request to Twilio began, and how long ago that is.
     pub posted: Option<(DateTime<Utc>, Duration)>,
@@ -62,7 +64,7 @@ pub async fn load(
 ) -> Result<Option<Send>, StoreError> {
     let row = sqlx::query!(
         r#"select state, user_id, reply_kind, started_at is not null as "started!", sealed,
-               posted_at,
+               created_at, posted_at,
                extract(epoch from expires_at - clock_timestamp())::float8 as "life!",
                extract(epoch from clock_timestamp() - created_at)::float8 as "age!",
                extract(epoch from clock_timestamp() - posted_at)::float8 as since_posted
@@ -85,6 +87,7 @@ pub async fn load(
         started: row.started,
         message: row.sealed.map(open).transpose()?,
         life: seconds(row.life),
+        created_at: row.created_at,
         age: seconds(row.age),
         posted: row
             .posted_at
