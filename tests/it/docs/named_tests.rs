@@ -149,6 +149,51 @@ fn every_test_that_the_guarantees_of_the_queue_name_exists() {
     assert!(tests > 80, "{tests} tests");
 }
 
+/// The items of all lists of a text, each with its continued lines.
+fn list_items(text: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    let mut in_item = false;
+    for line in text.lines() {
+        if let Some(first) = line.trim_start().strip_prefix("- ") {
+            items.push(first.to_owned());
+            in_item = true;
+        } else if in_item && line.starts_with("  ") {
+            let item = items.last_mut().unwrap();
+            *item = format!("{item} {}", line.trim());
+        } else {
+            in_item = false;
+        }
+    }
+    items
+}
+
+/// The tests that the brackets of a sentence name.
+fn tests_in_brackets(item: &str) -> Vec<(String, String)> {
+    let parts = item.split('(').skip(1);
+    let brackets = parts.filter_map(|part| Some(part.split_once(')')?.0));
+    let brackets = brackets.filter(|text| text.starts_with('`') || text.starts_with("unit: "));
+    brackets.flat_map(tests_in).collect()
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let promises = text
+        .split("\n## ")
+        .find(|part| part.starts_with("Promises"));
+    let items = list_items(promises.unwrap());
+    assert!(items.len() > 25, "{} promises", items.len());
+    let bad = |item: &&String| {
+        let tests = tests_in_brackets(item);
+        tests.is_empty()
+            || tests
+                .iter()
+                .any(|(scope, name)| !exists(&files_of(scope), name))
+    };
+    let bad: Vec<_> = items.iter().filter(bad).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
 #[test]
 fn a_cell_names_tests_of_crates_and_units() {
     let named = tests_in("`a`, `b::c`; `queue`: `d`; unit: `e::tests::f`; the lint: `clippy.toml`");
