@@ -112,6 +112,8 @@ bootstrap:
     ttl: 20
     loop_wait: 3
     retry_timeout: 5
+    # A standby that lags is promoted, too: recovery then has the most to do.
+    maximum_lag_on_failover: 1073741824
     synchronous_mode: {synchronous}
     synchronous_mode_strict: {synchronous}
     postgresql:
