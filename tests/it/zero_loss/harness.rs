@@ -363,6 +363,12 @@ fn kind_of(text: &ReceivedText) -> String {
 async fn stop(mut process: Process) {
     process.signal(Signal::TERM);
     let status = process.ended(PATIENCE).await;
-    assert!(status.success(), "{status}:\n{}", process.log());
+    // A process that was only just started does not handle the signal yet, and has done nothing.
+    let had_begun = !process.log().is_empty();
+    assert!(
+        status.success() || !had_begun,
+        "{status}:\n{}",
+        process.log()
+    );
     assert!(!process.log().contains("panicked"), "{}", process.log());
 }
