@@ -15,10 +15,6 @@ const DATABASE_AWAY: Duration = Duration::from_secs(2);
 /// How long a job waits if the media store is away, full or read-only. An operator has to mend that.
 const MEDIA_STORE_AWAY: Duration = Duration::from_secs(15);
 
-/// How long a job waits if the statement that would end it did not confirm what the job had read: it
-/// was read on a server that lags.
-pub(crate) const READ_AGAIN: Duration = Duration::from_secs(1);
-
 /// How long a job waits if Twilio has had too many requests and does not say how long to wait.
 const THROTTLED: Duration = Duration::from_secs(10);
 

@@ -4,6 +4,7 @@
 //! transaction. Then one transaction writes its effect and completes the job.
 
 mod cleanup;
+mod confirmed_end;
 mod deps;
 mod error;
 mod media_store;

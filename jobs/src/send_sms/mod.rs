@@ -37,7 +37,7 @@ use self::{
     outcome::{failed, to, write_outcome},
     reconcile::reconcile,
 };
-use crate::{SendDeps, StepError, error::READ_AGAIN};
+use crate::{SendDeps, StepError, confirmed_end::end_confirmed};
 
 /// An SMS that expires sooner than this is not sent: it would arrive too late. Twilio also advises
 /// more than 5 s.
@@ -50,8 +50,8 @@ const LONGEST_VALIDITY: Duration = Duration::from_mins(10);
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Sends the SMS, or finds out what became of it, and ends the job in the statement that confirms
-/// that nothing is left to do. `kind` is the kind of job, which is paused when
-/// Twilio refuses our account.
+/// that nothing is left to do. `kind` is the kind of job, which is paused when Twilio refuses our
+/// account.
 pub(crate) async fn send(
     deps: &SendDeps,
     kind: &'static str,
@@ -65,17 +65,7 @@ pub(crate) async fn send(
         conn.put_back();
         Ok(completed)
     };
-    let completed = attempt
-        .completed_by(complete, |done: &Result<_, StepError>| {
-            matches!(done, Ok(true))
-        })
-        .await?;
-    if completed {
-        Ok(())
-    } else {
-        tracing::warn!(send = %id, "the send was read on a server that lags: it is read again");
-        Err(StepError::Wait(READ_AGAIN))
-    }
+    end_confirmed(attempt, complete).await
 }
 
 /// Does what the send needs in its state. `Ok`: nothing is left to do.
