@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use store::sends::Send;
-use twilio::rest::{ListError, MessageRecord};
+use twilio::rest::MessageRecord;
 
-use super::{account, reconcile};
+use super::reconcile;
 use crate::{SendDeps, StepError, replies::LIFE};
 
 /// A reply is late if it was stored so long after its message. No failover is quicker.
@@ -33,15 +33,11 @@ pub(super) async fn find_earlier(
     if let Some(wait) = reconcile::FIRST_LOOK.checked_sub(send.age) {
         return Err(StepError::Wait(wait.max(Duration::from_millis(1))));
     }
-    match reconcile::find(deps, message, send.created_at - delay).await? {
-        Ok(found) => Ok(found),
-        Err(ListError::Account { status, reason }) => {
-            account::pause(deps, kind, status, None, reason).await?;
-            Err(StepError::Wait(reconcile::FIRST_LOOK))
-        }
-        Err(error) => {
+    match reconcile::find(deps, kind, message, send.created_at - delay).await {
+        Err(StepError::List(error)) => {
             tracing::warn!(send = %send.id, %error, "Twilio's list of messages could not be read: the reply waits");
             Err(StepError::Wait(reconcile::FIRST_LOOK))
         }
+        found => found,
     }
 }

@@ -51,30 +51,33 @@ pub(super) async fn reconcile(
     if ago < FIRST_LOOK {
         return Err(StepError::Wait(first_look(send)));
     }
-    match find(deps, message, posted_at).await? {
+    match find(deps, kind, message, posted_at).await {
         Ok(Some(record)) => settle(deps, send, &record).await,
         Ok(None) => again(send, ago),
-        Err(ListError::Account { status, reason }) => {
-            account::pause(deps, kind, status, None, reason).await?;
-            Err(StepError::Wait(FIRST_LOOK))
-        }
-        Err(error) => {
+        Err(StepError::List(error)) => {
             tracing::warn!(send = %send.id, %error, "Twilio's list of messages could not be read");
             again(send, ago)
         }
+        Err(error) => Err(error),
     }
 }
 
-/// Finds the SMS in Twilio's list that belongs to no send of ours and was requested since then.
+/// Finds the SMS in Twilio's list that belongs to no send of ours and was requested since then. If
+/// Twilio refuses our account, the kind of job is paused, and the job waits.
 pub(super) async fn find(
     deps: &SendDeps,
+    kind: &'static str,
     (number, body): &(E164, String),
     since: DateTime<Utc>,
-) -> Result<Result<Option<MessageRecord>, ListError>, StepError> {
+) -> Result<Option<MessageRecord>, StepError> {
     let since = since - SKEW;
     let records = match deps.twilio.messages_to(number.as_str(), since).await {
         Ok(records) => records,
-        Err(error) => return Ok(Err(error)),
+        Err(ListError::Account { status, reason }) => {
+            account::pause(deps, kind, status, None, reason).await?;
+            return Err(StepError::Wait(FIRST_LOOK));
+        }
+        Err(error) => return Err(error.into()),
     };
     let mut candidates: Vec<MessageRecord> = records
         .into_iter()
@@ -94,7 +97,7 @@ pub(super) async fn find(
         sends::known_names(&mut conn, &names).await?
     };
     let is_known = |record: &MessageRecord| known.iter().any(|name| name == record.sid.as_str());
-    Ok(Ok(candidates.into_iter().find(|record| !is_known(record))))
+    Ok(candidates.into_iter().find(|record| !is_known(record)))
 }
 
 /// Gives the send the state that its SMS has in Twilio's list.
