@@ -96,9 +96,7 @@ impl MessageDeps {
             waker,
         }
     }
-}
 
-impl MessageDeps {
     /// Wakes the workers.
     pub fn waker(&self) -> Waker {
         self.waker.clone()

@@ -106,10 +106,8 @@ async fn store(
         }
     }
     let mut conn = deps.pool.acquire().await?;
-    let recovered: Vec<RecoveredMessage> = messages
-        .iter()
-        .map(|(_, message)| message.clone())
-        .collect();
+    let (records, recovered): (Vec<&InboundRecord>, Vec<RecoveredMessage>) =
+        messages.into_iter().unzip();
     let new: HashSet<String> = inbound_messages::recover_all(&mut conn, &recovered)
         .await?
         .into_iter()
@@ -117,7 +115,7 @@ async fn store(
     if !new.is_empty() {
         deps.waker.wake();
     }
-    for (record, message) in messages {
+    for (record, message) in records.into_iter().zip(recovered) {
         // The others came by a webhook meanwhile, or were erased.
         if new.contains(record.sid.as_str()) {
             note(look, record, FoundState::Recovered(message.source));

@@ -3,20 +3,18 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use twilio::{
     MessageSid,
     rest::{InboundRecord, WebhookAlert},
 };
 
+use super::list::CLOCK_MARGIN;
 use crate::RecoveryDeps;
 
 /// Most parameters of webhooks that one look asks for, a request each. The messages beyond are
 /// rebuilt from the list.
 const MOST_REQUESTS: usize = 200;
-
-/// How much the clocks of Twilio's lists may differ.
-const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(1);
 
 /// The failed webhooks that a look knows of.
 #[derive(Debug, Default)]
@@ -68,7 +66,7 @@ impl FailedWebhooks {
 
     /// Takes the alerts of those of these messages whose parameters are asked for.
     pub(super) fn take(&mut self, messages: &[InboundRecord]) -> Vec<Option<WebhookAlert>> {
-        let mut left = MOST_REQUESTS.saturating_sub(self.requests);
+        let mut left = MOST_REQUESTS - self.requests;
         let alert = |record: &InboundRecord| {
             let alert = self.alerts.as_ref()?.get(&record.sid).cloned();
             let alert = alert.filter(|_| left > 0)?;
@@ -76,7 +74,7 @@ impl FailedWebhooks {
             Some(alert)
         };
         let taken: Vec<_> = messages.iter().map(alert).collect();
-        self.requests = MOST_REQUESTS - left.min(MOST_REQUESTS);
+        self.requests = MOST_REQUESTS - left;
         taken
     }
 }

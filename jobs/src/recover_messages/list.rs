@@ -1,6 +1,6 @@
 //! Reads Twilio's list of messages to a number, and drops what we have.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use store::recovery;
@@ -8,8 +8,8 @@ use twilio::rest::{InboundRecord, ListError};
 
 use crate::{RecoveryDeps, StepError};
 
-/// How long Twilio's clock may be ahead of the database's.
-const CLOCK_MARGIN: Duration = Duration::from_mins(1);
+/// How much the clocks of Twilio's lists and of the database may differ.
+pub(super) const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(1);
 
 /// The webhook of a younger message is probably on its way: it is not missing yet.
 const IN_FLIGHT: TimeDelta = TimeDelta::seconds(5);
