@@ -66,7 +66,7 @@ impl Acks {
         }
     }
 
-    /// Gives back a job that was claimed and did not run to its end because the process stops.
+    /// Gives back a job that was claimed and did not run to its end, through no fault of its own.
     pub(crate) fn release(&self, job: &ClaimedJob) {
         self.record(job, Outcome::release());
     }

@@ -15,7 +15,7 @@ use crate::{
     claimed::ClaimedJob,
     job::JobError,
     kind::{JobKind, RunResult},
-    lease::Leases,
+    lease::{Lease, Leases},
     metrics::{self, AttemptOutcome, PermitInUse},
     outcome::{DeadLetterReason, Outcome, storable},
     pool::{HeldConnections, stalled},
@@ -32,8 +32,9 @@ pub(crate) enum AttemptEnd {
     Written(Outcome),
     /// This outcome is to be acknowledged.
     Acknowledge(Outcome),
-    /// The lease is lost: nothing may be written.
-    LeaseLost,
+    /// The lease is lost. If the database failed to renew it, the job is given back, unless another
+    /// worker has it already. Otherwise nothing may be written.
+    LeaseLost { to_database: bool },
 }
 
 /// Runs claimed jobs of one kind.
@@ -51,7 +52,11 @@ impl Executor {
     pub(crate) async fn execute(self, mut job: ClaimedJob, acks: Acks) {
         match self.run(&mut job).await {
             AttemptEnd::Acknowledge(outcome) => acks.record(&job, outcome),
-            AttemptEnd::Written(_) | AttemptEnd::LeaseLost => self.leases.remove(job.fence),
+            AttemptEnd::LeaseLost { to_database: true } => {
+                self.leases.remove(job.fence); // nothing may renew it now
+                acks.release(&job);
+            }
+            AttemptEnd::Written(_) | AttemptEnd::LeaseLost { .. } => self.leases.remove(job.fence),
         }
     }
 
@@ -93,10 +98,10 @@ impl Executor {
 
     async fn attempt(&self, job: &mut ClaimedJob, trace: Option<String>) -> AttemptEnd {
         let Some(lease) = self.leases.get(job.fence) else {
-            return AttemptEnd::LeaseLost;
+            return AttemptEnd::LeaseLost { to_database: false };
         };
         if lease.lost.is_cancelled() {
-            return AttemptEnd::LeaseLost; // while the job waited in this process
+            return lease_lost(&lease); // while the job waited in this process
         }
         if self.cut_off.is_cancelled() {
             return AttemptEnd::Acknowledge(Outcome::release());
@@ -130,7 +135,7 @@ impl Executor {
             result = &mut task => result,
             () = lease.lost.cancelled() => {
                 cancel(task).await;
-                return AttemptEnd::LeaseLost;
+                return lease_lost(&lease);
             }
             () = self.cut_off.cancelled() => {
                 cancel(task).await;
@@ -170,7 +175,7 @@ impl Executor {
             Ok(Err(JobError::Retry { source, after })) => {
                 self.kind.after_failure(job, &format!("{source:#}"), after)
             }
-            Ok(Err(JobError::LeaseLost)) => return AttemptEnd::LeaseLost,
+            Ok(Err(JobError::LeaseLost)) => return AttemptEnd::LeaseLost { to_database: false },
             Ok(Err(JobError::Snooze(delay))) => Outcome::Snooze { delay },
             Ok(Err(JobError::Discard(error))) => Outcome::discarded(&format!("{error:#}")),
             Err(error) => Outcome::DeadLetter {
@@ -179,6 +184,11 @@ impl Executor {
             },
         })
     }
+}
+
+fn lease_lost(lease: &Lease) -> AttemptEnd {
+    let to_database = lease.lost_to_database.load(Ordering::Acquire);
+    AttemptEnd::LeaseLost { to_database }
 }
 
 /// Cancels a job's task and waits until it has ended. Only then may the outcome be written.
@@ -200,7 +210,7 @@ fn report(kind: &JobKind, end: &AttemptEnd, took: Duration) {
         AttemptEnd::Written(outcome) | AttemptEnd::Acknowledge(outcome) => {
             report_outcome(kind, outcome, duration_ms)
         }
-        AttemptEnd::LeaseLost => {
+        AttemptEnd::LeaseLost { .. } => {
             let outcome = "lease_lost";
             tracing::warn!(duration_ms, outcome, "job cancelled: its lease was lost");
             AttemptOutcome::LeaseLost

@@ -4,6 +4,9 @@
 //! any worker), or when it was not renewed in time by this process's monotonic clock: then another
 //! worker may have the job, although this one cannot ask. Either way the work is cancelled. The
 //! fence refuses what it would still write.
+//!
+//! A lease that ended while the database failed to renew it costs the job no attempt, unless
+//! another worker has claimed the job before this one could give it back.
 
 use std::{
     collections::HashMap,
@@ -32,6 +35,10 @@ pub(crate) struct Lease {
     /// Counted from before the claim was sent, so it ends before the database's own end of the
     /// lease.
     safe_until: Instant,
+    /// True while the database fails to renew it. False if this process is late by itself.
+    renewal_failed: bool,
+    /// Set before `lost` is cancelled, if the database is the reason.
+    pub(crate) lost_to_database: Arc<AtomicBool>,
     /// Cancelled when the lease is lost.
     pub(crate) lost: CancellationToken,
     /// Set once the job has deleted its own row. A missing row then does not mean that the lease is
@@ -64,6 +71,9 @@ impl Leases {
         let lease = Lease {
             claim: claimed.fence.claim,
             safe_until: sent + self.length,
+            // A claim as slow as this leaves no time for a renewal.
+            renewal_failed: sent.elapsed() > self.length / 3,
+            lost_to_database: Arc::default(),
             lost: CancellationToken::new(),
             completed: Arc::default(),
         };
@@ -107,6 +117,9 @@ impl Leases {
                 Ok(()) => regular,
                 Err(error) => {
                     tracing::warn!(%error, "cannot renew leases");
+                    for lease in self.lock().values_mut() {
+                        lease.renewal_failed = true;
+                    }
                     after_error
                 }
             };
@@ -121,6 +134,8 @@ impl Leases {
             tokio::select! { () = heartbeat.sleep(pause) => {} () = done.cancelled() => return }
             let now = Instant::now();
             for lease in self.lock().values().filter(|lease| lease.safe_until <= now) {
+                let reason = lease.renewal_failed;
+                lease.lost_to_database.store(reason, Ordering::Release);
                 lease.lost.cancel();
             }
         }
@@ -182,7 +197,10 @@ impl Leases {
                 continue; // ended meanwhile
             };
             match ours.get(&id) {
-                Some(true) => lease.safe_until = sent + self.length,
+                Some(true) => {
+                    lease.safe_until = sent + self.length;
+                    lease.renewal_failed = false;
+                }
                 Some(false) => {}
                 None if lease.completed.load(Ordering::Acquire) => {}
                 None => lease.lost.cancel(),

@@ -324,7 +324,7 @@ impl TestQueue {
     async fn write(&self, job: &ClaimedJob, end: AttemptEnd) -> JobOutcome {
         let outcome = match end {
             AttemptEnd::Written(outcome) => return outcome.into(),
-            AttemptEnd::LeaseLost => return JobOutcome::LeaseLost,
+            AttemptEnd::LeaseLost { .. } => return JobOutcome::LeaseLost,
             AttemptEnd::Acknowledge(outcome) => outcome,
         };
         let written = ack::write_one(&self.pool, job, outcome.clone()).await;

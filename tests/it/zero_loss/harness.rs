@@ -55,9 +55,11 @@ pub(super) struct ZeroLossHarness {
 
 impl ZeroLossHarness {
     pub(super) async fn start() -> Self {
-        let server =
-            block_in_place(|| PostgresServer::start_temporary(PostgresSettings::default()))
-                .unwrap();
+        // A long run fills the tables with dead rows. They are vacuumed as in production.
+        let settings = PostgresSettings::default()
+            .set("autovacuum", "on")
+            .set("autovacuum_naptime", "5s");
+        let server = block_in_place(|| PostgresServer::start_temporary(settings)).unwrap();
         let proxy = StallingProxy::start(server.dir().join(".s.PGSQL.5432")).await;
         let database = Database::create_on(&server)
             .await

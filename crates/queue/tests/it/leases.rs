@@ -217,3 +217,33 @@ async fn a_lease_that_has_run_out_in_the_database_is_not_renewed_but_lost() {
     running.stop().await;
     assert_eq!(queue.effects().await, ["a"]);
 }
+
+#[tokio::test]
+async fn a_lease_that_the_database_failed_to_renew_costs_no_attempt() {
+    let queue = TestQueue::new().await;
+    let lease = Duration::from_millis(600);
+    let running = queue.run::<Scripted<Plain>>(short_lease(lease), 1).await;
+    let id = queue.enqueue(plain("a", held(Does::Effect))).await;
+    until("it runs", async || queue.world.running() == 1).await;
+    // So that no claim comes before the job is given back.
+    queue
+        .execute("insert into queue.paused (kind) select kind from queue.jobs")
+        .await;
+    let mut slow = queue.pool.begin().await.unwrap();
+    sqlx::query("lock table queue.jobs in access exclusive mode")
+        .execute(&mut *slow)
+        .await
+        .unwrap();
+    until("it is cancelled", async || queue.world.cancelled() == ["a"]).await;
+    slow.rollback().await.unwrap();
+    until("its attempt is given back", async || {
+        let row = queue.row(id).await.unwrap();
+        row.ready && row.attempts == 0
+    })
+    .await;
+    queue.execute("delete from queue.paused").await;
+    queue.world.open_gate();
+    queue.until_empty().await;
+    running.stop().await;
+    assert_eq!(queue.effects().await, ["a"]);
+}
