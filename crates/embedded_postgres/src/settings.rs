@@ -51,6 +51,9 @@ pub(crate) const TEMPORARY: &[(&str, &str)] = &[
     // A worker of autovacuum may connect to a template database while it is copied. The copy would
     // fail.
     ("autovacuum", "off"),
+    // A client that connects while the server stops, and freezes before it says who it is, holds up
+    // the stop for this long.
+    ("authentication_timeout", "10s"),
 ];
 
 impl PostgresSettings {
