@@ -60,7 +60,7 @@ impl ZeroLossHarness {
             .set("autovacuum", "on")
             .set("autovacuum_naptime", "5s");
         let server = block_in_place(|| PostgresServer::start_temporary(settings)).unwrap();
-        let proxy = StallingProxy::start(server.dir().join(".s.PGSQL.5432")).await;
+        let proxy = StallingProxy::start(server.dir().join(".s.PGSQL.5432"));
         let database = Database::create_on(&server)
             .await
             .with("JOB_LEASE_SECONDS", LEASE.as_secs().to_string())
