@@ -76,10 +76,20 @@ impl<'a> ListedMessage<'a> {
     }
 }
 
-/// All messages, newest first.
-fn newest_first(state: &SimulatorState) -> impl Iterator<Item = ListedMessage<'_>> {
-    let mut sent = state.messages.iter().rev().peekable();
-    let mut received = state.received.newest_first().peekable();
+/// All messages, newest first; those to one number without a look at each of the others.
+fn newest_first<'a>(
+    state: &'a SimulatorState,
+    to: Option<&str>,
+) -> impl Iterator<Item = ListedMessage<'a>> {
+    let (of_number, all) = match to {
+        Some(number) => (Some(state.to(number)), None),
+        None => (None, Some(state.messages.iter())),
+    };
+    let sent = of_number.into_iter().flatten().rev();
+    let mut sent = sent.chain(all.into_iter().flatten().rev()).peekable();
+    let is_recipient = to.is_none_or(|number| state.received.is_recipient(number));
+    let received = is_recipient.then(|| state.received.newest_first());
+    let mut received = received.into_iter().flatten().peekable();
     iter::from_fn(move || match (sent.peek(), received.peek()) {
         (Some(message), Some(text)) if message.at >= text.at => {
             sent.next().map(ListedMessage::Sent)
@@ -159,7 +169,7 @@ pub(crate) async fn list(
     };
     let (now, account) = (now(), &api.account.sid);
     let (messages, last) = api.state.read(|state| {
-        let all = newest_first(state).map(|message| (message.sid(), message));
+        let all = newest_first(state, filter.to.as_deref()).map(|message| (message.sid(), message));
         let (page, last) = wanted.take(all, |message| filter.matches(*message, now));
         let page: Vec<_> = page.into_iter().map(|m| m.json(account)).collect();
         (page, last)

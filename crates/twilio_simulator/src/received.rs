@@ -1,7 +1,7 @@
 //! The messages that the simulated Twilio has taken from people, and the alerts of their webhooks.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
 };
 
@@ -97,6 +97,8 @@ type TextKey = (DateTime<Utc>, u64);
 pub(crate) struct ReceivedTexts {
     texts: BTreeMap<TextKey, ReceivedText>,
     by_sid: HashMap<String, TextKey>,
+    /// Our numbers that got messages.
+    recipients: HashSet<String>,
     /// Oldest first.
     pub(crate) alerts: Vec<MonitorAlert>,
 }
@@ -115,6 +117,10 @@ impl ReceivedTexts {
         }
         let key = (at, self.by_sid.len() as u64);
         self.by_sid.insert(sid.clone(), key);
+        let recipient = parameter(parameters, "To");
+        if !self.recipients.contains(recipient) {
+            self.recipients.insert(recipient.to_owned());
+        }
         let text = ReceivedText {
             sid,
             at,
@@ -166,6 +172,11 @@ impl ReceivedTexts {
 
     pub(crate) fn get_mut(&mut self, sid: &str) -> Option<&mut ReceivedText> {
         self.texts.get_mut(self.by_sid.get(sid)?)
+    }
+
+    /// Whether a message went to this number.
+    pub(crate) fn is_recipient(&self, number: &str) -> bool {
+        self.recipients.contains(number)
     }
 
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &ReceivedText> {

@@ -137,7 +137,10 @@ impl SimulatorState {
         self.messages.get(*self.by_sid.get(sid)?)
     }
 
-    pub(crate) fn to(&self, number: &str) -> impl ExactSizeIterator<Item = &AcceptedMessage> {
+    pub(crate) fn to(
+        &self,
+        number: &str,
+    ) -> impl ExactSizeIterator<Item = &AcceptedMessage> + DoubleEndedIterator {
         let indices = self.by_number.get(number).map_or(&[][..], Vec::as_slice);
         indices.iter().map(|&index| &self.messages[index])
     }
