@@ -17,8 +17,9 @@ const MAX_PAGE: usize = 16 * 1024 * 1024;
 /// Rows in a page. Twilio's maximum.
 const PAGE_SIZE: usize = 1000;
 
-/// The most rows of a list that we read.
-const MAX_ROWS: usize = 100_000;
+/// The most rows of a list that we read. Twilio filters by whole days, so most of them may not be
+/// wanted.
+const MAX_ROWS: usize = 1_000_000;
 
 /// The most pages that we read. Twilio may return pages that are not full.
 const MAX_PAGES: usize = 2 * MAX_ROWS / PAGE_SIZE;

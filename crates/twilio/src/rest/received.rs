@@ -124,6 +124,9 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Ok(number.unwrap_or_default())
 }
 
+/// The most messages that are collected, because they are held in memory.
+const MAX_FOUND: usize = 50_000;
+
 /// Collects the wanted messages of a list that is sorted from new to old.
 struct InboundSearch<'a> {
     to: &'a str,
@@ -134,7 +137,12 @@ struct InboundSearch<'a> {
 }
 
 impl InboundSearch<'_> {
-    /// Takes a page. Breaks if it has no message that is new enough, or one that cannot be read.
+    fn is_too_long(&self) -> bool {
+        self.found.len() > MAX_FOUND
+    }
+
+    /// Takes a page. Breaks if it has no message that is new enough, or one that cannot be read, or
+    /// if there are too many.
     fn take(&mut self, page: Vec<Message>) -> ControlFlow<()> {
         let mut are_all_old = !page.is_empty();
         for message in page {
@@ -154,7 +162,7 @@ impl InboundSearch<'_> {
                 }
             }
         }
-        if are_all_old || !self.is_readable {
+        if are_all_old || !self.is_readable || self.is_too_long() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -188,6 +196,8 @@ impl Client {
     ///
     /// Twilio's dates have no fractions of a second, so `from` counts as its whole second. The list
     /// lags, so a new message may be missing. Twilio's filter knows whole days only.
+    ///
+    /// [`ListError::TooLong`] if they are more than 50,000. Those of a shorter time are fewer.
     pub async fn inbound_messages(
         &self,
         to: &str,
@@ -228,6 +238,9 @@ impl Client {
         // Every account has this list.
         if !known || !search.is_readable {
             return Err(ListError::Unreadable);
+        }
+        if search.is_too_long() {
+            return Err(ListError::TooLong);
         }
         let mut found = search.found;
         found.sort_by_key(|message| std::cmp::Reverse(message.sent));

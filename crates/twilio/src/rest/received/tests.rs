@@ -156,3 +156,30 @@ proptest::proptest! {
         read(json!({ "media_list": media }).to_string().as_bytes());
     }
 }
+
+#[test]
+fn newer_messages_do_not_count_towards_the_most_that_are_collected() {
+    let newer = vec![row('1', "Thu, 24 Aug 2023 14:00:00 +0000"); 1000];
+    let wanted = vec![row('2', "Thu, 24 Aug 2023 12:00:00 +0000"); 1000];
+    let page = |rows: &[Value]| {
+        let page = json!({ "messages": rows, "next_page_uri": null });
+        let page: MessagesPage = serde_json::from_value(page).expect("a page");
+        page.into_parts().0
+    };
+    let mut search = InboundSearch {
+        to: OURS,
+        from: at("2023-08-24T11:00:00Z"),
+        until: at("2023-08-24T13:00:00Z"),
+        found: Vec::new(),
+        is_readable: true,
+    };
+    for _ in 0..60 {
+        assert!(search.take(page(&newer)).is_continue());
+    }
+    for _ in 0..MAX_FOUND / 1000 {
+        assert!(search.take(page(&wanted)).is_continue());
+    }
+    assert!(!search.is_too_long());
+    assert!(search.take(page(&wanted)).is_break());
+    assert!(search.is_too_long());
+}
