@@ -8,7 +8,7 @@
 //! The rules, which all users of this crate share:
 //!
 //! - No batch waits for more requests. Whatever arrives while a batch is in flight forms the next
-//!   batch.
+//!   batch, with what the tasks submit that are ready at that moment.
 //! - A second batch starts beside the first when [`Limits::second_batch_at`] requests wait, so that
 //!   one batch writes its rows while the other waits for the disk. It also starts when the first
 //!   takes longer than [`Limits::second_batch_after`], so that a batch that waits for a lock does

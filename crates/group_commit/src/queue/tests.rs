@@ -129,6 +129,24 @@ async fn what_arrives_during_a_batch_is_the_next_batch_and_each_gets_its_own_res
     }
 }
 
+#[tokio::test]
+async fn tasks_that_are_ready_together_share_a_batch_and_a_single_one_waits_for_nobody() {
+    let harness = Harness::start(limits(), OnError::Split);
+    let start = Arc::new(tokio::sync::Barrier::new(20));
+    let tasks = (0..20).map(|request| {
+        let (submitter, start) = (harness.submitter.clone(), start.clone());
+        tokio::spawn(async move {
+            start.wait().await;
+            submitter.submit(request).await
+        })
+    });
+    for (request, response) in (0..).zip(join_all(tasks).await) {
+        assert_eq!(response.unwrap(), Ok(request * 10));
+    }
+    harness.submit(7).await.unwrap().unwrap();
+    assert_eq!(harness.sizes(), [20, 1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_second_batch_starts_at_once_only_for_many_and_a_third_never() {
     let harness = Harness::held(limits(), OnError::Split).await;
