@@ -145,6 +145,9 @@ impl Claimer {
         )
         .await?;
         metrics::claim(sent.elapsed());
+        for source in &self.sources {
+            source.kind.measure_claim(sent.elapsed());
+        }
 
         let server_us = rows
             .iter()

@@ -24,9 +24,14 @@ use crate::{
 pub(crate) type RunResult = Result<Result<(), JobError>, serde_json::Error>;
 type RunJob = dyn Fn(String, Arc<Attempt>) -> BoxFuture<'static, RunResult> + Send + Sync;
 
-/// Workers prefetch this much work beyond their concurrency, so that permits do not stay free while
-/// a claim is under way. A job that comes later and has priority waits no longer than that.
+/// Workers prefetch at least this much work beyond their concurrency, so that permits do not stay
+/// free while a claim is under way. A job that comes later and has priority waits no longer than
+/// that.
 const PREFETCH: Duration = Duration::from_millis(10);
+
+/// Where claims take long, because the database is far away, workers prefetch the work of so many
+/// claims: they claim again when half of it is left, which must last until the claim is there.
+const PREFETCHED_CLAIMS: u32 = 4;
 
 /// The most jobs that are prefetched, and the most in one claim.
 const MAX_PREFETCH: usize = 500;
@@ -45,6 +50,8 @@ pub(crate) struct JobKind {
     held: AtomicUsize,
     /// Moving average of an attempt's duration, in nanoseconds.
     average_ns: AtomicU64,
+    /// Moving average of a claim's duration, in nanoseconds.
+    claim_ns: AtomicU64,
     /// Attempts that completed and failed since the worker registry last read them.
     pub(crate) completed: AtomicU64,
     pub(crate) failed: AtomicU64,
@@ -77,6 +84,7 @@ impl JobKind {
             run: Box::new(run),
             held: AtomicUsize::new(0),
             average_ns: AtomicU64::new(1_000_000_000), // no prefetch before an attempt was measured
+            claim_ns: AtomicU64::new(0),
             completed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             room,
@@ -98,7 +106,9 @@ impl JobKind {
     /// wait here.
     pub(crate) fn wanted(&self, notified: bool) -> usize {
         let average = u128::from(self.average_ns.load(Ordering::Relaxed).max(1));
-        let prefetch = PREFETCH.as_nanos() * self.concurrency as u128 / average;
+        let claims =
+            Duration::from_nanos(self.claim_ns.load(Ordering::Relaxed)) * PREFETCHED_CLAIMS;
+        let prefetch = PREFETCH.max(claims).as_nanos() * self.concurrency as u128 / average;
         let prefetch = usize::try_from(prefetch)
             .unwrap_or(usize::MAX)
             .min(MAX_PREFETCH);
@@ -128,10 +138,12 @@ impl JobKind {
 
     /// Adds the duration of an attempt to the moving average.
     pub(crate) fn measure(&self, took: Duration) {
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX / 8);
-        let average = self.average_ns.load(Ordering::Relaxed);
-        self.average_ns
-            .store(average / 8 * 7 + took / 8, Ordering::Relaxed);
+        add(&self.average_ns, took);
+    }
+
+    /// Adds the duration of a claim to the moving average.
+    pub(crate) fn measure_claim(&self, took: Duration) {
+        add(&self.claim_ns, took);
     }
 
     /// The outcome of a failed attempt.
@@ -151,4 +163,11 @@ impl JobKind {
         let delay = after.unwrap_or_else(|| self.backoff.delay(job.attempt));
         Outcome::Retry { delay, error }
     }
+}
+
+/// Adds a duration to a moving average, in nanoseconds.
+fn add(average_ns: &AtomicU64, took: Duration) {
+    let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX / 8);
+    let average = average_ns.load(Ordering::Relaxed);
+    average_ns.store(average / 8 * 7 + took / 8, Ordering::Relaxed);
 }
