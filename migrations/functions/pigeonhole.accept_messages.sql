@@ -5,7 +5,7 @@
 --
 -- A single message, as on an idle system, takes a shorter path.
 --
--- Revision: 3
+-- Revision: 4
 -- Called by: `store::inbound_messages::accept_all`, for the receiver.
 -- Locks: the new rows of `inbound_messages`, in the order of their SIDs. Two batches with a message
 --     in common wait for each other and never deadlock. The SIDs of a batch must differ.
@@ -24,14 +24,24 @@ begin
         values (
             message_sids[1], account_sids[1], sender_indexes[1], accept_messages.sealed[1])
         on conflict (message_sid) do nothing;
-        if found and cardinality(pigeonhole.remove_erased_messages(message_sids)) = 0 then
+        if not found then
+            perform pigeonhole.wait_at_commit();
+            return;
+        end if;
+        -- As in `pigeonhole.remove_erased_messages`: after the insert, in a statement of its own.
+        if exists (
+            select from pigeonhole.erased_messages
+            where message_sid = any(array[accept_messages.message_sids[1]])
+        ) then
+            delete from pigeonhole.inbound_messages
+            where message_sid = accept_messages.message_sids[1];
+            perform pigeonhole.wait_at_commit();
+        else
             insert into queue.jobs (kind, max_attempts, lane, position, args, trace)
             values (job_kind, job_max_attempts, sender_indexes[1],
                 queue.new_position(sender_indexes[1], 0::smallint), job_args[1]::json,
                 job_traces[1]);
             return next message_sids[1];
-        else
-            perform pigeonhole.wait_at_commit();
         end if;
         return;
     end if;

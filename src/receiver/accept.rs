@@ -257,7 +257,7 @@ impl MessageWriter {
             .iter()
             .map(|acceptance| (acceptance.message.message_sid(), *acceptance))
             .collect();
-        let acceptances: Vec<Acceptance> = by_sid.into_values().cloned().collect();
+        let acceptances: Vec<&Acceptance> = by_sid.into_values().collect();
         let mut conn = match kept {
             Some(conn) => conn,
             None => self.pool.acquire().await?,

@@ -1,6 +1,6 @@
 //! Stores messages together with their jobs: see `pigeonhole.accept_messages` in the migrations.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 use queue::JobArgs;
 use sqlx::PgConnection;
@@ -71,33 +71,31 @@ impl SealedMessage {
 /// The jobs of a sender share a lane, so a sender's backlog holds up no other sender.
 pub async fn accept_all(
     conn: &mut PgConnection,
-    acceptances: &[Acceptance],
+    acceptances: &[impl Borrow<Acceptance>],
 ) -> Result<Vec<String>, StoreError> {
-    let column = |of: fn(&Acceptance) -> &str| -> Vec<String> {
+    let acceptances: Vec<&Acceptance> = acceptances.iter().map(Borrow::borrow).collect();
+    let column = |of: fn(&Acceptance) -> &str| -> Vec<&str> {
         acceptances
             .iter()
-            .map(|acceptance| of(acceptance).to_owned())
+            .map(|acceptance| of(acceptance))
             .collect()
     };
-    let sealed: Vec<Vec<u8>> = acceptances
-        .iter()
-        .map(|a| a.message.sealed.clone())
-        .collect();
+    let sealed: Vec<&[u8]> = acceptances.iter().map(|a| &*a.message.sealed).collect();
     let job_args: Vec<String> = acceptances
         .iter()
         .map(|a| ProcessMessage::args_of(&a.message.message_sid))
         .collect();
-    let traces: Vec<Option<String>> = acceptances.iter().map(|a| a.trace.clone()).collect();
+    let traces: Vec<Option<&str>> = acceptances.iter().map(|a| a.trace.as_deref()).collect();
     Ok(sqlx::query_scalar!(
         r#"select pigeonhole.accept_messages($1, $2, $3, $4, $5, $6, $7, $8) as "sid!""#,
-        &column(|a| &a.message.message_sid),
-        &column(|a| &a.message.account_sid),
-        &column(|a| &a.message.sender_index),
-        &sealed,
+        &column(|a| &a.message.message_sid) as &[&str],
+        &column(|a| &a.message.account_sid) as &[&str],
+        &column(|a| &a.message.sender_index) as &[&str],
+        &sealed as &[&[u8]],
         ProcessMessage::NAME,
         i16::try_from(ProcessMessage::MAX_ATTEMPTS).unwrap_or(i16::MAX),
         &job_args,
-        &traces as &[Option<String>],
+        &traces as &[Option<&str>],
     )
     .fetch_all(conn)
     .await?)
