@@ -17,7 +17,7 @@ use crate::{
     MediaStore, MessagePolicy,
     extract::WithFallback,
     metrics,
-    process_message::{ending::FinishMessages, open::OpenMessages},
+    process_message::{ending::FinishMessages, open::OpenMessages, rate_limit::ChargePolicy},
 };
 
 /// How many messages may wait to be opened or finished. A process runs fewer jobs at once.
@@ -75,10 +75,15 @@ impl MessageDeps {
         let open = OpenMessages {
             pool: pool.clone(),
             keyring: keyring.clone(),
-            policy: policy.clone(),
+            enrichment: policy.enrichment,
+            charge: ChargePolicy {
+                limit: policy.limit,
+                by_rules: extractor.is_rules(),
+            },
         };
         let finish = FinishMessages {
             pool: pool.clone(),
+            limit: policy.limit,
             keyring: keyring.clone(),
             waker: waker.clone(),
         };

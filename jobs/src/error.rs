@@ -245,6 +245,8 @@ impl From<StepError> for JobError {
             StepError::Store(store) => match store {
                 // No job is at fault, so none loses an attempt.
                 StoreError::Unavailable(_) | StoreError::TimedOut => Self::Snooze(DATABASE_AWAY),
+                // Opened again, the message gets a reservation.
+                StoreError::RateLimitUsedUp => Self::Snooze(Duration::ZERO),
                 // The next attempt finds that no user has the number any more.
                 StoreError::UserGone { .. }
                 | StoreError::Database(_)

@@ -5,7 +5,11 @@
 -- was nearly empty, it may read the whole table, and the session would keep it when the table is
 -- full. So these functions may use an index only.
 --
--- Revision: 2
+-- They keep one plan for all arguments, too. Postgres would plan the first five calls of each
+-- session anew, and go on doing so where it takes the plan for these arguments to be cheaper.
+-- Planning takes longer than a call for a few messages.
+--
+-- Revision: 3
 -- Called by: `pigeonhole migrate`.
 -- Locks: the functions.
 -- Returns: nothing.
@@ -15,8 +19,8 @@ declare
     setting text;
 begin
     foreach function_name in array array[
-        'pigeonhole.open_messages', 'pigeonhole.open_messages_v2', 'pigeonhole.users_by_number',
-        'pigeonhole.reserve_starts', 'pigeonhole.finish_messages',
+        'pigeonhole.open_messages', 'pigeonhole.open_messages_v2', 'pigeonhole.open_messages_v3',
+        'pigeonhole.users_by_number', 'pigeonhole.reserve_starts', 'pigeonhole.finish_messages',
         'pigeonhole.remove_erased_messages', 'queue.read_rate_limits', 'queue.update_rate_limits'
     ] loop
         foreach setting in array array[
@@ -24,7 +28,11 @@ begin
         ] loop
             execute format('alter function %s set %s = off', function_name::regproc, setting);
         end loop;
+        execute format('alter function %s set plan_cache_mode = force_generic_plan',
+            function_name::regproc);
     end loop;
+    alter function pigeonhole.accept_messages set plan_cache_mode = force_generic_plan;
+    alter function pigeonhole.accept_messages set enable_seqscan = off;
     -- It needs the order of the index on lanes.
     foreach setting in array array['enable_seqscan', 'enable_sort', 'jit'] loop
         execute format('alter function queue.new_position set %s = off', setting);

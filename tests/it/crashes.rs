@@ -50,6 +50,15 @@ impl HeldWorker {
         let database = Database::create()
             .await
             .with("JOB_LEASE_SECONDS", lease.as_secs().to_string());
+        Self::on(database, prepare, lock, statement).await
+    }
+
+    async fn on(
+        database: Database,
+        prepare: &'static str,
+        lock: &'static str,
+        statement: &str,
+    ) -> Self {
         let app = TestApp::on(database, Role::Receiver).await;
         let sid = app.deliver(VALUES[0]).await;
         app.pool.execute(sqlx::raw_sql(prepare)).await.unwrap();
@@ -150,8 +159,8 @@ const LOCK_ROW: &str = "begin; select from pigeonhole.inbound_messages for updat
 const LOCK_GATE: &str = "begin; select pg_advisory_xact_lock(1)";
 
 /// The statements that open a message, store its reservation, and finish it.
-const OPEN: &str = "pigeonhole.open_messages_v2(";
-const KEEP_SLOTS: &str = "pigeonhole.reserve_starts(";
+const OPEN: &str = "pigeonhole.open_messages_v3(";
+const RESERVE: &str = "pigeonhole.reserve_starts(";
 const FINISH: &str = "pigeonhole.finish_messages(";
 
 /// Blocks the statement that ends a job, after it has written the items, until the advisory lock is
@@ -182,7 +191,12 @@ async fn a_worker_killed_while_it_loads_the_message_is_replaced_within_two_lease
 
 #[tokio::test]
 async fn a_worker_killed_while_it_stores_the_reservation_is_replaced_within_two_leases() {
-    let held = HeldWorker::at("", LOCK_ROW, KEEP_SLOTS).await;
+    // Without a burst, every message needs a reservation.
+    let database = Database::create()
+        .await
+        .with("JOB_LEASE_SECONDS", LEASE.as_secs().to_string())
+        .with("RATE_LIMIT_BURST", "1");
+    let held = HeldWorker::on(database, "", LOCK_ROW, RESERVE).await;
     held.assert_nothing_yet().await;
     held.kill(rollback).await;
 }
@@ -281,7 +295,7 @@ async fn a_worker_that_loses_its_lease_stops_working_on_the_job() {
 async fn a_worker_frozen_within_a_statement_blocks_no_other_worker() {
     use rustix::process::Signal;
 
-    let mut held = HeldWorker::at("", LOCK_ROW, KEEP_SLOTS).await;
+    let mut held = HeldWorker::at("", LOCK_ROW, FINISH).await;
     held.worker.signal(Signal::STOP);
     held.release().await;
     let _second = Process::start("worker", &held.app.settings);
@@ -307,7 +321,7 @@ async fn a_process_frozen_within_its_transaction_does_not_block_the_job_for_long
         .await
         .unwrap();
     let _worker = Process::start("worker", &app.settings);
-    waiting_backend(&app.pool, KEEP_SLOTS).await;
+    waiting_backend(&app.pool, FINISH).await;
     let limit = Duration::from_secs(10);
     assert_eq!(app.wait_until_ended_within(&sid, limit).await, "processed");
     assert_eq!(app.values(&sid).await, VALUES);

@@ -219,7 +219,9 @@ fn check_limit(reservations: &[i64], charged: i64) -> Result<(), String> {
         }
         arrival = arrival.max(*reservation) + PERIOD;
     }
-    if arrival == charged {
+    // Messages that are charged at their end may wait for each other, and are charged by the time
+    // before: that may be a little more than needed.
+    if (0..PERIOD / 2).contains(&(charged - arrival)) {
         return Ok(());
     }
     Err(format!(
@@ -243,9 +245,9 @@ fn the_check_detects_an_extra_reservation_and_a_charge_without_reservation() {
 async fn a_message_waits_for_its_reservation_without_an_attempt_and_excess_messages_are_refused() {
     let database = Database::create()
         .await
-        .with("RATE_LIMIT_MESSAGES_PER_HOUR", "7200")
+        .with("RATE_LIMIT_MESSAGES_PER_HOUR", "3600")
         .with("RATE_LIMIT_BURST", "2")
-        .with("RATE_LIMIT_MAX_DELAY", "1s");
+        .with("RATE_LIMIT_MAX_DELAY", "2s");
     let app = TestApp::on(database, pigeonhole::services::Role::Both).await;
     let mut states = Vec::new();
     let mut sids = Vec::new();
@@ -255,7 +257,7 @@ async fn a_message_waits_for_its_reservation_without_an_attempt_and_excess_messa
     for sid in &sids {
         states.push(app.wait_until_ended(sid).await);
     }
-    // Two start at once and two within a second. The fifth would have to wait for 1.5 seconds.
+    // Two start at once and two within two seconds. The fifth would have to wait for three.
     states.sort();
     assert_eq!(states[..4], ["processed"; 4]);
     assert_eq!(states[4], "rate_limited");

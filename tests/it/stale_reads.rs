@@ -154,41 +154,47 @@ async fn apply(database: &Database, sql: String) {
         .unwrap();
 }
 
-const OPEN: &str = "pigeonhole.open_messages";
+const OPEN: &str = "pigeonhole.open_messages_v3";
+const USERS: &str = "pigeonhole.users_by_number";
+
+/// A function, and what its text is changed from and to.
+type Change = (&'static str, &'static str, &'static str);
 
 /// The same at the level of one statement: the read says one thing, the primary another.
 #[tokio::test]
 async fn no_false_reading_ends_a_message_or_its_job() {
-    for (function, from, to) in [
-        (OPEN, "begin\n", "begin\n    return;\n"),
-        (OPEN, " state, sealed", " 'processed'::text, sealed"),
-        (
-            "pigeonhole.users_by_number",
-            "begin\n",
-            "begin\n    return;\n",
-        ),
-    ] {
+    let no_message: &[Change] = &[(OPEN, "begin\n", "begin\n    return;\n")];
+    let ended: &[Change] = &[(OPEN, " state, sealed", " 'processed'::text, sealed")];
+    let no_user: &[Change] = &[
+        (OPEN, "and numbers.verified", "and not numbers.verified"),
+        (USERS, "begin\n", "begin\n    return;\n"),
+    ];
+    for changes in [no_message, ended, no_user] {
         let app = TestApp::start().await;
         let queue = test_queue(&app);
         for body in ["Met Ana #once", "STOP"] {
             let sid = app.deliver(body).await;
-            falsify(&app, function, from, to).await;
+            for (function, from, to) in changes {
+                falsify(&app, function, from, to).await;
+            }
             assert_snoozed(&queue.run_one().await.unwrap().outcome);
-            assert_eq!(app.state(&sid).await.unwrap(), "received", "{function}");
-            assert_eq!(app.rows().await.jobs, 1, "{function}");
-            correct(&app, function).await;
+            assert_eq!(app.state(&sid).await.unwrap(), "received", "{changes:?}");
+            assert_eq!(app.rows().await.jobs, 1, "{changes:?}");
+            for (function, ..) in changes {
+                correct(&app, function).await;
+            }
             queue.advance(Duration::from_mins(1)).await;
             let ran = queue.run_one().await.unwrap();
             assert_eq!((ran.attempt, ran.outcome), (1, JobOutcome::Completed));
         }
-        assert_eq!(app.rows().await.items, 2, "{function}");
+        assert_eq!(app.rows().await.items, 2, "{changes:?}");
         let owner: Option<uuid::Uuid> = sqlx::query_scalar(
             "select user_id from pigeonhole.inbound_messages where state = 'keyword_stop'",
         )
         .fetch_one(&app.pool)
         .await
         .unwrap();
-        assert_eq!(owner, Some(app.user), "{function}");
+        assert_eq!(owner, Some(app.user), "{changes:?}");
     }
 }
 

@@ -47,6 +47,10 @@ pub enum StoreError {
         /// The table whose row refers to the user.
         table: &'static str,
     },
+    /// A rate limit had room when a message was opened, and was used up when it ended. Nothing was
+    /// written.
+    #[error("the rate limit of a message's user is used up")]
+    RateLimitUsedUp,
     /// The arguments of a job could not be written as JSON.
     #[error("the job was not enqueued")]
     JobArgs(#[source] EnqueueError),
@@ -111,6 +115,7 @@ impl StoreError {
             Self::Database(_) => "database",
             Self::Migration { .. } | Self::Function { .. } | Self::Migrate(_) => "migrate",
             Self::UserGone { .. } => "user_gone",
+            Self::RateLimitUsedUp => "rate_limit",
             Self::JobArgs(_) => "job_args",
             Self::AlreadyLinked => "already_linked",
             Self::NotOneRow { .. } => "not_one_row",

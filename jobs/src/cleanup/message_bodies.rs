@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use queue::{Attempt, Job, JobArgs, JobError, rate_limit};
 use serde::{Deserialize, Serialize};
-use store::{inbound_messages, users};
+use store::{
+    inbound_messages::{self, RATE_KEY_PREFIX, rate_key},
+    users,
+};
 use uuid::Uuid;
 
 use crate::{
     CleanupDeps, StepError,
     metrics::{self, Removed},
-    process_message::rate_limit::{RATE_KEY, rate_key},
 };
 
 /// How many messages one statement erases at most, so that transactions stay short when the
@@ -61,8 +63,9 @@ async fn delete_rate_limits_of_deleted_users(deps: &CleanupDeps) -> Result<usize
     let mut conn = deps.pool.acquire().await?;
     let (mut deleted, mut after) = (0, None::<String>);
     loop {
-        let keys = rate_limit::keys_from(&mut conn, RATE_KEY, after.as_deref(), KEYS).await?;
-        let user = |key: &String| Uuid::try_parse(key.strip_prefix(RATE_KEY)?).ok();
+        let keys =
+            rate_limit::keys_from(&mut conn, RATE_KEY_PREFIX, after.as_deref(), KEYS).await?;
+        let user = |key: &String| Uuid::try_parse(key.strip_prefix(RATE_KEY_PREFIX)?).ok();
         let ids: Vec<Uuid> = keys.iter().filter_map(user).collect();
         for missing in users::missing(&mut conn, &ids).await? {
             rate_limit::delete_key(&mut conn, &rate_key(missing)).await?;

@@ -4,7 +4,7 @@
 use std::{borrow::Borrow, sync::Arc};
 
 use group_commit::{BatchOperation, OnError};
-use queue::{Pool, Waker};
+use queue::{Pool, Waker, rate_limit::RateLimit};
 use sqlx::Connection;
 use store::{
     Keyring,
@@ -59,6 +59,7 @@ impl MessageEnding {
 pub(crate) struct FinishMessages {
     pub(crate) pool: Pool,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) limit: RateLimit,
     pub(crate) waker: Waker,
 }
 
@@ -70,13 +71,13 @@ impl BatchOperation for FinishMessages {
     async fn execute(&self, endings: &[&MessageEnding]) -> Result<Vec<EndOutcome>, StepError> {
         let mut conn = self.pool.acquire().await?;
         if endings.iter().all(|ending| ending.is_plain()) {
-            let finished = finish_all(&mut conn, &self.keyring, endings).await?;
+            let finished = finish_all(&mut conn, &self.keyring, &self.limit, endings).await?;
             conn.put_back();
             self.pool.write_committed();
             return Ok(finished);
         }
         let mut tx = conn.begin().await?;
-        let finished = finish_all(&mut tx, &self.keyring, endings).await?;
+        let finished = finish_all(&mut tx, &self.keyring, &self.limit, endings).await?;
         if finished.len() != endings.len() {
             return Err(StepError::Mismatch);
         }

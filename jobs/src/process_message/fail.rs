@@ -73,6 +73,7 @@ async fn end(
     let stored = inbound_messages::load_all(&mut tx, &deps.keyring, &open).await?;
     // A message that cannot be read ends, too, but without a reply.
     let readable: Vec<ReadableMessage> = stored
+        .messages
         .into_iter()
         .filter_map(|stored| ReadableMessage::read(stored?.ok()?))
         .collect();

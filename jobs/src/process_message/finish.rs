@@ -32,8 +32,8 @@ pub(super) async fn with_items(
     deps: &MessageDeps,
     message: &OpenMessage,
     sender: SenderUser,
-    extraction: Extraction,
-    notice: Notice,
+    rate_key: Option<String>,
+    (extraction, notice): (Extraction, Notice),
     attempt: &Attempt,
 ) -> Result<(), StepError> {
     let webhook = &message.webhook;
@@ -55,6 +55,7 @@ pub(super) async fn with_items(
     let end = MessageEnd {
         sender: MessageSender::User(sender.user_id, sender.number),
         items: Some(found),
+        rate_key,
         ..plain(webhook, MessageState::Processed, attempt)
     };
     let ending = with_reply(deps, webhook, end, Some(notice), attempt);
@@ -152,7 +153,7 @@ async fn finish_with(
     match finished.await? {
         EndOutcome::Ended(MessageState::Processed) => {
             metrics::messages_ended(MessageState::Processed, 1);
-            tracing::info!(message.sid = sid, items, "message processed");
+            tracing::debug!(message.sid = sid, items, "message processed");
         }
         EndOutcome::Ended(state) => {
             metrics::messages_ended(state, 1);
@@ -172,6 +173,7 @@ fn plain(webhook: &InboundWebhook, state: MessageState, attempt: &Attempt) -> Me
         state,
         sender: MessageSender::NoNumber,
         items: None,
+        rate_key: None,
         reason: None,
     }
 }

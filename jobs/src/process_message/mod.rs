@@ -99,13 +99,14 @@ async fn go_on(
             let notice = Some(Notice::RateLimited(wait));
             finish::without_items(deps, &message, ended_as, Some(sender), notice, attempt).await
         }
-        Stage::Ready(message, sender) if !enrichment => {
+        Stage::Ready(message, sender, _) if !enrichment => {
             let ended_as = MessageState::IgnoredDisabled;
             finish::without_items(deps, &message, ended_as, Some(sender), None, attempt).await
         }
-        Stage::Ready(message, sender) => {
+        Stage::Ready(message, sender, rate_key) => {
             let (extraction, notice) = find_items(deps, &message, &sender, attempt).await?;
-            finish::with_items(deps, &message, sender, extraction, notice, attempt).await?;
+            let found = (extraction, notice);
+            finish::with_items(deps, &message, sender, rate_key, found, attempt).await?;
             release_files(deps, &message.webhook).await;
             Ok(())
         }

@@ -1,23 +1,24 @@
-//! Opens messages: reads what each message says, finds its sender's user, and reserves its start
-//! within the user's rate limit. Messages that are opened at the same time share these statements.
+//! Opens messages: reads what each message says, finds its sender's user, and sees to the user's rate
+//! limit. Messages that are opened at the same time share these statements. Usually that is one: it
+//! reads message, user and limit.
 //!
-//! One statement makes and stores the reservations of a batch. Killed before it commits, a worker
+//! Messages that need a reservation get it in another statement. Killed before it commits, a worker
 //! has reserved nothing. Killed after it commits, the next attempt finds the reservation and makes
 //! no second one.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use group_commit::{BatchOperation, OnError};
-use queue::Pool;
+use queue::{Pool, rate_limit::RateLimitSnapshot};
 use sqlx::PgConnection;
 use store::{Keyring, inbound_messages};
 use twilio::MessageSid;
 
 use super::{
-    rate_limit,
+    rate_limit::ChargePolicy,
     stage::{FromPhone, Stage, Unreserved, advance},
 };
-use crate::{MessagePolicy, StepError, error::on_batch_error};
+use crate::{StepError, error::on_batch_error};
 
 /// An operator requeued a dead letter whose message has another job by now. One of the two jobs
 /// waits this long.
@@ -27,7 +28,8 @@ const DUPLICATE: Duration = Duration::from_secs(1);
 pub(crate) struct OpenMessages {
     pub(crate) pool: Pool,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) policy: Arc<MessagePolicy>,
+    pub(crate) enrichment: bool,
+    pub(crate) charge: ChargePolicy,
 }
 
 type Stages = Vec<Result<Stage, StepError>>;
@@ -39,9 +41,9 @@ impl BatchOperation for OpenMessages {
 
     async fn execute(&self, sids: &[&MessageSid]) -> Result<Stages, StepError> {
         let mut conn = self.pool.acquire().await?;
-        let stages = self.read(&mut conn, sids).await?;
+        let (stages, limits) = self.read(&mut conn, sids).await?;
         let stages = self.find_users(&mut conn, stages).await?;
-        let stages = self.reserve_starts(&mut conn, stages).await?;
+        let stages = self.charge(&mut conn, stages, limits).await?;
         conn.put_back();
         Ok(stages)
     }
@@ -56,23 +58,29 @@ impl OpenMessages {
         &self,
         conn: &mut PgConnection,
         sids: &[&MessageSid],
-    ) -> Result<Stages, StepError> {
+    ) -> Result<(Stages, RateLimitSnapshot), StepError> {
         let texts: Vec<String> = sids.iter().map(ToString::to_string).collect();
-        let stored = inbound_messages::load_all(conn, &self.keyring, &texts).await?;
-        if stored.len() != sids.len() {
+        let opened = inbound_messages::load_all(conn, &self.keyring, &texts).await?;
+        if opened.messages.len() != sids.len() {
             return Err(StepError::Mismatch);
         }
         let mut first = HashSet::new();
-        let stages = sids.iter().zip(stored).map(|(sid, stored)| {
-            if first.insert(sid) {
-                Stage::read(sid, stored)
-            } else {
-                Ok(Stage::Wait(DUPLICATE))
+        let stages = sids.iter().zip(opened.messages).map(|(sid, stored)| {
+            if !first.insert(sid) {
+                return Ok(Stage::Wait(DUPLICATE));
             }
+            let stage = Stage::read(sid, stored)?;
+            Ok(match (stage, opened.users.get(sid.as_str())) {
+                (Stage::FromPhone(message), Some(user)) => {
+                    message.with_user(Some(*user), self.enrichment)
+                }
+                (stage, _) => stage,
+            })
         });
-        Ok(stages.collect())
+        Ok((stages.collect(), opened.limits))
     }
 
+    /// Looks for the numbers that are not stored as the blind index of the current key.
     async fn find_users(
         &self,
         conn: &mut PgConnection,
@@ -90,14 +98,15 @@ impl OpenMessages {
         }
         let users = inbound_messages::users_by_number(conn, &self.keyring, &sent).await?;
         advance(stages, from_phone, users, |message, user| {
-            message.with_user(user, self.policy.enrichment)
+            message.with_user(user, self.enrichment)
         })
     }
 
-    async fn reserve_starts(
+    async fn charge(
         &self,
         conn: &mut PgConnection,
         stages: Stages,
+        limits: RateLimitSnapshot,
     ) -> Result<Stages, StepError> {
         let unreserved: Vec<_> = stages
             .iter()
@@ -109,13 +118,8 @@ impl OpenMessages {
         if unreserved.is_empty() {
             return Ok(stages);
         }
-        let admissions = rate_limit::reserve_starts(conn, &self.policy.limit, &unreserved).await?;
-        advance(
-            stages,
-            unreserved_message,
-            admissions,
-            Unreserved::with_admission,
-        )
+        let charges = self.charge.charge(conn, limits, &unreserved).await?;
+        advance(stages, unreserved_message, charges, Unreserved::with_charge)
     }
 }
 

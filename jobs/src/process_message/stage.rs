@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use queue::rate_limit::Admission;
 use store::{
     E164, StoreError,
-    inbound_messages::{self, MessageState, StoredMessage},
+    inbound_messages::{self, MessageState, StoredMessage, rate_key},
 };
 use twilio::{InboundWebhook, Keyword, MessageSid};
 use uuid::Uuid;
@@ -70,8 +70,8 @@ pub(crate) enum Stage {
     UnlinkedSender(OpenMessage),
     /// The user has sent too many messages, and may send again after this time.
     RateLimited(OpenMessage, SenderUser, Duration),
-    /// The message may be processed now.
-    Ready(OpenMessage, SenderUser),
+    /// The message may be processed now. The key of its rate limit, if its end is to charge it.
+    Ready(OpenMessage, SenderUser, Option<String>),
 }
 
 /// A message that a phone sent.
@@ -82,6 +82,15 @@ pub(crate) struct FromPhone {
     keyword: Option<Keyword>,
     /// How long until the message's reservation. `None` if it has no reservation yet.
     starts_in: Option<Duration>,
+}
+
+/// When a message's limit is charged.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Charge {
+    /// When the message ends.
+    AtEnd,
+    /// Now: it has its reservation, or was refused.
+    Decided(Admission),
 }
 
 /// A user's message that has no reservation yet.
@@ -134,7 +143,7 @@ impl Stage {
             | Self::Keyword(message, ..)
             | Self::UnlinkedSender(message)
             | Self::RateLimited(message, ..)
-            | Self::Ready(message, _) => Some(message.age),
+            | Self::Ready(message, ..) => Some(message.age),
         }
     }
 }
@@ -153,10 +162,10 @@ impl FromPhone {
         match (self.keyword, sender) {
             (Some(keyword), sender) => Stage::Keyword(message, keyword, sender),
             (None, None) => Stage::UnlinkedSender(message),
-            (None, Some(sender)) if !enrichment => Stage::Ready(message, sender),
+            (None, Some(sender)) if !enrichment => Stage::Ready(message, sender, None),
             (None, Some(sender)) => match self.starts_in {
                 None => Stage::Unreserved(Unreserved { message, sender }),
-                Some(Duration::ZERO) => Stage::Ready(message, sender),
+                Some(Duration::ZERO) => Stage::Ready(message, sender, None),
                 Some(wait) => Stage::Wait(wait),
             },
         }
@@ -177,12 +186,26 @@ impl Unreserved {
         self.message.sent_at
     }
 
-    /// The next stage, now that the rate limit has decided.
-    pub(super) fn with_admission(self, admission: Admission) -> Stage {
-        match admission {
-            Admission::Now => Stage::Ready(self.message, self.sender),
-            Admission::At { wait, .. } => Stage::Wait(wait),
-            Admission::Refused { wait } => Stage::RateLimited(self.message, self.sender, wait),
+    pub(super) fn rate_key(&self) -> String {
+        rate_key(self.sender.user_id)
+    }
+
+    /// True for a text that its webhook brought: processing it costs next to nothing, and it counts
+    /// when it is processed.
+    pub(super) fn is_plain(&self) -> bool {
+        self.message.sent_at.is_none() && self.message.webhook.media().is_empty()
+    }
+
+    /// The next stage, now that it is known when the rate limit is charged.
+    pub(super) fn with_charge(self, charge: Charge) -> Stage {
+        let key = self.rate_key();
+        match charge {
+            Charge::AtEnd => Stage::Ready(self.message, self.sender, Some(key)),
+            Charge::Decided(Admission::Now) => Stage::Ready(self.message, self.sender, None),
+            Charge::Decided(Admission::At { wait, .. }) => Stage::Wait(wait),
+            Charge::Decided(Admission::Refused { wait }) => {
+                Stage::RateLimited(self.message, self.sender, wait)
+            }
         }
     }
 }

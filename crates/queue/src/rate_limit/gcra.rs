@@ -14,14 +14,7 @@ use governor::{
     state::{NotKeyed, StateStore},
 };
 
-use super::limit::RateLimit;
-
-/// The resolution of the database's clock and of what it stores, in nanoseconds.
-const MICROSECOND: u64 = 1_000;
-
-/// Fifty years, in nanoseconds. With no limit longer than that, sums of times fit the database's
-/// bigint until 2162.
-const LONGEST: u64 = 50 * 365 * 24 * 3_600 * 1_000_000_000;
+use super::limit::{RateLimit, nanos};
 
 /// The last time that fits into a bigint.
 const END_OF_TIME: u64 = i64::MAX.unsigned_abs();
@@ -53,9 +46,7 @@ impl Decision {
 
 impl Gcra {
     pub(super) fn new(limit: &RateLimit) -> Self {
-        let period = nanos(limit.period).div_ceil(MICROSECOND) * MICROSECOND;
-        let longest = LONGEST / u64::from(limit.burst.get());
-        let period = period.clamp(MICROSECOND, longest - longest % MICROSECOND);
+        let period = limit.counted_period();
         // `with_period` returns a quota, as the period is not zero.
         let quota = Quota::with_period(Duration::from_nanos(period))
             .unwrap_or(Quota::per_second(limit.burst))
@@ -111,11 +102,6 @@ impl Gcra {
             Err(not_until) => Err(not_until.earliest_possible().as_u64()),
         }
     }
-}
-
-/// Whole nanoseconds, at most [`LONGEST`].
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).map_or(LONGEST, |nanos| nanos.min(LONGEST))
 }
 
 /// A key's number, for governor. Only one thread uses it, so there is nothing to compare and swap.

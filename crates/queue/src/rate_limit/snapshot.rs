@@ -60,6 +60,32 @@ impl RateLimitSnapshot {
         Ok(snapshot)
     }
 
+    /// Reads those of these keys that are not in it yet.
+    pub async fn read_others(
+        &mut self,
+        conn: &mut PgConnection,
+        keys: impl Iterator<Item = &String>,
+    ) -> Result<(), sqlx::Error> {
+        let others: Vec<String> = keys
+            .filter(|key| !self.keys.contains_key(*key))
+            .cloned()
+            .collect();
+        if !others.is_empty() {
+            self.keys.extend(Self::read(conn, &others).await?.keys);
+        }
+        Ok(())
+    }
+
+    /// True if so many more events of a key may start now, and half of its burst is left for events
+    /// that start meanwhile. False for a key that was not read.
+    pub fn has_ample_room(&self, key: &str, events: u32, limit: &RateLimit) -> bool {
+        let period = limit.counted_period();
+        self.keys.get(key).is_some_and(|key| {
+            let arrival = key.after.max(key.now) + period * u64::from(events);
+            arrival <= key.now + period * u64::from(limit.burst.get()) / 2
+        })
+    }
+
     /// Records the number that a key has now, in place of what was read and reserved before.
     pub fn record(&mut self, key: String, number: i64, now: DateTime<Utc>) {
         let before = u64::try_from(number).unwrap_or(0);

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use chrono::{DateTime, Utc};
-use queue::Fence;
+use queue::{Fence, rate_limit::RateLimit};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -16,6 +16,9 @@ use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::number_variants::stored_number_variants;
 
+/// What `queue.within_rate_limit` raises.
+const RATE_LIMIT_USED_UP: &str = "PH001";
+
 /// How a message ends.
 #[derive(Debug)]
 pub struct MessageEnd {
@@ -27,6 +30,9 @@ pub struct MessageEnd {
     pub state: MessageState,
     /// Who sent the message.
     pub sender: MessageSender,
+    /// The key of the rate limit that is charged if the message ends as processed. `None` if it
+    /// was processed with a reservation, or is not counted.
+    pub rate_key: Option<String>,
     /// The items that were extracted from the message.
     pub items: Option<MessageItems>,
     /// Why it failed: a word from a closed set.
@@ -75,9 +81,13 @@ pub enum EndOutcome {
 /// Ends messages with their items and their jobs, each as a whole or not at all, in one statement.
 /// Returns the outcomes in the order of the list. It does not wait for a transaction that changes a
 /// user or a number.
+///
+/// Fails with [`StoreError::RateLimitUsedUp`], and nothing is written, if a key cannot be charged
+/// any more.
 pub async fn finish_all(
     conn: &mut PgConnection,
     keyring: &Keyring,
+    limit: &RateLimit,
     ends: &[impl Borrow<MessageEnd>],
 ) -> Result<Vec<EndOutcome>, StoreError> {
     // The order in which rows are locked.
@@ -90,7 +100,7 @@ pub async fn finish_all(
     }
     let rows = sqlx::query!(
         r#"select n as "n!", state
-           from pigeonhole.finish_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
+           from pigeonhole.finish_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
         &columns.jobs,
         &columns.claims,
         &columns.sids,
@@ -101,10 +111,18 @@ pub async fn finish_all(
         &columns.reasons as &[Option<String>],
         &columns.items as &[Option<Value>],
         &columns.unlinked_at as &[Option<DateTime<Utc>>],
+        &columns.rate_keys as &[Option<String>],
+        limit.period_ns(),
+        limit.burst_ns(),
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::writing_for_user(TABLE))?;
+    .map_err(|error| match error.as_database_error() {
+        Some(refusal) if refusal.code().is_some_and(|code| code == RATE_LIMIT_USED_UP) => {
+            StoreError::RateLimitUsedUp
+        }
+        _ => StoreError::writing_for_user(TABLE)(error),
+    })?;
     let mut outcomes = vec![EndOutcome::LeaseLost; sorted.len()];
     for row in rows {
         let index = usize::try_from(row.n - 1).unwrap_or(usize::MAX);
@@ -139,6 +157,7 @@ struct EndColumns {
     reasons: Vec<Option<String>>,
     items: Vec<Option<Value>>,
     unlinked_at: Vec<Option<DateTime<Utc>>>,
+    rate_keys: Vec<Option<String>>,
 }
 
 impl EndColumns {
@@ -159,6 +178,7 @@ impl EndColumns {
         self.users.push(user);
         self.number_variants.push(number_variants);
         self.unlinked_at.push(unlinked_at);
+        self.rate_keys.push(end.rate_key.clone());
         self.extractors
             .push(items.map(|items| items.extracted_by.clone()));
         self.reasons.push(end.reason.map(str::to_owned));

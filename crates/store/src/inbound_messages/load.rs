@@ -5,9 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use queue::rate_limit::RateLimitSnapshot;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::columns::open_fields;
+use super::rate_key::{RATE_KEY_PREFIX, rate_key};
 use super::state::MessageState;
 use crate::clock::seconds;
 use crate::error::StoreError;
@@ -68,28 +71,60 @@ pub async fn load(
     row.map(|row| row.open(keyring)).transpose()
 }
 
-/// Returns the messages with these SIDs, opened, in the order of the list; `None` for one that does
-/// not exist. An error stands in place of a message whose fields do not open, and affects no other.
+/// Messages that were opened together.
+#[derive(Debug)]
+pub struct OpenedMessages {
+    /// The messages, in the order of the list; `None` for one that does not exist. An error stands
+    /// in place of a message whose fields do not open, and affects no other.
+    pub messages: Vec<Option<Result<StoredMessage, StoreError>>>,
+    /// The users who were found by the blind index of the sender, by SID. A number that is stored
+    /// in another form needs [`users_by_number`](super::users_by_number()).
+    pub users: HashMap<String, Uuid>,
+    /// The rate-limit keys of these users.
+    pub limits: RateLimitSnapshot,
+}
+
+/// Opens the messages with these SIDs.
 pub async fn load_all(
     conn: &mut PgConnection,
     keyring: &Keyring,
     message_sids: &[String],
-) -> Result<Vec<Option<Result<StoredMessage, StoreError>>>, StoreError> {
-    let rows = sqlx::query_as!(
-        SealedRow,
+) -> Result<OpenedMessages, StoreError> {
+    let rows = sqlx::query!(
         r#"select message_sid as "message_sid!", account_sid as "account_sid!",
-               received_at as "received_at!", sent_at, state as "state!", sealed, starts_in,
-               extract(epoch from clock_timestamp() - received_at)::float8 as "age!"
-           from pigeonhole.open_messages_v2($1)"#,
+               received_at as "received_at!", sent_at, state as "state!", sealed, starts_in, user_id,
+               tat_ns as "tat_ns!", now as "now!",
+               extract(epoch from now - received_at)::float8 as "age!"
+           from pigeonhole.open_messages_v3($1, $2)"#,
         message_sids,
+        RATE_KEY_PREFIX,
     )
     .fetch_all(conn)
     .await?;
-    let mut opened: HashMap<String, Result<StoredMessage, StoreError>> = rows
-        .into_iter()
-        .map(|row| (row.message_sid.clone(), row.open(keyring)))
-        .collect();
-    Ok(message_sids.iter().map(|sid| opened.remove(sid)).collect())
+    let (mut opened, mut users) = (HashMap::new(), HashMap::new());
+    let mut limits = RateLimitSnapshot::default();
+    for row in rows {
+        if let Some(user) = row.user_id {
+            users.insert(row.message_sid.clone(), user);
+            limits.record(rate_key(user), row.tat_ns, row.now);
+        }
+        let sealed = SealedRow {
+            message_sid: row.message_sid.clone(),
+            account_sid: row.account_sid,
+            received_at: row.received_at,
+            sent_at: row.sent_at,
+            state: row.state,
+            sealed: row.sealed,
+            starts_in: row.starts_in,
+            age: row.age,
+        };
+        opened.insert(row.message_sid, sealed.open(keyring));
+    }
+    Ok(OpenedMessages {
+        messages: message_sids.iter().map(|sid| opened.remove(sid)).collect(),
+        users,
+        limits,
+    })
 }
 
 struct SealedRow {

@@ -20,7 +20,8 @@ pub struct ReservationRequest {
     pub sent_at: Option<DateTime<Utc>>,
 }
 
-/// Decides when each message may start, in the order of the list, and writes the reservations.
+/// Decides when each message may start, in the order of the list, and writes the reservations. Keys
+/// that are not in `snapshot` are read first.
 ///
 /// Nothing is locked while it decides. Where another process has changed a key meanwhile, it
 /// decides again from the key's new state; each time at least one process succeeds.
@@ -35,12 +36,13 @@ pub async fn reserve_starts(
     conn: &mut PgConnection,
     limit: &RateLimit,
     requests: &[ReservationRequest],
+    mut snapshot: RateLimitSnapshot,
 ) -> Result<Vec<Admission>, StoreError> {
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let keys: Vec<String> = requests.iter().map(|r| r.rate_key.clone()).collect();
-    let mut snapshot = RateLimitSnapshot::read(conn, &keys).await?;
+    let keys = requests.iter().map(|request| &request.rate_key);
+    snapshot.read_others(conn, keys).await?;
     let mut admissions = vec![None; requests.len()];
     while !snapshot.is_empty() {
         let mut reservations = Vec::new();

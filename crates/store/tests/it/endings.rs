@@ -1,7 +1,13 @@
 //! Messages that end together: each as a whole or not at all, whatever happens to its neighbours.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
 use queue::Fence;
+use queue::rate_limit::{Admission, RateLimit, RateLimitSnapshot};
 use sqlx::{Connection, Executor};
+use store::StoreError;
 use store::enrichment_items::{ItemType, NewItem, Origin, Source, item_id};
 use store::inbound_messages::{
     self, Acceptance, EndOutcome, MessageEnd, MessageItems, MessageSender, MessageState,
@@ -11,6 +17,13 @@ use store::user_phone_numbers::{link, unlink};
 use uuid::Uuid;
 
 use crate::support::{Db, keyring, number};
+
+/// Two at once, and one an hour.
+const LIMIT: RateLimit = RateLimit {
+    burst: NonZeroU32::new(2).unwrap(),
+    period: Duration::from_hours(1),
+    max_delay: Duration::ZERO,
+};
 
 const NUMBERS: [&str; 3] = ["+12025550101", "+12025550102", "+12025550103"];
 
@@ -88,6 +101,7 @@ impl EndingHarness {
                 },
                 items: items.collect(),
             }),
+            rate_key: None,
             reason: None,
         }
     }
@@ -102,7 +116,11 @@ impl EndingHarness {
     }
 
     async fn end(&mut self, ends: &[MessageEnd]) -> Vec<EndOutcome> {
-        finish_all(&mut self.db, &keyring(), ends).await.unwrap()
+        self.try_end(ends).await.unwrap()
+    }
+
+    async fn try_end(&mut self, ends: &[MessageEnd]) -> Result<Vec<EndOutcome>, StoreError> {
+        finish_all(&mut self.db, &keyring(), &LIMIT, ends).await
     }
 
     /// The state of the n-th message, if it is there.
@@ -364,7 +382,9 @@ async fn lists_with_messages_in_common_never_wait_in_a_circle_and_each_message_e
             let crowd = crowd.clone();
             tasks.push(tokio::spawn(async move {
                 let mut conn = crowd.acquire().await.unwrap();
-                finish_all(&mut conn, &keyring(), &ends).await.unwrap()
+                finish_all(&mut conn, &keyring(), &LIMIT, &ends)
+                    .await
+                    .unwrap()
             }));
         }
         let mut processed = 0;
@@ -442,4 +462,116 @@ async fn deleting_a_user_deletes_their_messages_and_a_message_that_ends_later_ma
     assert_eq!(harness.state(0).await, None);
     assert_eq!(harness.end(&[late]).await, [UNLINKED]);
     assert_eq!(harness.row(1).await, "ignored_unlinked - 0 0");
+}
+
+const CHARGES: &str = "select coalesce(string_agg(key || ' ' || round((tat_ns / 1e9
+        - extract(epoch from clock_timestamp())) / 3600), ', ' order by key), '')
+    from queue.rate_limits";
+
+#[tokio::test]
+async fn a_message_that_names_a_rate_limit_key_is_charged_once_with_its_end() {
+    let mut harness = EndingHarness::start().await;
+    let mut ends = harness.all_ends().await;
+    for (end, key) in ends.iter_mut().zip(["b", "a", "a"]) {
+        end.rate_key = Some(key.to_owned());
+    }
+    // The third one has another claim of its job.
+    ends[2].fence.claim = 6;
+    let outcomes = harness.end(&ends).await;
+    assert_eq!(outcomes, [PROCESSED, PROCESSED, EndOutcome::LeaseLost]);
+    assert_eq!(harness.db.text(CHARGES).await, "a 1, b 1");
+    ends[2].fence.claim = 7;
+    let outcomes = harness.end(&ends).await;
+    let lost = EndOutcome::LeaseLost;
+    assert_eq!(outcomes, [lost, lost, PROCESSED], "the others had ended");
+    assert_eq!(harness.db.text(CHARGES).await, "a 2, b 1");
+    let reserved = "select count(*)::text from pigeonhole.inbound_messages
+                    where reserved_for = finished_at";
+    assert_eq!(harness.db.text(reserved).await, "3");
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_end_as_processed_is_not_charged() {
+    let mut harness = EndingHarness::start().await;
+    let mut end = harness.end_of(0).await;
+    end.rate_key = Some("a".to_owned());
+    unlink(&mut harness.db, &keyring(), &number(NUMBERS[0]))
+        .await
+        .unwrap();
+    let outcome = harness.end(std::slice::from_ref(&end)).await;
+    let unlinked = EndOutcome::Ended(MessageState::IgnoredUnlinked);
+    assert_eq!(outcome, [unlinked]);
+    assert_eq!(harness.db.text(CHARGES).await, "");
+}
+
+#[tokio::test]
+async fn if_a_rate_limit_is_used_up_nothing_of_the_batch_is_written() {
+    let mut harness = EndingHarness::start().await;
+    let mut ends = harness.all_ends().await;
+    for end in &mut ends {
+        end.rate_key = Some("a".to_owned());
+    }
+    let error = harness.try_end(&ends).await.unwrap_err();
+    assert!(matches!(error, StoreError::RateLimitUsedUp), "{error:?}");
+    assert_eq!(harness.row(1).await, "received - 0 1");
+    assert_eq!(harness.db.text(CHARGES).await, "");
+    // Alone, two of them end, as the burst allows.
+    let mut ended = 0;
+    for end in &ends {
+        match harness.try_end(std::slice::from_ref(end)).await {
+            Ok(outcome) => {
+                assert_eq!(outcome, [PROCESSED]);
+                ended += 1;
+            }
+            Err(error) => assert!(matches!(error, StoreError::RateLimitUsedUp), "{error:?}"),
+        }
+    }
+    assert_eq!(ended, 2);
+    assert_eq!(harness.row(0).await, "received - 0 1");
+    assert_eq!(harness.db.text(CHARGES).await, "a 2");
+}
+
+/// `queue.within_rate_limit` beside governor, over numbers of a key around the limit.
+#[tokio::test]
+async fn an_end_is_charged_exactly_if_governor_admits_it() {
+    let mut harness = EndingHarness::start().await;
+    let mut end = harness.end_of(0).await;
+    end.rate_key = Some("a".to_owned());
+    for before in [-3600, -1, 0, 1, 1800, 3595, 3605, 7200] {
+        harness
+            .db
+            .run(
+                "truncate queue.rate_limits; delete from enrichment_items;
+                 delete from queue.jobs;
+                 update pigeonhole.inbound_messages set state = 'received';
+                 insert into queue.jobs (kind, max_attempts, args, claim, ready)
+                 select 'process_message', 12, json_build_object('message', message_sid), 7, false
+                 from pigeonhole.inbound_messages",
+            )
+            .await;
+        end.fence.job = harness.job(0).await;
+        let now = store::now(&mut harness.db).await.unwrap();
+        let arrival = now + TimeDelta::seconds(before);
+        let arrival = arrival.timestamp_micros() * 1000;
+        sqlx::query("insert into queue.rate_limits values ('a', $1)")
+            .bind(arrival)
+            .execute(&mut *harness.db)
+            .await
+            .unwrap();
+        let mut snapshot = RateLimitSnapshot::default();
+        snapshot.record("a".to_owned(), arrival, now.with_timezone(&Utc));
+        let admission = snapshot.reserve("a", None, &LIMIT).unwrap().0;
+        let ended = harness.try_end(std::slice::from_ref(&end)).await;
+        assert_eq!(
+            admission == Admission::Now,
+            ended.is_ok(),
+            "{before} s: {admission:?}, {ended:?}"
+        );
+        let after: i64 = sqlx::query_scalar("select tat_ns from queue.rate_limits")
+            .fetch_one(&mut *harness.db)
+            .await
+            .unwrap();
+        let expected = snapshot.updates().after.first().copied().unwrap_or(arrival);
+        assert!((after - expected).abs() < 4_000_000_000, "{before} s");
+    }
 }

@@ -100,8 +100,11 @@ async fn life_of_a_message(conn: &mut PgConnection, n: usize, user: Uuid) {
     let sid = format!("SM{n:032}");
     let keyring = keyring();
     assert!(insert(conn, &keyring, &message(&sid)).await);
-    let opened = load_all(conn, &keyring, std::slice::from_ref(&sid)).await;
-    let received_at = opened.unwrap()[0]
+    let opened = load_all(conn, &keyring, std::slice::from_ref(&sid))
+        .await
+        .unwrap();
+    assert_eq!(opened.users.get(&sid), Some(&user));
+    let received_at = opened.messages[0]
         .as_ref()
         .unwrap()
         .as_ref()
@@ -120,7 +123,9 @@ async fn life_of_a_message(conn: &mut PgConnection, n: usize, user: Uuid) {
         rate_key: format!("message:{user}"),
         sent_at: None,
     };
-    reserve_starts(conn, &limit, &[request]).await.unwrap();
+    reserve_starts(conn, &limit, &[request], opened.limits)
+        .await
+        .unwrap();
     let job: i64 = sqlx::query_scalar(
         "update queue.jobs set ready = false, claim = claim + 1,
              errors = queue.with_error(errors, 1::smallint, 'x')
@@ -151,9 +156,10 @@ async fn life_of_a_message(conn: &mut PgConnection, n: usize, user: Uuid) {
                 value: "tag".to_owned(),
             }],
         }),
+        rate_key: None,
         reason: None,
     };
-    let ended = finish_all(conn, &keyring, &[end]).await.unwrap();
+    let ended = finish_all(conn, &keyring, &limit, &[end]).await.unwrap();
     assert_eq!(ended, [EndOutcome::Ended(MessageState::Processed)]);
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use queue::rate_limit::{Admission, RateLimit, delete_expired};
+use queue::rate_limit::{Admission, RateLimit, RateLimitSnapshot, delete_expired};
 use queue::testing::TestQueue;
 use queue::{CleanupQueue, CleanupQueueDeps, enqueue};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -63,7 +63,9 @@ async fn reserve(
     requests: &[ReservationRequest],
     limit: &RateLimit,
 ) -> Vec<Decision> {
-    let admissions = reserve_starts(conn, limit, requests).await.unwrap();
+    let admissions = reserve_starts(conn, limit, requests, RateLimitSnapshot::default())
+        .await
+        .unwrap();
     let sids: Vec<&str> = requests.iter().map(|r| r.message_sid.as_str()).collect();
     let starts: Vec<(String, Option<DateTime<Utc>>)> = sqlx::query_as(
         "select message_sid, reserved_for from pigeonhole.inbound_messages
@@ -281,7 +283,9 @@ async fn a_batch_costs_two_statements_whatever_its_size() {
     let count_of = async |db: &mut Db, keys: &[&str]| {
         let requests = new_messages(db, keys).await;
         let before = counter.0.load(Ordering::SeqCst);
-        reserve_starts(db, &limit, &requests).await.unwrap();
+        reserve_starts(db, &limit, &requests, RateLimitSnapshot::default())
+            .await
+            .unwrap();
         counter.0.load(Ordering::SeqCst) - before
     };
     let keys: Vec<String> = (0..500).map(|n| format!("key {}", n % 300)).collect();
@@ -320,7 +324,9 @@ async fn batches_whose_keys_overlap_in_opposite_orders_never_deadlock() {
                 let mut conn = pool.acquire().await.unwrap();
                 let requests = new_messages(&mut conn, &keys).await;
                 // Without a transaction around it, as the worker calls it: it may need several calls.
-                let admissions = reserve_starts(&mut conn, &limit, &requests).await;
+                let admissions =
+                    reserve_starts(&mut conn, &limit, &requests, RateLimitSnapshot::default())
+                        .await;
                 assert_eq!(admissions.expect("no deadlock").len(), 20);
             }
         });

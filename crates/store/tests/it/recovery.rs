@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use queue::rate_limit::{Admission, RateLimit};
+use queue::rate_limit::{Admission, RateLimit, RateLimitSnapshot};
 use sqlx::PgConnection;
 use store::inbound_messages::{
     MessageSource, NewMessage, RecoveredMessage, ReservationRequest, load_all, recover_all,
@@ -74,6 +74,7 @@ async fn recovered_messages_have_their_source_and_jobs_in_the_order_in_which_the
     let opened = load_all(&mut db, &keyring(), &["SM1", "SM2"].map(str::to_owned)).await;
     let sent: Vec<bool> = opened
         .unwrap()
+        .messages
         .into_iter()
         .map(|opened| opened.unwrap().unwrap().sent_at.is_some())
         .collect();
@@ -295,7 +296,9 @@ async fn the_rate_limit_counts_a_recovered_message_when_it_was_sent() {
             sent_at,
         })
         .collect();
-    let admissions = reserve_starts(&mut db, &limit, &requests).await.unwrap();
+    let admissions = reserve_starts(&mut db, &limit, &requests, RateLimitSnapshot::default())
+        .await
+        .unwrap();
     let refused: Vec<bool> = admissions
         .iter()
         .map(|admission| matches!(admission, Admission::Refused { .. }))
@@ -327,7 +330,9 @@ async fn a_recovered_message_that_its_limit_delays_starts_no_earlier_than_it_wou
         rate_key: "message:a".to_owned(),
         sent_at,
     });
-    let admissions = reserve_starts(&mut db, &limit, &requests).await.unwrap();
+    let admissions = reserve_starts(&mut db, &limit, &requests, RateLimitSnapshot::default())
+        .await
+        .unwrap();
     // For 10 minutes ago, for 2 minutes ago, and in 6 minutes.
     let [Admission::Now, Admission::Now, Admission::At { wait, .. }] = admissions[..] else {
         panic!("{admissions:?}");

@@ -3,8 +3,10 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use chrono::{DateTime, Utc};
-use queue::rate_limit::{Admission, RateLimit};
-use store::inbound_messages::{ReservationRequest, load_all, reserve_starts, users_by_number};
+use queue::rate_limit::{Admission, RateLimit, RateLimitSnapshot};
+use store::inbound_messages::{
+    ReservationRequest, load_all, rate_key, reserve_starts, users_by_number,
+};
 use store::user_phone_numbers::link;
 
 use crate::inbound_messages::{insert, message};
@@ -34,6 +36,7 @@ async fn messages_are_opened_in_the_order_of_the_list_and_one_that_does_not_open
     let sids = ["SM3", "SM9", "SM2", "SM1"].map(str::to_owned);
     let opened = load_all(&mut db, &keyring(), &sids).await.unwrap();
     let sids: Vec<Option<Option<String>>> = opened
+        .messages
         .into_iter()
         .map(|message| message.map(|opened| opened.ok().map(|message| message.message_sid)))
         .collect();
@@ -68,6 +71,51 @@ async fn users_are_found_in_the_order_of_the_list_and_only_if_the_number_was_the
     };
     let expected = [Some(second), None, Some(first), None, Some(second)];
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_message_is_opened_with_its_user_and_their_limit_if_the_number_was_theirs_then() {
+    let mut db = three_messages().await;
+    let sids = ["SM1", "SM2"].map(str::to_owned);
+    let opened = load_all(&mut db, &keyring(), &sids).await.unwrap();
+    assert!(opened.users.is_empty() && opened.limits.is_empty());
+    let user = db.user().await;
+    link(&mut db, &keyring(), user, &number("+15555550123"))
+        .await
+        .unwrap();
+    let opened = load_all(&mut db, &keyring(), &sids).await.unwrap();
+    assert!(opened.users.is_empty(), "they came before the link");
+    db.run("update user_phone_numbers set created_at = now() - interval '1 hour'")
+        .await;
+    let limit = RateLimit {
+        burst: NonZeroU32::new(4).unwrap(),
+        period: Duration::from_hours(1),
+        max_delay: Duration::ZERO,
+    };
+    let key = rate_key(user);
+    // How far ahead the key is, in minutes, and how many events leave half of the burst.
+    for (ahead, room) in [(-60, 2), (30, 1), (90, 0), (480, 0)] {
+        sqlx::query(
+            "insert into queue.rate_limits
+             values ($1, (extract(epoch from now())::bigint + $2 * 60) * 1000000000)
+             on conflict (key) do update set tat_ns = excluded.tat_ns",
+        )
+        .bind(&key)
+        .bind(ahead)
+        .execute(&mut *db)
+        .await
+        .unwrap();
+        let opened = load_all(&mut db, &keyring(), &sids).await.unwrap();
+        assert_eq!(opened.users.len(), 2);
+        assert!(opened.users.values().all(|found| *found == user));
+        let has_room = |events: &u32| opened.limits.has_ample_room(&key, *events, &limit);
+        let most = (1..5).rev().find(has_room).unwrap_or(0);
+        assert_eq!(most, room, "{ahead} minutes ahead");
+    }
+    db.run("update user_phone_numbers set verified = false")
+        .await;
+    let opened = load_all(&mut db, &keyring(), &sids).await.unwrap();
+    assert!(opened.users.is_empty());
 }
 
 /// The SIDs of the messages with a reservation, in its order.
@@ -118,7 +166,9 @@ async fn reservations_are_written_with_what_they_cost_and_messages_say_how_far_a
             rate_key: key.to_owned(),
             sent_at: None,
         });
-    let admissions = reserve_starts(&mut db, &limit, &requests).await.unwrap();
+    let admissions = reserve_starts(&mut db, &limit, &requests, RateLimitSnapshot::default())
+        .await
+        .unwrap();
     assert!(
         matches!(
             admissions[..],
@@ -133,7 +183,8 @@ async fn reservations_are_written_with_what_they_cost_and_messages_say_how_far_a
     assert_eq!(db.text(charged).await, "a 2, b 1");
     let sids = ["SM2", "SM1"].map(str::to_owned);
     let mut waits = Vec::new();
-    for message in load_all(&mut db, &keyring(), &sids).await.unwrap() {
+    let opened = load_all(&mut db, &keyring(), &sids).await.unwrap();
+    for message in opened.messages {
         let message = message.unwrap().unwrap();
         waits.push(message.starts_in.unwrap().as_secs_f64().round());
     }

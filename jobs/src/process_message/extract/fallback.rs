@@ -33,7 +33,12 @@ impl WithFallback {
 
     /// True if a model is configured, and the rules as its fallback.
     pub fn may_fall_back(&self) -> bool {
-        self.fallback == Fallback::Rules && !matches!(self.extractor, SelectedExtractor::Rules(_))
+        self.fallback == Fallback::Rules && !self.is_rules()
+    }
+
+    /// True if no model is configured: then extraction costs next to nothing.
+    pub fn is_rules(&self) -> bool {
+        matches!(self.extractor, SelectedExtractor::Rules(_))
     }
 
     /// Extracts the items of the message. The fallback is used on the last attempt, and for an
