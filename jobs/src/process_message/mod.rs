@@ -27,7 +27,7 @@ mod without_message;
 use std::time::{Duration, Instant};
 
 use queue::{Attempt, Job, JobError};
-use store::{inbound_messages::MessageState, job_args::ProcessMessage};
+use store::{StoreError, inbound_messages::MessageState, job_args::ProcessMessage};
 use tracing::Instrument;
 use twilio::MessageSid;
 
@@ -61,6 +61,20 @@ impl Job<MessageDeps> for ProcessMessage {
 }
 
 async fn process(sid: &MessageSid, deps: &MessageDeps, attempt: &Attempt) -> Result<(), StepError> {
+    match attempt_once(sid, deps, attempt).await {
+        // At once, so that the message keeps its place among the user's messages.
+        Err(StepError::Store(StoreError::RateLimitUsedUp)) => {
+            attempt_once(sid, deps, attempt).await
+        }
+        ended => ended,
+    }
+}
+
+async fn attempt_once(
+    sid: &MessageSid,
+    deps: &MessageDeps,
+    attempt: &Attempt,
+) -> Result<(), StepError> {
     let opening = deps.open.submit(sid.clone());
     let stage = opening
         .instrument(tracing::debug_span!("step.open"))

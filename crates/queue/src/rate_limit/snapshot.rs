@@ -29,9 +29,6 @@ struct KeySnapshot {
     now: u64,
 }
 
-/// Half of a smaller burst is not room enough for what other processes do at the same time.
-const SMALLEST_AMPLE_BURST: u32 = 8;
-
 /// New numbers of keys, for `queue.update_rate_limits`: a key changes only if its number is still
 /// the one that was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,14 +77,13 @@ impl RateLimitSnapshot {
     }
 
     /// True if so many more events of a key may start now, and half of its burst is left for events
-    /// that start meanwhile. False for a key that was not read, and for a small burst.
+    /// that start meanwhile. False for a key that was not read.
     pub fn has_ample_room(&self, key: &str, events: u32, limit: &RateLimit) -> bool {
         let period = limit.counted_period();
-        limit.burst.get() >= SMALLEST_AMPLE_BURST
-            && self.keys.get(key).is_some_and(|key| {
-                let arrival = key.after.max(key.now) + period * u64::from(events);
-                arrival <= key.now + period * u64::from(limit.burst.get()) / 2
-            })
+        self.keys.get(key).is_some_and(|key| {
+            let arrival = key.after.max(key.now) + period * u64::from(events);
+            arrival <= key.now + period * u64::from(limit.burst.get()) / 2
+        })
     }
 
     /// Records the number that a key has now, in place of what was read and reserved before.

@@ -88,13 +88,13 @@ async fn a_message_is_opened_with_its_user_and_their_limit_if_the_number_was_the
     db.run("update user_phone_numbers set created_at = now() - interval '1 hour'")
         .await;
     let limit = RateLimit {
-        burst: NonZeroU32::new(8).unwrap(),
+        burst: NonZeroU32::new(4).unwrap(),
         period: Duration::from_hours(1),
         max_delay: Duration::ZERO,
     };
     let key = rate_key(user);
     // How far ahead the key is, in minutes, and how many events leave half of the burst.
-    for (ahead, room) in [(-60, 4), (30, 3), (90, 2), (480, 0)] {
+    for (ahead, room) in [(-60, 2), (30, 1), (90, 0), (480, 0)] {
         sqlx::query(
             "insert into queue.rate_limits
              values ($1, (extract(epoch from now())::bigint + $2 * 60) * 1000000000)
