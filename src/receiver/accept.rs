@@ -41,6 +41,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// A kept connection that was idle for longer must respond before use.
 const FRESH: Duration = Duration::from_millis(200);
 
+/// A kept connection that no commit has needed for this long goes back to the pool, which checks
+/// it. Otherwise one that went silent could be held until many webhooks come at once.
+const UNNEEDED: Duration = Duration::from_secs(5);
+
 /// How many messages may wait. While so many wait, further ones get 503 at once.
 const CAPACITY: usize = 2048;
 
@@ -263,7 +267,9 @@ impl MessageWriter {
             None => self.pool.acquire().await?,
         };
         let new = inbound_messages::accept_all(&mut conn, &acceptances).await?;
-        self.kept().push((conn, Instant::now()));
+        let mut kept = self.kept();
+        kept.retain(|(_, since)| since.elapsed() < UNNEEDED);
+        kept.push((conn, Instant::now()));
         Ok(new.into_iter().collect())
     }
 
