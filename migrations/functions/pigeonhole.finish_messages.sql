@@ -124,11 +124,8 @@ begin
         from ended cross join lateral jsonb_to_recordset(ended.items)
             as item(id uuid, item_type text, field_name text, value text, source text,
                 source_metadata jsonb)
-        -- Not `on conflict`, which costs each item a second record in the log. Nobody else writes
-        -- the items of this message: its row is locked.
-        where final = 'processed' and not exists (
-            select from enrichment_items known where known.id = any(array[item.id])
-        )
+        where final = 'processed'
+        on conflict (id) do nothing
     )
     select n, null from completed
     union all select n, final from ended

@@ -28,17 +28,17 @@ const LIMIT: RateLimit = RateLimit {
 const NUMBERS: [&str; 3] = ["+12025550101", "+12025550102", "+12025550103"];
 
 /// Users with a number each, and a message of each, whose jobs are claimed.
-struct EndingHarness {
-    db: Db,
+pub(crate) struct EndingHarness {
+    pub(crate) db: Db,
     users: Vec<Uuid>,
 }
 
-fn sid(n: usize) -> String {
+pub(crate) fn sid(n: usize) -> String {
     format!("SM{n:032}")
 }
 
 impl EndingHarness {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let mut db = Db::migrated().await;
         let mut users = Vec::new();
         for (n, text) in NUMBERS.iter().enumerate() {
@@ -107,7 +107,7 @@ impl EndingHarness {
     }
 
     /// All of them, the last one first.
-    async fn all_ends(&mut self) -> [MessageEnd; 3] {
+    pub(crate) async fn all_ends(&mut self) -> [MessageEnd; 3] {
         [
             self.end_of(2).await,
             self.end_of(1).await,
@@ -115,7 +115,7 @@ impl EndingHarness {
         ]
     }
 
-    async fn end(&mut self, ends: &[MessageEnd]) -> Vec<EndOutcome> {
+    pub(crate) async fn end(&mut self, ends: &[MessageEnd]) -> Vec<EndOutcome> {
         self.try_end(ends).await.unwrap()
     }
 
@@ -143,7 +143,7 @@ impl EndingHarness {
     }
 }
 
-async fn accept(db: &mut Db, n: usize, sender: &str) {
+pub(crate) async fn accept(db: &mut Db, n: usize, sender: &str) {
     let message = NewMessage {
         message_sid: sid(n),
         account_sid: "AC00000000000000000000000000000001".to_owned(),

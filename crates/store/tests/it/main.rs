@@ -16,6 +16,7 @@ mod number_races;
 mod opt_outs;
 mod owners;
 mod pending_verifications;
+mod plans;
 mod rate_limit;
 mod recovery;
 mod refused_tables;
