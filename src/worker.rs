@@ -40,6 +40,10 @@ pub(crate) const KINDS: [&str; 11] = [
     RecoverMessages::NAME,
 ];
 
+/// How many SMS of one kind a process sends at once, however many messages it processes: Twilio
+/// refuses what exceeds the concurrency of an account, with status 429.
+const SENDS_AT_ONCE: usize = 100;
+
 /// How many media files a process downloads at once.
 const FILES_AT_ONCE: usize = 32;
 
@@ -110,9 +114,10 @@ pub fn runner(
             &ReconcileDeadMessages {},
         )?;
     if let Some(sending) = sending {
+        let sends_at_once = config.concurrency.min(SENDS_AT_ONCE);
         runner = runner
-            .register::<SendVerification, _>(sending.clone(), config.concurrency)
-            .register::<SendReply, _>(sending, config.concurrency);
+            .register::<SendVerification, _>(sending.clone(), sends_at_once)
+            .register::<SendReply, _>(sending, sends_at_once);
     } else {
         tracing::warn!(
             "no SMS can be sent: set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID; until then the jobs wait"

@@ -92,8 +92,8 @@ pub const VARIABLES: &[Variable] = variables! {
             "Reverse proxies whose X-Forwarded-For is trusted; without them, limits count by the connecting address";
     }
     "Workers" {
-        plain WORKER_CONCURRENCY: "N" = "100",
-            "How many jobs of one kind a worker runs at once; messages that run at once share their commits";
+        plain WORKER_CONCURRENCY: "N" = "300",
+            "How many messages a worker processes at once; they share their commits. It sends at most 100 SMS of a kind at once";
         plain WORKER_NAME: "NAME",
             "The worker's name for operators, HOST:PID if it is not set; nothing depends on it";
         plain JOB_LEASE_SECONDS: "SECONDS" = "30",
