@@ -30,7 +30,7 @@ class Scale:
             drain_limit=120,
             pings=200,
             held_jobs=100,
-            recovery_limit=300,
+            recovery_limit=120,
             load_seconds=6,
             probe_seconds=6,
             bisections=4,
