@@ -4,8 +4,7 @@
 -- It finds the user by the blind index of the sender, so it finds nobody where the number is stored
 -- in another form: under a former key, or as the app wrote it.
 --
--- PL/pgSQL, because a session keeps the plans of its statements. `= any(array[…])` is an equality
--- that the planner can serve only by the index, and not by a join that reads the whole table.
+-- PL/pgSQL, because a session keeps the plans of its statements.
 --
 -- Revision: 1
 -- Called by: `store::inbound_messages::load_all`, for the job `process_message`.
@@ -27,10 +26,13 @@ begin
         extract(epoch from reserved_for - read_at)::float8,
         number.user_id, coalesce(limits.tat_ns, 0), read_at
     from unnest(sids) as given(sid)
-    join pigeonhole.inbound_messages messages on messages.message_sid = any(array[given.sid])
+    cross join lateral (
+        select * from pigeonhole.inbound_messages known where known.message_sid = given.sid
+        offset 0 -- see planner_settings.sql
+    ) as messages
     left join lateral (
         select numbers.user_id from user_phone_numbers numbers
-        where numbers.phone_number = any(array[messages.sender_index]::varchar[])
+        where numbers.phone_number = messages.sender_index::varchar
             and numbers.verified
             -- The same rule as in `store::inbound_messages::sent_by`.
             and coalesce(numbers.created_at::timestamptz, '-infinity') <= coalesce(
@@ -38,6 +40,9 @@ begin
         order by numbers.created_at desc nulls last, numbers.id
         limit 1
     ) as number on true
-    left join queue.rate_limits limits
-        on limits.key = any(array[rate_key_prefix || number.user_id::text]);
+    left join lateral (
+        select known.tat_ns from queue.rate_limits known
+        where known.key = rate_key_prefix || number.user_id::text
+        offset 0
+    ) as limits on true;
 end $$;

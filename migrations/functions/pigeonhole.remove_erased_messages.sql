@@ -5,7 +5,7 @@
 -- the same message, and each statement of a function sees what was committed before it began. So
 -- this one sees what the insert has waited for. Before the insert it could miss it.
 --
--- Revision: 1
+-- Revision: 2
 -- Called by: `pigeonhole.accept_messages`, `pigeonhole.recover_messages`.
 -- Locks: nothing that its caller has not locked.
 -- Returns: the SIDs that it has removed.
@@ -16,7 +16,11 @@ declare
 begin
     select array_agg(messages.message_sid) into erased
     from unnest(sids) as given(sid)
-    join pigeonhole.erased_messages messages on messages.message_sid = any(array[given.sid]);
+    cross join lateral (
+        select known.message_sid from pigeonhole.erased_messages known
+        where known.message_sid = given.sid
+        offset 0 -- see planner_settings.sql
+    ) as messages;
     if erased is not null then
         delete from pigeonhole.inbound_messages where message_sid = any(erased);
     end if;

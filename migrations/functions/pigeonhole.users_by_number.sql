@@ -1,6 +1,6 @@
 -- Finds the users for whom phone numbers are verified.
 --
--- Revision: 1
+-- Revision: 2
 -- Called by: `store::inbound_messages::users_by_number`, for the job `process_message`.
 -- Locks: nothing.
 -- Returns: for each row of a verified number, in one of the given variants: the variant as stored,
@@ -12,7 +12,10 @@ begin
     return query
     select numbers.phone_number::text, numbers.user_id, numbers.created_at::timestamptz
     from unnest(number_variants) as given(variant)
-    join user_phone_numbers numbers
-        on numbers.phone_number = any(array[given.variant]::varchar[]) and numbers.verified
+    cross join lateral (
+        select * from user_phone_numbers known
+        where known.phone_number = given.variant::varchar and known.verified
+        offset 0 -- see planner_settings.sql
+    ) as numbers
     order by numbers.created_at desc nulls last, numbers.id;
 end $$;

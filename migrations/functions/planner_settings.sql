@@ -5,11 +5,15 @@
 -- was nearly empty, it may read the whole table, and the session would keep it when the table is
 -- full. So these functions may use an index only.
 --
+-- That is not enough for a join: it may read the whole index once, and look in what it has read for
+-- each row of the other side. So the functions look up each row in a lateral subquery with `offset
+-- 0` or `limit 1`, which Postgres does not turn into a join.
+--
 -- They keep one plan for all arguments, too. Postgres would plan the first five calls of each
 -- session anew, and go on doing so where it takes the plan for these arguments to be cheaper.
 -- Planning takes longer than a call for a few messages.
 --
--- Revision: 3
+-- Revision: 4
 -- Called by: `pigeonhole migrate`.
 -- Locks: the functions.
 -- Returns: nothing.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::support::{Db, keyring, number};
 
 /// Two at once, and one an hour.
-const LIMIT: RateLimit = RateLimit {
+pub(crate) const LIMIT: RateLimit = RateLimit {
     burst: NonZeroU32::new(2).unwrap(),
     period: Duration::from_hours(1),
     max_delay: Duration::ZERO,
@@ -143,20 +143,23 @@ impl EndingHarness {
     }
 }
 
-pub(crate) async fn accept(db: &mut Db, n: usize, sender: &str) {
+async fn accept(db: &mut Db, n: usize, sender: &str) {
+    inbound_messages::accept_all(db, &[acceptance(n, sender)])
+        .await
+        .unwrap();
+}
+
+pub(crate) fn acceptance(n: usize, sender: &str) -> Acceptance {
     let message = NewMessage {
         message_sid: sid(n),
         account_sid: "AC00000000000000000000000000000001".to_owned(),
         sender: sender.to_owned(),
         fields: Vec::new(),
     };
-    let acceptance = Acceptance {
+    Acceptance {
         message: message.seal(&keyring()).unwrap(),
         trace: None,
-    };
-    inbound_messages::accept_all(db, &[acceptance])
-        .await
-        .unwrap();
+    }
 }
 
 const PROCESSED: EndOutcome = EndOutcome::Ended(MessageState::Processed);

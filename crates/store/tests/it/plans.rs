@@ -1,9 +1,15 @@
 //! A session keeps the plans of its statements. One that was made while the tables were nearly
 //! empty must not read all of a full one.
 
-use store::inbound_messages::{EndOutcome, MessageState, load_all};
+use chrono::Utc;
+use queue::rate_limit::{Admission, RateLimitSnapshot};
+use store::inbound_messages::{
+    EndOutcome, MessageEnd, MessageState, ReservationRequest, accept_all, load_all, reserve_starts,
+    users_by_number,
+};
 
-use crate::endings::{EndingHarness, accept, sid};
+use crate::endings::{EndingHarness, LIMIT, acceptance, sid};
+use crate::support::{keyring, number};
 
 /// Many rows in each table that a message touches.
 const FILL: &str = "
@@ -33,20 +39,50 @@ async fn a_message_reads_a_few_rows_however_many_there_are() {
     let mut harness = EndingHarness::start().await;
     harness.db.run("analyze").await;
     let ends = harness.all_ends().await;
-    let processed = EndOutcome::Ended(MessageState::Processed);
-    load(&mut harness, 0).await;
-    assert_eq!(harness.end(&ends[2..]).await, [processed]);
-
+    process(&mut harness, 3, &ends[2..]).await;
     harness.db.run(FILL).await;
     harness.db.run("begin").await;
-    accept(&mut harness.db, 3, "+12025550109").await;
-    load(&mut harness, 1).await;
-    assert_eq!(harness.end(&ends[..2]).await, [processed; 2]);
+    process(&mut harness, 6, &ends[..2]).await;
     assert_eq!(harness.db.text(READ).await, "few");
     harness.db.run("rollback").await;
 }
 
-async fn load(harness: &mut EndingHarness, n: usize) {
-    let opened = load_all(&mut harness.db, &crate::support::keyring(), &[sid(n)]).await;
-    assert_eq!(opened.unwrap().messages.len(), 1);
+/// Everything that the receiver and a worker ask for messages: accepts the n-th alone and two more
+/// together, opens them, finds users by number, reserves starts, and ends other messages.
+async fn process(harness: &mut EndingHarness, n: usize, ends: &[MessageEnd]) {
+    let (db, keyring) = (&mut harness.db, keyring());
+    let numbers = ["+12025550107", "+12025550108", "+12025550109"];
+    let all: Vec<_> = (n..)
+        .zip(numbers)
+        .map(|(n, sender)| acceptance(n, sender))
+        .collect();
+    assert_eq!(accept_all(db, &all[..1]).await.unwrap().len(), 1);
+    assert_eq!(accept_all(db, &all[1..]).await.unwrap().len(), 2);
+    let sids: Vec<_> = (n..n + 3).map(sid).collect();
+    let opened = load_all(db, &keyring, &sids).await.unwrap();
+    assert_eq!(opened.messages.len(), 3);
+    let sent = numbers.map(|text| (number(text), Utc::now()));
+    assert_eq!(
+        users_by_number(db, &keyring, &sent).await.unwrap(),
+        [None; 3]
+    );
+    let requests = sids.into_iter().map(|message_sid| ReservationRequest {
+        rate_key: message_sid.clone(),
+        message_sid,
+        sent_at: None,
+    });
+    let requests: Vec<_> = requests.collect();
+    let keys: Vec<_> = requests
+        .iter()
+        .map(|request| request.rate_key.clone())
+        .collect();
+    let snapshot = RateLimitSnapshot::read(db, &keys).await.unwrap();
+    let reserved = reserve_starts(db, &LIMIT, &requests, snapshot).await;
+    assert_eq!(reserved.unwrap(), [Admission::Now; 3]);
+    let ended = harness.end(ends).await;
+    let processed = EndOutcome::Ended(MessageState::Processed);
+    assert!(
+        ended.iter().all(|outcome| *outcome == processed),
+        "{ended:?}"
+    );
 }
