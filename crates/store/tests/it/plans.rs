@@ -1,7 +1,6 @@
 //! A session keeps the plans of its statements. One that was made while the tables were nearly
 //! empty must not read all of a full one.
 
-use chrono::Utc;
 use queue::rate_limit::{Admission, RateLimitSnapshot};
 use store::inbound_messages::{
     EndOutcome, MessageEnd, MessageState, ReservationRequest, accept_all, load_all, reserve_starts,
@@ -61,7 +60,8 @@ async fn process(harness: &mut EndingHarness, n: usize, ends: &[MessageEnd]) {
     let sids: Vec<_> = (n..n + 3).map(sid).collect();
     let opened = load_all(db, &keyring, &sids).await.unwrap();
     assert_eq!(opened.messages.len(), 3);
-    let sent = numbers.map(|text| (number(text), Utc::now()));
+    let now = store::now(db).await.unwrap();
+    let sent = numbers.map(|text| (number(text), now));
     assert_eq!(
         users_by_number(db, &keyring, &sent).await.unwrap(),
         [None; 3]
