@@ -10,10 +10,9 @@
 //! - No batch waits for more requests. Whatever arrives while a batch is in flight forms the next
 //!   batch, with what the tasks submit that are ready at that moment.
 //! - A second batch starts beside the first when [`Limits::second_batch_at`] requests wait, so that
-//!   one batch writes its rows while the other waits for the disk.
-//! - A further batch starts when the last one started [`Limits::further_batch_after`] ago. So a
-//!   batch that waits for a lock does not delay the requests behind it, and where each batch waits
-//!   for a database that is far away, there are enough of them under way.
+//!   one batch writes its rows while the other waits for the disk. It also starts when the first
+//!   takes longer than [`Limits::second_batch_after`], so that a batch that waits for a lock does
+//!   not delay the requests behind it.
 //! - After an error the operation decides ([`OnError`]): try the batch again, fail all of it, or
 //!   execute each request alone, so that a request the database rejects fails alone.
 //! - A request whose deadline has passed, or whose submitter has gone, is dropped before the next

@@ -31,12 +31,12 @@ pub struct Limits {
     pub capacity: usize,
     /// The largest number of requests in one batch.
     pub max_batch: usize,
-    /// How many batches may be in flight at once.
+    /// How many batches may be in flight at once: 1 or 2.
     pub max_in_flight: usize,
     /// A second batch starts at once when this many requests wait.
     pub second_batch_at: usize,
-    /// A further batch starts, whatever waits, when the last one started this long ago.
-    pub further_batch_after: Duration,
+    /// A second batch starts for fewer requests when the first one started this long ago.
+    pub second_batch_after: Duration,
     /// How long one execution of a batch may take.
     pub timeout: Duration,
     /// How long a request may wait for its response. `None`: until it is executed.
@@ -46,15 +46,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Batches of at most 200 requests. Two are in flight where the database is near, and up to six
-    /// where it is far away. Each execution may take `timeout`, and requests have no deadline.
+    /// Batches of at most 200 requests, two in flight. Each execution may take `timeout`, and
+    /// requests have no deadline.
     pub fn new(capacity: usize, timeout: Duration) -> Self {
         Self {
             capacity,
             max_batch: 200,
-            max_in_flight: 6,
+            max_in_flight: 2,
             second_batch_at: 16,
-            further_batch_after: Duration::from_millis(25),
+            second_batch_after: Duration::from_millis(100),
             timeout,
             deadline: None,
             idle_progress: Duration::from_secs(5),
@@ -273,8 +273,8 @@ impl<O: BatchOperation> BatchReceiver<O> {
             return std::future::pending().await;
         }
         if in_flight > 0 {
-            let late = sleep_until(self.last_start + self.limits.further_batch_after);
-            tokio::select! { () = self.enough_wait(), if in_flight == 1 => {} () = late => {} }
+            let late = sleep_until(self.last_start + self.limits.second_batch_after);
+            tokio::select! { () = self.enough_wait() => {} () = late => {} }
         }
         while self.gathered.is_empty() || self.more_arrive().await {
             let room = self.limits.max_batch - self.gathered.len();
