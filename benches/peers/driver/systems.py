@@ -79,8 +79,9 @@ class NodeService(System):
     RECEIVER_PROCESSES = machine.CORES
 
     def fill(self, database):
+        app = (paths.REPOSITORY / "migrations" / "0001_app_tables.sql").read_text()
         schema = (paths.PEERS / "node-service" / "schema.sql").read_text()
-        self.server.query(database, schema + SENDERS)
+        self.server.query(database, f"begin;\n{app}\n{schema}\n{SENDERS}\ncommit;")
         folder = paths.WORK / "node-service"
         client = folder / "node_modules" / "graphile-worker" / "dist" / "cli.js"
         processes.run(

@@ -77,8 +77,8 @@ impl QueuePeer for GraphileWorker {
             .worker_recovery(graphile_worker::WorkerRecoveryConfig::default().enabled(true))
             .add_extension(handler)
             .define_job::<NoOpJob>()
-            .init()
-            .await?;
+            .init();
+        let worker = Box::pin(worker).await?;
         let running = tokio::spawn(async move { worker.run().await });
         Ok(RunningWorker::holding(running))
     }
